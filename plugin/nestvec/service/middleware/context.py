@@ -30,6 +30,10 @@ ARRIVED: Final = "nestvec.arrived"
 _LONG_PATHS: Final = ("/v1/", "/embeddings")
 """Paths whose clients wait for longer than the 30 s of Milvus: Milvus Lite 60 s, OpenAI's clients 600 s."""
 
+_ADMIN_PATH: Final = "/admin/"
+_ADMIN_SECONDS: Final = 600.0
+"""For an operator's requests, which have encoders opened."""
+
 _NO_ADDRESS: Final = "unknown"
 
 _GRACE_SECONDS: Final = 0.25
@@ -86,6 +90,8 @@ def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float
             return min(_parse_seconds(values), limits.max_deadline_seconds)
     if path.startswith(_LONG_PATHS):
         return limits.max_deadline_seconds
+    if path.startswith(_ADMIN_PATH):
+        return _ADMIN_SECONDS
     return min(limits.deadline_seconds, limits.max_deadline_seconds)
 
 

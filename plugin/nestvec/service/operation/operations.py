@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 
-from nestvec.service.catalog.reload import EncoderChanges
+from nestvec.service.catalog.reload import EncoderChanges, Reloader
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeys
 from nestvec.service.operation.declared_options import changed_options
@@ -35,6 +35,7 @@ class Operations:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._requested = False
         self._task: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[EncoderChanges]] = set()
 
     def start(self) -> None:
         """Accept requests to reload on the running loop; one that came earlier is carried out now."""
@@ -45,9 +46,10 @@ class Operations:
     async def close(self) -> None:
         """Stop reloading."""
         self._loop = None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, *self._reloads) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -59,13 +61,20 @@ class Operations:
 
         Aliases that were switched at run time stay, unless the config file declares others than before.
         Raises ServiceError if the service cannot reload, two encoders have one name or one is larger than the
-        memory budget, AliasInvalid, and then no encoder and no option has changed.
+        memory budget, AliasInvalid, and then no encoder and no option has changed. Once begun, it is carried
+        out even if the caller is cancelled.
         """
         reloader = self._embedder.reloader
         if reloader is None:
             raise ServiceError(
                 "this service cannot reload its encoders", next_step="Run nestvec serve, or restart it."
             )
+        task = asyncio.create_task(self._reload(reloader), name="nestvec-reload-work", context=Context())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        return await asyncio.shield(task)
+
+    async def _reload(self, reloader: Reloader) -> EncoderChanges:
         async with self._lock:
             failed: dict[str, NestvecError] = {}
             for keys in self._keys:

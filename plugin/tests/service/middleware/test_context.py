@@ -54,6 +54,8 @@ def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list
         ("/v1/embeddings", b"", 55),
         ("/embeddings", b"model=a", 55),
         ("/v1/rerank", b"deadline=3", 3),
+        ("/admin/reload", b"", 600),
+        ("/admin/reload", b"deadline=8", 8),
     ],
 )
 def test_the_deadline_is_stated_or_follows_the_path(path: str, query: bytes, seconds: float) -> None:
