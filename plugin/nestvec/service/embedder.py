@@ -14,6 +14,8 @@ import numpy as np
 from nestvec.engines.contract import Engine, EngineInfo, RemoteEngine
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
+from nestvec.service.batching.input_keys import InputKeys
+from nestvec.service.batching.loop_slices import LoopSlices, slices
 from nestvec.service.batching.outputs import zero_output
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
 from nestvec.service.batching.speed import EngineSpeed
@@ -26,7 +28,7 @@ from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.engine_watch import watch_engine
 from nestvec.service.observability.observer import NullObserver, Observer
 from nestvec.service.operation.declared_options import DeclaredOptions, DeclaredSource
-from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
+from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, with_position
 from nestvec.service.preprocess.prepare import chunk_in_slices, prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.request_context import current_context
@@ -121,6 +123,7 @@ class Embedder:
         self.admission = RequestAdmission(settings.load)
         self.measures_speed = False
         """Whether each encoder's speed is measured as it starts."""
+        self._slices = LoopSlices()
         self._measuring: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -247,6 +250,7 @@ class Embedder:
         keys = await self._keys(encoder, inputs, options)
         entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
         embeddings = await self._collect(encoder, entries)
+        await self._slices.next(len(keys))
         failed = {
             place: entry for place, key in enumerate(keys) if isinstance(entry := entries[key], NestvecError)
         }
@@ -268,23 +272,14 @@ class Embedder:
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> list[CacheKey]:
         """The key of each input; those of long ones are made on a thread. Raises EmptyInput."""
-
-        def keys() -> list[CacheKey]:
-            return [self._key(encoder, value, options) for value in inputs]
-
-        return keys() if sum(map(len, inputs)) <= _MAX_INLINE_LENGTH else await asyncio.to_thread(keys)
-
-    def _key(self, encoder: str, value: EmbedInput, options: EmbedOptions) -> CacheKey:
-        loaded = self.encoders[encoder]
-        layer = loaded.manifest.resolve_exit(options.config.exit)
-        kind, digest = input_digest(value)
-        part = loaded.part_of(value, options.config.expert, options.role)
-        if options.role is not None and loaded.distinguishes_roles:
-            kind = f"{options.role} {kind}"
-        # The deepest exit is the same work, whether a request names it or none.
-        exit = 0 if layer == loaded.manifest.depth else layer
-        side = options.truncation.side(loaded.manifest.tower_of_part(part))
-        return CacheKey(part, exit, f"{kind} {side}", digest)
+        key = InputKeys(self.encoders[encoder], options.config, options.truncation, options.role).key
+        if sum(map(len, inputs)) > _MAX_INLINE_LENGTH:
+            return await asyncio.to_thread(lambda: list(map(key, inputs)))
+        keys: list[CacheKey] = []
+        for part in slices(inputs):
+            await self._slices.next(len(inputs))
+            keys += map(key, part)
+        return keys
 
     async def _look_up(
         self,
@@ -298,11 +293,18 @@ class Embedder:
         ``keys`` are those of all inputs, in their order.
         """
         prepared: dict[CacheKey, ModelInput | NestvecError] = {}
-        # While an input is prepared, another request may submit it, and what was cached may expire: then it
-        # has not been prepared yet.
-        while missing := [key for key in inputs if key not in prepared and self._find(encoder, key) is None]:
-            prepared |= await self._prepare(encoder, {key: inputs[key] for key in missing}, options)
-        existing = {key: entry for key in inputs if (entry := self._find(encoder, key)) is not None}
+        runners = self.encoders.instance(encoder).runners
+        while True:
+            await self._slices.next(len(inputs))
+            existing = {key: entry for key in inputs if (entry := runners[key.part].find(key)) is not None}
+            missing = {
+                key: value for key, value in inputs.items() if key not in existing and key not in prepared
+            }
+            if not missing:
+                break
+            # Meanwhile, another request may submit an input, and what was cached may expire, which is then
+            # prepared as well.
+            prepared |= await self._prepare(encoder, missing, options)
         new = {key: entry for key, entry in prepared.items() if key not in existing}
         fresh = {key: entry for key, entry in new.items() if isinstance(entry, ModelInput)}
         unreadable = {key: entry for key, entry in new.items() if isinstance(entry, NestvecError)}
@@ -322,9 +324,6 @@ class Embedder:
         for part, inputs_of_part in _by_part(fresh).items():
             submitted |= self._runner_of(encoder, part).submit(inputs_of_part, len(keys))
         return {**existing, **unreadable, **submitted}
-
-    def _find(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
-        return self._runner_of(encoder, key.part).find(key)
 
     async def _prepare(
         self, encoder: str, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions

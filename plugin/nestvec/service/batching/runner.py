@@ -83,7 +83,47 @@ class PendingEmbedding(QueuedInput):
         self.client = client
         """Who asked for it first, whose share of the queue it takes."""
         self.waiting_requests = 0
+        self.waits: set[_Wait] = set()
         self.started = self.ended = self.arrived
+        future.add_done_callback(self._end_waits)
+
+    def _end_waits(self, future: asyncio.Future[CachedEmbedding]) -> None:
+        if not future.cancelled():
+            future.exception()  # retrieved: asyncio would log it if every waiting request has gone away
+        for wait in self.waits:
+            wait.count_down()
+        self.waits.clear()
+
+
+class _Wait:
+    """One request's wait for several embeddings.
+
+    Each has its waits in a set: the callbacks of a future are a list, and a thousand requests for the same
+    texts whose client goes away would search it a thousand times for each text.
+    """
+
+    def __init__(self, pending: Iterable[PendingEmbedding]) -> None:
+        self._pending = [entry for entry in pending if not entry.future.done()]
+        self._remaining = len(self._pending)
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for entry in self._pending:
+            entry.waits.add(self)
+
+    def count_down(self) -> None:
+        """One of them is ready, or failed."""
+        self._remaining -= 1
+        if not self._remaining and not self._done.done():
+            self._done.set_result(None)
+
+    async def until_done(self) -> None:
+        """Wait until each is ready or failed, without cancelling any when the waiting is cancelled."""
+        if not self._remaining:
+            return
+        try:
+            await self._done
+        finally:
+            for entry in self._pending:
+                entry.waits.discard(self)
 
 
 class BatchRunner:
@@ -134,8 +174,6 @@ class BatchRunner:
             key: PendingEmbedding(key, model_input, loop.create_future(), client)
             for key, model_input in inputs.items()
         }
-        for pending in submitted.values():
-            pending.future.add_done_callback(_mark_retrieved)
         self._pending |= submitted
         self._queue.add(list(submitted.values()), request_size=request_size, client=client)
         self._observer.queue_changed(self._spec.encoder, len(self._queue))
@@ -165,7 +203,7 @@ class BatchRunner:
         keep_seconds = 0.0
         try:
             async with asyncio.timeout_at(self._deadline(loop.time())):
-                await _wait_for_all(pending.future for pending in waited_for)
+                await _Wait(waited_for).until_done()
         except TimeoutError:
             keep_seconds = self._settings.load.keep_queued_seconds
             raise self._deadline_exceeded(sum(not pending.future.done() for pending in waited_for)) from None
@@ -325,35 +363,6 @@ def _max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:
     if spec.kind != "sparse":
         return max_tokens
     return min(max_tokens, max(_MIN_BATCH_TOKENS, _MAX_LOGITS_BYTES // (4 * spec.dim)))
-
-
-async def _wait_for_all(futures: Iterable[asyncio.Future[CachedEmbedding]]) -> None:
-    """Wait until every future is done, without cancelling any when the waiting is cancelled."""
-    unfinished = [future for future in futures if not future.done()]
-    if not unfinished:
-        return
-    all_done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    remaining = len(unfinished)
-
-    def count_down(_: asyncio.Future[CachedEmbedding]) -> None:
-        nonlocal remaining
-        remaining -= 1
-        if not remaining and not all_done.done():
-            all_done.set_result(None)
-
-    for future in unfinished:
-        future.add_done_callback(count_down)
-    try:
-        await all_done
-    finally:
-        for future in unfinished:
-            future.remove_done_callback(count_down)
-
-
-def _mark_retrieved(future: asyncio.Future[CachedEmbedding]) -> None:
-    """Retrieve the exception, so that asyncio does not log it if every waiting request has gone away."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _fail(batch: Sequence[PendingEmbedding], error: Exception) -> None:

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from functools import partial
 
 import numpy as np
+import pytest
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.batching.cache import CacheKey
@@ -14,6 +15,7 @@ from nestvec.service.observability.observer import NullObserver
 from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.errors import EngineError
 
 Pending = Mapping[CacheKey, PendingEmbedding]
 
@@ -56,3 +58,46 @@ def test_batches_are_short_while_several_clients_use_an_encoder() -> None:
     first, *others = batches_of(200, 1)
     assert first == 16  # the query goes first
     assert others == [256] * 12 + [128]
+
+
+def test_a_thousand_requests_for_the_same_texts_leave_nothing_behind() -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+        engine = FakeEngine({"tiny": 16}, gate=gate)
+        runner = BatchRunner(
+            PartSpec("tiny", "", "dense", 16, 256), engine, ServiceSettings(), NullObserver()
+        )
+        pending = submit(runner, "client", 8, tokens=16)
+        waits = [asyncio.create_task(runner.collect(pending)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        assert {len(entry.waits) for entry in pending.values()} == {1000}
+        for wait in waits[1:]:
+            wait.cancel()
+        await asyncio.gather(*waits[1:], return_exceptions=True)
+        assert {len(entry.waits) for entry in pending.values()} == {1}
+        running = asyncio.create_task(runner.run())
+        gate.set()
+        assert len(await waits[0]) == 8
+        assert {len(entry.waits) for entry in pending.values()} == {0}
+        running.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_wait_ends_when_what_it_waits_for_fails_or_is_cancelled() -> None:
+    async def main() -> None:
+        failing = FakeEngine({"tiny": 16}, failure=RuntimeError("broken"))
+        runner = BatchRunner(
+            PartSpec("tiny", "", "dense", 16, 256), failing, ServiceSettings(), NullObserver()
+        )
+        running = asyncio.create_task(runner.run())
+        with pytest.raises(EngineError, match="the engine failed"):
+            await runner.collect(submit(runner, "client", 8, tokens=16))
+        running.cancel()
+        waiting = asyncio.create_task(runner.collect(submit(runner, "client", 8, tokens=16)))
+        await asyncio.sleep(0)
+        runner.cancel_all()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())

@@ -1,0 +1,41 @@
+"""The keys that identify the embeddings of a request's inputs."""
+
+from __future__ import annotations
+
+from nestvec.service.batching.cache import CacheKey
+from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.preprocess.inputs import EmbedInput, input_digest
+from nestvec.service.preprocess.truncation import Truncation
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.late_interaction import Role
+
+
+class InputKeys:
+    """Makes the keys of one request's inputs. What they have in common is found out once: there are many."""
+
+    def __init__(
+        self, loaded: LoadedEncoder, config: EmbeddingConfig, truncation: Truncation, role: Role | None
+    ) -> None:
+        """Raises ExitNotOffered."""
+        self._loaded, self._config, self._truncation, self._role = loaded, config, truncation, role
+        manifest = loaded.manifest
+        layer = manifest.resolve_exit(config.exit)
+        # The deepest exit is the same work, whether a request names it or none.
+        self._exit = 0 if layer == manifest.depth else layer
+        self._prefix = f"{role} " if role is not None and loaded.distinguishes_roles else ""
+        self._same_part = len(manifest.towers) == 1 and manifest.query_expert is None
+        self._part: str | None = None
+        self._sides: dict[str, str] = {}
+
+    def key(self, value: EmbedInput) -> CacheKey:
+        """The key of an input. Raises EmptyInput, ExpertNotOffered."""
+        kind, digest = input_digest(value)
+        part = self._part
+        if part is None:
+            part = self._loaded.part_of(value, self._config.expert, self._role)
+            if self._same_part:
+                self._part = part
+        side = self._sides.get(part)
+        if side is None:
+            side = self._sides[part] = self._truncation.side(self._loaded.manifest.tower_of_part(part))
+        return CacheKey(part, self._exit, f"{self._prefix}{kind} {side}", digest)
