@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime
@@ -13,7 +14,7 @@ from nestvec_schemas.errors import EngineError
 AUTO: Final = "auto"
 """The first GPU if the installed ONNX Runtime supports CUDA, else the CPU."""
 
-DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+DEVICE: Final = re.compile(r"auto|cpu|(cuda|tensorrt-rtx)(:[0-9]{1,3})?")
 
 _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
@@ -24,20 +25,61 @@ class Device:
     """A device, and the execution provider for it."""
 
     name: str
-    """``cpu``, or ``cuda:0``."""
+    """``cpu``, ``cuda:0`` or ``tensorrt-rtx:0``."""
+
     provider: str
 
-    def providers(self) -> list[str | tuple[str, dict[str, Any]]]:
+    plugin: Any = None
+    """ONNX Runtime's device of a plugin's provider; None for a provider that it contains."""
+
+    @property
+    def index(self) -> int:
+        """The GPU's number; 0 for the CPU."""
+        return int(self.name.partition(":")[2] or 0)
+
+    @property
+    def memory(self) -> str:
+        """ONNX Runtime's name of the memory that arrays are bound in."""
+        return "cuda" if self.provider == _CUDA else "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether ONNX Runtime's provider for CUDA runs it."""
+        return self.provider == _CUDA
+
+    def open_session(
+        self, graph: Path, options: onnxruntime.SessionOptions, *, cuda_graphs: bool = False
+    ) -> onnxruntime.InferenceSession:
+        """A session of a graph on this device. Raises what ONNX Runtime raises; see ``check_session``."""
+        if self.plugin is not None:
+            options.add_provider_for_devices([self.plugin], {})
+            return onnxruntime.InferenceSession(str(graph), options)
+        return onnxruntime.InferenceSession(str(graph), options, providers=self.providers(cuda_graphs))
+
+    def providers(self, cuda_graphs: bool = False) -> list[str | tuple[str, dict[str, Any]]]:
         """As InferenceSession takes them. CUDA lacks kernels of some operators: those run on the CPU."""
         if self.provider == _CPU:
             return [_CPU]
-        return [(self.provider, {"device_id": int(self.name.partition(":")[2])}), _CPU]
+        settings: dict[str, Any] = {"device_id": self.index}
+        if cuda_graphs:
+            settings["enable_cuda_graph"] = "1"
+        return [(self.provider, settings), _CPU]
 
 
 def choose_device(name: str) -> Device:
     """The device of ``--device``. Raises EngineError if the installed ONNX Runtime has no provider for it."""
     if not DEVICE.fullmatch(name):
-        raise EngineError("there is no such device", value=name, next_step="Use cpu, cuda or cuda:1.")
+        raise EngineError(
+            "there is no such device", value=name, next_step="Use cpu, cuda, cuda:1 or tensorrt-rtx."
+        )
+    kind, _, number = name.partition(":")
+    if kind == "tensorrt-rtx":
+        from nestvec.engines.tensorrt_rtx import (  # noqa: PLC0415 - loads a library
+            PROVIDER,
+            tensorrt_rtx_device,
+        )
+
+        return Device(f"{kind}:{number or 0}", PROVIDER, tensorrt_rtx_device(int(number or 0)))
     available = onnxruntime.get_available_providers()
     if name == "cpu" or (name == AUTO and _CUDA not in available):
         return Device("cpu", _CPU)
@@ -48,7 +90,7 @@ def choose_device(name: str) -> Device:
             next_step="Install the GPU package instead: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu. Or run on the CPU: --device cpu.",
         )
-    return Device(f"cuda:{name.partition(':')[2] or 0}", _CUDA)
+    return Device(f"cuda:{number or 0}", _CUDA)
 
 
 def check_session(session: onnxruntime.InferenceSession, device: Device) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from nestvec.engines.contract import SessionEngine
+from nestvec.engines.gpu_options import GpuOptions
 
 EngineName = Literal["onnx", "triton"]
 
@@ -30,11 +31,14 @@ class EngineOptions:
     threads: int = 0
     """Threads of ONNX Runtime; 0 for one per core."""
     device: str = "auto"
-    """``cpu``, ``cuda`` or ``cuda:1``, for ONNX Runtime; ``auto`` for a GPU if it supports one."""
+    """``cpu``, ``cuda``, ``cuda:1`` or ``tensorrt-rtx``, for ONNX Runtime; ``auto`` for a GPU if it supports
+    one by CUDA."""
     triton_url: str = "127.0.0.1:8001"
     """HOST:PORT of Triton's gRPC endpoint."""
     share_cores: bool = False
     """Whether ONNX Runtime's threads sleep while they wait, for a machine that does other work."""
+    gpu: GpuOptions = field(default_factory=GpuOptions)
+    """Of ONNX Runtime on a GPU."""
     memory: MemoryLimits = field(default_factory=MemoryLimits)
     """Of ONNX Runtime."""
 
@@ -48,7 +52,11 @@ def _open_onnx(folders: Mapping[str, Path], options: EngineOptions) -> SessionEn
     from nestvec.engines.onnx import OnnxEngine  # noqa: PLC0415 - each engine's packages are its own extra
 
     return OnnxEngine(
-        folders, threads=options.threads, device=options.device, share_cores=options.share_cores
+        folders,
+        threads=options.threads,
+        device=options.device,
+        share_cores=options.share_cores,
+        gpu=options.gpu,
     )
 
 

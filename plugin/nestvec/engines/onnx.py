@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
 
 import onnxruntime
 
 from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
 from nestvec.engines.device import AUTO, Device, check_session, choose_device
 from nestvec.engines.free_memory import return_free_memory
+from nestvec.engines.gpu_options import GpuOptions
+from nestvec.engines.graph_rungs import can_capture
+from nestvec.engines.graph_sessions import BoundSession, CapturedSession, GraphSession, HostSession
 from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
-_Graph = tuple[onnxruntime.InferenceSession, GraphInputs]
+_DEFAULT_GPU: Final = GpuOptions()
+
+_VECTOR_AXES: Final = 2
+"""Of an output with one vector for each input."""
+
+_log = logging.getLogger("nestvec.engines")
+
+_Graph = tuple[tuple[GraphSession, ...], GraphInputs]
+"""The sessions of a graph, one for each instance, and its inputs."""
 
 
 class OnnxEngine:
-    """Sessions over the graphs of a model repository, one batch at a time: a batch uses every core."""
+    """Sessions over the graphs of a model repository.
+
+    On a CPU one batch at a time, which uses every core; on a GPU as many as there are instances.
+    """
 
     name = "onnx"
-    parallel = 1
 
     def __init__(
         self,
@@ -33,6 +49,7 @@ class OnnxEngine:
         threads: int = 0,
         device: str = AUTO,
         share_cores: bool = False,
+        gpu: GpuOptions = _DEFAULT_GPU,
     ) -> None:
         """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one per core.
 
@@ -43,10 +60,15 @@ class OnnxEngine:
         device cannot be used.
         """
         self._threads, self._device, self._share_cores = threads, choose_device(device), share_cores
+        self._cuda_graphs = gpu.cuda_graphs and self._device.is_cuda
+        self.parallel = 1 if self._device.name == "cpu" else gpu.instances
+        self._free_instances: SimpleQueue[int] = SimpleQueue()
+        for number in range(self.parallel):
+            self._free_instances.put(number)
         self._graphs: dict[tuple[str, int], dict[str, _Graph]] = {}
         for name, folder in folders.items():
             self.open(name, folder)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
+        self._workers = ThreadPoolExecutor(self.parallel, thread_name_prefix="nestvec-onnx")
 
     @property
     def info(self) -> EngineInfo:
@@ -59,7 +81,7 @@ class OnnxEngine:
         verify_files(folder, manifest)
         inputs = graph_inputs(manifest)
         self._graphs[encoder, generation] = {
-            part: (self._open_session(part_folder(folder, part) / GRAPH), inputs[part])
+            part: (self._open_sessions(part_folder(folder, part) / GRAPH, inputs[part]), inputs[part])
             for part in manifest.parts
         }
 
@@ -71,24 +93,25 @@ class OnnxEngine:
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.run_now, encoder, batch)
+        return await loop.run_in_executor(self._workers, self.run_now, encoder, batch)
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
         graphs = self._graphs.get((encoder, batch.generation))
         if graphs is None:
             raise EngineUnavailable(f"the encoder {encoder} is not loaded", next_step="Send it again.")
-        session, inputs = graphs[batch.part]
+        sessions, inputs = graphs[batch.part]
+        instance = self._free_instances.get()
         try:
-            arrays = inputs.arrays(batch)
-            vectors: Vectors = session.run([session.get_outputs()[0].name], arrays)[0]
+            return sessions[instance].run(inputs.arrays(batch))
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
             raise EngineError(
                 f"ONNX Runtime failed on a batch of {len(batch)} inputs with {encoder}",
                 value=str(error),
                 next_step="Send fewer or shorter ones; if it still fails, export the encoder again.",
             ) from error
-        return vectors
+        finally:
+            self._free_instances.put(instance)
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
@@ -96,24 +119,41 @@ class OnnxEngine:
 
     async def close(self) -> None:
         """See the contract."""
-        self._thread.shutdown(wait=True)
+        self._workers.shutdown(wait=True)
         self._graphs.clear()
 
-    def _open_session(self, graph: Path) -> onnxruntime.InferenceSession:
+    def _open_sessions(self, graph: Path, inputs: GraphInputs) -> tuple[GraphSession, ...]:
+        if not self._device.is_cuda:
+            return tuple(HostSession(self._open_session(graph)) for _ in range(self.parallel))
+        if self._cuda_graphs and can_capture(inputs.names):
+            try:
+                return tuple(self._open_captured(graph) for _ in range(self.parallel))
+            except EngineError as error:
+                _log.warning("%s runs without CUDA graphs: %s", graph, error)
+        return tuple(BoundSession(self._open_session(graph), self._device) for _ in range(self.parallel))
+
+    def _open_captured(self, graph: Path) -> GraphSession:
+        session = self._open_session(graph, cuda_graphs=True)
+        # A vector for each token is as many numbers as the batch has tokens, and needs no graph.
+        if len(session.get_outputs()[0].shape) != _VECTOR_AXES:
+            return BoundSession(self._open_session(graph), self._device)
+        return CapturedSession(session, self._device)
+
+    def _open_session(self, graph: Path, *, cuda_graphs: bool = False) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0" if self._share_cores else "1")
-        session = _new_session(graph, options, self._device)
+        session = _new_session(graph, options, self._device, cuda_graphs=cuda_graphs)
         check_session(session, self._device)
         return session
 
 
 def _new_session(
-    graph: Path, options: onnxruntime.SessionOptions, device: Device
+    graph: Path, options: onnxruntime.SessionOptions, device: Device, *, cuda_graphs: bool
 ) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=device.providers())
+        return device.open_session(graph, options, cuda_graphs=cuda_graphs)
     except Exception as error:  # as in run_now
         raise EngineError(
             f"ONNX Runtime cannot load {graph} on {device.name}",

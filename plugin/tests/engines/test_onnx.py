@@ -88,7 +88,7 @@ def test_a_device_without_a_provider(device: str) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 def test_what_is_no_device(device: str) -> None:
-    with pytest.raises(EngineError, match=r"no such device.*Use cpu, cuda or cuda:1"):
+    with pytest.raises(EngineError, match=r"no such device.*Use cpu, cuda, cuda:1 or tensorrt-rtx"):
         OnnxEngine({}, device=device)
 
 

@@ -25,6 +25,8 @@ class EngineArgs:
     threads: int
     device: str
     share_cores: bool
+    gpu_instances: int
+    cuda_graphs: bool
     triton_url: str
     idle: float | None
     memory_budget: int | None
@@ -32,6 +34,7 @@ class EngineArgs:
     def options(self) -> EngineOptions:
         """The engine's settings."""
         from nestvec.engines.factory import EngineOptions, MemoryLimits
+        from nestvec.engines.gpu_options import GpuOptions
 
         memory = MemoryLimits(self.idle, self.memory_budget)
         if self.engine != "onnx" and memory != MemoryLimits():
@@ -44,6 +47,7 @@ class EngineArgs:
             device=self.device,
             triton_url=self.triton_url,
             share_cores=self.share_cores,
+            gpu=GpuOptions(self.gpu_instances, self.cuda_graphs),
             memory=memory,
         )
 
@@ -69,13 +73,25 @@ def engine_options(command: F) -> F:
             default="auto",
             metavar="DEVICE",
             help="Where ONNX Runtime runs: cpu, cuda, or cuda:N for the GPU of this number. auto: the first "
-            "GPU if the installed ONNX Runtime supports CUDA, else the CPU.",
+            "GPU if the installed ONNX Runtime supports CUDA, else the CPU. "
+            "tensorrt-rtx: a GPU, through TensorRT-RTX.",
         ),
         option(
             "--share-cores",
             is_flag=True,
             help="For a machine that does other work: ONNX Runtime's threads sleep while they wait. Queries "
             "are then faster beside it, and a little slower without.",
+        ),
+        option(
+            "--gpu-instances",
+            type=click.IntRange(1, 16),
+            default=1,
+            help="Batches of an encoder that ONNX Runtime runs at the same time on a GPU.",
+        ),
+        option(
+            "--cuda-graphs",
+            is_flag=True,
+            help="On CUDA, replay short batches as captured graphs: fewer calls to the GPU for each.",
         ),
         option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
         option(

@@ -37,6 +37,8 @@ CHANGES: dict[str, Any] = {
     "threads": 3,
     "device": "cpu",
     "share-cores": True,
+    "gpu-instances": 2,
+    "cuda-graphs": True,
     "triton-url": "127.0.0.1:9001",
     "idle": 60,
     "memory-budget": "1GB",
@@ -63,7 +65,8 @@ CHANGES: dict[str, Any] = {
 }
 RESTART = {
     *("models", "host", "port", "api-keys", "admin-keys", "tls-cert", "tls-key", "cors-origin", "engine"),
-    *("threads", "device", "share-cores", "triton-url", "log-format", "otlp-endpoint"),
+    *("threads", "device", "share-cores", "gpu-instances", "cuda-graphs"),
+    *("triton-url", "log-format", "otlp-endpoint"),
 }
 
 
