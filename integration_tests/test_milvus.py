@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.milvus.connection import is_lite, milvus_errors, open_connections, open_milvus
+from nestvec.milvus.connection import milvus_errors, open_connections, open_milvus
+from nestvec.milvus.lite import is_lite
 from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 HOLD = """

@@ -14,7 +14,8 @@ from sentence_transformers import SentenceTransformer
 
 import nestvec
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import load_lite, open_milvus
+from nestvec.milvus.connection import open_milvus
+from nestvec.milvus.lite import load_lite
 from nestvec.milvus.providers import Endpoint
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import CollectionNotFound, DimNotOffered

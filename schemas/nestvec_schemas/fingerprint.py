@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
+from weakref import finalize
 
 from nestvec_schemas.errors import EncoderNotFound
 from nestvec_schemas.manifest import Manifest
@@ -23,13 +24,25 @@ _NOT_OF_VECTORS: Final = ("config.pbtxt", ".md", ".txt")
 .txt, but then tokenizer.json, which is read, has it too."""
 
 
+_fingerprints: dict[int, str] = {}
+"""By the id of a manifest, for as long as it exists: requests compare theirs with it."""
+
+
 def encoder_fingerprint(manifest: Manifest) -> str:
-    """The fingerprint of an exported encoder, 16 hexadecimal digits.
+    """The fingerprint of an exported encoder, 16 hexadecimal digits; computed once for each manifest.
 
     It depends on the graphs, the weights and the tokenizers by their checksums, on what the service does to
     an input before the graph (lengths, pixels, prompts) and to its output after it; not on the name, the
     ladder of dims, or what was measured.
     """
+    fingerprint = _fingerprints.get(id(manifest))
+    if fingerprint is None:
+        fingerprint = _fingerprints[id(manifest)] = _compute(manifest)
+        finalize(manifest, _fingerprints.pop, id(manifest), None).atexit = False
+    return fingerprint
+
+
+def _compute(manifest: Manifest) -> str:
     content = {
         "kind": manifest.kind,
         "dim": manifest.dim,

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 
+from nestvec_schemas import fingerprint
 from nestvec_schemas.errors import EncoderNotFound
 from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, check_fingerprint, encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, Verification
@@ -69,9 +71,9 @@ def test_what_no_vector_depends_on_changes_no_fingerprint(change: dict[str, Any]
     ],
 )
 def test_what_changes_the_vectors_changes_the_fingerprint(change: dict[str, Any]) -> None:
-    fingerprint = encoder_fingerprint(manifest(**change))
-    assert fingerprint != encoder_fingerprint(manifest())
-    assert len(fingerprint) == FINGERPRINT_LENGTH
+    changed = encoder_fingerprint(manifest(**change))
+    assert changed != encoder_fingerprint(manifest())
+    assert len(changed) == FINGERPRINT_LENGTH
 
 
 def test_another_encoder_under_the_same_name_is_refused() -> None:
@@ -89,3 +91,21 @@ def test_pixels_that_are_made_otherwise_are_another_encoders() -> None:
     assert coarse.image_transform != PHOTOS.image_transform
     fingerprints = [encoder_fingerprint(manifest(towers={"image": tower})) for tower in (PHOTOS, coarse)]
     assert len(set(fingerprints)) == 2
+
+
+def test_it_is_computed_once_for_each_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[Manifest] = []
+    compute = fingerprint._compute
+
+    def counted(encoder: Manifest) -> str:
+        computed.append(encoder)
+        return compute(encoder)
+
+    monkeypatch.setattr(fingerprint, "_compute", counted)
+    before = len(fingerprint._fingerprints)
+    encoder = manifest()
+    assert len({encoder_fingerprint(encoder) for _ in range(3)}) == len(computed) == 1
+    computed.clear()
+    del encoder
+    gc.collect()
+    assert len(fingerprint._fingerprints) <= before

@@ -14,8 +14,9 @@ from nestvec.collections.changes import exists_error
 from nestvec.collections.limits import check_limits
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.composed_columns import template_properties
-from nestvec.milvus.connection import is_lite, milvus_errors
+from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, field_notes, index_params
+from nestvec.milvus.lite import is_lite
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form

@@ -13,7 +13,8 @@ from pymilvus import MilvusClient
 from nestvec.datasets.readers import FORMATS, open_source
 from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
+from nestvec.milvus.connection import milvus_errors, open_milvus
+from nestvec.milvus.lite import load_lite
 from nestvec_schemas.errors import FileUnreadable, RowRejected, SampleUnusable, nearest
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.samples.sample import Sample

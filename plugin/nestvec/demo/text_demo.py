@@ -18,7 +18,8 @@ import nestvec
 from nestvec.ingest import DeliveryOptions, insert_rows
 from nestvec.ingest.write.waiting_lines import WaitingLines
 from nestvec.milvus.catalog import Table, read_table
-from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
+from nestvec.milvus.connection import milvus_errors, open_milvus
+from nestvec.milvus.lite import load_lite
 from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress, stages

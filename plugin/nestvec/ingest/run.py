@@ -34,7 +34,8 @@ from nestvec.ingest.write.writers import (
     settle_count,
 )
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.connection import is_lite, milvus_errors
+from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import is_lite
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import IngestError, NestvecError

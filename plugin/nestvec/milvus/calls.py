@@ -9,18 +9,14 @@ seconds from a Function's ``timeout_ms``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 from nestvec.client.service_client import EncoderInfo
 from nestvec.client.service_key import ServiceKey
 from nestvec.milvus.server_version import THREE, UNKNOWN_VERSION, ServerVersion
+from nestvec.milvus.tries import CHUNK_SECONDS, MAX_CHUNK, MIN_CHUNK, try_seconds
 from nestvec_schemas.errors import SpecError
-
-MIN_CHUNK: Final = 32
-MAX_CHUNK: Final = 1024
-"""Bounds of the texts in a request, unless the caller chooses another number."""
 
 DEFAULT_CHUNK: Final = 256
 """Texts in a request to a service that does not say how fast it is."""
@@ -28,14 +24,6 @@ DEFAULT_CHUNK: Final = 256
 CALLS_PER_INSERT: Final = 5
 """Requests that Milvus makes at most for one insert (``function.batchFactor``)."""
 
-_TRIES: Final = 3
-_WAITS_SECONDS: Final = 1.25 + 2.5
-"""Between the tries of one chunk, at most."""
-
-_REPLY_SECONDS: Final = 0.3
-"""From a request's deadline until Milvus has read the error."""
-
-_SECONDS: Final = 30.0
 _SECONDS_OF_THREE: Final = 60.0
 
 
@@ -58,12 +46,7 @@ class MilvusCalls:
     @property
     def deadline(self) -> float:
         """Seconds for one request, to a tenth."""
-        return try_seconds(_SECONDS_OF_THREE if self.version.at_least(THREE) else _SECONDS)
-
-
-def try_seconds(seconds: float) -> float:
-    """The seconds after which a try must fail, so that three fit into ``seconds``; to a tenth, downwards."""
-    return math.floor(((seconds - _WAITS_SECONDS) / _TRIES - _REPLY_SECONDS) * 10) / 10
+        return try_seconds(_SECONDS_OF_THREE if self.version.at_least(THREE) else CHUNK_SECONDS)
 
 
 def choose_chunk(info: EncoderInfo, passes: int, *, chosen: int | None = None, limit: int = MAX_CHUNK) -> int:
@@ -92,4 +75,4 @@ def _recommended(info: EncoderInfo) -> int:
         return info.recommended_chunk
     if info.tokens_per_second is None:
         return DEFAULT_CHUNK
-    return int(info.tokens_per_second * try_seconds(_SECONDS) / info.max_tokens)
+    return int(info.tokens_per_second * try_seconds() / info.max_tokens)

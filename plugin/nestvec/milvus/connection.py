@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import grpc
 from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
 from pymilvus.client.connection_manager import ConnectionManager
-from pymilvus.client.types import LoadState
 
 from nestvec.milvus.address import ConnectSettings, MilvusAddress, parse_address
 from nestvec.milvus.diagnose import check_listening, diagnose
@@ -282,15 +281,6 @@ _DATABASE_MISSING = re.compile(r"database not found|database '[^']*' does not ex
 _NOT_AUTHENTICATED = ("auth check failure", "hasn't authenticate", "unauthenticated", "missing authorization")
 
 
-def load_lite(client: MilvusClient, collection: str) -> None:
-    """Load a collection of Milvus Lite, which opens with none loaded. On a server, that is up to its
-    operator."""
-    with milvus_errors(f"loading collection {collection}"):
-        released = client.get_load_state(collection)["state"] == LoadState.NotLoad
-        if released and is_lite(client):
-            client.load_collection(collection)
-
-
 @contextmanager
 def milvus_errors(doing: str) -> Iterator[None]:
     """Turn what pymilvus and gRPC raise into StoreRefused and StoreUnreachable; ``doing`` is the
@@ -358,9 +348,3 @@ def _managed_connections() -> list[Any]:
     dedicated: Mapping[int, Any] = getattr(manager, "_dedicated", {})
     shared_in_use = [connection for connection in shared.values() if connection.has_clients]
     return [*shared_in_use, *dedicated.values()]
-
-
-def is_lite(client: HasServerVersion) -> bool:
-    """Whether a connection's server is Milvus Lite, by its version string."""
-    with milvus_errors("reading the server's version"):
-        return "lite" in str(client.get_server_version()).lower()

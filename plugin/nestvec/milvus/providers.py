@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec.milvus.calls import CALLS_PER_INSERT, MAX_CHUNK, MilvusCalls
+from nestvec.milvus.calls import CALLS_PER_INSERT, MilvusCalls
 from nestvec.milvus.credentials import credential_params
 from nestvec.milvus.server_version import (
     CALLS_COHERE_WITH_DIM,
@@ -24,6 +24,7 @@ from nestvec.milvus.server_version import (
     Release,
     ServerVersion,
 )
+from nestvec.milvus.tries import MAX_CHUNK
 from nestvec_schemas.embedding_config import (
     VECTOR_TYPES,
     EmbeddingConfig,

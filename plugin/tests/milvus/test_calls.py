@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.client.service_client import EncoderInfo
-from nestvec.milvus.calls import DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, MilvusCalls, choose_chunk, try_seconds
+from nestvec.milvus.calls import DEFAULT_CHUNK, MilvusCalls, choose_chunk
 from nestvec.milvus.server_version import parse_version
+from nestvec.milvus.tries import MAX_CHUNK, MIN_CHUNK, try_seconds
 from nestvec_schemas.errors import SpecError
 
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-MILVUS_TRY_SECONDS: Final = 8.5
-"""The deadline to state in an endpoint for Milvus: three tries of this length, with the waits between them,
-fit into the 30 s that it allows a chunk, and so its user reads the last error."""
-
-MIN_CHUNK: Final = 32
-MAX_CHUNK: Final = 1024
-"""Texts in a request from Milvus: its own default, and the most that its ``tei`` provider takes."""
+from nestvec.milvus.tries import MAX_CHUNK, MIN_CHUNK, try_seconds
 
 _RESERVE: Final = 0.5
 """The part of a deadline that a chunk may take on an idle service: requests share the engine."""
@@ -67,7 +61,7 @@ class EngineSpeed:
         speed = self.texts_per_second
         if speed is None:
             return None
-        texts = int(speed * MILVUS_TRY_SECONDS * _RESERVE)
+        texts = int(speed * try_seconds() * _RESERVE)
         return min(MAX_CHUNK, max(MIN_CHUNK, texts // 8 * 8))
 
 

@@ -8,8 +8,9 @@ from pymilvus import MilvusClient
 from pymilvus.milvus_client import IndexParams
 from sqlglot import exp
 
-from nestvec.milvus.connection import is_lite, milvus_errors
+from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index
+from nestvec.milvus.lite import is_lite
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index
 from nestvec.sql.bind.params import Params
