@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nestvec.images import address_problem, is_address
 from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
-from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
@@ -110,7 +110,9 @@ class LoadedEncoder:
             return "text"
         if "text" not in towers:
             return "image"
-        return "image" if isinstance(value, str) and _is_image_address(value, towers["image"]) else "text"
+        if not isinstance(value, str) or isinstance(value, PlainText):
+            return "text"
+        return "image" if _is_image_address(value, towers["image"]) else "text"
 
     @property
     def distinguishes_roles(self) -> bool:
@@ -149,7 +151,7 @@ class LoadedEncoder:
         if self.chat is not None:
             return self._with_instruction(value)
         image = self.manifest.towers.get("image")
-        if image is None or not isinstance(value, str):
+        if image is None or not isinstance(value, str) or isinstance(value, PlainText):
             return value
         for prompt in self.manifest.prompts.values():
             if value.startswith(prompt) and _is_image_address(value.removeprefix(prompt), image):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, UnpromptedText
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText, UnpromptedText
 from nestvec_schemas.capabilities import check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, PromptNotOffered
@@ -109,4 +109,10 @@ def with_prompt(inputs: Sequence[EmbedInput], name: PromptName, encoder: LoadedE
             InstructedText(value, prompt) if isinstance(value, str) and value and prompt else value
             for value in inputs
         ]
-    return [f"{prompt}{value}" if value and encoder.tower_of(value) == "text" else value for value in inputs]
+    is_text = [bool(value) and encoder.tower_of(value) == "text" for value in inputs]
+    return [_behind(prompt, value) if put else value for value, put in zip(inputs, is_text, strict=True)]
+
+
+def _behind(prompt: str, text: EmbedInput) -> str:
+    prompted = f"{prompt}{text}"
+    return PlainText(prompted) if isinstance(text, PlainText) else prompted

@@ -14,6 +14,7 @@ import numpy as np
 
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
+from nestvec.service.preprocess.modality import as_modality, check_modality
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
 from nestvec.service.scoring import (
@@ -28,7 +29,7 @@ from nestvec_schemas.errors import BodyInvalid, EmptyInput, InputTooLong, NotOff
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.late_interaction import maxsim
 from nestvec_schemas.manifest import Manifest, PromptName
-from nestvec_schemas.towers import Role
+from nestvec_schemas.towers import Modality, Role
 from nestvec_schemas.vectors import Vectors, normalise
 
 MAX_DOCUMENTS: Final = 1 << 16
@@ -52,6 +53,8 @@ class RankingTask:
     options: EmbedOptions
     prompt: PromptName | None = None
     """The prompt of all texts, for dense encoders; late interaction has one for either side."""
+    modality: Modality | None = None
+    """What query and documents are; None for what they look like."""
 
 
 class _Scorer(Protocol):
@@ -144,7 +147,8 @@ async def _embed_side(
     """The outputs for texts on one side, each behind the side's prompt."""
     encoder = embedder.encoders[task.encoder]
     choice = choose_prompt(encoder.manifest, role or task.prompt, task.options.config)
-    inputs = put_prompt([encoder.without_prompt(text) for text in texts], choice, encoder)
+    inputs = as_modality(texts, encoder, task.modality)
+    inputs = put_prompt([encoder.without_prompt(value) for value in inputs], choice, encoder)
     return await embedder.embed(task.encoder, inputs, replace(task.options, role=choice.role))
 
 
@@ -165,6 +169,7 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
     """
     check_ranking(task.query, task.documents)
     _check_encoder(embedder.encoders[task.encoder].manifest, task)
+    check_modality(embedder.encoders[task.encoder], task.modality)
     scorer = await _scorer(embedder, task)
     raw = np.full(len(task.documents), scorer.lowest)
     result = scorer.started

@@ -13,6 +13,7 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.preprocess.truncation import Truncation
+from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.message_text import shown
 
@@ -49,7 +50,13 @@ async def check(body: CheckRequest, request: Request, query: QueryString) -> Che
     config = select_encoder(query)
     encoder = selected_encoder(request, config, "dense", "sparse")
     places = [place for place, text in enumerate(body.inputs) if text and encoder.has_image(text)]
-    if not places:
+    if query.modality == "image" and len(places) < len(body.inputs):
+        raise BodyInvalid(
+            "not all inputs are addresses of images",
+            value=f"{len(places)} of {len(body.inputs)} are",
+            next_step="Omit modality=image from the address.",
+        )
+    if not places or query.modality == "text":
         return CheckResponse(failed=[])
     call = EmbedCall(
         inputs=[body.inputs[place] for place in places],

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.images import is_address
 from nestvec.service.api.common import (
     EmbedCall,
     embed_dense,
@@ -30,13 +29,12 @@ from nestvec.service.api.selection import (
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult
-from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import NO_PROMPT, prompt_for_task
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid, NotOffered
+from nestvec_schemas.errors import NotOffered
 from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.towers import Role
 from nestvec_schemas.vectors import Vectors
@@ -145,11 +143,13 @@ async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields)
     config = select_encoder(query, config, dim_name="output_dimension")
     encoder = selected_encoder(request, config, "dense")
     overlong, direction = TRUNCATE_VALUES[body.truncate]
+    asks_for_images = _asks_for_images(body)
     call = EmbedCall(
-        inputs=_image_addresses(body, encoder) if _asks_for_images(body) else body.texts or [],
+        inputs=body.images or [] if asks_for_images else body.texts or [],
         config=config,
         truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
         on_error=query.on_error or settings.on_error,
+        modality=query.select_modality("image" if asks_for_images else None),
         prompt=_prompt(body.input_type, encoder.manifest, config),
     )
     return await embed_dense(request, call)
@@ -175,22 +175,6 @@ def _asks_for_images(body: CohereEmbedRequest) -> bool:
             next_step="Send texts, or images with input_type image.",
         )
     return bool(body.images) or body.input_type == "image"
-
-
-def _image_addresses(body: CohereEmbedRequest, encoder: LoadedEncoder) -> list[str]:
-    """The addresses of a request's images. Raises NotOffered, BodyInvalid."""
-    name = encoder.manifest.name
-    if not encoder.reads_images:
-        raise NotOffered(f"{name} takes no images", next_step="Send texts, or name an encoder that does.")
-    images = body.images or []
-    for place, address in enumerate(images, 1):
-        if not is_address(address):
-            raise BodyInvalid(
-                f"image {place} of {len(images)} is not the address of an image",
-                value=f"a text of {len(address)} characters",
-                next_step="Send data:image/png;base64,… or another address that the service can read.",
-            )
-    return images
 
 
 def _meta(body: CohereEmbedRequest, result: EmbeddingResult, version: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from nestvec.service.bodies.readers import check_text_lengths
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.inputs import EmbedInput
+from nestvec.service.preprocess.modality import as_modality, check_modality
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import choose_prompt, put_prompt
@@ -33,7 +34,7 @@ from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOf
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
-from nestvec_schemas.towers import OutputKind
+from nestvec_schemas.towers import Modality, OutputKind
 from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
@@ -70,6 +71,8 @@ class EmbedCall:
     """None for vectors as the encoder was exported."""
     prompt: PromptName | None = None
     """Name of the prompt in the body; None if it names none."""
+    modality: Modality | None = None
+    """What the inputs are; None for what they look like."""
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -120,14 +123,16 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     embedder, config = embedder_of(request), call.config
     name = resolve_encoder(embedder.encoders, config.encoder)
     encoder = embedder.encoders[name]
+    check_modality(encoder, call.modality)
     check_count(call.inputs, embedder.settings.load.inputs)
-    if not encoder.reads_images:
+    if not encoder.reads_images or call.modality == "text":
         limits = embedder.settings.load.bodies
         check_text_lengths(call.inputs, limits.text_characters, limits.characters)
     choice = choose_prompt(encoder.manifest, call.prompt, config)
 
     def prompted_inputs() -> list[EmbedInput]:
-        return put_prompt([encoder.without_prompt(value) for value in call.inputs], choice, encoder)
+        values = as_modality(call.inputs, encoder, call.modality)
+        return put_prompt([encoder.without_prompt(value) for value in values], choice, encoder)
 
     inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)

@@ -47,6 +47,7 @@ async def embed_all(body: EmbedAllRequest, request: Request, query: QueryString)
         config=select_encoder(query),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.modality,
         prompt=body.prompt_name,
     )
     result = await embed_tokens(request, call)

@@ -102,6 +102,7 @@ async def extract_features(
         config=select_encoder(query, EmbeddingConfig(model, body.dimensions)),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.modality,
         normalised=body.normalize,
         prompt=body.prompt_name,
     )
@@ -120,7 +121,9 @@ async def compare_sentences(
     config = select_encoder(query, EmbeddingConfig(model))
     name = resolve_encoder(embedder.encoders, config.encoder)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
-    task = RankingTask(name, body.inputs.source_sentence, sentences, options, body.prompt_name)
+    task = RankingTask(
+        name, body.inputs.source_sentence, sentences, options, body.prompt_name, modality=query.modality
+    )
     scores, result = await score_connected(request, task)
     return await json_response(lambda: scores, result, [body.inputs.source_sentence, *sentences])
 

@@ -40,7 +40,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.model_name import parse_model_name
-from nestvec_schemas.towers import Role
+from nestvec_schemas.towers import Modality, Role
 
 _STARTED: Final = int(time.time())
 
@@ -95,6 +95,11 @@ class EmbeddingsRequest(ApiRequest):
     )
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
+    modality: Modality | None = Field(
+        None,
+        description="From Infinity: text or image, what the inputs are. Default: images where they are "
+        "addresses of images, else texts.",
+    )
     user: str | None = Field(None, description="Ignored.")
 
 
@@ -170,6 +175,7 @@ async def embeddings(
         config=select_encoder(query, EmbeddingConfig(body.model or "", _dim(body), body.exit)),
         truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.select_modality(body.modality),
         prompt=_prompt(body),
     )
     result = await embed_dense(request, call)

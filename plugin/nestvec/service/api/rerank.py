@@ -128,7 +128,7 @@ async def rerank_documents(
     name = resolve_encoder(embedder.encoders, config.encoder)
     body = _with_truncation(body)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
-    task = RankingTask(name, body.query, texts, options)
+    task = RankingTask(name, body.query, texts, options, modality=query.modality)
     scores, result = await rank_connected(request, task)
     numbers = scores.raw if body.raw_scores or body.use_activation is False else scores.relevance
     best = [(index, float(numbers[index])) for index in scores.order(limit)]

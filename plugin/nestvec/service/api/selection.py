@@ -13,6 +13,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.model_name import encoder_of, fingerprint_of, parse_model_name
 from nestvec_schemas.on_error import OnError
+from nestvec_schemas.towers import Modality
 
 EncoderQuery = Annotated[
     str | None,
@@ -62,6 +63,14 @@ OnErrorQuery = Annotated[
         description="If an image cannot be fetched: reject the request, or return a zero vector.",
     ),
 ]
+ModalityQuery = Annotated[
+    Modality | None,
+    Query(
+        alias="modality",
+        description="What the inputs are, for an encoder of texts and images. Default: images where they are "
+        "addresses of images, else texts.",
+    ),
+]
 OverlongQuery = Annotated[
     Overlong | None,
     Query(
@@ -87,6 +96,17 @@ class QueryFields:
 
     overlong: Overlong | None = None
     on_error: OnError | None = None
+    modality: Modality | None = None
+
+    def select_modality(self, body: Modality | None) -> Modality | None:
+        """What the inputs are, by query string and body. Raises BodyInvalid if they disagree."""
+        if None in (self.modality, body) or self.modality == body:
+            return self.modality or body
+        raise BodyInvalid(
+            "the request names different modalities",
+            value=f"modality={self.modality} in the query string, {body} in the body",
+            next_step="Name one of them.",
+        )
 
 
 async def _query_fields(
@@ -99,9 +119,10 @@ async def _query_fields(
     prompt: PromptQuery = None,
     query_prompt: QueryPromptQuery = None,
     fingerprint: FingerprintQuery = None,
+    modality: ModalityQuery = None,
 ) -> QueryFields:
     config = EmbeddingConfig(encoder or "", dim, exit, expert, prompt=prompt, query_prompt=query_prompt)
-    return QueryFields(replace(config, fingerprint=fingerprint), overlong, on_error)
+    return QueryFields(replace(config, fingerprint=fingerprint), overlong, on_error, modality)
 
 
 QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]

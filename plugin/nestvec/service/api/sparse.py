@@ -81,6 +81,7 @@ async def embed_sparse_texts(
         config=config,
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.modality,
         prompt=body.prompt_name,
     )
     result = await embed_inputs(request, call)

@@ -99,6 +99,7 @@ async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) 
         config=select_encoder(query, EmbeddingConfig(body.encoder or "", body.dimensions, body.exit)),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.modality,
         normalised=body.normalize,
         prompt=body.prompt_name,
     )

@@ -191,6 +191,7 @@ async def pool_texts(body: PoolingRequest, request: Request, query: QueryString)
         config=config,
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        modality=query.modality,
         normalised=body.use_activation,
     )
     result = await (embed_dense if kind == "dense" else embed_tokens)(request, call)
@@ -219,7 +220,7 @@ async def score_texts(body: ScoreRequest, request: Request, query: QueryString) 
     config = select_encoder(query, EmbeddingConfig(body.model or ""))
     name = resolve_encoder(embedder.encoders, config.encoder)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
-    task = RankingTask(name, first, others, options)
+    task = RankingTask(name, first, others, options, modality=query.modality)
     scores, result = await score_connected(request, task, raw=body.use_activation is False)
 
     def content() -> object:

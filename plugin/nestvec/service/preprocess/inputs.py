@@ -44,6 +44,10 @@ class UnpromptedText(str):
     """A text without a prompt, though it starts like one: pooling omits none of its tokens."""
 
 
+class PlainText(str):
+    """A text that its client calls one, though it is an image's address."""
+
+
 EmbedInput = str | Sequence[int] | QueryDocument | InstructedText
 """A text or an image's address, token ids, or one of the above."""
 
