@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.graph.tensors import INPUTS, MAX_BATCH
+from nestvec_exporters.graph.tensors import MAX_BATCH
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 
 PLAN: Final = "1/model.plan"
@@ -24,6 +24,7 @@ IMAGE: Final = f"nvcr.io/nvidia/tensorrt:{RELEASE}-py3"
 _PROFILE_TOKENS = (32, 128, 512)
 _BATCH_TOKENS = 4096
 _WORKSPACE = 4 << 30
+_MAX_ERRORS = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class OptimisationProfile:
     min_shape: tuple[int, int]
     opt_shape: tuple[int, int]
     max_shape: tuple[int, int]
+
+    def shapes_of(self, declared: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The least, the best and the largest shape of an input that is declared with -1 where it varies:
+        the first axis with the texts, any other with the tokens."""
+        shapes = (self.min_shape, self.opt_shape, self.max_shape)
+        least, best, largest = (
+            tuple(size if size >= 0 else texts if axis == 0 else tokens for axis, size in enumerate(declared))
+            for texts, tokens in shapes
+        )
+        return least, best, largest
 
 
 def optimisation_profiles(tokens: int) -> tuple[OptimisationProfile, ...]:
@@ -78,27 +89,32 @@ def docker_command(checkpoint: str, models: Path, options: Sequence[str]) -> str
     )
 
 
-def build_tensorrt_plan(graph: Path, target: Path, shapes: tuple[OptimisationProfile, ...]) -> None:
+def build_tensorrt_plan(graph: Path, target: Path, profiles: Sequence[OptimisationProfile]) -> None:
     """Build a plan of ``graph`` for the GPU of this machine, which has TensorRT 10 or later.
 
-    Strongly typed: every operator keeps the precision that the graph gives it.
+    Strongly typed: every operator keeps the precision that the graph gives it. TensorRT 11 has no other
+    networks, and no flags for precisions. One optimisation profile for each of ``profiles``, in their order.
     Raises CheckpointUnsupported where TensorRT cannot read or build it.
     """
     tensorrt: Any = importlib.import_module("tensorrt")
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
     builder = tensorrt.Builder(logger)
-    strongly_typed = 1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(strongly_typed)
+    # TensorRT 10 would choose precisions of its own without the flag; 11 ignores it.
+    network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = tensorrt.OnnxParser(network, logger)
+    # Weights beside a large graph are looked for relative to its path.
     if not parser.parse_from_file(str(graph)):
-        raise _refused("TensorRT cannot read the graph", str(parser.get_error(0)))
+        errors = [str(parser.get_error(number)) for number in range(parser.num_errors)]
+        raise _refused("TensorRT cannot read the graph", "; ".join(errors[:_MAX_ERRORS]))
     config = builder.create_builder_config()
     config.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, _WORKSPACE)
-    for shape in shapes:
-        profile = builder.create_optimization_profile()
-        for name in INPUTS:
-            profile.set_shape(name, shape.min_shape, shape.opt_shape, shape.max_shape)
-        config.add_optimization_profile(profile)
+    inputs = [network.get_input(number) for number in range(network.num_inputs)]
+    for profile in profiles:
+        shapes = builder.create_optimization_profile()
+        for tensor in inputs:
+            shapes.set_shape(tensor.name, *profile.shapes_of(tuple(tensor.shape)))
+        if config.add_optimization_profile(shapes) < 0:
+            raise _refused("TensorRT does not accept an optimisation profile", str(profile))
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise _refused("TensorRT cannot build a plan of the graph", "its reason is on standard error")
