@@ -354,7 +354,7 @@ class Embedder:
             for part, entries_of_part in _by_part(readable).items()
         ]
         embeddings: dict[CacheKey, CachedEmbedding] = {}
-        async with turn_paused():
+        async with turn_paused(len(entries)):
             # A task takes time, and most requests have one part.
             for collected in [await waits[0]] if len(waits) == 1 else await asyncio.gather(*waits):
                 embeddings |= collected

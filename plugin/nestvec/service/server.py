@@ -159,7 +159,7 @@ def create_server(embedder: Embedder) -> Server:
     limits, access = embedder.settings.connections, embedder.settings.access
     _check_tls(access)
     app = create_app(embedder)
-    gate = ConnectionGate(limits, app.state.metrics.connection_refused)
+    gate = ConnectionGate(limits, app.state.metrics.connection_refused, unread=embedder.admission.unread)
     app.state.metrics.watch_connections(gate)
     connection = connection_class(limits, embedder.settings.load.body_bytes, gate)
     config = uvicorn.Config(

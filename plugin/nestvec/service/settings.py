@@ -31,9 +31,9 @@ class ConnectionLimits:
     """Open connections of one client address. Milvus opens one for each chunk that it embeds at a time."""
     pipelined_requests: int = 32
     """Requests that a client may send on a connection before it reads the first response."""
-    unread_bytes: int = 128 << 20
+    unread_bytes: int = 64 << 20
     """Bytes of responses that clients have not read, over all connections. Beyond it, the connections that
-    have waited the longest are closed."""
+    have waited the longest are closed. While a client leaves more than a quarter, its requests wait."""
     read_rate: int = 16 << 10
     """Bytes a second at which a client must read its response."""
     shutdown_seconds: int = 30

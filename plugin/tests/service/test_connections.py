@@ -43,9 +43,11 @@ def serving(embedder: Embedder, limits: ConnectionLimits) -> Iterator[tuple[Serv
 
 
 @contextmanager
-def connected(service: str) -> Iterator[socket.socket]:
+def connected(service: str, address: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """A connection from an address of this machine."""
     host, port = service.removeprefix("http://").split(":")
     with socket.socket() as connection:
+        connection.bind((address, 0))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(120)
         connection.connect((host, int(port)))
@@ -122,13 +124,29 @@ def test_a_last_response_that_is_not_read_is_given_up(embedder: Embedder) -> Non
 def test_clients_that_leave_too_much_unread_lose_the_oldest_connection(embedder: Embedder) -> None:
     limits = ConnectionLimits(unread_bytes=500_000)  # a response has 368,001
     with serving(embedder, limits) as (server, service), ExitStack() as stack:
-        for _ in range(6):
-            stack.enter_context(connected(service)).sendall(LARGE)
+        for number in range(6):
+            stack.enter_context(connected(service, f"127.0.0.{number + 1}")).sendall(LARGE)
         assert eventually(lambda: server.server_state.total_requests >= 6 or not server.gate.connections)
         assert eventually(lambda: server.gate.unread_bytes <= 500_000)
         assert server.gate.connections < 6
         response = httpx.post(f"{service}/embed", content=BODY, headers=JSON)
         assert (response.status_code, len(response.json())) == (200, TEXTS), "who reads is not affected"
+
+
+def test_a_client_that_does_not_read_keeps_its_own_requests_waiting(embedder: Embedder) -> None:
+    limits = ConnectionLimits(unread_bytes=1_000_000)  # of a client a quarter: less than a response
+    with serving(embedder, limits) as (server, service), ExitStack() as stack:
+        first = stack.enter_context(connected(service, "127.0.0.2"))
+        first.sendall(LARGE)
+        assert eventually(lambda: server.gate.unread_bytes > 0)
+        stack.enter_context(connected(service, "127.0.0.2")).sendall(LARGE)
+        assert eventually(lambda: embedder.admission.shares.total == 1)
+        assert httpx.post(f"{service}/embed", content=BODY, headers=JSON).status_code == 200
+        assert embedder.admission.shares.total == 1, "it still waits"
+        assert server.gate.unread_bytes < 500_000, "of one response"
+        first.close()
+        assert eventually(lambda: embedder.admission.shares.total == 0)
+        assert eventually(lambda: server.gate.unread_bytes > 0), "it is answered"
 
 
 def test_connections_of_one_client_are_limited(embedder: Embedder) -> None:

@@ -54,10 +54,11 @@ def network_options(command: F) -> F:
         option(
             "--unread-bytes",
             type=Bytes(),
-            default="128MiB",
+            default="64MiB",
             metavar="SIZE",
             help="Bytes of responses that clients have not read, over all connections; beyond it, the "
-            "connections that have waited the longest are closed.",
+            "connections that have waited the longest are closed. The requests of a client that leaves more "
+            "than a quarter unread wait.",
         ),
         option(
             "--shutdown-seconds",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from nestvec.service.batching.unread import UnreadBytes
 from nestvec.service.settings import LoadLimits
 from nestvec_schemas.errors import BodyTooLarge, Overloaded
 
@@ -60,6 +61,7 @@ class RequestAdmission:
 
     def __init__(self, limits: LoadLimits) -> None:
         self.shares = ClientShares(limits.requests, limits.client_share)
+        self.unread = UnreadBytes()
 
     def apply(self, limits: LoadLimits) -> None:
         """Take other limits; requests that have a place keep it."""

@@ -11,8 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
+from nestvec.service.batching.unread import UnreadBytes
 from nestvec.service.request_context import current_context, deadline_exceeded
 
+_SMALL_INPUTS: Final = 64
 _SMALL_AT_ONCE: Final = 8
 _LARGE_AT_ONCE: Final = max(4, os.cpu_count() or 1)
 
@@ -82,27 +84,38 @@ class ClientTurns:
 class Turn:
     """The turn of one request, which it has from ``start`` to ``stop`` unless it is paused."""
 
-    def __init__(self, turns: ClientTurns, client: str, *, large: bool) -> None:
+    def __init__(
+        self, turns: ClientTurns, client: str, *, large: bool, unread: UnreadBytes | None = None
+    ) -> None:
+        """It waits while the client has too many bytes ``unread``."""
         self._turns, self._client, self._large = turns, client, large
+        self._unread = unread or UnreadBytes()
         self._has_it = self._had_it = False
 
     async def start(self) -> None:
         """Wait for the turn. Raises DeadlineExceeded."""
         if self._has_it:
             return
-        if not self._turns.take_now(self._client, large=self._large):
+        if self._unread.is_over(self._client) or not self._turns.take_now(self._client, large=self._large):
             await self._wait()
         if self._has_it:  # taken meanwhile by another task of the request
             self._turns.give_back(self._client, large=self._large)
         self._has_it = self._had_it = True
 
     async def _wait(self) -> None:
-        context = current_context()
+        context, stage = current_context(), ""
         try:
             async with asyncio.timeout_at(context.deadline):
-                await self._turns.take(self._client, large=self._large, returning=self._had_it)
+                while True:
+                    stage = "its client left earlier responses unread"
+                    await self._unread.until_read(self._client)
+                    stage = "it waited for other requests of its client"
+                    await self._turns.take(self._client, large=self._large, returning=self._had_it)
+                    if not self._unread.is_over(self._client):
+                        return
+                    self._turns.give_back(self._client, large=self._large)
         except TimeoutError:
-            raise deadline_exceeded(context, "it waited for other requests of its client") from None
+            raise deadline_exceeded(context, stage) from None
 
     def stop(self) -> None:
         """Give the turn to the next request."""
@@ -111,12 +124,16 @@ class Turn:
             self._turns.give_back(self._client, large=self._large)
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
-        """Leave the turn to others while the request waits for something."""
+    async def paused(self, inputs: int = 0) -> AsyncIterator[None]:
+        """Leave the turn to others while the request waits for something.
+
+        With many ``inputs``, its response is large, however small its body.
+        """
         if not self._has_it:
             yield
             return
         self.stop()
+        self._large |= inputs > _SMALL_INPUTS
         yield
         await self.start()
 
@@ -130,11 +147,11 @@ def set_current_turn(turn: Turn) -> None:
 
 
 @asynccontextmanager
-async def turn_paused() -> AsyncIterator[None]:
-    """Leave the current request's turn, if it has one, to others for the length of the block."""
+async def turn_paused(inputs: int = 0) -> AsyncIterator[None]:
+    """Leave the turn of the current request, of ``inputs`` inputs, to others for the length of the block."""
     turn = _current.get()
     if turn is None:
         yield
         return
-    async with turn.paused():
+    async with turn.paused(inputs):
         yield

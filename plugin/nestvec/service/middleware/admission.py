@@ -10,6 +10,7 @@ from nestvec.service.api.error_responses import error_response
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.turns import ClientTurns, Turn, set_current_turn
 from nestvec.service.middleware.api_keys import PUBLIC_PATHS
+from nestvec.service.middleware.connection_gate import CONNECTION
 from nestvec.service.request_context import current_context
 from nestvec_schemas.errors import Overloaded
 
@@ -20,7 +21,8 @@ class AdmissionMiddleware:
     """Answers 429 to a client that has its share of the requests in flight; works on a few of each at once.
 
     A request has its turn from the end of its body, or from the start without one, to its response, but for
-    the time that it waits for the engine. The public paths are always answered.
+    the time that it waits for the engine. It has none while the client leaves too much unread. The public
+    paths are always answered.
     """
 
     def __init__(self, app: ASGIApp, admission: RequestAdmission) -> None:
@@ -38,8 +40,12 @@ class AdmissionMiddleware:
             await error_response(scope["path"], error)(scope, receive, send)
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        turn = Turn(self._turns, current_context().client, large=_is_large(scope))
+        client = current_context().client
+        turn = Turn(self._turns, client, large=_is_large(scope), unread=self._admission.unread)
         set_current_turn(turn)
+        connection = scope.get(CONNECTION)
+        if connection is not None:
+            connection.owner = client
 
         async def receive_in_turn() -> Message:
             message = await receive()

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nestvec.service.middleware.connection_gate import ConnectionGate
+from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
 from nestvec.service.middleware.context import ARRIVED
 from nestvec.service.settings import ConnectionLimits
 
@@ -45,6 +45,9 @@ class LimitedConnection(HttpToolsProtocol):
         cls.limits = limits
         cls.max_request_bytes = 2 * max_body + limits.header_bytes
 
+    owner = ""
+    """The client of its newest request: an API key's, else that of the peer's address."""
+
     _message_timer: asyncio.TimerHandle | None = None
     _read_timer: asyncio.TimerHandle | None = None
     _in_headers = False
@@ -57,6 +60,7 @@ class LimitedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(high=_HIGH_WATER, low=0)
         super().connection_made(transport)
+        self.owner = client_of(self.client[0]) if self.client else ""
         self._start_message_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -87,6 +91,7 @@ class LimitedConnection(HttpToolsProtocol):
             raise TooManyPipelined
         super().on_message_begin()
         self.scope[ARRIVED] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
         self._in_headers, self._bytes_read = True, 0
         self._start_message_timer()
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from nestvec.service.batching.unread import CLIENT_PART, UnreadBytes
 from nestvec.service.settings import ConnectionLimits
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,15 @@ _GRACE_SECONDS: Final = 1.0
 """How long a response may stay unread while clients leave too many bytes unread in all."""
 
 
+CONNECTION: Final = "nestvec.connection"
+"""Key of an ASGI scope: the request's UnreadConnection, where the server sets it."""
+
+
 class UnreadConnection(Protocol):
     """A connection whose client has bytes to read."""
+
+    owner: str
+    """Its client."""
 
     def give_up(self) -> None:
         """Close the connection and drop what was not read."""
@@ -38,11 +46,14 @@ class ConnectionGate:
         limits: ConnectionLimits,
         refused: Callable[[str], None] = lambda reason: None,
         clock: Callable[[], float] = time.monotonic,
+        unread: UnreadBytes | None = None,
     ) -> None:
-        self._limits, self._refused, self._clock = limits, refused, clock
+        """``unread`` counts what each client leaves unread."""
+        self._refused, self._clock, self._unread_of = refused, clock, unread or UnreadBytes()
+        self.apply(limits)
         self._descriptors: int | None = None
         self._by_client: Counter[str] = Counter()
-        self._unread: dict[UnreadConnection, tuple[int, float]] = {}
+        self._unread: dict[UnreadConnection, tuple[int, float, str]] = {}
         self._next_check: asyncio.TimerHandle | None = None
         self.connections = 0
         """Connections that are open."""
@@ -56,6 +67,7 @@ class ConnectionGate:
     def apply(self, limits: ConnectionLimits) -> None:
         """Take other limits; connections that are open stay open."""
         self._limits = limits
+        self._unread_of.client_limit = limits.unread_bytes // CLIENT_PART
 
     @property
     def _max_connections(self) -> int:
@@ -92,17 +104,18 @@ class ConnectionGate:
         If clients leave too many bytes unread in all, the connections that have waited the longest are given
         up.
         """
-        before, since = self._unread.pop(connection, (0, self._clock()))
+        before, since, client = self._unread.pop(connection, (0, self._clock(), connection.owner))
         self.unread_bytes += size - before
+        self._unread_of.add(client, size - before)
         if size:
-            self._unread[connection] = (size, since)
+            self._unread[connection] = (size, since, client)
             if size > before and self.unread_bytes > self._limits.unread_bytes:
                 self._give_up_longest()
 
     def _give_up_longest(self) -> None:
         limit, now = self._limits.unread_bytes, self._clock()
         waiting = sorted(self._unread.items(), key=lambda item: item[1][1])
-        for place, (connection, (_, since)) in enumerate(waiting, 1):
+        for place, (connection, (_, since, _)) in enumerate(waiting, 1):
             if self.unread_bytes <= limit:
                 return
             too_many = self.unread_bytes > 2 * limit and place < len(waiting)  # the last may be reading

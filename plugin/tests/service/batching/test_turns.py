@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nestvec.service.batching.turns import ClientTurns, Turn
+from nestvec.service.batching.unread import UnreadBytes
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec_schemas.errors import DeadlineExceeded
 
@@ -127,6 +128,71 @@ def test_a_turn_that_ends_while_a_waiting_request_is_cancelled() -> None:
         turns.give_back("a", large=False)  # before the request has seen that it is cancelled
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        assert not turns._lines
+
+    asyncio.run(work())
+
+
+def test_a_client_that_leaves_too_much_unread_waits_and_nobody_else() -> None:
+    async def work() -> None:
+        turns, unread, done = ClientTurns(small=1, large=1), UnreadBytes(), []
+        unread.client_limit = 100
+
+        async def request(client: str, number: int) -> None:
+            turn = Turn(turns, client, large=True, unread=unread)
+            await turn.start()
+            done.append((client, number))
+            unread.add(client, 101)  # its response
+            turn.stop()
+
+        tasks = [asyncio.create_task(request("a", number)) for number in range(3)]
+        tasks.append(asyncio.create_task(request("b", 0)))
+        await settle()
+        assert done == [("a", 0), ("b", 0)]
+        unread.add("a", -1)
+        await settle()
+        assert done[2:] == [("a", 1)], "one more, whose response is then unread"
+        tasks[2].cancel()
+        await settle()
+        unread.add("a", -201)
+        unread.add("b", -101)
+        await settle()
+        assert len(done) == 3
+        assert not turns._lines
+        assert not unread._by_client
+        assert not unread._waiting
+
+    asyncio.run(work())
+
+
+def test_waiting_for_a_client_to_read_ends_with_the_time() -> None:
+    async def work() -> None:
+        unread = UnreadBytes()
+        unread.client_limit = 100
+        unread.add("a", 101)
+        now = time.monotonic()
+        set_current_context(RequestContext("a", now - 1, now - 0.5))
+        with pytest.raises(DeadlineExceeded, match="while its client left earlier responses unread"):
+            await Turn(ClientTurns(), "a", large=False, unread=unread).start()
+
+    asyncio.run(work())
+
+
+def test_a_request_of_many_inputs_returns_as_a_large_one() -> None:
+    async def work() -> None:
+        turns = ClientTurns(small=8, large=1)
+        requests = [Turn(turns, "a", large=False) for _ in range(3)]
+        for turn in requests:
+            await turn.start()
+        async with requests[0].paused(65), requests[1].paused(64):
+            await turns.take("a", large=True, returning=False)
+            returning = asyncio.create_task(requests[0].start())
+            await settle()
+            assert not returning.done()
+            turns.give_back("a", large=True)
+            await returning
+        for turn in requests:
+            turn.stop()
         assert not turns._lines
 
     asyncio.run(work())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nestvec.service.batching.unread import UnreadBytes
 from nestvec.service.middleware.connection_gate import ConnectionGate, client_of
 from nestvec.service.middleware.listener import LimitedListener
 from nestvec.service.settings import ConnectionLimits
@@ -20,6 +21,9 @@ class Unread:
 
     closed = False
 
+    def __init__(self, owner: str = "") -> None:
+        self.owner = owner
+
     def give_up(self) -> None:
         self.closed = True
 
@@ -29,6 +33,27 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_what_each_client_leaves_unread_is_counted_for_its_requests() -> None:
+    unread = UnreadBytes()
+    gate = ConnectionGate(ConnectionLimits(unread_bytes=400), unread=unread)
+    first, second, other = Unread("a"), Unread("a"), Unread("b")
+    gate.set_unread(first, 60)
+    gate.set_unread(second, 40)
+    gate.set_unread(other, 100)
+    assert not unread.is_over("a"), "a quarter"
+    gate.set_unread(second, 41)
+    second.owner = "b"  # of its newest request: what is unread remains that of the first
+    assert (unread.is_over("a"), unread.is_over("b")) == (True, False)
+    gate.apply(ConnectionLimits(unread_bytes=404))
+    assert not unread.is_over("a")
+    gate.apply(ConnectionLimits(unread_bytes=400))
+    gate.set_unread(second, 0)
+    assert not unread.is_over("a")
+    gate.set_unread(first, 0)
+    gate.set_unread(other, 0)
+    assert (gate.unread_bytes, unread._by_client) == (0, {})
 
 
 def test_connections_are_counted_in_all_and_by_client() -> None:

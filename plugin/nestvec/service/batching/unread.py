@@ -1,0 +1,46 @@
+"""What clients leave unread: while it is too much, no more is worked on for them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+
+CLIENT_PART = 4
+"""A client may leave this fraction, 1/4, of what all may."""
+
+
+class UnreadBytes:
+    """Counts the bytes of responses that each client leaves unread. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.client_limit: float = math.inf
+        """Bytes beyond which a client's requests wait, set by what knows the connections."""
+        self._by_client: Counter[str] = Counter()
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+
+    def add(self, client: str, size: int) -> None:
+        """A client has ``size`` bytes more to read, or fewer if negative."""
+        self._by_client[client] += size
+        if not self._by_client[client]:
+            del self._by_client[client]
+        if not self.is_over(client):
+            for waiting in self._waiting.pop(client, ()):
+                if not waiting.done():
+                    waiting.set_result(None)
+
+    def is_over(self, client: str) -> bool:
+        """Whether a client leaves too many unread."""
+        return self._by_client[client] > self.client_limit
+
+    async def until_read(self, client: str) -> None:
+        """Wait until it does not."""
+        while self.is_over(client):
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(client, []).append(waiting)
+            try:
+                await waiting
+            finally:
+                queue = self._waiting.get(client, [])
+                if waiting in queue:  # cancelled
+                    queue.remove(waiting)
