@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import Counter
@@ -20,13 +21,16 @@ from integration_tests.fixtures.services import Serve
 from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
 
 import nestvec
+from nestvec.engines.contract import Batch
+from nestvec.engines.fake import FakeEngine
 from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.providers import PROVIDERS
 from nestvec.milvus.server_version import parse_version
-from nestvec.service.settings import AccessSettings, ServiceSettings
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import AccessSettings, LoadLimits, ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig, Prompts
 from nestvec_schemas.errors import SpecError
-from nestvec_schemas.vectors import cosines, nest
+from nestvec_schemas.vectors import Vectors, cosines, nest
 
 TEXTS = [f"{word} number {number}" for number in range(4) for word in ("heat", "wing", "bread")]
 
@@ -306,3 +310,43 @@ def test_a_service_that_moves(service: str, models: Path, serve: Serve, version:
             "papers", replace(registered, params={**registered.params, "max_client_batch_size": "64"})
         )
         assert milvus.functions["papers"][0].max_rows == 320
+
+
+class _Stuck(FakeEngine):
+    """An engine that answers nothing."""
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [("voyageai", "/v1/embeddings?output_dtype=int8"), ("cohere", "/v2/embed"), ("tei", "")],
+)
+def test_a_user_of_milvus_reads_that_the_time_ended(models: Path, provider: str, path: str) -> None:
+    """Also at an address that states no deadline, as a cluster has one in its milvus.yaml."""
+    load = LoadLimits(milvus_deadline_seconds=0.4)
+    embedder = open_embedder(models, (), ServiceSettings(load=load))
+    embedder.engine = _Stuck({"minilm": 384})
+    waits: list[float] = []
+    transport = Transport(sleep=waits.append)
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
+        milvus = GoMilvus("v2.6.11", {provider: service + path}, {"nestvec": "key"}, transport)
+        schema = text_schema()
+        form = "float" if provider == "tei" else "int8"
+        add(
+            schema,
+            milvus,
+            service,
+            [64],
+            form=form,
+            provider=provider,
+            key=nestvec.ServiceKey("key", "nestvec"),
+        )
+        if provider == "tei":  # as somebody may have written it
+            schema.functions[0].params["endpoint"] = f"{service}?encoder=minilm&dim=64"
+        with pytest.raises(GoError, match=r"504 Gateway Timeout.*the request's time ended while.*: 0\.4 s"):
+            milvus.create_collection("papers", schema)
+    assert transport.statuses == [504] * 3
+    assert len(waits) == 2

@@ -71,6 +71,9 @@ class LoadLimits:
     max_deadline_seconds: float = 55.0
     """The same for requests that state a longer ``deadline``, and on OpenAI's paths, unless they state one: a
     little less than the 60 s that Milvus Lite waits."""
+    milvus_deadline_seconds: float = 8.4
+    """The same for requests of a Milvus server that state none: three such tries, with the waits between
+    them, fit into the 30 s that Milvus allows a chunk, and so its user reads the service's error."""
     keep_queued_seconds: float = 10.0
     """How long inputs stay in the queue after the deadline of their request: Milvus sends it again after one
     or two seconds."""
@@ -158,6 +161,7 @@ class ServiceSettings:
                 "client_share": self.load.client_share,
                 "deadline_seconds": self.load.deadline_seconds,
                 "max_deadline_seconds": self.load.max_deadline_seconds,
+                "milvus_deadline_seconds": self.load.milvus_deadline_seconds,
             },
             "guard": {
                 "api_keys": self.access.api_keys is not None,

@@ -26,6 +26,7 @@ class LimitArgs:
 
     deadline_seconds: float
     max_deadline_seconds: float | None
+    milvus_deadline_seconds: float
     max_requests: int
     queue_tokens: int
     client_share: float
@@ -49,6 +50,7 @@ class LimitArgs:
             client_share=self.client_share,
             deadline_seconds=self.deadline_seconds,
             max_deadline_seconds=longest or max(_MAX_DEADLINE_SECONDS, self.deadline_seconds),
+            milvus_deadline_seconds=self.milvus_deadline_seconds,
             inputs=self.max_inputs,
             body_bytes=self.max_body,
             bodies=BodyLimits(memory_bytes=self.body_memory),
@@ -63,8 +65,7 @@ def limit_options(command: F) -> F:
             "--deadline-seconds",
             type=_SECONDS,
             default=25,
-            help="For one request, from its first byte to its response, unless it states a deadline. Milvus "
-            "waits 30 s.",
+            help="For one request, from its first byte to its response, unless it states a deadline.",
         ),
         option(
             "--max-deadline-seconds",
@@ -72,6 +73,13 @@ def limit_options(command: F) -> F:
             show_default="55, or --deadline-seconds if that is more",
             help="The longest deadline that a request may state, and that of OpenAI's paths. Milvus Lite "
             "waits 60 s.",
+        ),
+        option(
+            "--milvus-deadline-seconds",
+            type=_SECONDS,
+            default=8.4,
+            help="For a request of a Milvus server that states no deadline. Milvus waits 30 s, for three "
+            "tries.",
         ),
         option("--max-requests", type=click.IntRange(1, 1_000_000), default=2048, help="Requests in flight."),
         option(

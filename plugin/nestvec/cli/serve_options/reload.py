@@ -27,6 +27,7 @@ _LIVE: Final = frozenset(
         "memory_budget",
         "deadline_seconds",
         "max_deadline_seconds",
+        "milvus_deadline_seconds",
         "max_requests",
         "queue_tokens",
         "client_share",

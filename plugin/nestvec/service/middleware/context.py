@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
@@ -34,6 +34,8 @@ _ADMIN_PATH: Final = "/admin/"
 _ADMIN_SECONDS: Final = 600.0
 """For an operator's requests, which have encoders opened."""
 
+_GO_CLIENT: Final = b"Go-http-client/"
+
 _NO_ADDRESS: Final = "unknown"
 
 _GRACE_SECONDS: Final = 0.25
@@ -54,7 +56,7 @@ class RequestContextMiddleware:
             return
         arrived = scope.get(ARRIVED) or asyncio.get_running_loop().time()
         try:
-            seconds = allowed_seconds(scope["path"], scope["query_string"], self._limits())
+            seconds = allowed_seconds(scope, self._limits())
         except BodyInvalid as error:
             await error_response(scope["path"], error)(scope, receive, send)
             return
@@ -79,20 +81,38 @@ class RequestContextMiddleware:
             await error_response(scope["path"], late)(scope, receive, send)
 
 
-def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float:
-    """The seconds that a request may take: what its query string states, at most the service's maximum.
+def allowed_seconds(scope: Scope, limits: LoadLimits) -> float:
+    """The seconds that a request may take: what its query string states, or else follows from who sends it
+    where, at most the service's maximum.
 
     Raises BodyInvalid for a ``deadline`` that is not a number of seconds.
     """
+    path, query_string = scope["path"], scope["query_string"]
     if b"deadline=" in query_string:
         values = parse_qs(query_string.decode("latin-1"), keep_blank_values=True).get("deadline", [])
         if values:
             return min(_parse_seconds(values), limits.max_deadline_seconds)
-    if path.startswith(_LONG_PATHS):
-        return limits.max_deadline_seconds
     if path.startswith(_ADMIN_PATH):
         return _ADMIN_SECONDS
+    if is_milvus(scope["headers"]):
+        return min(limits.milvus_deadline_seconds, limits.max_deadline_seconds)
+    if path.startswith(_LONG_PATHS):
+        return limits.max_deadline_seconds
     return min(limits.deadline_seconds, limits.max_deadline_seconds)
+
+
+def is_milvus(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request looks like one of a Milvus server's functions.
+
+    They are sent by Go's own client with no ``Accept``, or through the ``cohere`` provider with ``bearer`` in
+    lower case (Milvus: ``internal/util/function/models``). Go's SDKs of OpenAI and Cohere name themselves, or
+    send an ``Accept`` and ``Bearer``; a program that calls the service by Go's bare client looks the same.
+    """
+    sent = dict(headers)
+    if not sent.get(b"user-agent", b"").startswith(_GO_CLIENT):
+        return False
+    is_cohere = sent.get(b"authorization", b"").startswith(b"bearer ")
+    return sent.get(b"content-type") == b"application/json" and (b"accept" not in sent or is_cohere)
 
 
 def _client(scope: Scope) -> str:

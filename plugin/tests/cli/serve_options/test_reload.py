@@ -44,6 +44,7 @@ CHANGES: dict[str, Any] = {
     "memory-budget": "1GB",
     "deadline-seconds": 5,
     "max-deadline-seconds": 50,
+    "milvus-deadline-seconds": 6,
     "max-requests": 7,
     "queue-tokens": 1000,
     "client-share": 0.25,

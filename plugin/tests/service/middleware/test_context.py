@@ -30,6 +30,11 @@ class Recorder:
 async def _nothing(*_: object) -> None: ...
 
 
+def scope(path: str, query: bytes, headers: Mapping[str, str] | None = None) -> Scope:
+    encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return {"type": "http", "path": path, "query_string": query, "headers": encoded}
+
+
 def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list[RequestContext]:
     """The contexts that requests have, each in a task of its own."""
     recorder = Recorder()
@@ -59,13 +64,52 @@ def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list
     ],
 )
 def test_the_deadline_is_stated_or_follows_the_path(path: str, query: bytes, seconds: float) -> None:
-    assert allowed_seconds(path, query, LIMITS) == seconds
+    assert allowed_seconds(scope(path, query), LIMITS) == seconds
+
+
+GO = {"user-agent": "Go-http-client/1.1", "content-type": "application/json", "accept-encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/embed", GO),
+        ("/v1/embeddings", GO | {"authorization": "Bearer key"}),
+        ("/v2/embed", GO | {"authorization": "bearer key", "accept": "application/json"}),
+        ("/v1/rerank", GO | {"user-agent": "Go-http-client/2.0", "x-forwarded-for": "10.0.0.1"}),
+    ],
+)
+def test_milvus_has_time_for_three_tries(path: str, headers: dict[str, str]) -> None:
+    assert allowed_seconds(scope(path, b"", headers), LIMITS) == 8.4
+    assert allowed_seconds(scope(path, b"deadline=20", headers), LIMITS) == 20
+    assert allowed_seconds(scope(path, b"", headers), LoadLimits(milvus_deadline_seconds=30)) == 30
+    short = LoadLimits(deadline_seconds=2, max_deadline_seconds=5)
+    assert allowed_seconds(scope(path, b"", headers), short) == 5
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        GO | {"user-agent": "OpenAI/Go 1.12.0"},
+        GO | {"authorization": "Bearer key", "accept": "application/json"},
+        GO | {"content-type": "application/json; charset=utf-8"},
+        GO | {"user-agent": "python-requests/2.32.3", "authorization": "bearer key"},
+    ],
+)
+def test_other_clients_are_not_taken_for_milvus(headers: dict[str, str]) -> None:
+    assert allowed_seconds(scope("/v1/embeddings", b"", headers), LIMITS) == 55
+    assert allowed_seconds(scope("/embed", b"", headers), LIMITS) == 25
+
+
+def test_an_operator_s_request_is_not_milvus_s() -> None:
+    assert allowed_seconds(scope("/admin/reload", b"", GO), LIMITS) == 600
 
 
 @pytest.mark.parametrize("value", [b"", b"soon", b"0", b"-1", b"nan", b"inf", b"1&deadline=2", b"9" * 4000])
 def test_a_deadline_that_is_no_number_of_seconds_is_refused(value: bytes) -> None:
     with pytest.raises(BodyInvalid, match=r"not a number of seconds.*deadline=8\.5") as refused:
-        allowed_seconds("/embed", b"deadline=" + value, LIMITS)
+        allowed_seconds(scope("/embed", b"deadline=" + value), LIMITS)
     assert len(str(refused.value)) < 300
 
 
