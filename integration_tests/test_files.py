@@ -113,6 +113,18 @@ def test_an_option_that_is_wrong_is_named(
         cursor.execute(f"COPY t FROM '{tmp_path / 'rows.csv'}' WITH ({options})")
 
 
+def test_a_copy_that_cannot_be_continued_names_the_option_to_begin_again(
+    cursor: dbapi.Cursor, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('id,text,v\n1,a,"[1,0]"\n')
+    (tmp_path / "rows.csv.t.ingest.json").write_text("{")
+    with pytest.raises(NestvecError, match=r"is damaged.*Start from the first row with the option RESTART\."):
+        cursor.execute(f"COPY t FROM '{path}'")
+    cursor.execute(f"COPY t FROM '{path}' WITH (RESTART)")
+    assert stored(cursor) == [(1, "a", None)]
+
+
 def run(database: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     nestvec = str(Path(sys.executable).with_name("nestvec"))
     command = [nestvec, "ingest", *arguments, "--collection", "t", "--uri", str(database)]

@@ -80,6 +80,28 @@ class ContentHasher:
             return
 
 
+def ends_in_cell(path: Path, size: int, quote: str, escape: str | None = None) -> bool:
+    """Whether the first ``size`` bytes of a CSV file end, or may end, inside a quoted cell.
+
+    So they do if they have an odd number of quotes: of those in a cell, two stand for one, or one follows an
+    ``escape``.
+    """
+    mark, before = quote.encode(), (escape or "").encode()
+    count, rest = 0, b""
+    with path.open("rb") as file:
+        while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
+            size -= len(chunk)
+            chunk = rest + chunk
+            # An escape at the end is counted with what it stands before.
+            escapes = len(chunk) - len(chunk.rstrip(before)) if before else 0
+            keep = len(chunk) - escapes % 2
+            chunk, rest = chunk[:keep], chunk[keep:]
+            if before:
+                chunk = chunk.replace(before * 2, b"").replace(before + mark, b"")
+            count += chunk.count(mark)
+    return count % 2 == 1
+
+
 def hash_prefix(path: Path, size: int) -> ContentHash:
     """The hash of a file's first ``size`` bytes, or of the whole file if it has fewer."""
     hasher = ContentHasher(path, size)

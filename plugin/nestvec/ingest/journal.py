@@ -11,10 +11,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nestvec.ingest.content import ContentHash, hash_prefix
+from nestvec.datasets.readers import ReadOptions
+from nestvec.ingest.content import ContentHash, ends_in_cell, hash_prefix
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
 _HASHED_BYTES = 1 << 20
+DEFAULT_READING = ReadOptions()
 
 
 class _Record(BaseModel):
@@ -105,11 +107,16 @@ def journal_path(source: Path, collection: str) -> Path:
     return source.with_name(f"{source.name}.{collection}.ingest.json")
 
 
-def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = None) -> Journal:
+def resume_journal(
+    path: Path,
+    identity: IngestIdentity,
+    source: Path | None = None,
+    reading: ReadOptions = DEFAULT_READING,
+) -> Journal:
     """The journal to continue from, or a new one. Raises JournalMismatch if it is another ingest's.
 
     A ``source`` of the same content is the same, whenever it was written, and so is a text file that only
-    became longer.
+    became longer, unless what is new may belong to a quoted cell of before.
     """
     try:
         data = path.read_bytes()
@@ -128,19 +135,25 @@ def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = N
     if journal == Journal(identity=journal.identity):
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
-    for key, what in _CHANGES.items():
-        if before[key] != now[key] and not (key in _FILE_KEYS and _same_rows(journal, identity, source)):
-            raise JournalMismatch(
-                f"an ingest was interrupted, and {what} since",
-                value=f"{before[key]}, now {now[key]}",
-                next_step="Restore it to continue after the "
-                f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
-            )
+    changed = [key for key in _CHANGES if before[key] != now[key]]
+    same = bool(set(changed) & set(_FILE_KEYS)) and _same_content(journal, identity, source)
+    for key in changed:
+        what = _CHANGES[key]
+        if key in _FILE_KEYS and same and source is not None:
+            if not _continues_cell(journal, identity, source, reading):
+                continue
+            what = "the file has grown by what may be the rest of a quoted cell"
+        raise JournalMismatch(
+            f"an ingest was interrupted, and {what} since",
+            value=f"{before[key]}, now {now[key]}",
+            next_step="Restore it to continue after the "
+            f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
+        )
     return journal.model_copy(update={"identity": identity})
 
 
-def _same_rows(journal: Journal, identity: IngestIdentity, source: Path | None) -> bool:
-    """Whether a file that was written to has the rows of before, and perhaps more after them."""
+def _same_content(journal: Journal, identity: IngestIdentity, source: Path | None) -> bool:
+    """Whether a file that was written to has the lines of before, and perhaps more after them."""
     hashed = journal.content
     if source is None or hashed.size != journal.identity.size or identity.size < hashed.size:
         return False
@@ -148,6 +161,17 @@ def _same_rows(journal: Journal, identity: IngestIdentity, source: Path | None) 
     if grown and (identity.format not in _LINE_FORMATS or not hashed.ends_line):
         return False
     return hash_prefix(source, hashed.size).sha256 == hashed.sha256
+
+
+def _continues_cell(journal: Journal, identity: IngestIdentity, source: Path, reading: ReadOptions) -> bool:
+    """Whether rows of before may be other rows now that more lines follow: the number of those that are done
+    would be wrong."""
+    if identity.size == journal.content.size or identity.format == "jsonl" or not reading.quote:
+        return False
+    as_ascii = reading.encoding is None or "\n".encode(reading.encoding) == b"\n"
+    if not as_ascii or not f"{reading.quote}{reading.escape or ''}".isascii():
+        return True
+    return ends_in_cell(source, journal.content.size, reading.quote, reading.escape)
 
 
 _LINE_FORMATS = ("jsonl", "csv", "tsv")

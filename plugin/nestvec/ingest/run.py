@@ -333,7 +333,7 @@ def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejec
     )
     if options.restart:
         journals.remove_journal(where)
-    return journals.resume_journal(where, identity, source.anchor)
+    return journals.resume_journal(where, identity, source.anchor, source.options)
 
 
 def _may_store(target: _Target, source: RowSource, options: IngestOptions, journal: Journal) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest.content import ContentHash, hash_prefix
 from nestvec.ingest.journal import (
     IngestIdentity,
@@ -123,6 +124,48 @@ def test_a_longer_file_of_other_rows_is_another(source: Path, before: str, after
     source.write_text(after)
     with pytest.raises(JournalMismatch, match="the file's size has changed since"):
         resume_journal(path, identity(source, format=format), source)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reading"),
+    [
+        ('id,text\n1,"a\n', 'b"\n2,c\n', ReadOptions()),
+        ('id,text\n1,"a""\n', 'b"\n2,c\n', ReadOptions()),
+        ("id,text\n1,'a\n", "b'\n", ReadOptions(quote="'")),
+        ('id,text\n1,"a\\"\n', 'b"\n', ReadOptions(escape="\\")),
+        ("id,text\n", "1,a\n", ReadOptions(encoding="utf-16-be")),
+    ],
+)
+def test_a_quoted_cell_that_goes_on_would_change_the_number_of_rows(
+    source: Path, before: str, after: str, reading: ReadOptions
+) -> None:
+    path, encoding = journal_path(source, "c"), reading.encoding or "utf-8"
+    source.write_bytes(before.encode(encoding))
+    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
+    with source.open("ab") as file:
+        file.write(after.encode(encoding))
+    with pytest.raises(JournalMismatch, match=r"grown by what may be the rest of a quoted cell.*--restart"):
+        resume_journal(path, identity(source), source, reading)
+
+
+@pytest.mark.parametrize(
+    ("before", "reading"),
+    [
+        ('id,text\n1,"a\nb ""c"""\n', ReadOptions()),
+        ('id,text\n1,5" disk\n', ReadOptions(quote="none")),
+        ('id,text\n1,"a\\"b\\\\"\n', ReadOptions(escape="\\")),
+        ('id,text\n1,"it\'s"\n', ReadOptions()),
+    ],
+)
+def test_rows_after_closed_cells_are_read_after_those_that_are_done(
+    source: Path, before: str, reading: ReadOptions
+) -> None:
+    path = journal_path(source, "c")
+    source.write_text(before)
+    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
+    with source.open("a") as file:
+        file.write('2,"c"\n')
+    assert resume_journal(path, identity(source), source, reading).reached == DONE
 
 
 def test_one_that_had_not_begun_is_of_any_file(source: Path) -> None:

@@ -22,7 +22,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.copy_options import parse_options
 from nestvec.sql.statements.tables import plain_table
-from nestvec_schemas.errors import FileUnreadable, nearest
+from nestvec_schemas.errors import FileUnreadable, JournalMismatch, nearest
 
 _WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) if the file name does not show the format."
 
@@ -73,6 +73,9 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
 
     try:
         report: IngestReport = yield BlockingCall(run)
+    except JournalMismatch as error:
+        step = error.next_step.replace("with --restart", "with the option RESTART")
+        raise error.reworded(next_step=step) from error
     except FileUnreadable as error:
         raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
     rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
