@@ -8,6 +8,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from nestvec.service.preprocess.inputs import ModelInput
@@ -27,8 +28,10 @@ _SHARED_SECONDS: Final = 10.0
 
 _numbers = itertools.count()
 
+_sort_key = attrgetter("order")
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class QueuedInput:
     """One input that waits for the engine."""
 
@@ -38,6 +41,11 @@ class QueuedInput:
     number: int = field(default_factory=_numbers.__next__)
     lanes: list[_Lane] = field(default_factory=list)
     """Those of the clients that wait for it; none once it has left the queue."""
+    order: tuple[int, int] = field(init=False)
+    """Its place in a lane, by length."""
+
+    def __post_init__(self) -> None:
+        self.order = self.length, self.number
 
     @property
     def length(self) -> int:
@@ -274,7 +282,3 @@ def _waiting_since(client: _Client) -> int:
 
 def _length(item: QueuedInput) -> int:
     return item.length
-
-
-def _sort_key(item: QueuedInput) -> tuple[int, int]:
-    return item.length, item.number

@@ -75,6 +75,8 @@ class PartSpec:
 class PendingEmbedding(QueuedInput):
     """An input on its way through the engine, and how many requests wait for it."""
 
+    __slots__ = ("client", "ended", "future", "key", "started", "waiting_requests", "waits")
+
     def __init__(
         self, key: CacheKey, model_input: ModelInput, future: asyncio.Future[CachedEmbedding], client: str
     ) -> None:
