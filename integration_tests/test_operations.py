@@ -133,3 +133,23 @@ def test_what_keeps_a_service_from_starting(models: Path, options: list[str], me
     assert done.returncode == 1
     assert message in done.stderr
     assert "Serving at" not in done.stdout
+
+
+def test_a_hangup_takes_up_the_options_of_the_config_file(models: Path, tmp_path: Path) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text("max-inputs: 2048\n")
+    with running(models, "--config", config, "--log-format", "json") as one:
+        assert post(one.service, ["a", "b"]).status_code == 200
+        config.write_text("max-inputs: 1\nthreads: 1\n")
+        one.process.send_signal(signal.SIGHUP)
+        until(lambda: post(one.service, ["a", "b"]).status_code == 422)
+        assert post(one.service, ["a"]).status_code == 200
+        config.write_text("max-inputs: 0\n")
+        one.process.send_signal(signal.SIGHUP)
+        config.write_text("max-inputs: 2\nthreads: 1\n")
+        one.process.send_signal(signal.SIGHUP)
+        until(lambda: post(one.service, ["a", "b"]).status_code == 200)
+        one.process.send_signal(signal.SIGTERM)
+        messages = [orjson.loads(line)["message"] for line in ended(one)]
+    assert "option max-inputs changed" in messages
+    assert "option threads has changed too, and needs a restart" in messages
