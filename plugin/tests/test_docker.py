@@ -105,7 +105,7 @@ def test_the_images_run_as_a_user_with_a_health_check() -> None:
     for stage in stages[-2:]:
         assert "\nUSER 10001:10001\n" in stage
         assert "\nHEALTHCHECK " in stage
-        assert re.search(r"\[(cpu|gpu),triton\]", stage)
+        assert re.search(r"\[(openvino|gpu),triton\]", stage)
 
 
 def test_what_is_copied_into_the_image_exists_and_is_not_ignored() -> None:

@@ -18,6 +18,7 @@ from nestvec.cli.serve_options.images import ImageArgs, image_options
 from nestvec.cli.serve_options.limits import LimitArgs, limit_options
 from nestvec.cli.serve_options.network import NetworkArgs, network_options
 from nestvec.cli.serve_options.observability import ObservabilityArgs, observability_options
+from nestvec.cli.serve_options.openvino import OpenVinoArgs, openvino_options
 from nestvec.cli.serve_options.reload import declared_source
 from nestvec.cli.serve_options.repository import RepositoryArgs, repository_options
 
@@ -35,6 +36,7 @@ class ServeArgs:
     network: NetworkArgs
     access: AccessArgs
     engine: EngineArgs
+    openvino: OpenVinoArgs
     limits: LimitArgs
     cache: CacheArgs
     images: ImageArgs
@@ -47,6 +49,7 @@ class ServeArgs:
 @network_options
 @access_options
 @engine_options
+@openvino_options
 @limit_options
 @cache_options
 @image_options
@@ -96,7 +99,7 @@ def settings_of(args: ServeArgs) -> ServiceSettings:
     return ServiceSettings(
         overlong=args.encoders.overlong,
         on_error=args.images.on_error,
-        engine=args.engine.options(),
+        engine=args.engine.options(args.openvino),
         connections=args.network.connections(),
         load=args.limits.load(),
         cache=args.cache.limits(),
@@ -124,7 +127,24 @@ def _print_start(embedder: Embedder, service: str) -> None:
         click.echo(f"{name}: {manifest.source}, {manifest.precision}, dims {dims}{state}")
     for alias, name in sorted(embedder.encoders.aliases.items()):
         click.echo(f"{alias}: another name for {name}")
-    engine, options = embedder.engine_info, embedder.settings.engine
-    where = options.triton_url if engine.name == "triton" else f"{engine.device}, {engine.provider}"
-    click.echo(f"Engine: {engine.name} {engine.version} ({where})")
+    for line in _engine_lines(embedder):
+        click.echo(line)
     click.echo(f"Serving at {service} (interactive docs: {service}/docs)")
+
+
+def _engine_lines(embedder: Embedder) -> list[str]:
+    """What runs the encoders, a line for each engine and precision, with the reason if it is not the first
+    choice."""
+    encoders: dict[str, list[str]] = {}
+    for instance in embedder.encoders.instances:
+        engine = embedder.engine_info(instance.name)
+        address = embedder.settings.engine.triton_url
+        where = [address] if engine.name == "triton" else [engine.device, engine.provider]
+        where += [engine.precision] if engine.precision else []
+        where += [] if engine.cosine is None else [f"cosine to fp32 {engine.cosine:.5f}"]
+        line = f"Engine: {engine.name} {engine.version} ({', '.join(where)})"
+        line += f"; {engine.reason}" if engine.reason else ""
+        encoders.setdefault(line, []).append(instance.name)
+    if len(encoders) == 1:
+        return [*encoders]
+    return [line.replace("Engine:", f"Engine of {', '.join(names)}:", 1) for line, names in encoders.items()]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -143,9 +143,25 @@ class EngineInfo:
     name: str
     version: str = ""
     provider: str = ""
-    """ONNX Runtime's execution provider; empty for another engine."""
+    """ONNX Runtime's execution provider, or OpenVINO's device; empty for Triton."""
     device: str = ""
-    """``cpu`` or ``cuda:0``; empty for another engine."""
+    """``cpu`` or ``cuda:0``; empty for Triton."""
+    precision: str = ""
+    """What an encoder is computed in, where the engine chooses it; empty for as it was exported."""
+    cosine: float | None = None
+    """The smallest cosine to fp32 that was measured in this precision; None if it was not measured."""
+    reason: str = ""
+    """Why another engine or precision runs an encoder than the first choice; empty if that does."""
+
+
+ServingPrecision = Literal["auto", "bf16", "fp32"]
+"""What an engine that can choose computes in; ``auto`` is the fastest that keeps the vectors."""
+
+Probes = Mapping[str, Sequence[Batch]]
+"""Batches to try the graphs of an encoder with, by part."""
+
+ProbeSource = Callable[[Path, Manifest], Probes]
+"""Makes the probes of an encoder from its folder. Raises NestvecError."""
 
 
 class SessionEngine(Engine, Protocol):
@@ -154,6 +170,10 @@ class SessionEngine(Engine, Protocol):
     @property
     def info(self) -> EngineInfo:
         """What it is."""
+        ...
+
+    def encoder_info(self, encoder: str) -> EngineInfo:
+        """What runs an encoder, or ran it before it was unloaded."""
         ...
 
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:

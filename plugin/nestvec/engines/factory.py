@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from nestvec.engines.contract import SessionEngine
+from platformdirs import user_cache_path
+
+from nestvec.engines.contract import ProbeSource, ServingPrecision, SessionEngine
 from nestvec.engines.gpu_options import GpuOptions
+from nestvec_schemas.errors import EngineError
 
-EngineName = Literal["onnx", "triton"]
+if TYPE_CHECKING:
+    from nestvec.engines.onnx import OnnxEngine
+    from nestvec.engines.openvino_opening import OpenVinoOptions
+
+EngineName = Literal["auto", "openvino", "onnx", "triton"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class MemoryLimits:
 class EngineOptions:
     """Which engine, and its options."""
 
-    name: EngineName = "onnx"
+    name: EngineName = "auto"
     threads: int = 0
-    """Threads of ONNX Runtime; 0 for one per core."""
+    """Threads of ONNX Runtime and OpenVINO; 0 for one per core."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1`` or ``tensorrt-rtx``, for ONNX Runtime; ``auto`` for a GPU if it supports
     one by CUDA."""
@@ -40,15 +49,84 @@ class EngineOptions:
     gpu: GpuOptions = field(default_factory=GpuOptions)
     """Of ONNX Runtime on a GPU."""
     memory: MemoryLimits = field(default_factory=MemoryLimits)
-    """Of ONNX Runtime."""
+    """Of ONNX Runtime and OpenVINO."""
+    precision: ServingPrecision = "auto"
+    """What OpenVINO computes in."""
+    cache: Path | None = None
+    """Folder for what OpenVINO compiled; None for one of this user."""
 
 
-def open_engine(folders: Mapping[str, Path], options: EngineOptions) -> SessionEngine:
-    """The engine that ``options`` names, for the encoders in ``folders``. Raises EngineError."""
-    return _ENGINES[options.name](folders, options)
+def open_engine(
+    folders: Mapping[str, Path], options: EngineOptions, probes: ProbeSource | None = None
+) -> SessionEngine:
+    """The engine that ``options`` names, for the encoders in ``folders``, and the batches to try it with.
+
+    Raises EngineError.
+    """
+    return _ENGINES[options.name](folders, options, probes)
 
 
-def _open_onnx(folders: Mapping[str, Path], options: EngineOptions) -> SessionEngine:
+def _open_auto(
+    folders: Mapping[str, Path], options: EngineOptions, probes: ProbeSource | None
+) -> SessionEngine:
+    """OpenVINO on a CPU, where it is installed, with ONNX Runtime for what it cannot run."""
+    if not is_installed("openvino") or _wants_gpu(options.device):
+        return _open_onnx(folders, options, probes)
+    if not is_installed("onnxruntime"):
+        return _open_openvino(folders, options, probes)
+    from nestvec.engines.auto import AutoEngine  # noqa: PLC0415
+
+    return AutoEngine(folders, _openvino_options(options, probes), lambda: _onnx_engine({}, options))
+
+
+def _open_openvino(
+    folders: Mapping[str, Path], options: EngineOptions, probes: ProbeSource | None
+) -> SessionEngine:
+    if not is_installed("openvino"):
+        raise EngineError(
+            "the engine openvino needs a package that is not installed",
+            value="openvino",
+            next_step="Install it: pip install 'nestvec[openvino]', or use --engine onnx.",
+        )
+    from nestvec.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+
+    return OpenVinoEngine(folders, _openvino_options(options, probes))
+
+
+def _openvino_options(options: EngineOptions, probes: ProbeSource | None) -> OpenVinoOptions:
+    from nestvec.engines.openvino_opening import OpenVinoOptions  # noqa: PLC0415
+
+    cache = options.cache or user_cache_path("nestvec") / "openvino"
+    return OpenVinoOptions(options.threads, options.precision, cache, probes)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def _wants_gpu(device: str) -> bool:
+    """Whether ONNX Runtime runs on a GPU: ``device`` names it, or the first is taken and ONNX Runtime's
+    package is that for GPUs."""
+    if device != "auto":
+        return device != "cpu"
+    if not any(is_distributed(name) for name in ("onnxruntime-gpu", "onnxruntime_gpu")):
+        return False
+    from nestvec.engines.device import choose_device  # noqa: PLC0415 - imports ONNX Runtime
+
+    return choose_device(device).name != "cpu"
+
+
+def is_distributed(name: str) -> bool:
+    """Whether a distribution of this name is installed."""
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _onnx_engine(folders: Mapping[str, Path], options: EngineOptions) -> OnnxEngine:
     from nestvec.engines.onnx import OnnxEngine  # noqa: PLC0415 - each engine's packages are its own extra
 
     return OnnxEngine(
@@ -60,13 +138,21 @@ def _open_onnx(folders: Mapping[str, Path], options: EngineOptions) -> SessionEn
     )
 
 
-def _open_triton(folders: Mapping[str, Path], options: EngineOptions) -> SessionEngine:
+def _open_onnx(folders: Mapping[str, Path], options: EngineOptions, _: ProbeSource | None) -> SessionEngine:
+    return _onnx_engine(folders, options)
+
+
+def _open_triton(folders: Mapping[str, Path], options: EngineOptions, _: ProbeSource | None) -> SessionEngine:
     from nestvec.engines.triton import TritonEngine  # noqa: PLC0415
 
     return TritonEngine(folders, url=options.triton_url)
 
 
-_ENGINES: dict[EngineName, Callable[[Mapping[str, Path], EngineOptions], SessionEngine]] = {
+_ENGINES: dict[
+    EngineName, Callable[[Mapping[str, Path], EngineOptions, ProbeSource | None], SessionEngine]
+] = {
+    "auto": _open_auto,
+    "openvino": _open_openvino,
     "onnx": _open_onnx,
     "triton": _open_triton,
 }

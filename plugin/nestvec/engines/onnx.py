@@ -75,6 +75,10 @@ class OnnxEngine:
         """See ``SessionEngine``."""
         return EngineInfo(self.name, onnxruntime.__version__, self._device.provider, self._device.name)
 
+    def encoder_info(self, encoder: str) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return self.info
+
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""
         manifest = manifest or read_manifest(folder)

@@ -88,6 +88,10 @@ class TritonEngine:
         """See ``SessionEngine``."""
         return EngineInfo(self.name, version("tritonclient"))
 
+    def encoder_info(self, encoder: str) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return self.info
+
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
         manifest = manifest or read_manifest(folder)

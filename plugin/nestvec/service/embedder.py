@@ -109,7 +109,6 @@ class Embedder:
         observer: Observer | None = None,
     ) -> None:
         self.engine, self.settings = engine, settings
-        self.engine_info = EngineInfo(engine.name)
         self.encoders = (
             encoders if isinstance(encoders, EncoderCatalog) else EncoderCatalog(instances_of(encoders))
         )
@@ -126,6 +125,11 @@ class Embedder:
         self._slices = LoopSlices()
         self._measuring: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def engine_info(self, encoder: str) -> EngineInfo:
+        """What runs an encoder."""
+        engine, name = self.residency.engine, self.encoders.instance(encoder).name
+        return EngineInfo(self.engine.name) if engine is None else engine.encoder_info(name)
 
     def resident_encoders(self) -> list[str]:
         """The encoders that the engine must be able to run now; others are loaded when they are needed."""
@@ -215,9 +219,8 @@ class Embedder:
         """Embed texts, token ids from the client, images and pairs with one encoder.
 
         If ``options`` ask for the mean of chunks and the encoder has none, overlong texts are truncated.
-        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (token ids that the
-        encoder does not know), NotOffered (inputs that it does not take), Overloaded, DeadlineExceeded,
-        EngineError. A caller that is cancelled gives up its place.
+        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (unknown token ids),
+        NotOffered, Overloaded, DeadlineExceeded, EngineError. A caller that is cancelled gives up its place.
         """
         with self.encoders.pinned():
             async with self.residency.lease(self.encoders.instance(encoder)):

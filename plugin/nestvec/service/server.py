@@ -24,6 +24,7 @@ from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.repository import ServedRepository
 from nestvec.service.catalog.residency import Residency
 from nestvec.service.embedder import Embedder
+from nestvec.service.engine_probe import probe_batches
 from nestvec.service.middleware.connection import connection_class
 from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.middleware.listener import LimitedListener
@@ -54,13 +55,12 @@ def open_embedder(
     repository = ServedRepository(models, names)
     instances = [repository.read(name) for name in repository.names()]
     catalog = EncoderCatalog(instances, declared().aliases)
-    engine = open_engine({}, settings.engine)
+    engine = open_engine({}, settings.engine, probe_batches)
     residency = Residency(engine, settings.engine.memory)
     for instance in instances:
         residency.open_now(instance)
     embedder = Embedder(catalog, engine, settings, observer)
     embedder.residency, embedder.declared = residency, declared
-    embedder.engine_info = engine.info
     embedder.reloader = Reloader(embedder, repository, engine)
     embedder.measures_speed = True
     return embedder

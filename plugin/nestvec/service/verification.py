@@ -31,7 +31,8 @@ _SECONDS: Final = 1800.0
 """For one request: a text of thousands of tokens takes minutes on a CPU."""
 
 _SETTINGS: Final = ServiceSettings(
-    engine=EngineOptions(share_cores=True),
+    # The engine that other engines are compared with.
+    engine=EngineOptions(name="onnx", share_cores=True),
     load=LoadLimits(deadline_seconds=_SECONDS, queue_tokens=1 << 24),
     batches=BatchLimits(tokens=1 << 14, texts=64),
     # Each request must reach the engine.

@@ -53,7 +53,7 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--overlong", "cut"], "'cut' is not one of 'error', 'truncate', 'mean'"),
-        (["--engine", "torch"], "'torch' is not one of 'onnx', 'triton'"),
+        (["--engine", "torch"], "'torch' is not one of 'auto', 'openvino', 'onnx', 'triton'"),
         (["--port", "70000"], "70000 is not in the range"),
         (["--cors-origin", "https://app.example.com/"], "is not an origin"),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 
 from nestvec.cli.options import option, option_group
+from nestvec.cli.serve_options.openvino import OpenVinoArgs
 from nestvec.cli.serve_options.sizes import Bytes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., object])
 class EngineArgs:
     """What runs the encoders."""
 
-    engine: Literal["onnx", "triton"]
+    engine: Literal["auto", "openvino", "onnx", "triton"]
     threads: int
     device: str
     share_cores: bool
@@ -31,15 +32,17 @@ class EngineArgs:
     idle: float | None
     memory_budget: int | None
 
-    def options(self) -> EngineOptions:
+    def options(self, openvino: OpenVinoArgs) -> EngineOptions:
         """The engine's settings."""
         from nestvec.engines.factory import EngineOptions, MemoryLimits
         from nestvec.engines.gpu_options import GpuOptions
 
         memory = MemoryLimits(self.idle, self.memory_budget)
-        if self.engine != "onnx" and memory != MemoryLimits():
+        if self.engine == "triton" and memory != MemoryLimits():
+            raise click.UsageError("--idle and --memory-budget are not for --engine triton.")
+        if self.engine not in ("auto", "openvino") and openvino.precision != "auto":
             raise click.UsageError(
-                "--idle and --memory-budget are for --engine onnx: another engine has its own memory."
+                "--precision is for --engine openvino: others compute in what an encoder was exported in."
             )
         return EngineOptions(
             self.engine,
@@ -49,6 +52,8 @@ class EngineArgs:
             share_cores=self.share_cores,
             gpu=GpuOptions(self.gpu_instances, self.cuda_graphs),
             memory=memory,
+            precision=openvino.precision,
+            cache=openvino.engine_cache,
         )
 
 
@@ -58,15 +63,17 @@ def engine_options(command: F) -> F:
         "Engine",
         option(
             "--engine",
-            type=click.Choice(["onnx", "triton"]),
-            default="onnx",
-            help="onnx: ONNX Runtime in this process. triton: a Triton server.",
+            type=click.Choice(["auto", "openvino", "onnx", "triton"]),
+            default="auto",
+            help="openvino, onnx: OpenVINO or ONNX Runtime in this process. triton: a Triton server. auto: "
+            "on a CPU OpenVINO, if it is installed, and ONNX Runtime for encoders that it cannot run; on a "
+            "GPU ONNX Runtime.",
         ),
         option(
             "--threads",
             type=click.IntRange(0, 1024),
             default=0,
-            help="Threads of ONNX Runtime; 0: one per core.",
+            help="Threads of OpenVINO or ONNX Runtime; 0: one per core.",
         ),
         option(
             "--device",

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec._version import __version__
+from nestvec.engines.contract import EngineInfo
 from nestvec.service.api.common import (
     EmbedCall,
     TruncationFields,
@@ -167,6 +168,7 @@ def service_info(embedder: Embedder) -> dict[str, Any]:
     """The body of ``/info``."""
     encoders = dict(sorted(embedder.encoders.items()))
     first = next(iter(encoders.values())).manifest
+    engine = embedder.engine_info(first.name)
     settings = embedder.settings
     return {
         "model_id": first.source,
@@ -183,14 +185,15 @@ def service_info(embedder: Embedder) -> dict[str, Any]:
         "version": __version__,
         "sha": None,
         "docker_label": None,
-        "engine": embedder.engine.name,
-        "engine_version": embedder.engine_info.version or None,
-        "provider": embedder.engine_info.provider or None,
-        "device": embedder.engine_info.device or None,
+        "engine": engine.name,
+        "engine_version": engine.version or None,
+        "provider": engine.provider or None,
+        "device": engine.device or None,
         "settings": settings.public(),
         "encoders": {
             name: _encoder_info(encoder)
             | {"loaded": embedder.encoders.instance(name).resident}
+            | {"engine": _engine_info(embedder.engine_info(name), encoder.manifest)}
             | _speed_info(embedder.speed(name))
             for name, encoder in encoders.items()
         },
@@ -217,6 +220,19 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "prompts": manifest.prompts,
         "default_prompt": manifest.default_prompt,
         "fingerprint": encoder_fingerprint(manifest),
+    }
+
+
+def _engine_info(engine: EngineInfo, manifest: Manifest) -> dict[str, Any]:
+    """What runs an encoder, what that computes in, and why it is not what is tried first."""
+    return {
+        "name": engine.name,
+        "version": engine.version or None,
+        "provider": engine.provider or None,
+        "device": engine.device or None,
+        "precision": engine.precision or manifest.precision,
+        "cosine": None if engine.cosine is None else round(engine.cosine, 6),
+        "reason": engine.reason or None,
     }
 
 

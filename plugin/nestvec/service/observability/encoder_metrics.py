@@ -20,18 +20,31 @@ class EncoderCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._info()
+        yield self._cosines()
         yield from self._memory()
         yield from self._changes()
 
     def _info(self) -> Metric:
-        labels = ("encoder", "engine", "provider", "device", "precision")
+        labels = ("encoder", "engine", "provider", "device", "precision", "computed_in")
         family = GaugeMetricFamily(
             "nestvec_encoder_info", "Always 1; the labels tell what runs each encoder.", labels=labels
         )
-        engine = self._embedder.engine_info
         for instance in self._embedder.encoders.instances:
-            precision = instance.own.manifest.precision
-            family.add_metric([instance.name, engine.name, engine.provider, engine.device, precision], 1)
+            precision, engine = instance.own.manifest.precision, self._embedder.engine_info(instance.name)
+            values = [instance.name, engine.name, engine.provider, engine.device]
+            family.add_metric([*values, precision, engine.precision or precision], 1)
+        return family
+
+    def _cosines(self) -> Metric:
+        family = GaugeMetricFamily(
+            "nestvec_encoder_precision_cosine",
+            "Smallest cosine to fp32 that the engine measured for the precision it computes an encoder in.",
+            labels=("encoder",),
+        )
+        for instance in self._embedder.encoders.instances:
+            cosine = self._embedder.engine_info(instance.name).cosine
+            if cosine is not None:
+                family.add_metric([instance.name], cosine)
         return family
 
     def _memory(self) -> Iterator[Metric]:

@@ -138,5 +138,5 @@ def test_what_is_no_size(size: str) -> None:
 
 
 def test_triton_has_its_own_memory() -> None:
-    with pytest.raises(click.UsageError, match="are for --engine onnx"):
+    with pytest.raises(click.UsageError, match="are not for --engine triton"):
         settings("--engine", "triton", "--idle", "5")

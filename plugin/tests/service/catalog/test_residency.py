@@ -36,7 +36,7 @@ class Clock:
 
 
 def opened(models: Path, memory: MemoryLimits) -> Embedder:
-    embedder = open_embedder(models, (), ServiceSettings(engine=EngineOptions(memory=memory)))
+    embedder = open_embedder(models, (), ServiceSettings(engine=EngineOptions("onnx", memory=memory)))
     embedder.measures_speed = False
     return embedder
 
@@ -304,7 +304,7 @@ def test_what_a_service_tells_of_its_memory(write_version: WriteVersion, tmp_pat
         assert httpx.get(f"{service}/health").status_code == 200, "it is loaded when it is needed"
         metrics = httpx.get(f"{service}/metrics").text
         assert (
-            'nestvec_encoder_info{device="cpu",encoder="a",engine="onnx",precision="fp32",'
+            'nestvec_encoder_info{computed_in="fp32",device="cpu",encoder="a",engine="onnx",precision="fp32",'
             'provider="CPUExecutionProvider"} 1.0' in metrics
         )
         assert f'nestvec_encoder_bytes{{encoder="a"}} {float(sizes["a"])}' in metrics

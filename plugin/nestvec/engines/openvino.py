@@ -1,0 +1,100 @@
+"""OpenVINO in this process: the same graphs on a CPU, in bfloat16 where that keeps the vectors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import openvino
+
+from nestvec.engines.contract import Batch, EngineInfo
+from nestvec.engines.free_memory import return_free_memory
+from nestvec.engines.openvino_cache import CompiledCache
+from nestvec.engines.openvino_opening import OpenedEncoder, Opening, OpenVinoOptions, has_bf16, short_cause
+from nestvec_schemas.errors import EngineError, EngineUnavailable
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import read_manifest, verify_files
+from nestvec_schemas.vectors import Vectors
+
+
+class OpenVinoEngine:
+    """Compiled graphs of a model repository, one batch at a time: a batch uses every core."""
+
+    name = "openvino"
+    parallel = 1
+
+    def __init__(self, folders: Mapping[str, Path], options: OpenVinoOptions | None = None) -> None:
+        """Open the encoders in ``folders`` (name to folder). Raises as ``open``, and EngineError for bf16 on
+        a CPU that does not compute in it."""
+        self._options = options or OpenVinoOptions()
+        self._core = openvino.Core()
+        if self._options.precision == "bf16" and not has_bf16(self._core):
+            raise EngineError(
+                "this CPU does not compute in bfloat16",
+                value=self._core.get_property("CPU", "FULL_DEVICE_NAME"),
+                next_step="Omit --precision, or use fp32.",
+            )
+        self._cache = CompiledCache(self._options.cache)
+        self._opened: dict[tuple[str, int], OpenedEncoder] = {}
+        self._infos: dict[str, EngineInfo] = {}
+        for name, folder in folders.items():
+            self.open(name, folder)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-openvino")
+
+    @property
+    def info(self) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return EngineInfo(self.name, openvino.__version__.partition("-")[0], "CPU", "cpu")
+
+    def encoder_info(self, encoder: str) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return self._infos.get(encoder, self.info)
+
+    def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
+        """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""
+        manifest = manifest or read_manifest(folder)
+        verify_files(folder, manifest)
+        opened = Opening(
+            self._core, self._options, self._cache, encoder=encoder, folder=folder, manifest=manifest
+        ).open()
+        self._opened[encoder, generation] = opened
+        decision = opened.decision
+        self._infos[encoder] = replace(
+            self.info, precision=decision.precision, cosine=decision.cosine, reason=decision.reason
+        )
+
+    def drop(self, encoder: str, generation: int = 0) -> None:
+        """See ``SessionEngine``. A batch that runs keeps its graph until it is done."""
+        if self._opened.pop((encoder, generation), None) is not None:
+            return_free_memory()
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        """See the contract."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.run_now, encoder, batch)
+
+    def run_now(self, encoder: str, batch: Batch) -> Vectors:
+        """``run`` without a loop, on the calling thread."""
+        opened = self._opened.get((encoder, batch.generation))
+        if opened is None:
+            raise EngineUnavailable(f"the encoder {encoder} is not loaded", next_step="Send it again.")
+        try:
+            return opened.graphs[batch.part].run(batch)
+        except Exception as error:  # openvino raises RuntimeError, and others for arrays that do not fit
+            raise EngineError(
+                f"OpenVINO failed on a batch of {len(batch)} inputs with {encoder}",
+                value=short_cause(error),
+                next_step="Send fewer or shorter ones; if it still fails, serve it with --engine onnx.",
+            ) from error
+
+    async def ready(self, encoder: str) -> bool:
+        """See the contract."""
+        return any(name == encoder for name, _ in list(self._opened))
+
+    async def close(self) -> None:
+        """See the contract."""
+        self._thread.shutdown(wait=True)
+        self._opened.clear()
