@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
 
 from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_exporters.graph import fusion
@@ -16,6 +17,8 @@ from nestvec_exporters.graph.fusion import DOMAIN, FusedGraph, fuse_transformer,
 from nestvec_exporters.graph.precision import convert_fp16
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.graph.trace import trace_tower
+
+from .packed_operators import OPERATORS
 
 IDS = np.array([[2, 9, 7, 3], [2, 11, 3, 0], [2, 3, 0, 0]])
 BATCH = {"input_ids": IDS, "attention_mask": (IDS != 0).astype(np.int64)}
@@ -149,6 +152,14 @@ def test_packed_layers_lie_between_removing_and_restoring_the_padding(trace: Tra
     for node in nodes:
         if node.op_type == "PackedMultiHeadAttention":
             assert list(node.input[4:6]) == list(remove.output[1:3])
+
+
+def test_packed_layers_give_the_vectors_of_padded_ones(trace: Trace, tmp_path: Path) -> None:
+    tower, graph = trace("Bert")
+    fused = fuse_transformer(tower, graph, tmp_path / "fused.onnx")
+    packed = pack_sequences(fused.path, tmp_path / "packed.onnx")
+    evaluator = ReferenceEvaluator(str(packed.path), new_ops=OPERATORS)
+    np.testing.assert_allclose(evaluator.run(None, BATCH)[0], vectors(graph)[0], atol=1e-5)
 
 
 def test_a_graph_without_fused_attention_is_not_packed(trace: Trace, tmp_path: Path) -> None:
