@@ -305,23 +305,19 @@ def _fit(
     sample: Sample,
     listener: Listener,
 ) -> NestingFit:
-    from nestvec_exporters.nesting.sampling import (  # noqa: PLC0415 - seconds of imports
-        exit_vectors,
-        keywords_of,
-        sentences_of,
-    )
+    from nestvec_exporters.nesting.fit_texts import fit_texts  # noqa: PLC0415
+    from nestvec_exporters.nesting.sampling import exit_vectors  # noqa: PLC0415 - seconds of imports
 
     listener.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
     document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
-    sentences = sentences_of(sample.texts, seed=options.seed)
-    keywords = keywords_of(sample.texts, seed=options.seed) if options.rotation == "learned" else []
+    fitting_texts = fit_texts(sample, options.queries, method=options.rotation, seed=options.seed)
     texts = [
         *(f"{document}{text}" for text in sample.texts),
-        *(f"{query}{part}" for part in (*sentences, *keywords)),
+        *(f"{query}{text}" for text in fitting_texts.query_texts),
     ]
     rows = loaded.main_tower.rows(folder, texts, loaded.main_tower.spec.max_tokens)
     ladders = validated_ladders(loaded.kind, loaded.dim, loaded.layers, options)
     vectors = exit_vectors(traced, rows, ladders.layers, listener.step)
     listener.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     fitting = FitOptions(options.rotation, ladders.dims, options.seed)
-    return fit_nesting(vectors, sample, fitting, listener.step, keywords=len(keywords))
+    return fit_nesting(vectors, fitting_texts, fitting, listener.step)

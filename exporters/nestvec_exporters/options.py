@@ -153,6 +153,9 @@ class NestingOptions:
 
     sample: Sample | None = None
 
+    queries: Sample | None = None
+    """Real queries, for a learned rotation; None samples stand-ins for them from ``sample``."""
+
     seed: int = 0
     """Random seed."""
 
@@ -173,6 +176,12 @@ class NestingOptions:
                 "a rotation and exits are fitted on a sample of texts, and there is none",
                 value=self.rotation or ", ".join(map(str, self.exits)),
                 next_step="Give ExportOptions a sample; on the command line, --rotate FILE or --rotate demo.",
+            )
+        if self.queries is not None and self.rotation != "learned":
+            raise EncoderError(
+                "only a learned rotation is fitted on queries",
+                value=self.queries.name,
+                next_step="Add --rotate SAMPLE with --rotation learned, or omit --queries.",
             )
         if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
             raise ExitNotOffered(

@@ -94,14 +94,24 @@ class FitSummary(Record):
     """Number of distinct texts in the sample; None in a manifest that does not say."""
 
     texts: Annotated[int, Field(ge=1)]
-    """Number of sentences, and of keywords of them for a learned rotation, that were fitted on."""
+    """Number of texts, and of queries for them, that were fitted on."""
 
     held_out: Annotated[int, Field(ge=1)]
-    """Number of texts that retention was measured on; none is a keyword."""
+    """Number of texts, and of sentences of them, that retention was measured on."""
 
     seed: int
     plain: dict[int, float] = Field(default_factory=dict)
     """Retention per dim of the same encoder without the rotation."""
+
+    queries: str | None = None
+    """Where real queries came from; None if queries were sampled from the texts."""
+
+    learned_from: str | None = None
+    """The rotation that was chosen, as ``compared`` names it."""
+
+    compared: dict[str, float] = Field(default_factory=dict)
+    """Share of the nearest neighbours that each rotation of a choice keeps at short dims, over held-out
+    queries of several kinds."""
 
 
 class ExitQuality(Record):

@@ -9,16 +9,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.nesting.rotation import OnStep, learn_rotation, pca_rotation
+from nestvec_exporters.nesting.fit_texts import FitTexts
+from nestvec_exporters.nesting.neighbours import neighbours, retention
+from nestvec_exporters.nesting.orthogonal import pca_rotation
+from nestvec_exporters.nesting.rotation import OnStep
+from nestvec_exporters.nesting.selection import (
+    QueryVectors,
+    RotationChoice,
+    SelectionOptions,
+    choose_rotation,
+)
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.manifest import ExitQuality, FitSummary, RotationMethod
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
+from nestvec_schemas.vectors import Matrix, Vectors, cosines
 
 MIN_FIT_TEXTS: Final = 256
 """The distinct texts that any fit needs; an encoder with more dims needs as many texts as dims."""
 
-MAX_NEIGHBOURS: Final = 10
 _HELD_OUT_SHARE = 0.1
 _MAX_HELD_OUT = 500
 _RIDGE_WEIGHTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -69,32 +77,26 @@ def distinct_texts(sample: Sample, dim: int) -> tuple[str, ...]:
 
 def fit_nesting(
     vectors: Mapping[int, Vectors],
-    sample: Sample,
+    texts: FitTexts,
     options: FitOptions,
     on_step: OnStep = lambda done, total: None,
-    *,
-    keywords: int = 0,
 ) -> NestingFit:
-    """Fit on nine tenths of the vectors and on the keywords, and measure on the rest.
+    """Fit on nine tenths of the vectors, and measure on the rest.
 
-    ``vectors`` maps each exit to its vectors, (n, d) float32, of ``sample``'s texts and then of sentences of
-    them, row by row the same texts; the other exits are fitted to the deepest one. The last ``keywords``
-    rows are of words without order; only the rotation is fitted on them, because they make an early layer's
-    map worse (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10 instead of 0.65). Raises SampleUnusable if
-    too few vectors differ.
+    ``vectors`` maps each exit to its vectors, (n, d) float32, of ``texts.all``, row by row; the other exits
+    are fitted to the deepest one, on documents and sentences of them: other queries are of words without
+    order, or few, and make an early layer's map worse (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10
+    with keywords instead of 0.65). Raises SampleUnusable if too few vectors differ.
     """
     depth = max(vectors)
+    sample = texts.sample
+    ordered_rows = texts.documents_and_sentences
     full_depth = vectors[depth]
-    sentence_vectors = full_depth[: len(full_depth) - keywords]
+    sentence_vectors = full_depth[:ordered_rows]
     _check_spread(sentence_vectors, sample.name)
-    held_out, training = _split(len(sentence_vectors), options.seed)
-    documents = int((training < len(sample.texts)).sum())
-    rotation = _fit_rotation(
-        np.concatenate([full_depth[training], full_depth[len(sentence_vectors) :]]),
-        documents,
-        options,
-        on_step,
-    )
+    held_out, training = _split(ordered_rows, options.seed)
+    choice = _fit_rotation(full_depth, texts, (held_out, training), options, on_step)
+    rotation = None if choice is None else choice.rotation
     target = sentence_vectors if rotation is None else np.asarray(sentence_vectors @ rotation, np.float32)
     maps = {
         layer: fit_ridge(vectors[layer][training], target[training], rotation, seed=options.seed)
@@ -104,7 +106,7 @@ def fit_nesting(
     near = neighbours(sentence_vectors[held_out], held_out, sentence_vectors)
     exits = {
         layer: _exit_quality(
-            vectors[layer][: len(sentence_vectors)] @ maps[layer], target, held_out, near, options.dims
+            vectors[layer][:ordered_rows] @ maps[layer], target, held_out, near, options.dims
         )
         for layer in maps
     }
@@ -115,10 +117,13 @@ def fit_nesting(
             method=options.method,
             sample=sample.name,
             sample_texts=len(sample.texts),
-            texts=len(training) + keywords,
+            texts=len(full_depth) - len(held_out),
             held_out=len(held_out),
             seed=options.seed,
             plain=retention(sentence_vectors[held_out], sentence_vectors, held_out, near, options.dims),
+            queries=texts.query_log_name,
+            learned_from=None if choice is None else choice.name,
+            compared={} if choice is None else choice.retention,
         ),
         retention=retention(target[held_out], target, held_out, near, options.dims),
         exits=exits,
@@ -151,33 +156,6 @@ def fit_ridge(inputs: Vectors, target: Vectors, rotation: Matrix | None, *, seed
     )
 
 
-def neighbours(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> NDArray[np.intp]:
-    """Each query's MAX_NEIGHBOURS nearest by cosine, (m, 10), of ``queries``, (m, d), in ``vectors``, (n, d).
-
-    ``rows``, (m,), are the queries' own rows in ``vectors``, which do not count.
-    """
-    scores = normalise(queries) @ normalise(vectors).T
-    scores[np.arange(len(rows)), rows] = -np.inf
-    count = min(MAX_NEIGHBOURS, len(vectors) - 1)
-    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
-
-
-def retention(
-    queries: Vectors,
-    vectors: Vectors,
-    rows: NDArray[np.intp],
-    near: NDArray[np.intp],
-    dims: Sequence[int],
-) -> dict[int, float]:
-    """Per dim, the share of ``near`` that is among the ten nearest of the prefixes of ``queries``."""
-    shares = {}
-    for dim in dims:
-        retrieved = neighbours(queries[:, :dim], rows, vectors[:, :dim])
-        hits = (retrieved[:, :, None] == near[:, None, :]).any(axis=2)
-        shares[dim] = round(float(hits.mean()), 4)
-    return shares
-
-
 def _exit_quality(
     mapped: NDArray[np.float64],
     target: Vectors,
@@ -192,12 +170,30 @@ def _exit_quality(
     )
 
 
-def _fit_rotation(vectors: Vectors, documents: int, options: FitOptions, on_step: OnStep) -> Matrix | None:
+def _fit_rotation(
+    vectors: Vectors,
+    texts: FitTexts,
+    split: tuple[NDArray[np.intp], NDArray[np.intp]],
+    options: FitOptions,
+    on_step: OnStep,
+) -> RotationChoice | None:
+    held_out, training = split
     if options.method is None:
         return None
     if options.method == "pca":
-        return pca_rotation(vectors)
-    return learn_rotation(vectors, documents=documents, dims=options.dims, seed=options.seed, on_step=on_step)
+        return RotationChoice(pca_rotation(vectors[training]), "pca", {})
+    documents = len(texts.sample.texts)
+    queries = {
+        kind: QueryVectors(vectors[start:end], rows)
+        for kind, (start, end, rows) in texts.query_rows().items()
+    }
+    return choose_rotation(
+        vectors[:documents],
+        queries,
+        held_out[held_out < documents],
+        SelectionOptions(options.dims, options.seed),
+        on_step,
+    )
 
 
 def _split(rows: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

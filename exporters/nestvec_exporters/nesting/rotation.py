@@ -13,23 +13,24 @@ from typing import Any, Final
 
 import numpy as np
 
+from nestvec_exporters.nesting.orthogonal import nearest_orthogonal, pca_rotation
 from nestvec_schemas.vectors import Matrix, Vectors
 
 OnStep = Callable[[int, int], None]
 """Receives the number of steps done and the total."""
 
-DEFAULT_STEPS: Final = 400
-QUERIES_PER_STEP: Final = 256
+DEFAULT_STEPS: Final = 200
+QUERIES_PER_STEP: Final = 128
 """Vectors that serve as queries in a step."""
 
-DOCUMENTS_PER_STEP: Final = 1536
+DOCUMENTS_PER_STEP: Final = 512
 """Documents that a step's queries are compared with."""
 
-_MAX_HELD_OUT = 512
+_MAX_HELD_OUT = 256
 """The most vectors that are held out, to choose the start and to evaluate."""
 
 _TEMPERATURE = 1 / 20
-_LEARNING_RATES = (2e-3, 4e-4, 8e-5)
+_LEARNING_RATES = (3e-3, 6e-4, 1.2e-4)
 """Tried in turn: on few vectors, a high rate overfits at once."""
 
 _EVALUATION_STEPS = 25
@@ -38,26 +39,13 @@ _EVALUATION_STEPS = 25
 _PATIENCE_STEPS = 100
 """Steps within which a rate must improve on them."""
 
-_MAX_ROTATED_DIMS = 512
-"""Leading directions that are learned: rotating more of them hardly improves prefixes, and the cost of a
-step grows with their cube."""
+_MIN_ROTATED_DIMS, _MAX_ROTATED_DIMS = 256, 512
+"""Leading directions that are learned, two thirds of all within these bounds: rotating more of them hardly
+improves prefixes, and the cost of a step grows with their cube."""
 
 _MAX_PREFIX = 256
 _MIN_DIVERGENCE = 1e-9
-_PREFIXES = (16, 24, 32, 48, 64, 96, 128, 192, 256)
-
-
-def pca_rotation(vectors: Vectors) -> Matrix:
-    """The rotation R, (d, d) float64, onto uncentred principal axes: rows times R.
-
-    Axes are in the order of their share of the squared length of ``vectors``, (n, d) float32. Uncentred,
-    since subtracting a mean would change every cosine. The largest component of each axis is positive.
-    """
-    wide = np.asarray(vectors, np.float64)
-    _, axes = np.linalg.eigh(wide.T @ wide)
-    axes = axes[:, ::-1]
-    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    return np.ascontiguousarray(axes * np.where(largest < 0, -1.0, 1.0))
+_PREFIXES = (16, 32, 64, 128, 256)
 
 
 def learn_rotation(
@@ -83,8 +71,8 @@ def learn_rotation(
     import torch  # noqa: PLC0415 - seconds of imports
 
     axes = pca_rotation(vectors)
-    width = min(vectors.shape[1], _MAX_ROTATED_DIMS)
-    prefixes = [prefix for prefix in sorted({*_PREFIXES, *dims}) if prefix <= _MAX_PREFIX and prefix < width]
+    width = _rotated_dims(vectors.shape[1])
+    prefixes = learned_prefixes(vectors.shape[1], dims)
     if not prefixes:
         return axes
     threads = torch.get_num_threads()
@@ -107,6 +95,17 @@ def learn_rotation(
     rotation = start.copy()
     rotation[:, :width] = start[:, :width] @ turn
     return nearest_orthogonal(rotation)
+
+
+def learned_prefixes(dim: int, dims: Sequence[int]) -> list[int]:
+    """The prefixes that are learned of vectors of ``dim`` dims: usual ones and ``dims``, shortest first."""
+    return [
+        prefix for prefix in sorted({*_PREFIXES, *dims}) if prefix <= min(_MAX_PREFIX, _rotated_dims(dim) - 1)
+    ]
+
+
+def _rotated_dims(dim: int) -> int:
+    return min(dim, max(_MIN_ROTATED_DIMS, min(_MAX_ROTATED_DIMS, 2 * dim // 3)))
 
 
 @dataclass(frozen=True)
@@ -250,12 +249,6 @@ def _optimise(
 
 def _report_offset(on_step: OnStep, before: int, done: int, total: int) -> None:
     on_step(before + done, before + total)
-
-
-def nearest_orthogonal(matrix: Matrix) -> Matrix:
-    """The orthogonal matrix nearest to ``matrix``, (d, d) float64: its polar factor."""
-    left, _, right = np.linalg.svd(np.asarray(matrix, np.float64))
-    return np.ascontiguousarray(left @ right)
 
 
 def prefix_divergence(

@@ -1,12 +1,9 @@
-"""What a sample yields to fit on: sentences and keywords as queries, and vectors at every exit."""
+"""An encoder's vectors of a sample, at every exit."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
-from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,60 +18,7 @@ _BATCH_TOKENS = 4096
 """Tokens of a batch, padding included."""
 
 _MAX_BATCH_TEXTS = 64
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
-_MIN_SENTENCE_CHARS, _MAX_SENTENCE_CHARS = 20, 300
-"""Characters of a sentence."""
-
-_WORD = r"\b\w{2,24}\b"
-_MIN_KEYWORDS, _MAX_KEYWORDS = 3, 8
-"""Keywords of a text."""
-
 _PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-
-
-def sentences_of(texts: Sequence[str], *, seed: int) -> list[str]:
-    """A random sentence of each text that has several; duplicates are dropped.
-
-    Queries are short, and a fit on documents alone serves them less well (all-MiniLM-L6-v2 at 64 dims, mean
-    of SciFact and Cranfield: 0.94 of the whole vectors' nDCG@10 with sentences, 0.92 without).
-    """
-    random = Random(seed)  # noqa: S311 - a sample, not a secret
-    chosen = []
-    for text in texts:
-        sentences = [
-            sentence
-            for sentence in _SENTENCE_ENDS.split(text)
-            if _MIN_SENTENCE_CHARS <= len(sentence) <= _MAX_SENTENCE_CHARS
-        ]
-        if len(sentences) > 1:
-            chosen.append(random.choice(sentences))
-    return list(dict.fromkeys(chosen))
-
-
-def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
-    """Some of the words that distinguish each text from the others, by tf-idf (Spärck Jones 1972).
-
-    The words of a text are in random order, joined by spaces; texts of few words yield nothing. Queries are
-    keywords as often as sentences (docstrings searched by their first lines keep 0.68 of nDCG@10 at 32 dims,
-    0.66 without keywords).
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - seconds of imports
-
-    vectorizer = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True, max_df=0.5, dtype=np.float32)
-    try:
-        table = vectorizer.fit_transform(texts)
-    except ValueError:  # no word distinguishes the texts
-        return []
-    words = vectorizer.get_feature_names_out()
-    random = Random(seed)  # noqa: S311 - a sample, not a secret
-    keywords = []
-    for start, end in pairwise(table.indptr):
-        word_indices, weights = table.indices[start:end], table.data[start:end]
-        leading = word_indices[np.lexsort((word_indices, -weights))[:_MAX_KEYWORDS]].tolist()
-        if len(leading) > _MIN_KEYWORDS:
-            count = random.randint(_MIN_KEYWORDS, len(leading))
-            keywords.append(" ".join(words[index] for index in random.sample(leading, count)))
-    return list(dict.fromkeys(keywords))
 
 
 def exit_vectors(

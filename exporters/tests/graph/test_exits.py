@@ -15,7 +15,7 @@ from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.graph.trace import trace_tower
-from nestvec_exporters.nesting.sampling import exit_vectors, keywords_of, sentences_of
+from nestvec_exporters.nesting.sampling import exit_vectors
 from nestvec_schemas.towers import EXIT_INPUT
 from nestvec_schemas.vectors import Vectors
 
@@ -140,33 +140,3 @@ def test_a_sample_is_embedded_at_every_exit_in_its_own_order(
     for at in (0, 77, 149):
         (alone,) = exit_vectors(flat, [rows[at]], (4,), lambda done, total: None).values()
         np.testing.assert_allclose(found[4][at], alone[0], atol=1e-6)
-
-
-def test_sentences_of_long_texts_stand_in_for_queries() -> None:
-    long = "The first sentence of it. The second one says more! Is there a third? Yes."
-    chinese = (
-        "第一句话在这里说明了一些事情并且足够长，真的足够长。第二句话也是这样的，足够长了吧，真的是真的。"
-    )
-    texts = [long, "one short text", chinese]
-    first, second = found = sentences_of(texts, seed=1)
-    assert first in ("The first sentence of it.", "The second one says more!")
-    assert second in chinese and second.endswith("。")
-    assert found == sentences_of(texts, seed=1)
-    assert len(sentences_of([long] * 20, seed=1)) == 2
-
-
-def test_keywords_of_texts_stand_in_for_queries() -> None:
-    wing = "The lift of the wing falls where the flow over it breaks away and the boundary layer ends"
-    cell = "The protein of the cell falls where the gene of it is cut and the membrane ends"
-    texts = [wing, cell, *(f"The thing of number {at} is where the others are" for at in range(20))]
-    found = keywords_of(texts, seed=3)
-    assert len(found) == 2
-    for asked, text in zip(found, texts, strict=False):
-        words = asked.split()
-        assert 3 <= len(words) <= 8
-        assert set(words) <= set(text.lower().split())
-        assert len(set(words)) == len(words)
-    assert found == keywords_of(texts, seed=3)
-    # What every text says tells none from the others.
-    assert not {"the", "of", "where"} & set(f"{found[0]} {found[1]}".split())
-    assert keywords_of(["!", "? ?", "…"], seed=0) == []

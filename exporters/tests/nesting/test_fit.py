@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from nestvec_exporters.nesting.fit import MIN_FIT_TEXTS, FitOptions, distinct_texts, fit_nesting, fit_ridge
+from nestvec_exporters.nesting.fit_texts import FitTexts
+from nestvec_exporters.nesting.sampled_queries import SampledQuery
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines, normalise
@@ -48,12 +50,11 @@ def test_blank_texts_do_not_count_and_the_order_stays() -> None:
 def test_texts_that_the_encoder_does_not_tell_apart_are_refused() -> None:
     same = np.tile(clustered(1, DIM), (ROWS, 1))
     with pytest.raises(SampleUnusable, match="1 distinct vectors of 600 texts"):
-        fit_nesting({4: same}, sample(ROWS), FitOptions("pca", (DIM,)))
+        fit_nesting({4: same}, FitTexts(sample(ROWS)), FitOptions("pca", (DIM,)))
 
 
 def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -> None:
-    drawn = Sample("papers.jsonl", sample(400).texts)
-    found = fit_nesting(vectors, drawn, FitOptions("pca", (DIM, 16, 8)))
+    found = fit_nesting(vectors, with_queries(sentence=200), FitOptions("pca", (DIM, 16, 8)))
     assert found.record.model_dump() == {
         "method": "pca",
         "sample": "papers.jsonl",
@@ -62,6 +63,9 @@ def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -
         "held_out": 60,
         "seed": 0,
         "plain": found.record.plain,
+        "queries": None,
+        "learned_from": "pca",
+        "compared": {},
     }
     assert found.retention[DIM] == found.record.plain[DIM] == 1.0
     assert found.retention[8] > found.record.plain[8] + 0.1
@@ -74,35 +78,47 @@ def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -
 
 
 def test_exits_can_be_mapped_without_a_rotation(vectors: dict[int, Vectors]) -> None:
-    found = fit_nesting(vectors, sample(ROWS), FitOptions(None, (DIM, 8)))
+    found = fit_nesting(vectors, FitTexts(sample(ROWS)), FitOptions(None, (DIM, 8)))
     assert found.rotation is None
     assert found.record.method is None
     assert found.retention == found.record.plain
     assert cosines(vectors[2] @ found.exit_maps[2], vectors[4]).mean() > 0.95
 
 
+def with_queries(**counts: int) -> FitTexts:
+    """400 texts, and queries from the first of them."""
+    queries = {
+        kind: tuple(SampledQuery(f"{kind} {row}", row) for row in range(count))
+        for kind, count in counts.items()
+    }
+    return FitTexts(sample(400), queries)
+
+
 def test_only_a_rotation_learns_from_keywords(vectors: dict[int, Vectors]) -> None:
     words = clustered(100, DIM, share=0.2)
     more = {layer: np.concatenate([rows, words]) for layer, rows in vectors.items()}
-    how = FitOptions(None, (DIM, 8))
-    alone, beside = (
-        fit_nesting(vectors, sample(ROWS), how),
-        fit_nesting(more, sample(ROWS), how, keywords=100),
-    )
-    np.testing.assert_array_equal(beside.exit_maps[2], alone.exit_maps[2])
-    assert (beside.exits, beside.retention) == (alone.exits, alone.retention)
-    assert (beside.record.texts, beside.record.held_out) == (alone.record.texts + 100, alone.record.held_out)
-    turned = FitOptions("pca", (DIM, 8))
-    alone, beside = (
-        fit_nesting(vectors, sample(ROWS), turned),
-        fit_nesting(more, sample(ROWS), turned, keywords=100),
-    )
-    assert alone.rotation is not None and beside.rotation is not None
-    assert np.abs(beside.rotation - alone.rotation).max() > 0.1
+    exits_alone = FitOptions(None, (DIM, 8))
+    without = fit_nesting(vectors, with_queries(sentence=200), exits_alone)
+    with_words = fit_nesting(more, with_queries(sentence=200, keywords=100), exits_alone)
+    np.testing.assert_array_equal(with_words.exit_maps[2], without.exit_maps[2])
+    assert (with_words.exits, with_words.retention) == (without.exits, without.retention)
+    assert with_words.record.texts == without.record.texts + 100
+    assert with_words.record.held_out == without.record.held_out
+
+
+def test_a_learned_rotation_is_chosen_and_the_record_says_by_what(vectors: dict[int, Vectors]) -> None:
+    more = {4: np.concatenate([vectors[4], clustered(100, DIM, share=0.9, seed=1)])}
+    fit = fit_nesting(more, with_queries(sentence=200, keywords=100), FitOptions("learned", (DIM, 8)))
+    assert fit.record.learned_from is not None
+    assert fit.record.compared[fit.record.learned_from] == max(fit.record.compared.values())
+    assert {"none", "pca", "documents"} < set(fit.record.compared)
+    assert fit.rotation is not None and fit.retention[8] > fit.record.plain[8] + 0.1
 
 
 def test_the_same_seed_gives_the_same_fit(vectors: dict[int, Vectors]) -> None:
-    first, again = (fit_nesting(vectors, sample(ROWS), FitOptions("pca", (DIM, 8), seed=7)) for _ in range(2))
+    first, again = (
+        fit_nesting(vectors, FitTexts(sample(ROWS)), FitOptions("pca", (DIM, 8), seed=7)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first.exit_maps[2], again.exit_maps[2])
     assert first.record == again.record
     assert first.exits == again.exits

@@ -8,13 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec_exporters.nesting.fit import neighbours
+from nestvec_exporters.nesting.neighbours import neighbours
+from nestvec_exporters.nesting.orthogonal import pca_rotation
 from nestvec_exporters.nesting.rotation import (
     DEFAULT_STEPS,
     QueryDocumentIndices,
     learn_rotation,
-    nearest_orthogonal,
-    pca_rotation,
     prefix_divergence,
 )
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, nest, normalise
@@ -194,12 +193,3 @@ def test_a_rotation_says_how_far_it_is() -> None:
 def test_more_dims_than_vectors_are_still_a_rotation() -> None:
     rotation = learn_rotation(clustered(20, 64), steps=5)
     assert np.abs(rotation.T @ rotation - np.eye(64)).max() < 1e-12
-
-
-@given(seed=st.integers(0, 100), noise=st.floats(0, 0.05))
-def test_the_polar_factor_is_the_nearest_orthogonal_matrix(seed: int, noise: float) -> None:
-    draw = np.random.default_rng(seed)
-    exact, _ = np.linalg.qr(draw.normal(size=(12, 12)))
-    found = nearest_orthogonal(exact + noise * draw.normal(size=(12, 12)))
-    assert np.abs(found.T @ found - np.eye(12)).max() < 1e-12
-    assert np.abs(found - exact).max() <= 12 * noise + 1e-9

@@ -114,6 +114,7 @@ def _options(args: ExportArgs) -> ExportOptions:
         rotation=args.nesting.rotation if args.nesting.rotate else None,
         exits=args.nesting.exits or (),
         sample=_sample(args),
+        queries=_queries(args),
         seed=args.nesting.seed,
         overrides=_overrides(args.encoder, args.prompts),
         experts=args.merging.expert,
@@ -186,6 +187,24 @@ def _sample(args: ExportArgs) -> Sample | None:
     options = SampleOptions(nesting.sample_column, nesting.sample_size, nesting.seed)
     store = SampleStore(milvus.uri, milvus.token, milvus.database, milvus.settings)
     return read_sample(source, options, store)
+
+
+def _queries(args: ExportArgs) -> Sample | None:
+    """The real queries to fit a rotation on."""
+    from nestvec.datasets.samples import QUERY_COLUMNS, SampleOptions, SampleStore, read_sample
+
+    nesting = args.nesting
+    if nesting.queries is None:
+        return None
+    if nesting.rotate is None:
+        raise click.UsageError("--queries needs --rotate: a rotation is fitted on both.")
+    options = SampleOptions(
+        size=nesting.sample_size,
+        seed=nesting.seed,
+        usual_columns=QUERY_COLUMNS,
+        next_step="Name its column query, or give a text file with a query on each line.",
+    )
+    return read_sample(str(nesting.queries), options, SampleStore())
 
 
 def default_name(checkpoint: str) -> str:

@@ -50,6 +50,7 @@ class NestingArgs:
 
     rotate: str | None
     rotation: RotationMethod
+    queries: Path | None
     exits: tuple[int, ...] | None
     sample_column: str | None
     sample_size: int
@@ -214,6 +215,12 @@ nesting_options = option_group(
         type=click.Choice(["learned", "pca"]),
         default="learned",
         help="How to fit it. learned keeps more at short dims; pca takes a second.",
+    ),
+    option(
+        "--queries",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Real queries for --rotate: a file as SAMPLE may be, such as a log. Fitted on and measured by "
+        "instead of sentences, keywords and other queries that are sampled from SAMPLE.",
     ),
     option(
         "--exits",

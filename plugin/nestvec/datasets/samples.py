@@ -35,6 +35,9 @@ _TEXT_COLUMNS = (
     "sentence",
     "description",
 )
+QUERY_COLUMNS: Final = ("query", "question", "text")
+"""Columns that hold the queries of a log, likeliest first."""
+
 _TITLE_COLUMN = "title"
 _TEXT_SUFFIXES = (".txt", ".text", ".md")
 _MAX_LINE_BYTES = 1 << 20
@@ -65,6 +68,12 @@ class SampleOptions:
 
     seed: int = 0
 
+    usual_columns: tuple[str, ...] = _TEXT_COLUMNS
+    """Columns to choose from, likeliest first."""
+
+    next_step: str = "Name it with --sample-column."
+    """What to do if none of them is there."""
+
 
 def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Sample:
     """Sample what ``source`` names: ``demo``, a file (text, JSONL, CSV, Parquet), or else a collection.
@@ -76,7 +85,7 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
         return Sample(DEMO, sample_texts(options.size))
     path = Path(source).expanduser()
     if path.is_file():
-        return Sample(path.name, _reservoir_sample(_file_texts(path, options.column), options))
+        return Sample(path.name, _reservoir_sample(_file_texts(path, options), options))
     if store.uri and not path.suffix:
         with open_milvus(
             store.uri, token=store.token, database=store.database, create=False, settings=store.settings
@@ -103,7 +112,7 @@ def _reservoir_sample(texts: Iterable[str], options: SampleOptions) -> tuple[str
     return tuple(reservoir)
 
 
-def _file_texts(path: Path, column: str | None) -> Iterator[str]:
+def _file_texts(path: Path, options: SampleOptions) -> Iterator[str]:
     if path.suffix.lower() in _TEXT_SUFFIXES:
         yield from _lines(path)
         return
@@ -115,7 +124,7 @@ def _file_texts(path: Path, column: str | None) -> Iterator[str]:
                 value=item.raw or item.value.value,
                 next_step=item.value.next_step,
             )
-        selected = selected or _select_columns(item.value, column, path.name)
+        selected = selected or _select_columns(item.value, options, path.name)
         cells = [item.value.get(name) for name in selected]
         yield " ".join(cell for cell in cells if isinstance(cell, str) and cell)
 
@@ -132,9 +141,9 @@ def _lines(path: Path) -> Iterator[str]:
         ) from error
 
 
-def _select_columns(row: Mapping[str, object], column: str | None, name: str) -> tuple[str, ...]:
+def _select_columns(row: Mapping[str, object], options: SampleOptions, name: str) -> tuple[str, ...]:
     """The columns of the texts: the requested one; title and text; a usual name; the only column of text."""
-    cells = dict(row)
+    cells, column = dict(row), options.column
     text_columns = [key for key, cell in cells.items() if isinstance(cell, str)]
     if column is not None:
         if column in cells:
@@ -144,7 +153,7 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
             value=column,
             next_step=f"Available: {', '.join(cells)}.{nearest(column, cells)}",
         )
-    common = next((key for key in _TEXT_COLUMNS if key in text_columns), None)
+    common = next((key for key in options.usual_columns if key in text_columns), None)
     if common is not None:
         return (_TITLE_COLUMN, common) if _TITLE_COLUMN in text_columns else (common,)
     if len(text_columns) == 1:
@@ -152,7 +161,7 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
     raise SampleUnusable(
         f"cannot determine which column of {name} holds the texts",
         value=", ".join(cells) or "no columns",
-        next_step="Name it with --sample-column.",
+        next_step=options.next_step,
     )
 
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
 @pytest.mark.parametrize(
     ("method", "drawn", "texts", "says"),
     [
-        ("learned", 600, 1078, "fitted on 600 texts of papers and 598 sentences and keywords of them"),
+        ("learned", 600, 1078, "fitted on 600 texts of papers and 598 queries sampled from them"),
         ("pca", 600, 1078, "fitted on 600 texts of papers and 598 sentences of them"),
         ("pca", 600, 480, "fitted on 600 texts of papers\n"),
         ("pca", None, 1078, "fitted on 1,078 texts of papers\n"),

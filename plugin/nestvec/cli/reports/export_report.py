@@ -91,6 +91,7 @@ def _nested(manifest: Manifest) -> str:
     method = f"{fit.method} rotation, fitted" if fit.method else "fitted"
     lines = [
         f"{method} on {_describe_sample(fit)}",
+        *([_describe_choice(fit)] if fit.compared else []),
         f"10 nearest neighbours kept, over {fit.held_out} held-out texts: {shares}",
         *(
             f"exit {layer} of {manifest.depth}: cosine {exit_fit.cosine:.3f} to the last layer, "
@@ -101,11 +102,26 @@ def _nested(manifest: Manifest) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _describe_choice(fit: FitSummary) -> str:
+    """Which rotation was chosen, and what the others keep."""
+    others = ", ".join(
+        f"{name} {share:.1%}"
+        for name, share in sorted(fit.compared.items(), key=lambda item: -item[1])
+        if name != fit.learned_from
+    )
+    best = fit.compared[fit.learned_from] if fit.learned_from else 0.0
+    return f"chosen by held-out queries: {fit.learned_from}, which keeps {best:.1%} at short dims ({others})"
+
+
 def _describe_sample(fit: FitSummary) -> str:
     """The sample and its size in words."""
     if fit.sample_texts is None:
         return f"{fit.texts:,} texts of {fit.sample}"
     sample_text = f"{fit.sample_texts:,} texts of {fit.sample}"
-    queries = fit.texts + fit.held_out - fit.sample_texts
-    what = "sentences and keywords" if fit.method == "learned" else "sentences"
-    return f"{sample_text} and {queries:,} {what} of them" if queries else sample_text
+    count = fit.texts + fit.held_out - fit.sample_texts
+    if not count:
+        return sample_text
+    if fit.queries is not None:
+        return f"{sample_text} and {count:,} queries of {fit.queries} and sentences"
+    what = "queries sampled from them" if fit.method == "learned" else "sentences of them"
+    return f"{sample_text} and {count:,} {what}"

@@ -1,0 +1,42 @@
+"""Nearest neighbours by cosine, and the share of them that prefixes keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec_schemas.vectors import Vectors, normalise
+
+MAX_NEIGHBOURS: Final = 10
+
+
+def neighbours(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> NDArray[np.intp]:
+    """Each query's MAX_NEIGHBOURS nearest by cosine, (m, 10), of ``queries``, (m, d), in ``vectors``, (n, d).
+
+    ``rows``, (m,), are the queries' own rows in ``vectors``, which do not count; -1 for a query that has
+    none.
+    """
+    scores = normalise(queries) @ normalise(vectors).T
+    own = np.flatnonzero(rows >= 0)
+    scores[own, rows[own]] = -np.inf
+    count = min(MAX_NEIGHBOURS, len(vectors) - 1)
+    return np.argpartition(-scores, count - 1, axis=1)[:, :count]
+
+
+def retention(
+    queries: Vectors,
+    vectors: Vectors,
+    rows: NDArray[np.intp],
+    near: NDArray[np.intp],
+    dims: Sequence[int],
+) -> dict[int, float]:
+    """Per dim, the share of ``near`` that is among the ten nearest of the prefixes of ``queries``."""
+    shares = {}
+    for dim in dims:
+        retrieved = neighbours(queries[:, :dim], rows, vectors[:, :dim])
+        hits = (retrieved[:, :, None] == near[:, None, :]).any(axis=2)
+        shares[dim] = round(float(hits.mean()), 4)
+    return shares

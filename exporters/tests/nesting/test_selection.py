@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nestvec_exporters.nesting.orthogonal import pca_rotation
+from nestvec_exporters.nesting.selection import (
+    MEAN,
+    NO_ROTATION,
+    PRINCIPAL_AXES,
+    QUERY_LOG,
+    QueryVectors,
+    RotationChoice,
+    SelectionOptions,
+    choose_rotation,
+    mixtures,
+)
+from nestvec_schemas.vectors import Vectors, cosines, normalise
+
+from .test_rotation import topics
+
+COUNT = 700
+HELD_OUT = np.arange(0, COUNT, 10)
+OPTIONS = SelectionOptions((48, 32, 16), seed=3, steps=40)
+
+
+def queries_of(documents: Vectors, noise: float = 0.05) -> QueryVectors:
+    shifts = noise * np.random.default_rng(5).normal(size=documents.shape)
+    return QueryVectors(normalise(np.asarray(documents + shifts, np.float32)), np.arange(len(documents)))
+
+
+@pytest.fixture(scope="module")
+def documents() -> Vectors:
+    return topics(COUNT, noise=0.05)
+
+
+@pytest.fixture(scope="module")
+def choice(documents: Vectors) -> RotationChoice:
+    return choose_rotation(documents, {"span": queries_of(documents)}, HELD_OUT, OPTIONS)
+
+
+def test_the_choice_keeps_no_less_than_any_candidate(choice: RotationChoice) -> None:
+    assert {NO_ROTATION, PRINCIPAL_AXES, MEAN, "documents", "documents + span"} == set(choice.retention)
+    assert choice.retention[choice.name] == max(choice.retention.values())
+    assert choice.retention[choice.name] > choice.retention[NO_ROTATION] + 0.05
+
+
+def test_the_choice_is_orthogonal_and_keeps_cosines(choice: RotationChoice, documents: Vectors) -> None:
+    assert np.abs(choice.rotation.T @ choice.rotation - np.eye(48)).max() < 1e-12
+    rotated = np.asarray(documents @ choice.rotation.astype(np.float32), np.float32)
+    shuffled = np.random.default_rng(0).permutation(COUNT)
+    difference = cosines(rotated, rotated[shuffled]) - cosines(documents, documents[shuffled])
+    assert np.abs(difference).max() < 1e-5
+
+
+def test_the_same_seed_chooses_the_same(choice: RotationChoice, documents: Vectors) -> None:
+    again = choose_rotation(documents, {"span": queries_of(documents)}, HELD_OUT, OPTIONS)
+    np.testing.assert_array_equal(again.rotation, choice.rotation)
+    assert again.retention == choice.retention
+
+
+def test_no_rotation_learns_from_what_is_held_out(choice: RotationChoice, documents: Vectors) -> None:
+    """Other held-out vectors change what is measured, and no candidate."""
+    changed = documents.copy()
+    changed[HELD_OUT] = normalise(
+        np.random.default_rng(9).normal(size=(len(HELD_OUT), 48)).astype(np.float32)
+    )
+    queries = queries_of(documents)
+    mask = np.isin(queries.rows, HELD_OUT)
+    vectors = np.where(mask[:, None], changed, queries.vectors).astype(np.float32)
+    other = choose_rotation(changed, {"span": QueryVectors(vectors, queries.rows)}, HELD_OUT, OPTIONS)
+    assert other.retention != choice.retention
+    training = np.setdiff1d(np.arange(COUNT), HELD_OUT)
+    if other.name == choice.name:
+        np.testing.assert_array_equal(other.rotation, choice.rotation)
+    np.testing.assert_array_equal(pca_rotation(changed[training]), pca_rotation(documents[training]))
+
+
+def test_a_log_of_queries_decides_alone(documents: Vectors) -> None:
+    log = QueryVectors(queries_of(documents).vectors, np.full(COUNT, -1))
+    queries = {"span": queries_of(documents, noise=3.0), QUERY_LOG: log}
+    choice = choose_rotation(documents, queries, HELD_OUT, OPTIONS)
+    assert set(choice.retention) == {
+        NO_ROTATION,
+        PRINCIPAL_AXES,
+        MEAN,
+        "documents",
+        f"documents + {QUERY_LOG}",
+    }
+    alone = choose_rotation(documents, {QUERY_LOG: log}, HELD_OUT, OPTIONS)
+    assert alone.retention == choice.retention
+
+
+def test_too_few_queries_of_a_kind_are_left_out(documents: Vectors) -> None:
+    few = QueryVectors(documents[:20], np.arange(20))
+    steps: list[tuple[int, int]] = []
+    choice = choose_rotation(
+        documents, {"span": few}, HELD_OUT, OPTIONS, lambda done, total: steps.append((done, total))
+    )
+    assert set(choice.retention) == {NO_ROTATION, PRINCIPAL_AXES, "documents"}
+    assert steps[-1][0] <= steps[-1][1]
+
+
+def test_mixtures_are_the_documents_with_each_kind_and_with_all() -> None:
+    assert list(mixtures(("sentence", "span")).values()) == [
+        (),
+        ("sentence",),
+        ("span",),
+        ("sentence", "span"),
+    ]
+    assert list(mixtures(("sentence", QUERY_LOG)).values()) == [(), (QUERY_LOG,)]
