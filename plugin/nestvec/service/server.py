@@ -184,7 +184,15 @@ def create_server(embedder: Embedder) -> Server:
         config.timeout_keep_alive = settings.connections.keep_alive_seconds
         config.timeout_graceful_shutdown = settings.connections.shutdown_seconds
 
+    def read_certificate() -> None:
+        _check_tls(access)  # in a context of its own: half a change would leave no usable one
+        context = getattr(config, "ssl", None)  # there once the server has started
+        if isinstance(context, ssl.SSLContext) and access.tls_cert is not None:
+            context.load_cert_chain(access.tls_cert, access.tls_key, password="")
+
     operations.on_settings.append(apply)
+    if access.tls_cert is not None:
+        operations.files["certificate"] = read_certificate
     return Server(config, gate, operations)
 
 

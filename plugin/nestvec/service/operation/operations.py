@@ -31,6 +31,8 @@ class Operations:
         self._last_declared = embedder.declared()
         self.on_settings: list[Callable[[ServiceSettings], None]] = []
         """Called with other settings when they are taken up."""
+        self.files: dict[str, Callable[[], None]] = {}
+        """Read files again, by what they hold. They raise NestvecError, and what was read before remains."""
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._requested = False
@@ -57,7 +59,7 @@ class Operations:
         return self._embedder.encoders.aliases
 
     async def reload(self) -> EncoderChanges:
-        """Read API keys, options and encoders again. What cannot be read stays as it was, and is reported.
+        """Read keys, files, options and encoders again. What cannot be read stays as it was, and is reported.
 
         Aliases that were switched at run time stay, unless the config file declares others than before.
         Raises ServiceError if the service cannot reload, two encoders have one name or one is larger than the
@@ -79,6 +81,8 @@ class Operations:
             failed: dict[str, NestvecError] = {}
             for keys in self._keys:
                 _collect_error(failed, "keys", keys.reload)
+            for name, read in self.files.items():
+                _collect_error(failed, name, read)
             before = declared = self._last_declared
 
             def read_declared() -> None:
