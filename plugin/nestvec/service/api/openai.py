@@ -93,6 +93,18 @@ class EmbeddingsRequest(ApiRequest):
     truncation: bool | None = Field(
         None, description="From Voyage AI: truncate overlong texts. Default: the server's setting."
     )
+    truncate_prompt_tokens: int | None = Field(
+        None, ge=-1, description="From vLLM: any number truncates texts to what the encoder takes."
+    )
+    truncation_side: Literal["left", "right"] | None = Field(
+        None, description="From vLLM: the side on which overlong texts are truncated. Default: the encoder's."
+    )
+    use_activation: bool | None = Field(
+        None,
+        description="From vLLM: false for vectors that are not normalised. Default: as the encoder was "
+        "trained.",
+    )
+    add_special_tokens: Literal[True] | None = Field(None, description="From vLLM: only true is supported.")
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
     modality: Modality | None = Field(
@@ -175,6 +187,7 @@ async def embeddings(
         config=select_encoder(query, EmbeddingConfig(body.model or "", _dim(body), body.exit)),
         truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
+        normalised=body.use_activation,
         modality=query.select_modality(body.modality),
         prompt=_prompt(body),
     )
@@ -220,7 +233,10 @@ def _dim(body: EmbeddingsRequest) -> int | None:
 
 def _truncation(body: EmbeddingsRequest, query: QueryFields, server: ServiceSettings) -> Truncation:
     by_field: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
-    return Truncation(query.overlong or by_field[body.truncation])
+    truncates = body.truncation
+    if truncates is None and body.truncate_prompt_tokens is not None:
+        truncates = True
+    return Truncation(query.overlong or by_field[truncates], body.truncation_side)
 
 
 def _prompt(body: EmbeddingsRequest) -> PromptName | None:

@@ -88,22 +88,33 @@ LONG = " ".join(f"w{number}" for number in range(20))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_side_of_truncation(service: str, side: str) -> None:
-    (pooled,) = post(f"{service}/pooling", input=LONG, truncate_prompt_tokens=-1, truncation_side=side)[
-        "data"
-    ]
+@pytest.mark.parametrize(("path", "field"), [("/pooling", "data"), ("/v1/embeddings", "embedding")])
+def test_the_side_of_truncation(service: str, path: str, field: str, side: str) -> None:
+    (row,) = post(f"{service}{path}", input=LONG, truncate_prompt_tokens=-1, truncation_side=side)["data"]
     expected = tei(service, inputs=LONG, truncate=True, truncation_direction=side.capitalize())
-    assert np.array_equal(np.float32([pooled["data"]]), expected)
+    assert np.array_equal(np.float32([row[field]]), expected)
     other = tei(
         service, inputs=LONG, truncate=True, truncation_direction="Left" if side == "right" else "Right"
     )
     assert not np.array_equal(expected, other)
 
 
-def test_a_query_string_precedes_the_body_s_truncation(service: str) -> None:
+@pytest.mark.parametrize("path", ["/pooling", "/v1/embeddings"])
+def test_a_query_string_precedes_the_body_s_truncation(service: str, path: str) -> None:
     body = {"input": LONG, "truncate_prompt_tokens": -1}
-    assert httpx.post(f"{service}/pooling?overlong=error", json=body).status_code == 400
-    assert httpx.post(f"{service}/pooling", json=body).status_code == 200
+    assert httpx.post(f"{service}{path}?overlong=error", json=body).status_code == 400
+    assert httpx.post(f"{service}{path}", json=body).status_code == 200
+
+
+def test_openai_s_path_has_vllm_s_fields(service: str) -> None:
+    """vLLM serves this path as well, and Milvus's ``vllm`` provider calls it."""
+    body: dict[str, object] = {"input": "w1", "dimensions": 4, "add_special_tokens": True}
+    (row,) = post(f"{service}/v1/embeddings", **body, use_activation=False)["data"]
+    expected = tei(service, inputs="w1", dimensions=4, normalize=False)
+    assert np.array_equal(np.float32([row["embedding"]]), expected)
+    refused = httpx.post(f"{service}/v1/embeddings", json=body | {"add_special_tokens": False})
+    assert refused.status_code == 400
+    assert "add_special_tokens" in refused.json()["error"]["message"]
 
 
 def test_vectors_that_are_not_normalised(service: str) -> None:
