@@ -34,6 +34,10 @@ from nestvec.service.operation.operations import Operations
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
+_COLLECTOR_THRESHOLDS: Final = (10_000, 10, 10)
+"""Of Python's garbage collector: by its default of 700, a burst of requests has it look at all of them, more
+than once, for a twentieth of a second each time."""
+
 _START_SECONDS: Final = 60.0
 _MAX_OPEN_FILES: Final = 65536
 _MIN_OTHER_FILES: Final = 16
@@ -102,6 +106,7 @@ def serve(server: Server, listener: socket.socket) -> None:
     # What there is by now stays: to look for garbage in it would stop every request for a tenth of a second.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     switch_threads_often()
     server.run(sockets=[listener])
 

@@ -15,6 +15,7 @@ from nestvec.service.api.error_responses import error_response
 from nestvec.service.middleware.api_keys import PUBLIC_PATHS
 from nestvec.service.middleware.connection_gate import client_of
 from nestvec.service.middleware.refusals import RefusalPacer
+from nestvec.service.middleware.starts import RequestStarts
 from nestvec.service.request_context import (
     RequestContext,
     current_context,
@@ -49,18 +50,22 @@ class RequestContextMiddleware:
     def __init__(self, app: ASGIApp, limits: Callable[[], LoadLimits]) -> None:
         self._app, self._limits = app, limits
         self._pacer = RefusalPacer()
+        self._starts = RequestStarts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         arrived = scope.get(ARRIVED) or asyncio.get_running_loop().time()
+        client = _client(scope)
+        if not self._starts.start_now(client):
+            await self._starts.start(client)
         try:
             seconds = allowed_seconds(scope, self._limits())
         except BodyInvalid as error:
             await error_response(scope["path"], error)(scope, receive, send)
             return
-        context = RequestContext(_client(scope), arrived, arrived + seconds)
+        context = RequestContext(client, arrived, arrived + seconds)
         set_current_context(context)
         timeout = asyncio.timeout_at(context.deadline + _GRACE_SECONDS)
 

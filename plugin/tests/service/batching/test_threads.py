@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 from contextvars import ContextVar
@@ -65,13 +66,15 @@ def test_a_service_has_its_threads_hand_the_lock_over_soon(monkeypatch: pytest.M
 
     monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     monkeypatch.setattr(server.gc, "freeze", lambda: None)
-    before = sys.getswitchinterval()
+    before, thresholds = sys.getswitchinterval(), gc.get_threshold()
     try:
         with pytest.raises(Stopped):
             server.serve(FakeServer(), None)  # type: ignore[arg-type]
         assert sys.getswitchinterval() == pytest.approx(0.001)
+        assert gc.get_threshold()[0] == 10_000
         sys.setswitchinterval(0.0005)
         switch_threads_often()
         assert sys.getswitchinterval() == pytest.approx(0.0005)
     finally:
         sys.setswitchinterval(before)
+        gc.set_threshold(*thresholds)
