@@ -38,18 +38,18 @@ def main() -> None:
     if options.contender:
         _measure(options)
         return
-    deadline = time.monotonic() + options.budget
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.prepare or options.graphs or Path(temporary)
-        rows: list[Row] = []
-        if options.graphs is None:
-            rows += _prepare(folder, options)
+        folder = Path(temporary)
+        rows = _prepare(folder, options) if options.graphs is None else []
+        deadline = time.monotonic() + options.budget
+        if options.graphs is not None:
+            _expand(options.graphs, folder)
         if options.prepare is None:
             for row in _run(options, folder, deadline):
                 rows.append(row)
                 print(json.dumps(row), flush=True)
                 _write(options.json, rows)
-    _write(options.json, rows)
+        _write(options.json, rows)
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,29 +62,42 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--budget", type=float, default=540.0, help="seconds for everything but --prepare")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="write the graphs there, and stop")
+    parser.add_argument(
+        "--prepare", type=Path, metavar="FOLDER", help="write the graphs there, small, and stop"
+    )
     parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="read the graphs of --prepare")
     parser.add_argument("--only", default="", help="contenders whose names contain this")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PROGRAM")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _prepare(folder: Path, options: argparse.Namespace) -> list[Row]:
-    from gpu_parts.graphs import write_graphs, write_texts
+    from gpu_parts.compact import compact
+    from gpu_parts.graphs import GRAPHS, write_graphs, write_texts
     from gpu_parts.shapes import BERT_BASE, MINILM, SMOKE_TEXTS, TEXTS, TINY
 
-    folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for shape in (TINY,) if options.smoke else (MINILM, BERT_BASE):
         started = time.monotonic()
         (folder / shape.name).mkdir()
         counts = write_graphs(shape, folder / shape.name)
         write_texts(folder / shape.name, SMOKE_TEXTS if options.smoke else TEXTS)
+        if options.prepare is not None:
+            random = shape == BERT_BASE
+            compact(folder / shape.name, options.prepare / shape.name, GRAPHS, random=random)
         seconds = round(time.monotonic() - started, 1)
         rows.append({"encoder": shape.name, "contender": "graphs", "fused": counts, "seconds": seconds})
         print(json.dumps(rows[-1]), flush=True)
     return rows
+
+
+def _expand(compacted: Path, folder: Path) -> None:
+    from gpu_parts.compact import expand
+
+    for encoder in sorted(compacted.iterdir()):
+        expand(encoder, folder / encoder.name)
 
 
 def _run(options: argparse.Namespace, folder: Path, deadline: float) -> Iterator[Row]:
@@ -110,7 +123,7 @@ def _in_process(
     program: str, name: str, options: argparse.Namespace, folder: Path, seconds: float
 ) -> Iterator[Row]:
     """The rows that a contender writes, and one that says why it wrote no more."""
-    command = [program, __file__, "--contender", name, "--graphs", str(folder), "--device", options.device]
+    command = [program, __file__, "--contender", name, "--folder", str(folder), "--device", options.device]
     command += ["--budget", str(seconds), *(["--smoke"] * options.smoke)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryFile("w+") as lines:
@@ -180,9 +193,9 @@ def _rows(options: argparse.Namespace, shape: Any, batches: Any, deadline: float
     from gpu_parts.machine import memory_mb
     from gpu_parts.timing import cosines, seconds_of
 
-    folder, name = options.graphs / shape.name, options.contender
+    folder, name = options.folder / shape.name, options.contender
     texts = dict(np.load(folder / "texts.npz"))
-    reference = texts.pop("vectors")
+    reference = texts.pop("vectors", None)
     before, started = memory_mb(), time.monotonic()
     run = CONTENDERS[name](folder, options.device)
     loaded = round(time.monotonic() - started, 1)
@@ -199,7 +212,7 @@ def _rows(options: argparse.Namespace, shape: Any, batches: Any, deadline: float
             "tflops": round(rate * shape.flops(arrays["input_ids"].shape[1]) / 1e12, 3),
             "load_seconds": loaded,
         }
-        if arrays is texts and name not in OTHER_INPUTS:
+        if arrays is texts and reference is not None and name not in OTHER_INPUTS:
             row |= cosines(run(arrays)[: len(reference)], reference)
         after = memory_mb()
         if before is not None and after is not None:

@@ -21,9 +21,12 @@ from nestvec_exporters.graph.precision import convert_fp16
 from nestvec_exporters.graph.trace import trace_tower
 from nestvec_schemas.samples.docstrings import sample_texts
 
-GRAPHS = ("fp32", "fp16", "fused32", "fused", "attention", "packed")
+GRAPHS = ("fp32", "fp16", "fused", "attention", "packed")
 """``fused`` and ``attention`` are fp16: with three projections before the attention, or one."""
 
+
+FLOAT32 = ("fused32", "attention32", "packed32")
+"""Before their conversion; not kept."""
 
 TEXTS_FILE = "texts.npz"
 
@@ -65,7 +68,7 @@ def write_graphs(shape: Shape, folder: Path) -> dict[str, dict[str, int]]:
     checkpoint = write_checkpoint(shape, folder / "checkpoint")
     options = ExportOptions(str(checkpoint), folder, "encoder", max_tokens=512)
     tower = load(Checkpoint(checkpoint, shape.name), options).main_tower
-    paths = {name: folder / name / "model.onnx" for name in (*GRAPHS, "attention32", "packed32")}
+    paths = {name: folder / name / "model.onnx" for name in (*GRAPHS, *FLOAT32)}
     for path in paths.values():
         path.parent.mkdir()
     trace_tower(tower, paths["fp32"])
@@ -81,6 +84,6 @@ def write_graphs(shape: Shape, folder: Path) -> dict[str, dict[str, int]]:
             )
         convert_fp16(graph.path, paths[name])
         counts[name] = dict(graph.operators)
-    for name in ("attention32", "packed32"):
+    for name in FLOAT32:
         shutil.rmtree(paths[name].parent)
     return counts
