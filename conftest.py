@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+from nestvec.engines import factory
+from nestvec.engines.factory import EngineOptions
+
+if TYPE_CHECKING:
+    from nestvec.engines.contract import ProbeSource
+    from nestvec.engines.openvino_opening import OpenVinoOptions
 
 # Before torch is imported. Beside other work, threads that wait for one another make the tests many times as
 # slow; their models are so small that a single thread is as fast.
@@ -18,6 +29,20 @@ _cache = tempfile.TemporaryDirectory(prefix="nestvec-test-cache-")
 _user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("MPLCONFIGDIR", str(_user_cache / "matplotlib"))
 os.environ["XDG_CACHE_HOME"] = _cache.name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fp32() -> Iterator[None]:
+    """Vectors are compared in fp32, on whatever CPU; tests of other precisions ask for them."""
+    options_of = factory._openvino_options
+
+    def in_fp32(options: EngineOptions, probes: ProbeSource | None) -> OpenVinoOptions:
+        return options_of(replace(options, precision="fp32"), probes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "_openvino_options", in_fp32)
+        yield
+
 
 # A test says what comes out, not how soon: a busy machine is no failure.
 settings.register_profile("nestvec", deadline=None)

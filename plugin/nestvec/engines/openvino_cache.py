@@ -81,12 +81,11 @@ class CompiledCache:
         try:
             (folder / _DECISION).write_text(json.dumps(asdict(decision)), encoding="utf-8")
             self._remove_unused()
-            folder.rename(self._root / key)
-        except OSError:
-            # There is one: the same, or unreadable.
-            shutil.rmtree(folder, ignore_errors=True)
             if self.find(key) is None:
-                shutil.rmtree(self._root / key, ignore_errors=True)
+                shutil.rmtree(self._root / key, ignore_errors=True)  # unreadable
+            folder.rename(self._root / key)
+        except OSError:  # there is one by now, or the disk is full
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_unused(self) -> None:
         assert self._root is not None  # noqa: S101 - ``store`` checks it

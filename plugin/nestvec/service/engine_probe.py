@@ -63,14 +63,15 @@ async def _all_batches(encoder: LoadedEncoder) -> dict[str, list[Batch]]:
 async def _batches(encoder: LoadedEncoder, part: str) -> list[Batch]:
     manifest, modality = encoder.manifest, encoder.manifest.parts[part]
     tower = manifest.tower_of_part(part)
-    inputs: list[ModelInput] = []
+    groups: list[list[ModelInput]] = []
     for values, role in _values(encoder, part):
         prepared = await prepare_inputs(
             encoder, modality, values, Truncation(), _POLICY, part=part, role=role
         )
-        inputs += [entry for entry in prepared if isinstance(entry, ModelInput)]
+        inputs = [entry for entry in prepared if isinstance(entry, ModelInput)]
+        # A single input too: it has other shapes, and other kernels.
+        groups += [[entry] for entry in inputs] if tower.alone else [inputs, inputs[:1]]
     exits = manifest.layers if EXIT_INPUT in tower.inputs else (0,)
-    groups = [[entry] for entry in inputs] if tower.alone else [inputs]
     return [collate(group, exit, part) for exit in exits for group in groups if group]
 
 
@@ -85,7 +86,7 @@ def _values(encoder: LoadedEncoder, part: str) -> list[tuple[Sequence[EmbedInput
         return [([QueryDocument(_QUERY, str(text)) for text in texts], None)]
     if encoder.chat is not None:
         image, text = _addresses()[0], _TEXTS[1]
-        return [([*texts[:3], image, json.dumps({"image": image, "text": text})], None)]
+        return [(texts[:3], None), ([*texts[:3], image, json.dumps({"image": image, "text": text})], None)]
     if encoder.distinguishes_roles:
         return [(texts, "document"), (texts[:3], "query")]
     return [(texts, None)]

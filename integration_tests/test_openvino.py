@@ -1,0 +1,145 @@
+"""Every kind of encoder on OpenVINO, against ONNX Runtime on the same graph."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import httpx
+import numpy as np
+import openvino
+import pytest
+import tiny_image_models
+import tiny_vision_language
+from integration_tests.fixtures.services import Serve
+
+from nestvec.engines.agreement import largest_difference, smallest_cosine
+from nestvec.engines.auto import AutoEngine
+from nestvec.engines.contract import Batch
+from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.openvino import OpenVinoEngine
+from nestvec.engines.openvino_opening import MIN_COSINE, OpenVinoOptions, has_bf16
+from nestvec.service.engine_probe import probe_batches
+from nestvec.service.preprocess.inputs import collate_ids
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_schemas.errors import EngineError
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.vectors import Vectors
+
+KINDS = {
+    "models": ["minilm"],
+    "exiting": ["minilm"],
+    "routed": ["minilm"],
+    "words": ["splade"],
+    "ranking": ["reranker", "colbert", "bge"],
+    "static": ["wordllama", "glove"],
+    "tiny_texts": ["decoder", "nllb", "canine", "byt5", "pixel"],
+    "seeing": ["clip", "film", "naflex", "qwen", "llava"],
+    "halves": ["fp16"],
+}
+"""Encoders by the fixture of their repository."""
+
+ENCODERS = [(fixture, name) for fixture, names in KINDS.items() for name in names]
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Encoders of images, of their sequences, and of messages with images."""
+    place = tmp_path_factory.mktemp("seeing")
+    clip = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
+    naflex = tiny_image_models.write(tiny_image_models.NAFLEX, place / "naflex")
+    checkpoints = {
+        "clip": (clip, Overrides()),
+        "film": (clip, Overrides(frames=3)),
+        "naflex": (naflex, Overrides()),
+        "qwen": (tiny_vision_language.write_qwen(place / "qwen"), Overrides()),
+        "llava": (tiny_vision_language.write_llava(place / "llava"), Overrides()),
+    }
+    for name, (checkpoint, overrides) in checkpoints.items():
+        export(ExportOptions(str(checkpoint), place / "models", name, overrides=overrides, verify="quick"))
+    return place / "models"
+
+
+@pytest.fixture(scope="module")
+def halves(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm`` in fp16."""
+    models = tmp_path_factory.mktemp("halves") / "models"
+    export(ExportOptions(str(minilm_checkpoint), models, "fp16", precision="fp16", verify="quick"))
+    return models
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, fixture: str, name: str) -> Path:
+    models: Path = request.getfixturevalue(fixture)
+    return models / name
+
+
+def outputs(
+    engine: OnnxEngine | OpenVinoEngine | AutoEngine, name: str, batches: list[Batch]
+) -> list[Vectors]:
+    return [engine.run_now(name, batch) for batch in batches]
+
+
+@pytest.mark.parametrize(("fixture", "name"), ENCODERS)
+def test_openvino_gives_the_vectors_of_onnx_runtime(folder: Path, name: str) -> None:
+    manifest = read_manifest(folder)
+    batches = [batch for part in probe_batches(folder, manifest).values() for batch in part]
+    assert {batch.part for batch in batches} == set(manifest.parts)
+    onnx = OnnxEngine({name: folder}, device="cpu")
+    expected = outputs(onnx, name, batches)
+    exact = OpenVinoEngine({name: folder}, OpenVinoOptions(precision="fp32"))
+    if manifest.precision == "fp32":
+        assert largest_difference(outputs(exact, name, batches), expected) < 1e-4
+    else:
+        assert smallest_cosine(outputs(exact, name, batches), expected) > MIN_COSINE
+    auto = AutoEngine(
+        {name: folder}, OpenVinoOptions(probes=probe_batches), lambda: OnnxEngine({}, device="cpu")
+    )
+    info = auto.encoder_info(name)
+    assert info.name == "openvino", info.reason
+    packed = bool(manifest.outputs)
+    cosine = smallest_cosine(outputs(auto, name, batches), expected, packed=packed)
+    assert cosine >= MIN_COSINE - 1e-5, "in whichever precision it chose"
+    assert info.precision == "bf16" or info.reason or not has_bf16(openvino.Core())
+
+
+@pytest.fixture(scope="module")
+def mixed(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm``, and ``dynamic``: the same in int8 with ranges that are computed for each batch."""
+    folder = Path(shutil.copytree(models, tmp_path_factory.mktemp("mixed") / "models"))
+    dynamic = ExportOptions(
+        str(minilm_checkpoint), folder, "dynamic", precision="int8-dynamic", verify="quick"
+    )
+    export(dynamic)
+    return folder
+
+
+def test_an_encoder_that_openvino_does_not_run_is_on_onnx_runtime_by_name(mixed: Path, serve: Serve) -> None:
+    service = serve(mixed)
+    answer = httpx.get(f"{service}/info", trust_env=False).json()
+    engines = {name: encoder["engine"] for name, encoder in answer["encoders"].items()}
+    assert engines["minilm"]["name"] == "openvino"
+    assert engines["minilm"]["reason"] is None
+    assert engines["dynamic"]["name"] == "onnx"
+    assert "its int8 ranges are computed per batch" in engines["dynamic"]["reason"]
+    metrics = httpx.get(f"{service}/metrics", trust_env=False).text
+    assert 'encoder="dynamic",engine="onnx"' in metrics
+    assert 'encoder="minilm",engine="openvino"' in metrics
+    for name in engines:
+        response = httpx.post(
+            f"{service}/embed?encoder={name}", json={"inputs": ["heat flow"]}, timeout=60, trust_env=False
+        )
+        assert response.status_code == 200, response.text
+
+
+def test_openvino_alone_refuses_it(mixed: Path) -> None:
+    with pytest.raises(EngineError, match=r"OpenVINO cannot run the encoder dynamic.*--engine onnx"):
+        OpenVinoEngine({"dynamic": mixed / "dynamic"})
+
+
+def test_a_vector_in_fp32_does_not_depend_on_its_batch(models: Path) -> None:
+    engine = OpenVinoEngine({"minilm": models / "minilm"}, OpenVinoOptions(precision="fp32"))
+    rows = [np.arange(1000, 1000 + length) for length in (3, 9, 17, 40, 64)]
+    together = engine.run_now("minilm", collate_ids(rows))
+    alone = np.concatenate([engine.run_now("minilm", collate_ids([row])) for row in rows])
+    assert np.abs(together - alone).max() < 1e-6
