@@ -110,8 +110,8 @@ class FitSummary(Record):
     """The rotation that was chosen, as ``compared`` names it."""
 
     compared: dict[str, float] = Field(default_factory=dict)
-    """Share of the nearest neighbours that each rotation of a choice keeps at short dims, over held-out
-    queries of several kinds."""
+    """The nDCG@10 at short dims of the nearest text at full length, for each rotation of a choice, over
+    held-out queries of several kinds."""
 
 
 class ExitQuality(Record):

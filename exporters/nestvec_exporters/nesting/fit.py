@@ -181,7 +181,7 @@ def _fit_rotation(
     if options.method is None:
         return None
     if options.method == "pca":
-        return RotationChoice(pca_rotation(vectors[training]), "pca", {})
+        return RotationChoice(pca_rotation(vectors[training]), "pca", {}, {})
     documents = len(texts.sample.texts)
     queries = {
         kind: QueryVectors(vectors[start:end], rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.nesting.neighbours import neighbours, retention
+from nestvec_exporters.nesting.neighbours import nearest_gains, nearest_rows
 from nestvec_exporters.nesting.orthogonal import mean_rotation, pca_rotation, sort_within_prefixes
 from nestvec_exporters.nesting.rotation import DEFAULT_STEPS, OnStep, learn_rotation, learned_prefixes
 from nestvec_schemas.vectors import Matrix, Vectors
@@ -31,6 +31,10 @@ _MIN_QUERIES = 64
 """A kind with fewer queries is neither learned from nor measured."""
 
 _HELD_OUT_LOG_SHARE = 0.25
+
+_LEARNED_KINDS = ("sentence", "keywords")
+"""Kinds of sampled queries to learn from. Other kinds are measured on only: a rotation that has learned from
+spans of words serves them better and other queries worse."""
 
 _MAX_SCORED_DIM = 128
 """Longer prefixes keep nearly everything, whatever the rotation."""
@@ -58,8 +62,11 @@ class RotationChoice:
     """Its name among ``retention``."""
 
     retention: dict[str, float]
-    """What each candidate keeps: the mean share of the ten nearest documents at full length that are among
-    the ten nearest by prefixes, over kinds of held-out queries and over prefixes."""
+    """What each candidate keeps: the nDCG@10 by prefixes of the nearest document at full length, over kinds
+    of held-out queries and over prefixes."""
+
+    candidates: Mapping[str, Matrix]
+    """The rotations that were compared."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class SelectionOptions:
     seed: int = 0
 
     steps: int = DEFAULT_STEPS
-    """Optimizer steps of each member of the mean."""
+    """Optimizer steps of each learned rotation."""
 
 
 def choose_rotation(
@@ -84,10 +91,9 @@ def choose_rotation(
 ) -> RotationChoice:
     """The rotation for ``documents``, (n, d) float32, by what it keeps on the rows ``held_out``.
 
-    Candidates are no rotation, principal axes, rotations learned from different mixtures of queries (the
-    documents alone; with each kind in ``queries``; with all), and their mean. None is fitted on a held-out
-    document, on a query that was taken from it, or on a quarter of the real queries. The mean usually wins:
-    it varies less with the draw than its members. Real queries, if there are any, decide alone.
+    Candidates are no rotation, principal axes, a rotation learned from the documents alone, another from
+    ``queries`` as well, and the mean of both. None is fitted on a held-out document, on a query that was
+    taken from it, or on a quarter of the real queries. Real queries, if there are any, decide alone.
     """
     held_out_mask = np.zeros(len(documents), bool)
     held_out_mask[held_out] = True
@@ -109,17 +115,15 @@ def choose_rotation(
     measured = _measured_queries(documents, held_out, {kind: parts[0] for kind, parts in split.items()})
     scores = _scores(candidates, documents, measured, options.dims)
     best = max(scores, key=lambda name: scores[name])
-    return RotationChoice(candidates[best], best, scores)
+    return RotationChoice(candidates[best], best, scores, candidates)
 
 
 def mixtures(kinds: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The kinds of queries beside the documents in each mixture to learn from, by the mixture's name."""
     by_name: dict[str, tuple[str, ...]] = {"documents": ()}
-    if QUERY_LOG in kinds:
-        kinds = (QUERY_LOG,)
-    by_name.update({f"documents + {kind}": (kind,) for kind in kinds})
-    if len(kinds) > 1:
-        by_name["documents + " + " + ".join(kinds)] = tuple(kinds)
+    learned = (QUERY_LOG,) if QUERY_LOG in kinds else tuple(kind for kind in _LEARNED_KINDS if kind in kinds)
+    if learned:
+        by_name[" + ".join(("documents", *learned))] = learned
     return by_name
 
 
@@ -163,7 +167,7 @@ def _measured_queries(
     return [QueryVectors(documents[held_out], held_out), *_without_rows(queries.values())]
 
 
-def _without_rows(kinds: Iterator[QueryVectors] | Sequence[QueryVectors]) -> Iterator[QueryVectors]:
+def _without_rows(kinds: Iterable[QueryVectors]) -> Iterator[QueryVectors]:
     """The document that a query was taken from counts as any other; only a document is not its own answer."""
     for queries in kinds:
         if len(queries.vectors):
@@ -177,15 +181,15 @@ def _scores(
     dims: Sequence[int],
 ) -> dict[str, float]:
     short = [dim for dim in dims if dim <= _MAX_SCORED_DIM and dim < documents.shape[1]] or list(dims)
-    near = [neighbours(queries.vectors, queries.rows, documents) for queries in measured]
+    nearest = [nearest_rows(queries.vectors, queries.rows, documents) for queries in measured]
     scores = {}
     for name, rotation in candidates.items():
         rotated = np.asarray(documents @ rotation, np.float32)
-        shares = [
-            retention(
-                np.asarray(queries.vectors @ rotation, np.float32), rotated, queries.rows, nearest, short
+        gains = [
+            nearest_gains(
+                np.asarray(queries.vectors @ rotation, np.float32), rotated, queries.rows, rows, short
             )
-            for queries, nearest in zip(measured, near, strict=True)
+            for queries, rows in zip(measured, nearest, strict=True)
         ]
-        scores[name] = round(float(np.mean([list(share.values()) for share in shares])), 4)
+        scores[name] = round(float(np.mean([list(gain.values()) for gain in gains])), 4)
     return scores

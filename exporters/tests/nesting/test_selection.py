@@ -36,11 +36,11 @@ def documents() -> Vectors:
 
 @pytest.fixture(scope="module")
 def choice(documents: Vectors) -> RotationChoice:
-    return choose_rotation(documents, {"span": queries_of(documents)}, HELD_OUT, OPTIONS)
+    return choose_rotation(documents, {"keywords": queries_of(documents)}, HELD_OUT, OPTIONS)
 
 
 def test_the_choice_keeps_no_less_than_any_candidate(choice: RotationChoice) -> None:
-    assert {NO_ROTATION, PRINCIPAL_AXES, MEAN, "documents", "documents + span"} == set(choice.retention)
+    assert {NO_ROTATION, PRINCIPAL_AXES, MEAN, "documents", "documents + keywords"} == set(choice.retention)
     assert choice.retention[choice.name] == max(choice.retention.values())
     assert choice.retention[choice.name] > choice.retention[NO_ROTATION] + 0.05
 
@@ -54,7 +54,7 @@ def test_the_choice_is_orthogonal_and_keeps_cosines(choice: RotationChoice, docu
 
 
 def test_the_same_seed_chooses_the_same(choice: RotationChoice, documents: Vectors) -> None:
-    again = choose_rotation(documents, {"span": queries_of(documents)}, HELD_OUT, OPTIONS)
+    again = choose_rotation(documents, {"keywords": queries_of(documents)}, HELD_OUT, OPTIONS)
     np.testing.assert_array_equal(again.rotation, choice.rotation)
     assert again.retention == choice.retention
 
@@ -68,7 +68,7 @@ def test_no_rotation_learns_from_what_is_held_out(choice: RotationChoice, docume
     queries = queries_of(documents)
     mask = np.isin(queries.rows, HELD_OUT)
     vectors = np.where(mask[:, None], changed, queries.vectors).astype(np.float32)
-    other = choose_rotation(changed, {"span": QueryVectors(vectors, queries.rows)}, HELD_OUT, OPTIONS)
+    other = choose_rotation(changed, {"keywords": QueryVectors(vectors, queries.rows)}, HELD_OUT, OPTIONS)
     assert other.retention != choice.retention
     training = np.setdiff1d(np.arange(COUNT), HELD_OUT)
     if other.name == choice.name:
@@ -78,7 +78,7 @@ def test_no_rotation_learns_from_what_is_held_out(choice: RotationChoice, docume
 
 def test_a_log_of_queries_decides_alone(documents: Vectors) -> None:
     log = QueryVectors(queries_of(documents).vectors, np.full(COUNT, -1))
-    queries = {"span": queries_of(documents, noise=3.0), QUERY_LOG: log}
+    queries = {"keywords": queries_of(documents, noise=3.0), QUERY_LOG: log}
     choice = choose_rotation(documents, queries, HELD_OUT, OPTIONS)
     assert set(choice.retention) == {
         NO_ROTATION,
@@ -95,17 +95,16 @@ def test_too_few_queries_of_a_kind_are_left_out(documents: Vectors) -> None:
     few = QueryVectors(documents[:20], np.arange(20))
     steps: list[tuple[int, int]] = []
     choice = choose_rotation(
-        documents, {"span": few}, HELD_OUT, OPTIONS, lambda done, total: steps.append((done, total))
+        documents, {"keywords": few}, HELD_OUT, OPTIONS, lambda done, total: steps.append((done, total))
     )
     assert set(choice.retention) == {NO_ROTATION, PRINCIPAL_AXES, "documents"}
     assert steps[-1][0] <= steps[-1][1]
 
 
-def test_mixtures_are_the_documents_with_each_kind_and_with_all() -> None:
-    assert list(mixtures(("sentence", "span")).values()) == [
-        (),
-        ("sentence",),
-        ("span",),
-        ("sentence", "span"),
-    ]
+def test_mixtures_are_the_documents_alone_and_with_queries() -> None:
+    assert mixtures(("sentence", "keywords", "span")) == {
+        "documents": (),
+        "documents + sentence + keywords": ("sentence", "keywords"),
+    }
     assert list(mixtures(("sentence", QUERY_LOG)).values()) == [(), (QUERY_LOG,)]
+    assert list(mixtures(("span",)).values()) == [()]
