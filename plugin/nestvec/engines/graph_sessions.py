@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,8 @@ from nestvec.engines.device import Device
 from nestvec.engines.graph_rungs import NO_GRAPH, Rung, cut_rows, pad_to_rung, rung_of
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
+
+_log = logging.getLogger("nestvec.engines")
 
 GRAPH_ID = "gpu_graph_id"
 """The option of a run that says which captured CUDA graph it replays."""
@@ -73,7 +76,8 @@ class _CapturedGraph:
 class CapturedSession:
     """Short batches, padded to rungs, replay a CUDA graph: one call starts all kernels of the encoder.
 
-    ONNX Runtime captures a rung's graph in its first runs. Longer batches run as in a BoundSession.
+    ONNX Runtime captures a rung's graph in its first runs. Longer batches run as in a BoundSession, and so do
+    all once a capture has failed: an operator of the encoder may need what a capture does not allow.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, device: Device) -> None:
@@ -81,13 +85,21 @@ class CapturedSession:
         self._session, self._device = session, device
         self._bound = BoundSession(session, device)
         self._captured: dict[Rung, _CapturedGraph] = {}
+        self._refused = False
 
     def run(self, arrays: Mapping[str, Array]) -> Vectors:
         """See ``GraphSession``."""
-        batch, tokens = arrays["input_ids"].shape
-        rung = rung_of(batch, tokens)
-        if rung is None:
-            return self._bound.run_with(arrays, _run_options(NO_GRAPH))
+        rung = None if self._refused else rung_of(*arrays["input_ids"].shape)
+        if rung is not None:
+            try:
+                return self._replayed(arrays, rung)
+            except Exception as error:  # onnxruntime raises classes of its own, without a common root
+                self._refused = True
+                self._captured.clear()
+                _log.warning("no more CUDA graphs are captured, since one failed: %s", error)
+        return self._bound.run_with(arrays, _run_options(NO_GRAPH))
+
+    def _replayed(self, arrays: Mapping[str, Array], rung: Rung) -> Vectors:
         padded = pad_to_rung(arrays, rung)
         captured = self._captured.get(rung)
         if captured is None:
@@ -96,7 +108,7 @@ class CapturedSession:
             for name, array in padded.items():
                 captured.inputs[name].update_inplace(array)
         self._session.run_with_iobinding(captured.binding, captured.options)
-        return cut_rows(captured.output.numpy(), batch)
+        return cut_rows(captured.output.numpy(), len(arrays["input_ids"]))
 
     def _bind(self, padded: Mapping[str, Array], rung: Rung) -> _CapturedGraph:
         device = self._device

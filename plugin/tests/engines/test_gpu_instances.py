@@ -19,6 +19,7 @@ from nestvec.engines.gpu_options import GpuOptions
 from nestvec.engines.graph_sessions import BoundSession, CapturedSession
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.preprocess.inputs import collate_ids
+from nestvec_schemas.errors import EngineError
 from nestvec_schemas.repository import GRAPH
 
 from .test_onnx import counting_graph, exiting_graph, tower
@@ -131,3 +132,8 @@ def test_cuda_graphs_are_an_option_of_the_provider() -> None:
         {"device_id": 1, "enable_cuda_graph": "1"},
     )
     assert (device.memory, device.index) == ("cuda", 1)
+
+
+def test_cuda_graphs_are_of_one_instance() -> None:
+    with pytest.raises(EngineError, match=r"one instance alone.*--gpu-instances 2"):
+        GpuOptions(instances=2, cuda_graphs=True)

@@ -69,3 +69,29 @@ def test_each_rung_has_a_graph_of_its_own_and_long_batches_none(
     for lengths in ((3,), (40,), (5,), (200,)):
         assert captured.run(batch(*lengths)).tolist() == [[length] for length in lengths]
     assert graphs == [Rung(1, 16).graph_id, Rung(1, 64).graph_id, Rung(1, 16).graph_id, "-1"]
+
+
+def test_after_a_capture_that_failed_batches_run_without_graphs(
+    session: onnxruntime.InferenceSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    graphs: list[str] = []
+    run = onnxruntime.InferenceSession.run_with_iobinding
+
+    def refusing(
+        self: onnxruntime.InferenceSession,
+        binding: onnxruntime.IOBinding,
+        options: onnxruntime.RunOptions,
+    ) -> None:
+        graphs.append(options.get_run_config_entry(GRAPH_ID))
+        if graphs[-1] != "-1":
+            raise RuntimeError("operation not permitted when stream is capturing")
+        run(self, binding, options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", refusing)
+    captured = CapturedSession(session, CPU)
+    assert captured.run(batch(3, 1)).tolist() == [[3], [1]]
+    assert captured.run(batch(4)).tolist() == [[4]]
+    assert graphs == [Rung(2, 16).graph_id, "-1", "-1"]
+    assert caplog.text.count("not permitted") == 1
