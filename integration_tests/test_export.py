@@ -40,7 +40,9 @@ def nestvec(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 @pytest.fixture(scope="session")
 def int8(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     models = tmp_path_factory.mktemp("int8")
-    options = ExportOptions(str(minilm_checkpoint), models, "minilm", precision="int8", dims=(64, 128))
+    options = ExportOptions(
+        str(minilm_checkpoint), models, "minilm", precision="int8-dynamic", dims=(64, 128)
+    )
     return export(options), models / "minilm"
 
 
@@ -75,7 +77,7 @@ def test_int8_vectors_do_not_pass_as_fp32(
     near = encoder_vectors(int8[1], sentences, 256)
     with pytest.raises(VerificationFailed, match="fp32 must reach"):
         compare_vectors(exact, near, "fp32")
-    compare_vectors(exact, near, "int8")
+    compare_vectors(exact, near, "int8-dynamic")
 
 
 def test_another_checkpoints_graph_does_not_pass(
@@ -91,7 +93,7 @@ def test_another_checkpoints_graph_does_not_pass(
     sentences = probe_texts()[:16]
     expected = model.encode(list(sentences), batch_size=1)
     with pytest.raises(VerificationFailed, match="too far"):
-        compare_vectors(expected, encoder_vectors(models / "minilm", sentences, 256), "int8")
+        compare_vectors(expected, encoder_vectors(models / "minilm", sentences, 256), "int8-dynamic")
 
 
 def test_the_command_reports_and_lists(minilm_checkpoint: Path, tmp_path: Path) -> None:

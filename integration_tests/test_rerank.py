@@ -97,9 +97,9 @@ def test_what_the_ready_graphs_became(ranking: Path) -> None:
         name: read_manifest(ranking / name) for name in ("reranker", "colbert", "bge")
     }
     assert {name: (one.kind, one.precision, one.dim) for name, one in found.items()} == {
-        "reranker": ("reranker", "int8", 1),
-        "colbert": ("multivector", "int8", 384),
-        "bge": ("dense", "int8", 384),
+        "reranker": ("reranker", "int8-dynamic", 1),
+        "colbert": ("multivector", "int8-dynamic", 384),
+        "bge": ("dense", "int8-dynamic", 384),
     }
     assert found["reranker"].verification.cosine_min > 0.999999
     assert found["colbert"].verification.cosine_min > 0.999999

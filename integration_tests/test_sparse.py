@@ -81,7 +81,7 @@ def test_words_have_names(service: str) -> None:
     assert {one["word"] for one in row} == {"shock", "heat", "transfer", "waves"}
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.999), ("int8", 0.98)])
+@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.999), ("int8-dynamic", 0.98)])
 def test_lower_precisions(
     splade_checkpoint: Path, tmp_path: Path, precision: Precision, least: float
 ) -> None:

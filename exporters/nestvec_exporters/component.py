@@ -12,20 +12,22 @@ import onnx
 from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
 from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.fusion import fuse_transformer
-from nestvec_exporters.graph.precision import convert_fp16, half_nodes, quantise_int8
+from nestvec_exporters.graph.precision import convert_fp16, half_nodes
+from nestvec_exporters.graph.quantise.apply import quantise
+from nestvec_exporters.graph.quantise.lengths import pad_lengths
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensorrt import PLAN, build_tensorrt_plan, optimisation_profiles
 from nestvec_exporters.graph.tensors import EXIT_SPEC, OUTPUT, TensorSpec, exit_output
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
-from nestvec_exporters.graph.tracing.padding_check import class_of
 from nestvec_exporters.graph.triton import TritonServing, config_pbtxt
 from nestvec_exporters.nesting.fit import NestingFit
 from nestvec_exporters.nesting.ladder import Ladders
-from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.options import QUANTISED, ExportOptions
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
+from nestvec_exporters.progress import Listener
 from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import VerificationFailed
-from nestvec_schemas.manifest import Precision, Verification
+from nestvec_schemas.manifest import Precision, QuantisationSummary, Verification
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS, SPARSE_DTYPE, unpack
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import CONFIG, GRAPH, part_folder
@@ -51,15 +53,26 @@ def write_component(
     options: ExportOptions,
     component: Component,
     traced: Path,
-    folder: Path,
+    encoder: Path,
     ladders: Ladders,
     fitted: NestingFit | None,
-    on_stage: OnStage,
-) -> None:
-    """Write the component's graph, in the export's precision, and Triton's configuration into ``folder``."""
+    listener: Listener,
+) -> QuantisationSummary | None:
+    """Write the component's graph, in the export's precision, and Triton's configuration into its folder,
+    of the encoder in ``encoder``. Return how it was quantised."""
+    folder = part_folder(encoder, component.part)
     (folder / GRAPH).parent.mkdir(parents=True)
-    graph = _in_precision(component.tower, options, traced, on_stage)
+    tower, on_stage = component.tower, listener.stage
+    summary = None
+    if options.precision in QUANTISED and not tower.in_precision:
+        files = component.loaded.files_of(encoder, component.part)
+        graph = traced.with_name(f"{options.precision}.onnx")
+        summary = quantise(options, tower, component.loaded, traced, graph, files=files, listener=listener)
+    else:
+        graph = _in_precision(tower, options, traced, on_stage)
     model = onnx.load(str(graph))
+    if summary is not None:
+        _pad_lengths(model, tower)
     if fitted is not None:
         exits = {exit_output(layer): matrix for layer, matrix in fitted.exit_maps.items()}
         rotation = {} if fitted.rotation is None else {OUTPUT: fitted.rotation}
@@ -79,6 +92,7 @@ def write_component(
         serving=serving,
     )
     (folder / CONFIG).write_text(config, "utf-8")
+    return summary
 
 
 def verify_component(
@@ -147,15 +161,22 @@ def _dense_weights(output: Array, dim: int) -> Array:
     return weights
 
 
+def _pad_lengths(model: onnx.ModelProto, tower: TowerModel) -> None:
+    """Round up the lengths of texts inside a graph whose activations are rounded."""
+    inputs = [
+        name
+        for name, axes in tower.dynamic_axes.items()
+        if axes.get(1) == "tokens" and name in tower.example and tower.example[name].ndim == 2
+    ]
+    if inputs:
+        token_outputs = [OUTPUT] if 1 in tower.dynamic_axes.get(OUTPUT, {}) else []
+        pad_lengths(model, inputs, tower.spec.max_tokens, token_outputs)
+
+
 def _in_precision(tower: TowerModel, options: ExportOptions, traced: Path, on_stage: OnStage) -> Path:
     precision = options.precision
     if tower.in_precision:
         return traced
-    if precision == "int8":
-        on_stage("quantising to int8")
-        graph = traced.with_name("int8.onnx")
-        quantise_int8(traced, graph, heads=tower.heads, hidden=tower.hidden)
-        return graph
     if precision == "fp16":
         on_stage("converting to fp16")
         check_float16_range(tower, traced, half_nodes(traced))
@@ -167,6 +188,8 @@ def _in_precision(tower: TowerModel, options: ExportOptions, traced: Path, on_st
 
 def _fused(tower: TowerModel, traced: Path, on_stage: OnStage) -> Path:
     """The graph with fused attention, or as it is where ONNX Runtime's optimiser does not recognise it."""
+    from nestvec_exporters.graph.tracing.padding_check import class_of  # noqa: PLC0415 - torch
+
     on_stage("fusing attention and layer norms")
     fused = fuse_transformer(tower, traced, traced.with_name("fused.onnx"))
     transformer = class_of(tower.module())

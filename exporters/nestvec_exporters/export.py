@@ -22,14 +22,14 @@ from nestvec_exporters.inventory.take import take_inventory
 from nestvec_exporters.merge import Merge, merge_checkpoints
 from nestvec_exporters.nesting.fit import FitOptions, NestingFit, distinct_texts, fit_nesting
 from nestvec_exporters.nesting.ladder import Ladders, validated_ladders
-from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.options import QUANTISING_PACKAGES, ExportOptions
 from nestvec_exporters.progress import Listener
 from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.extras import require_packages
 from nestvec_schemas.manifest import Manifest, Verification
-from nestvec_schemas.repository import ROTATION, part_folder
+from nestvec_schemas.repository import ROTATION
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import part_of
 
@@ -63,6 +63,9 @@ def export(
     }
     needs = TORCH_PACKAGES if isinstance(source, Merge) else architecture(source.architecture).packages
     require_packages("exporting", needs, "export")
+    if "torch" in needs:  # what needs no torch is a table or a graph, and is not quantised here
+        quantising = QUANTISING_PACKAGES.get(options.precision, ())
+        require_packages(f"--precision {options.precision}", quantising, "export")
     progress.stage("loading libraries")
     from nestvec_exporters.checkpoints.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
@@ -123,12 +126,11 @@ def _build(
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
     references = _references(checkpoint, experts, components, options)
     libraries = _with_library(references, loaded)
-    verifications = []
-    for component, graph in zip(components, traced, strict=True):
-        place, part = part_folder(folder, component.part), component.part
-        write_component(options, component, graph, place, ladders, fitted, listener.stage)
+    verifications, quantisations = [], []
+    for part, component, graph in zip([item.part for item in components], components, traced, strict=True):
+        quantisations.append(write_component(options, component, graph, folder, ladders, fitted, listener))
         if part not in libraries:
-            listener.stage("comparing the graph with the checkpoint" + (f", {part}" if part else ""))
+            listener.stage(f"comparing the graph with the checkpoint{f', {part}' if part else ''}")
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
         verifications.append(verify(has_library=part in libraries))
     if fitted is not None and fitted.rotation is not None:
@@ -140,6 +142,7 @@ def _build(
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
         "expert_towers": loaded.expert_specs,
         "outputs": dict(loaded.outputs),
+        "quantisation": quantisations[0],
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)

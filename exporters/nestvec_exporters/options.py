@@ -31,6 +31,16 @@ from nestvec_schemas.manifest import (
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import Modality
 
+QUANTISED: Final[frozenset[Precision]] = frozenset({"int8", "int8-dynamic", "int8-weights", "int4-weights"})
+"""Precisions of less than 16 bits."""
+
+QUANTISING_PACKAGES: Final[Mapping[Precision, tuple[str, ...]]] = {
+    "int8": ("nncf",),
+    "int8-weights": ("onnx_ir",),
+    "int4-weights": ("onnx_ir",),
+}
+"""Packages that quantising imports besides those of every export."""
+
 _BF16_NOTE = " bf16 is not offered: ONNX Runtime cannot run it on a CPU, so nothing could be verified."
 
 
@@ -221,8 +231,16 @@ class TrustOptions:
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuantisationOptions:
+    """How int8 is made."""
+
+    calibration: Sample | None = None
+    """The texts that int8 is calibrated on; None for those of ``sample``, or this machine's own."""
+
+
 @dataclass(frozen=True)
-class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
+class ExportOptions(QuantisationOptions, NestingOptions, TritonOptions, TrustOptions, SourceOptions):
     """What to export, and where to.
 
     Raises EncoderError, DimNotOffered and ExitNotOffered on values that no checkpoint could have.
@@ -294,6 +312,8 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
             args += ["--max-tokens", str(self.max_tokens)]
         if self.rotation is not None and self.sample is not None:
             args += ["--rotate", self.sample.name, "--rotation", self.rotation]
+        if self.calibration is not None:
+            args += ["--calibrate", self.calibration.name]
         if self.merge is not None:
             args += self.merge.cli_args()
         args += [word for expert in self.experts.items() for word in ("--expert", "=".join(expert))]
@@ -322,15 +342,15 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
                 value="--fuse",
                 next_step="Omit --fuse.",
             )
-        if self.fuse and self.precision == "int8":
+        if self.fuse and self.precision in QUANTISED:
             raise EncoderError(
-                "attention in int8 is fused already",
-                value="--fuse --precision int8",
+                "fused attention is not quantised; engines fuse an int8 graph as they open it",
+                value=f"--fuse --precision {self.precision}",
                 next_step="Omit --fuse, or choose --precision fp16 for a GPU.",
             )
-        if self.precision == "int8" and self.uses_tensorrt:
+        if self.precision in QUANTISED and self.uses_tensorrt:
             raise EncoderError(
-                "TensorRT cannot run ONNX Runtime's int8 operators",
+                "graphs quantised for CPUs do not run in TensorRT",
                 value=self.precision,
                 next_step="Choose --precision fp16 for TensorRT; int8 is for CPUs.",
             )

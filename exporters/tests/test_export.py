@@ -165,7 +165,7 @@ def at_exit(folder: Path, layer: int | None) -> Vectors:
     return encoder_vectors(folder, TEXTS, POSITIONS, layer)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
 def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path, tmp_path: Path) -> None:
     plain, before = exported(bert, tmp_path / "plain", precision=precision)
     rotated, after = exported(
@@ -174,7 +174,8 @@ def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path
     assert (plain.nesting, plain.fit, plain.retention) == ("plain", None, {})
     assert rotated.nesting == "rotated"
     assert rotated.fit is not None
-    assert (rotated.fit.method, rotated.fit.sample, rotated.fit.texts) == ("learned", "words.txt", 360)
+    assert (rotated.fit.method, rotated.fit.sample, rotated.fit.texts) == ("learned", "words.txt", 401)
+    assert rotated.fit.compared[rotated.fit.learned_from or ""] == max(rotated.fit.compared.values())
     assert rotated.fit.sample_texts == len(SAMPLE.texts)
     assert rotated.retention[32] == 1.0
     assert rotated.retention[8] > rotated.fit.plain[8]
@@ -187,6 +188,17 @@ def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path
     for one, other in combinations(range(len(TEXTS)), 2):
         expected = cosines(own[[one]], own[[other]])
         assert np.abs(cosines(found[[one]], found[[other]]) - expected).max() < 1e-6
+
+
+def test_a_rotation_is_fitted_on_a_log_of_queries(bert: Path, tmp_path: Path) -> None:
+    log = Sample("log.txt", tuple(f"{text} {number}" for number, text in enumerate(SAMPLE.texts)))
+    options: dict[str, Any] = {"sample": SAMPLE, "queries": log, "dims": (16, 8)}
+    manifest, _ = exported(bert, tmp_path / "models", rotation="learned", **options)
+    assert manifest.fit is not None
+    assert manifest.fit.queries == "log.txt"
+    assert set(manifest.fit.compared) == {"none", "pca", "documents", "documents + queries", "mean"}
+    with pytest.raises(EncoderError, match=r"only a learned rotation is fitted on queries: log\.txt"):
+        exported(bert, tmp_path / "pca", rotation="pca", **options)
 
 
 @pytest.mark.parametrize("kind", ["Bert", "DistilBert", "T5", "ModernBert", "Llama"])
@@ -205,7 +217,7 @@ def test_exits_of_an_architecture(kind: str, write_checkpoint: Write, tmp_path: 
     assert np.abs(at_exit(folder, 1) - at_exit(folder, 2)).max() > 1e-3
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
 def test_exits_of_a_precision(precision: str, sentence_bert: Write, tmp_path: Path) -> None:
     checkpoint = sentence_bert(Pooling(32), Normalize())
     options: dict[str, Any] = {"exits": (1,), "rotation": "pca", "sample": SAMPLE}
@@ -251,7 +263,7 @@ def test_weights_that_are_no_numbers_are_told(
 
 
 def test_int8_fuses_attention_and_stays_near(bert: Path, tmp_path: Path) -> None:
-    manifest, folder = exported(bert, tmp_path / "models", precision="int8")
+    manifest, folder = exported(bert, tmp_path / "models", precision="int8-dynamic")
     operators = {node.op_type for node in onnx.load(folder / "1" / "model.onnx").graph.node}
     assert "QAttention" in operators
     assert 0.95 <= manifest.verification.cosine_min < 0.9999999
@@ -354,8 +366,8 @@ def test_a_dim_that_the_checkpoint_lacks_is_refused(bert: Path, tmp_path: Path) 
         ({"format": "plan"}, EncoderError, "onnx, tensorrt"),
         ({"gpus": (0, 0)}, EncoderError, "each device number once"),
         ({"gpus": (-1,)}, EncoderError, "from 0"),
-        ({"precision": "int8", "accelerate": True}, EncoderError, "--precision fp16"),
-        ({"precision": "int8", "format": "tensorrt"}, EncoderError, "--precision fp16"),
+        ({"precision": "int8-dynamic", "accelerate": True}, EncoderError, "--precision fp16"),
+        ({"precision": "int8-dynamic", "format": "tensorrt"}, EncoderError, "--precision fp16"),
         ({"accelerate": True, "format": "tensorrt"}, EncoderError, "Keep one"),
     ],
 )

@@ -24,7 +24,7 @@ def options(**values: Any) -> ExportOptions:
         ({"format": "plan"}, "unknown format: plan"),
         ({"fuse": True, "accelerate": True}, "TensorRT cannot read the fused operators"),
         ({"fuse": True, "format": "tensorrt"}, "TensorRT cannot read the fused operators"),
-        ({"fuse": True, "precision": "int8"}, "attention in int8 is fused already"),
+        ({"fuse": True, "precision": "int8-dynamic"}, "fused attention is not quantised"),
     ],
 )
 def test_what_does_not_go_together(values: dict[str, Any], says: str) -> None:

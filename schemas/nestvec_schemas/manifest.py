@@ -22,9 +22,13 @@ from nestvec_schemas.towers import (
     part_of,
 )
 
-MANIFEST_FORMAT: Final = 4
+MANIFEST_FORMAT: Final = 5
 """The manifest format that this version writes. It also reads 1, which has no rotations, 2, which has only
-text encoders, and 3, which has only the prompts of queries and documents."""
+text encoders, 3, which has only the prompts of queries and documents, and 4, whose ``int8`` is what is now
+``int8-dynamic``."""
+
+_FIRST_STATIC_FORMAT: Final = 5
+"""The first format in which ``int8`` has measured ranges."""
 
 ENCODER_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 """What distinguishes two versions of an encoder: ``2`` in ``minilm:2``."""
@@ -42,7 +46,10 @@ ENCODER_NAME_RULE: Final = (
 EXPERT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 """It begins with a letter, which distinguishes it from an exit in ``NAME@EXPERT``."""
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights"]
+"""``int8`` has ranges of activations that were measured once, ``int8-dynamic`` one range per batch;
+``int8-weights`` and ``int4-weights`` compute in float."""
+
 Nesting = Literal["plain", "trained", "rotated"]
 RotationMethod = Literal["pca", "learned"]
 PromptName = str
@@ -124,10 +131,28 @@ class ExitQuality(Record):
     """Mean cosine to the deepest exit."""
 
 
+class QuantisationSummary(Record):
+    """How an encoder was quantised, and how near the result is to the same encoder in float."""
+
+    sample: str
+    """Where the inputs came from."""
+
+    inputs: Annotated[int, Field(ge=0)]
+    """Number of inputs that ranges were measured on; 0 where only weights are quantised."""
+
+    held_out: Annotated[int, Field(ge=1)]
+    """Number of other inputs, over which the cosines are."""
+
+    cosine_min: float
+    cosine_mean: float
+    float_layers: tuple[str, ...] = ()
+    """Operators that stay in float, by their names in the graph, the most sensitive first."""
+
+
 class Manifest(Record):
     """An exported encoder."""
 
-    format: Literal[1, 2, 3, 4] = MANIFEST_FORMAT
+    format: Literal[1, 2, 3, 4, 5] = MANIFEST_FORMAT
     name: str
     source: str
     """The checkpoint that it was exported from."""
@@ -169,6 +194,9 @@ class Manifest(Record):
     """What the export says of the prompts: which was chosen for a role, and what has none."""
 
     precision: Precision
+    quantisation: QuantisationSummary | None = None
+    """How the main tower was quantised; None for what was not calibrated or compared on held-out inputs."""
+
     nesting: Nesting = "plain"
     retention: dict[int, float] = Field(default_factory=dict)
     """Per dim, the share of the full vectors' ten nearest neighbours that are among the prefixes' ten
@@ -189,6 +217,16 @@ class Manifest(Record):
 
     created_with: dict[str, str]
     """Versions of the packages that exported it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _int8_was_dynamic(cls, fields: object) -> object:
+        """Rename the precision of an earlier format."""
+        if not isinstance(fields, dict) or fields.get("precision") != "int8":
+            return fields
+        if fields.get("format", MANIFEST_FORMAT) not in range(1, _FIRST_STATIC_FORMAT):
+            return fields
+        return {**fields, "precision": "int8-dynamic"}
 
     @field_validator("name")
     @classmethod

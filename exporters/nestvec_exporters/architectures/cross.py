@@ -38,7 +38,7 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import HEAD_MODULES
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.probes.pairs import TYPE_IDS, TextPair, pair_rows, probe_pairs
+from nestvec_exporters.probes.pairs import TYPE_IDS, TextPair, pair_rows, pairs_of, probe_pairs
 from nestvec_exporters.text_encoders.sentence_model import positions
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.preprocessing.collate import Array, Arrays
@@ -83,6 +83,10 @@ class CrossEncoderTower(TextTower):
         """Real texts as queries with documents."""
         return probe_pairs()
 
+    def calibration_inputs(self, texts: Sequence[str]) -> Sequence[TextPair]:
+        """The texts as queries with documents."""
+        return pairs_of(texts)
+
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a cross-encoder."""
@@ -103,7 +107,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         activation=activation_of(CheckpointFiles(checkpoint.folder)),
         pair=pair,
         truncation_side=truncation_side(model.tokenizer),
-        alone=options.precision == "int8",
+        alone=options.precision == "int8-dynamic",
     )
     tower = CrossEncoderTower(model, spec)
     return LoadedCheckpoint(kind="reranker", dim=1, normalised=False, towers={"text": tower})

@@ -171,7 +171,7 @@ class LateInteractionModel:
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a late-interaction encoder."""
     source = _read_model(checkpoint.folder, options)
-    tower = LateInteractionTower(source, unbatched=options.precision == "int8")
+    tower = LateInteractionTower(source, unbatched=options.precision == "int8-dynamic")
     return LoadedCheckpoint(
         kind="multivector",
         dim=int(source.model.get_embedding_dimension() or 0),

@@ -23,7 +23,7 @@ from nestvec_exporters.static.static_modules import STATIC, StaticModulesTower
 from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
 from nestvec_exporters.static.table_folders import TABLE_MODULES
 from nestvec_exporters.static.table_layouts import read_embedding_table
-from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Precision
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -204,7 +204,13 @@ class SensePooling(TablePooling):
 
 def _stored(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor | None]:
     """The table as it is stored, and the rows' scales where it is in int8."""
-    if precision != "int8":
+    if precision == "int4-weights":
+        raise EncoderError(
+            "a table of vectors is stored in int8 at the least",
+            value=precision,
+            next_step="Export it with --precision int8.",
+        )
+    if not precision.startswith("int8"):
         kind = np.float16 if precision == "fp16" else np.float32
         return torch.from_numpy(np.ascontiguousarray(vectors, kind)), None
     largest = np.abs(vectors.astype(np.float32)).max(axis=1)

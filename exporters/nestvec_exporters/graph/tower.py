@@ -95,6 +95,11 @@ class TowerModel(ABC):
     def probes(self) -> Sequence[Any]:
         """Real inputs to compare by."""
 
+    def calibration_inputs(self, texts: Sequence[str]) -> Sequence[Any] | None:
+        """Inputs to calibrate int8 on, made of ``texts`` with their prompts; None for a tower that reads no
+        texts, which is calibrated on its probes."""
+        return None
+
     def save(self, folder: Path) -> None:  # noqa: B027 - most image towers have no files
         """Write what else belongs into the encoder's folder."""
 
@@ -118,6 +123,13 @@ class TextTower(TowerModel):
     def probes(self) -> Sequence[Any]:
         """Real texts."""
         return probe_texts()
+
+    def calibration_inputs(self, texts: Sequence[str]) -> Sequence[Any] | None:
+        """The texts, of queries and documents by turns where the tower reads them in other ways."""
+        if not self.reads_roles:
+            return texts
+        roles: tuple[Role, ...] = ("query", "document")
+        return [SidedText(text, roles[place % 2]) for place, text in enumerate(texts)]
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer."""

@@ -63,5 +63,9 @@ def _templated_row(
 @cache
 def probe_pairs() -> tuple[TextPair, ...]:
     """Real texts, each behind the beginning of one before it."""
-    texts = probe_texts()
+    return pairs_of(probe_texts())
+
+
+def pairs_of(texts: Sequence[str]) -> tuple[TextPair, ...]:
+    """Each text behind the beginning of one before it."""
     return tuple((texts[at // 2][:_MAX_QUERY_CHARACTERS], text) for at, text in enumerate(texts))

@@ -44,10 +44,20 @@ class Tolerance:
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(min_cosine=0.9999, mean_cosine=0.9999, length_error=0.001),
     "fp16": Tolerance(min_cosine=0.999, mean_cosine=0.999, length_error=0.01),
-    "int8": Tolerance(min_cosine=0.95, mean_cosine=0.98, length_error=0.1),
+    "int8": Tolerance(min_cosine=0.95, mean_cosine=0.99, length_error=0.1),
+    "int8-dynamic": Tolerance(min_cosine=0.95, mean_cosine=0.98, length_error=0.1),
+    "int8-weights": Tolerance(min_cosine=0.98, mean_cosine=0.995, length_error=0.05),
+    "int4-weights": Tolerance(min_cosine=0.9, mean_cosine=0.97, length_error=0.1),
 }
 
-EXIT_TOLERANCES: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.99, "int8": 0.95}
+EXIT_TOLERANCES: dict[Precision, float] = {
+    "fp32": 0.9999,
+    "fp16": 0.99,
+    "int8": 0.95,
+    "int8-dynamic": 0.95,
+    "int8-weights": 0.98,
+    "int4-weights": 0.9,
+}
 """The mean cosines below which an exit fails: its map amplifies small differences."""
 
 

@@ -11,13 +11,34 @@ from nestvec_schemas.manifest import Precision, Verification
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import cosines
 
-SCORE_ERRORS: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.1, "int8": 1.0}
+SCORE_ERRORS: Final[dict[Precision, float]] = {
+    "fp32": 0.01,
+    "fp16": 0.1,
+    "int8": 1.0,
+    "int8-dynamic": 1.0,
+    "int8-weights": 0.5,
+    "int4-weights": 1.0,
+}
 """The largest difference of a score, as a share of the scores' spread."""
 
-MEAN_SCORE_ERRORS: Final[dict[Precision, float]] = {"fp32": 0.005, "fp16": 0.05, "int8": 0.3}
+MEAN_SCORE_ERRORS: Final[dict[Precision, float]] = {
+    "fp32": 0.005,
+    "fp16": 0.05,
+    "int8": 0.3,
+    "int8-dynamic": 0.3,
+    "int8-weights": 0.1,
+    "int4-weights": 0.3,
+}
 """The largest mean of these differences."""
 
-CORRELATIONS: Final[dict[Precision, float]] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.95}
+CORRELATIONS: Final[dict[Precision, float]] = {
+    "fp32": 0.9999,
+    "fp16": 0.999,
+    "int8": 0.95,
+    "int8-dynamic": 0.95,
+    "int8-weights": 0.99,
+    "int4-weights": 0.95,
+}
 """The smallest correlation of the scores."""
 
 _FEWEST: Final = 8

@@ -88,7 +88,7 @@ def test_a_rotation_turns_both_towers(bert: Path, classifier: Path, tmp_path: Pa
     assert cosines(turned, seen(tmp_path / "both", plain)).min() > 0.9999
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
 def test_other_precisions(bert: Path, classifier: Path, tmp_path: Path, precision: str) -> None:
     manifest = export(options(bert, classifier, tmp_path, precision=precision))
     assert manifest.verification.cosine_mean > 0.98

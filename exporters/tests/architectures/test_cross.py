@@ -89,7 +89,7 @@ def test_the_activation_as_older_versions_named_it(
 
 def test_int8_runs_pair_by_pair(write_checkpoint: Write, tmp_path: Path) -> None:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
-    manifest = exported(folder, tmp_path / "models", precision="int8")
+    manifest = exported(folder, tmp_path / "models", precision="int8-dynamic")
     assert manifest.towers["text"].alone
     assert "max_batch_size: 1\n" in (tmp_path / "models" / "cross" / CONFIG).read_text()
 

@@ -62,7 +62,7 @@ def test_a_window_shorter_than_the_text(kind: str, write_checkpoint: Write, tmp_
     assert cosines(served, own.encode(TEXTS))[-1] < 0.999  # the window is part of the vector
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
 def test_embedding_gemma(precision: str, write_checkpoint: Write, tmp_path: Path) -> None:
     """Attention to both sides, in windows that its configuration halves; two projections; prompts."""
     transformer = write_checkpoint(
@@ -84,7 +84,7 @@ def test_embedding_gemma(precision: str, write_checkpoint: Write, tmp_path: Path
     manifest, folder = exported(checkpoint, tmp_path / "models", precision=precision)
     assert (manifest.dim, manifest.normalised, dict(manifest.prompts)) == (32, True, PROMPTS)
     own = SentenceTransformer(str(checkpoint), device="cpu")
-    floor = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}[precision]
+    floor = {"fp32": 0.9999, "fp16": 0.999, "int8-dynamic": 0.98}[precision]
     for name, encode in (("query", own.encode_query), ("document", own.encode_document)):
         prompted = [f"{PROMPTS[name]}{text}" for text in TEXTS]
         assert cosines(encoder_vectors(folder, prompted, TOKENS), encode(TEXTS)).min() > floor

@@ -200,7 +200,7 @@ def test_a_rotation_turns_both_towers_alike(written: tuple[Path, Path], tmp_path
     assert np.abs(turned - texts).max() > 0.01
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.999), ("int8", 0.95)])
+@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.999), ("int8-dynamic", 0.95)])
 def test_a_precision_lowers_both_towers(
     precision: Any, least: float, written: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -103,7 +103,9 @@ def test_exits_of_an_encoder_half(write_checkpoint: Write, tmp_path: Path) -> No
     checkpoint = write_checkpoint("M2M100", **HALVES)
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))
-    manifest, folder = exported(checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision="int8")
+    manifest, folder = exported(
+        checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision="int8-dynamic"
+    )
     assert manifest.layers == (2, 1)
     _, alone = exported(checkpoint, tmp_path / "alone")
     near, far = encoder_vectors(folder, TEXTS, TOKENS, 2), encoder_vectors(alone, TEXTS, TOKENS)

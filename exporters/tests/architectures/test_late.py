@@ -118,7 +118,7 @@ def test_queries_that_are_not_filled_up(write_checkpoint: Write, tmp_path: Path)
 
 
 def test_int8_runs_text_by_text(write_checkpoint: Write, tmp_path: Path) -> None:
-    manifest = exported(colbert(write_checkpoint("Bert")), tmp_path / "models", precision="int8")
+    manifest = exported(colbert(write_checkpoint("Bert")), tmp_path / "models", precision="int8-dynamic")
     assert manifest.towers["text"].alone
 
 

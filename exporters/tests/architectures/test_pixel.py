@@ -111,7 +111,7 @@ def test_the_font_travels_with_the_encoder(checkpoint: Path, tmp_path: Path) -> 
     assert cosines(found, expected).min() > 0.9999
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
 def test_exits_and_other_precisions(checkpoint: Path, precision: str, tmp_path: Path) -> None:
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))

@@ -159,13 +159,13 @@ def test_int8_stays_what_it_is_and_runs_alone_where_it_gives_scores(bert: Path, 
     whole = (folder / "model.onnx").rename(tmp_path / "whole.onnx")
     quantize_dynamic(whole, folder / "model.onnx")
     dense = exported(folder, tmp_path / "dense", overrides=Overrides(pooling="mean"))
-    assert (dense.precision, dense.towers["text"].alone) == ("int8", False)
+    assert (dense.precision, dense.towers["text"].alone) == ("int8-dynamic", False)
     late = exported(folder, tmp_path / "late", overrides=Overrides(pooling="tokens"))
-    assert (late.precision, late.towers["text"].alone) == ("int8", True)
+    assert (late.precision, late.towers["text"].alone) == ("int8-dynamic", True)
     # Fused as the graph was, it gives the same: one step of an int8 activation would show.
     assert late.verification.cosine_min > 0.999999
     assert "max_batch_size: 1\n" in (tmp_path / "late" / "ready" / CONFIG).read_text()
-    with pytest.raises(EncoderError, match="ready in int8, and its precision stays what it is: fp16"):
+    with pytest.raises(EncoderError, match="ready in int8-dynamic, and its precision stays what it is: fp16"):
         exported(folder, tmp_path / "other", overrides=Overrides(pooling="mean"), precision="fp16")
 
 

@@ -370,7 +370,8 @@ def test_fp16_and_int8_graphs(save_ready: SaveReady, tmp_path: Path) -> None:
     quantize_dynamic(graph, folder / "onnx" / "model_qint8_avx512.onnx")
     onnx.save(convert_float_to_float16(onnx.load(graph)), folder / "onnx" / "model_fp16.onnx")
     expected = library(weights)
-    for name, precision, floor in (("model_qint8_avx512", "int8", 0.95), ("model_fp16", "fp16", 0.999)):
+    files = (("model_qint8_avx512", "int8-dynamic", 0.95), ("model_fp16", "fp16", 0.999))
+    for name, precision, floor in files:
         manifest = exported(folder, tmp_path / precision, onnx_file=f"onnx/{name}.onnx")
         assert (manifest.precision, manifest.dim) == (precision, 40)
         ours = vectors(tmp_path / precision)

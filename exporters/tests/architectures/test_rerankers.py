@@ -139,7 +139,7 @@ def test_modules_that_end_in_a_score(write_checkpoint: Write, tmp_path: Path) ->
     np.testing.assert_allclose(graph_scores(tmp_path / "models", manifest), own_scores(folder), atol=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
 @pytest.mark.parametrize("padded", [True, False])
 def test_a_decoder_that_classifies(
     padded: bool, precision: str, write_checkpoint: Write, tmp_path: Path
@@ -152,7 +152,7 @@ def test_a_decoder_that_classifies(
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(PADDING)
     tokenizer.save_pretrained(folder)
     manifest = exported(folder, tmp_path / "models", precision=precision)
-    tolerance = {"fp16": 0.02, "int8": 0.3}[precision]
+    tolerance = {"fp16": 0.02, "int8-dynamic": 0.3}[precision]
     np.testing.assert_allclose(
         graph_scores(tmp_path / "models", manifest), own_scores(folder), atol=tolerance
     )

@@ -111,7 +111,7 @@ def test_a_t5_with_a_vocabulary_is_not_token_free(byt5: Path) -> None:
     assert identify(byt5).name == "sentence"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
 def test_exits_of_canine(canine: Path, precision: str, tmp_path: Path) -> None:
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))

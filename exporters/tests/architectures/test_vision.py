@@ -202,7 +202,13 @@ def test_a_rotation_is_fitted_on_a_list_of_images(checkpoint: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("checkpoint", "precision"),
-    [("vit", "fp16"), ("vit", "int8"), ("resnet", "fp16"), ("convnext", "int8"), ("efficientnet", "fp16")],
+    [
+        ("vit", "fp16"),
+        ("vit", "int8-dynamic"),
+        ("resnet", "fp16"),
+        ("convnext", "int8-dynamic"),
+        ("efficientnet", "fp16"),
+    ],
     indirect=["checkpoint"],
 )
 def test_precisions_that_help(checkpoint: Path, precision: Any, tmp_path: Path) -> None:
@@ -218,7 +224,7 @@ def test_precisions_that_help(checkpoint: Path, precision: Any, tmp_path: Path) 
 @pytest.mark.parametrize("checkpoint", ["resnet", "efficientnet"], indirect=True)
 def test_int8_of_convolutions_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"convolutions.*--precision fp32"):
-        exported_to(checkpoint, tmp_path, precision="int8")
+        exported_to(checkpoint, tmp_path, precision="int8-dynamic")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,7 +6,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.graph.precision import convert_fp16, fuse, quantise_int8
+from nestvec_exporters.graph.precision import convert_fp16
+from nestvec_exporters.graph.quantise.dynamic import fuse, quantise_dynamic
 
 
 def test_attention_is_fused(traced: Path, tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_a_graph_without_attention_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_weights_have_a_scale_per_channel(traced: Path, tmp_path: Path) -> None:
     with quiet():
-        quantise_int8(traced, tmp_path / "int8.onnx", heads=4, hidden=32)
+        quantise_dynamic(traced, tmp_path / "int8.onnx", heads=4, hidden=32)
     model = onnx.load(tmp_path / "int8.onnx")
     scales = [list(one.dims) for one in model.graph.initializer if one.name.endswith("_scale")]
     assert [96] in scales  # the query, key and value matrices of 32 columns each

@@ -13,7 +13,8 @@ from sentence_transformers import SentenceTransformer
 from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.graph.precision import convert_fp16, quantise_int8
+from nestvec_exporters.graph.precision import convert_fp16
+from nestvec_exporters.graph.quantise.dynamic import quantise_dynamic
 from nestvec_exporters.graph.trace import trace_tower
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.compare import run_graph
@@ -59,11 +60,11 @@ def compare(tmp_path: Path) -> Compare:
         with quiet():
             trace_tower(tower, traced)
             rows = tower.rows(tmp_path, TEXTS, longest)
-            graphs = {"fp32": traced, "fp16": tmp_path / "fp16.onnx", "int8": tmp_path / "int8.onnx"}
+            graphs = {"fp32": traced, "fp16": tmp_path / "fp16.onnx", "int8-dynamic": tmp_path / "int8.onnx"}
             if "fp16" in precisions:
                 convert_fp16(traced, graphs["fp16"])
-            if "int8" in precisions:
-                quantise_int8(traced, graphs["int8"], heads=tower.heads, hidden=tower.hidden)
+            if "int8-dynamic" in precisions:
+                quantise_dynamic(traced, graphs["int8-dynamic"], heads=tower.heads, hidden=tower.hidden)
         alone, together = _library(folder, longest, 1), _library(folder, longest, 32)
         least: dict[Precision, float] = {}
         for precision in precisions:

@@ -15,7 +15,7 @@ from nestvec_schemas.manifest import Precision
 
 Write = Callable[..., Path]
 Compare = Callable[..., Any]
-ALL: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+ALL: tuple[Precision, ...] = ("fp32", "fp16", "int8-dynamic")
 IN_ALL_PRECISIONS = frozenset(
     {"bert", "deberta-v2", "ernie", "longformer", "modernbert", "nomic", "xlm-roberta"}
 )

@@ -70,7 +70,7 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
     assert max(float(found[a] @ found[b]) for a, b in pairs) < 0.9999
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
 def test_precisions(precision: Any, checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     export(ExportOptions(str(checkpoint), tmp_path / "models", "naflex", precision=precision))
     near = cosines(image_vectors(tmp_path / "models" / "naflex"), image_vectors(folder))

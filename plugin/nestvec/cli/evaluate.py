@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nestvec_schemas.manifest import Precision
 
 _FORMS: tuple[Form, ...] = ("float", "int8", "binary", "shortlist")
-_PRECISIONS = ("fp32", "fp16", "int8")
+_PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights")
 _DEPTH = 50
 
 

@@ -114,6 +114,7 @@ def _options(args: ExportArgs) -> ExportOptions:
         rotation=args.nesting.rotation if args.nesting.rotate else None,
         exits=args.nesting.exits or (),
         sample=_sample(args),
+        calibration=_calibration(args),
         queries=_queries(args),
         seed=args.nesting.seed,
         overrides=_overrides(args.encoder, args.prompts),
@@ -174,6 +175,19 @@ def _read_fit_rows(path: Path) -> TrainingData:
 
     kind = detect_kind(path)
     return TrainingData(path.name, kind, read_rows(path, kind, TrainingColumns()).rows)
+
+
+def _calibration(args: ExportArgs) -> Sample | None:
+    """The texts to calibrate on, if a file has them; a usage error where nothing is calibrated."""
+    from nestvec.datasets.samples import SampleOptions, SampleStore, read_sample
+
+    file = args.encoder.calibrate
+    if file is None:
+        return None
+    if args.encoder.precision in ("fp32", "fp16", "int8-dynamic"):
+        raise click.UsageError("--calibrate needs --precision int8, int8-weights or int4-weights.")
+    options = SampleOptions(args.nesting.sample_column, args.nesting.sample_size, args.nesting.seed)
+    return read_sample(str(file), options, SampleStore())
 
 
 def _sample(args: ExportArgs) -> Sample | None:

@@ -34,6 +34,7 @@ class EncoderArgs:
     """What is exported of the checkpoint; None is what the checkpoint declares."""
 
     precision: Precision
+    calibrate: Path | None
     fuse: bool
     dims: tuple[int, ...] | None
     max_tokens: int | None
@@ -157,9 +158,18 @@ encoder_options = option_group(
     "Encoder",
     option(
         "--precision",
-        type=click.Choice(["fp32", "fp16", "int8"]),
+        type=click.Choice(["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights"]),
         default="fp32",
-        help="fp16: half the size, for GPUs. int8: a quarter, faster on a CPU and slightly less accurate.",
+        help="fp16: half the size, for GPUs. int8: a quarter, for CPUs, above all with OpenVINO; calibrated "
+        "on texts. int8-dynamic: without calibration, for ONNX Runtime alone. int8-weights and int4-weights: "
+        "weights alone, for decoders.",
+    ),
+    option(
+        "--calibrate",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="Texts like yours to calibrate int8 on (txt, JSONL, CSV, Parquet).",
+        show_default="SAMPLE of --rotate, or this machine's own texts",
     ),
     option(
         "--fuse",

@@ -63,6 +63,8 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 def precision_of(model: onnx.ModelProto) -> Precision:
     """By the graph's matrices: vectors, such as biases, may be wider. Raises CheckpointUnsupported."""
+    if is_batch_scaled(model):
+        return "int8-dynamic"
     packed = sorted({node.op_type for graph in graphs_of(model) for node in graph.node} & _PACKED)
     tensors = [tensor for tensor in tensors_of(model) if len(tensor.dims) > 1]
     kinds = {tensor.data_type for tensor in tensors}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nestvec_schemas.manifest import FitSummary, Manifest, Verification
+    from nestvec_schemas.manifest import FitSummary, Manifest, QuantisationSummary, Verification
 
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
@@ -33,6 +33,7 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
         f"{_trusted(manifest)}"
         f"{_not_honoured(manifest.declarations)}"
         f"{_prompts(manifest)}"
+        f"{_quantised(manifest.quantisation)}"
         f"{_verified(verification)}"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
@@ -64,6 +65,20 @@ def _not_honoured(declarations: Mapping[str, Mapping[str, str]]) -> str:
         if made_of.startswith(("ignored: ", "honoured: texts are truncated to"))
     ]
     return "".join(f"warning: {line}\n" for line in lines)
+
+
+def _quantised(quantisation: QuantisationSummary | None) -> str:
+    """What was calibrated, how near the result is to the encoder in float, and how much stayed in float."""
+    if quantisation is None:
+        return ""
+    inputs = f"calibrated on {quantisation.inputs} inputs of {quantisation.sample}; "
+    calibrated = inputs if quantisation.inputs else ""
+    sensitive = len(quantisation.float_layers)
+    wider = f", {sensitive} sensitive operators in a higher precision" if sensitive else ""
+    return (
+        f"{calibrated}cosine to the graph in float over {quantisation.held_out} held-out inputs: mean "
+        f"{quantisation.cosine_mean:.6f}, minimum {quantisation.cosine_min:.6f}{wider}\n"
+    )
 
 
 def _verified(verification: Verification) -> str:
