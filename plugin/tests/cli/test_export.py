@@ -60,6 +60,8 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         (["x", "--with", "A=y"], "--with needs --merge: it defines a name"),
         (["x", "--merge", "base+A", "--with", "base=y"], "CHECKPOINT is named base in --merge"),
         (["--merge", "base+A", "--with", "A"], "'A' is not NAME=CHECKPOINT"),
+        (["x", "--queries", __file__], "--queries needs --rotate"),
+        (["x", "--rotate", "demo", "--queries", "no/such/log"], "'no/such/log' does not exist"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:

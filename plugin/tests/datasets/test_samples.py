@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymilvus import DataType
 
-from nestvec.datasets.samples import DEMO, SampleOptions, SampleStore, read_sample
+from nestvec.datasets.samples import DEMO, QUERY_COLUMNS, SampleOptions, SampleStore, read_sample
 from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import CollectionNotFound, FileUnreadable, SampleUnusable
 
@@ -57,6 +57,15 @@ def test_columns_that_could_all_be_it_must_be_named(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"one": "a", "two": "b"}])
     with pytest.raises(SampleUnusable, match=r"which column of a\.jsonl.*one, two.*--sample-column"):
         read_sample(path, SampleOptions(), NOWHERE)
+
+
+def test_a_log_is_read_by_its_query_column(tmp_path: Path) -> None:
+    options = SampleOptions(usual_columns=QUERY_COLUMNS, next_step="Name its column query.")
+    path = jsonl(tmp_path / "log.jsonl", [{"user": "u", "text": "GET /search", "query": "wings"}])
+    assert read_sample(path, options, NOWHERE).texts == ("wings",)
+    other = jsonl(tmp_path / "other.jsonl", [{"user": "u", "words": "wings"}])
+    with pytest.raises(SampleUnusable, match=r"which column of other\.jsonl.*Name its column query\."):
+        read_sample(other, options, NOWHERE)
 
 
 def test_a_malformed_row_is_an_error_with_its_place(tmp_path: Path) -> None:
