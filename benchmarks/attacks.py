@@ -157,6 +157,26 @@ async def unread(port: int, encoder: str, seconds: float) -> list[bytes]:
     return []
 
 
+async def vanish(port: int, encoder: str, seconds: float) -> list[bytes]:
+    """Hundreds of connections that ask for the same many texts, and close before the response."""
+    numbers = count()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = _embed(encoder, [_unique(6, numbers) for _ in range(1000)])
+        writers = []
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                break
+            writer.write(data)
+            writers.append(writer)
+        await asyncio.sleep(1.5)
+        for writer in writers:
+            writer.close()
+    return []
+
+
 async def slow_bodies(port: int, encoder: str, seconds: float) -> list[bytes]:
     """Large bodies that arrive almost whole, and then stop."""
     head = request(f"/embed?encoder={encoder}", b"")[: -len("0\r\n\r\n")]
@@ -252,6 +272,7 @@ ATTACKS: dict[str, Attack] = {
     "tokenize, 32 connections": tokenize,
     "refusals, 200 connections": refused,
     "answers never read": unread,
+    "200 requests that vanish": vanish,
     "bodies that stop": slow_bodies,
     "idle connections": descriptors,
     "foreign hosts": bad_hosts,

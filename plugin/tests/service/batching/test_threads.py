@@ -64,8 +64,8 @@ def test_a_service_has_its_threads_hand_the_lock_over_soon(monkeypatch: pytest.M
         def run(self, **_: object) -> None:
             raise Stopped
 
-    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(server.gc, "freeze", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("gc.freeze", lambda: None)
     before, thresholds = sys.getswitchinterval(), gc.get_threshold()
     try:
         with pytest.raises(Stopped):
