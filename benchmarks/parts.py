@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import local
@@ -19,20 +20,42 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+from nestvec.engines.contract import Batch, ServingPrecision
+from nestvec.engines.factory import EngineName, EngineOptions, open_engine
+from nestvec.service.engine_probe import probe_batches
 from nestvec.service.server import bind
+from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
+from nestvec_schemas.vectors import Vectors
 
 LOOP_BATCH = 32
 
 
-class Loop:
-    """Tokenises all texts at once, sorts them by tokens and runs batches of 32 on ONNX Runtime."""
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine, and what it computes in."""
 
-    def __init__(self, folder: Path) -> None:
+    name: EngineName = "onnx"
+    precision: ServingPrecision = "auto"
+
+    @property
+    def arguments(self) -> list[str]:
+        """As ``nestvec serve`` takes it."""
+        precision = [] if self.precision == "auto" else ["--precision", self.precision]
+        return ["--engine", self.name, *precision]
+
+
+_ONNX = EngineChoice()
+
+
+class Loop:
+    """Tokenises all texts at once, sorts them by tokens and runs batches of 32 on an engine."""
+
+    def __init__(self, folder: Path, choice: EngineChoice = _ONNX) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.enable_truncation(read_manifest(folder).towers["text"].max_tokens)
         self._tokenizer.no_padding()
-        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
+        self._run = _runner(folder, choice)
 
     def __call__(self, texts: Sequence[str]) -> int:
         rows = sorted((encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))), key=len)
@@ -40,18 +63,35 @@ class Loop:
             self.run(rows[start : start + LOOP_BATCH])
         return sum(map(len, rows))
 
-    def run(self, batch: Sequence[Sequence[int]]) -> None:
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """The vectors of texts, in their order."""
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        batches = [order[start : start + LOOP_BATCH] for start in range(0, len(order), LOOP_BATCH)]
+        found = np.concatenate([self.run([rows[place] for place in batch]) for batch in batches])
+        return found[np.argsort(order)]
+
+    def run(self, batch: Sequence[Sequence[int]]) -> Vectors:
         """One batch of ids, shortest first."""
         ids = np.zeros((len(batch), len(batch[-1])), np.int64)
         mask = np.zeros_like(ids)
         for line, row in enumerate(batch):
             ids[line, : len(row)] = row
             mask[line, : len(row)] = 1
-        self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return self._run({"input_ids": ids, "attention_mask": mask})
 
     def ids(self, text: str) -> Sequence[int]:
         row: Sequence[int] = self._tokenizer.encode(text).ids
         return row
+
+
+def _runner(folder: Path, choice: EngineChoice) -> Callable[[Arrays], Vectors]:
+    if choice == _ONNX:
+        session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
+        return lambda arrays: session.run(None, arrays)[0]
+    options = EngineOptions(choice.name, precision=choice.precision)
+    engine = open_engine({folder.name: folder}, options, probe_batches)
+    return lambda arrays: engine.run_now(folder.name, Batch(arrays))
 
 
 class Client:

@@ -3,7 +3,8 @@
 Texts are the standard library's docstrings; every text is unique, so that no cache helps.
 
     python benchmarks/serve.py --models models [--encoder minilm] [--rounds 5] [--json FILE] [--plot FILE]
-        [--triton HOST:PORT] [--infinity PROGRAM --checkpoint FOLDER] [--soak TEXTS]
+        [--engine openvino [--precision bf16]] [--triton HOST:PORT] [--infinity PROGRAM --checkpoint FOLDER]
+        [--soak TEXTS]
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from parts import Client, Loop, infinity, rate, service, tei
+from parts import Client, EngineChoice, Loop, infinity, rate, service, tei
 from pymilvus import DataType, MilvusClient
 
 import nestvec
@@ -44,9 +45,10 @@ def marked(texts: Sequence[str], mark: str) -> list[str]:
 
 def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
     """Texts per second of the loop, the service, the Triton engine and Infinity, in turns."""
-    loop = Loop(options.models / options.encoder)
+    choice = EngineChoice(options.engine, options.precision)
+    loop = Loop(options.models / options.encoder, choice)
     with ExitStack() as stack:
-        port, _ = stack.enter_context(service(options.models, options.encoder))
+        port, _ = stack.enter_context(service(options.models, options.encoder, *choice.arguments))
         contenders: dict[str, Callable[[list[str]], object]] = {"loop": loop}
         own = tei(port, options.encoder)
         for size, flight in SHAPES:
@@ -73,14 +75,15 @@ def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
 
 
 def overhead(options: argparse.Namespace) -> Figures:
-    """Milliseconds of a single short query over HTTP, of the same on ONNX Runtime, and the difference.
+    """Milliseconds of a single short query over HTTP, of the same on the engine, and the difference.
 
     In blocks, not in turn: an engine's threads spin for a while after a run, and would slow the other's.
     """
-    loop = Loop(options.models / options.encoder)
+    choice = EngineChoice(options.engine, options.precision)
+    loop = Loop(options.models / options.encoder, choice)
     texts = [f"how do I read rows from file number {number}" for number in range(100)]
     figures: Figures = {"query over HTTP, ms": [], "engine alone, ms": [], "overhead, ms": []}
-    with service(options.models, options.encoder) as (port, _):
+    with service(options.models, options.encoder, *choice.arguments) as (port, _):
         client = tei(port, options.encoder)
         client.post(["warm"])
         for number in range(options.rounds):
@@ -202,6 +205,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--texts", type=int, default=800)
+    parser.add_argument("--engine", choices=["onnx", "openvino"], default="onnx")
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--triton", help="HOST:PORT of a Triton that serves the same repository")
     parser.add_argument("--infinity", type=Path, help="infinity_emb, installed in its own environment")
@@ -230,6 +235,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "date": date.today().isoformat(),
         "encoder": options.encoder,
+        "engine": options.engine,
         "precision": read_manifest(options.models / options.encoder).precision,
         "texts": len(texts),
         "rounds": options.rounds,

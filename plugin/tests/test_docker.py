@@ -89,7 +89,7 @@ def test_the_services_command_line_is_one_that_it_takes(name: str) -> None:
     assert asked["allowed_host"] == ("nestvec",), (
         "the name that Milvus calls in the network of the containers"
     )
-    assert asked["engine"] == ("triton" if name == "compose.yaml" else "onnx")
+    assert asked["engine"] == ("triton" if name == "compose.yaml" else "auto")
     assert asked["triton_url"] in ("triton:8001", "127.0.0.1:8001")
 
 
