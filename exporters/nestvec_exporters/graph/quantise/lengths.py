@@ -37,7 +37,9 @@ def pad_lengths(
         for place, name in enumerate(node.output):
             if name in token_outputs:
                 node.output[place] = f"{_PREFIX}{name}"
-    constants = {"step": LENGTH_STEP, "most": max_tokens, "axis": 1, "zero": 0, "less": LENGTH_STEP - 1}
+    constants = {"step": LENGTH_STEP, "most": max_tokens, "less": LENGTH_STEP - 1}
+    if token_outputs:
+        constants |= {"axis": 1, "zero": 0}
     for name, value in constants.items():
         graph.initializer.append(helper.make_tensor(f"{_PREFIX}{name}", TensorProto.INT64, [1], [value]))
     graph.initializer.append(helper.make_tensor(f"{_PREFIX}none", TensorProto.INT64, [3], [0, 0, 0]))
