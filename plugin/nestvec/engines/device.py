@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,7 +92,20 @@ def choose_device(name: str) -> Device:
             next_step="Install the GPU package instead: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu. Or run on the CPU: --device cpu.",
         )
+    _load_cuda_libraries()
     return Device(f"cuda:{number or 0}", _CUDA)
+
+
+def _load_cuda_libraries() -> None:
+    """Load CUDA's libraries from NVIDIA's packages, where ONNX Runtime does not look by itself.
+
+    Those that are missing show in ``check_session``: a session would run on the CPU.
+    """
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        # It prints what it cannot load, although the system's own may be there.
+        with redirect_stdout(StringIO()):
+            preload()
 
 
 def check_session(session: onnxruntime.InferenceSession, device: Device) -> None:

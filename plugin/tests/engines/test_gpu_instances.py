@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Barrier
@@ -14,7 +15,7 @@ import onnxruntime
 import pytest
 
 from nestvec.engines import onnx as onnx_engine
-from nestvec.engines.device import Device
+from nestvec.engines.device import Device, choose_device
 from nestvec.engines.gpu_options import GpuOptions
 from nestvec.engines.graph_sessions import BoundSession, CapturedSession
 from nestvec.engines.onnx import OnnxEngine
@@ -137,3 +138,16 @@ def test_cuda_graphs_are_an_option_of_the_provider() -> None:
 def test_cuda_graphs_are_of_one_instance() -> None:
     with pytest.raises(EngineError, match=r"one instance alone.*--gpu-instances 2"):
         GpuOptions(instances=2, cuda_graphs=True)
+
+
+def test_the_libraries_of_nvidias_packages_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: sys.stdout.write("Failed to load libcufft.so.11")
+    )
+    assert choose_device("cuda").is_cuda
+    assert capsys.readouterr().out == ""
+    monkeypatch.delattr(onnxruntime, "preload_dlls")
+    assert choose_device("cuda:1").index == 1
