@@ -56,7 +56,9 @@ def fit_texts(
     Raises SampleUnusable if the log has too few queries.
     """
     kinds = QUERY_KINDS if method == "learned" and query_log is None else QUERY_KINDS[:1]
-    queries = {kind: tuple(sample_queries(sample.texts, kind, seed=seed)) for kind in kinds}
+    queries: dict[str, tuple[SampledQuery, ...]] = {
+        kind: tuple(sample_queries(sample.texts, kind, seed=seed)) for kind in kinds
+    }
     if query_log is None or method != "learned":
         return FitTexts(sample, queries)
     texts = tuple(dict.fromkeys(text for text in query_log.texts if text.strip()))

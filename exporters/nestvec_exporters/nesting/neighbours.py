@@ -52,7 +52,8 @@ def nearest_rows(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> 
     scores = normalise(queries) @ normalise(vectors).T
     own = np.flatnonzero(rows >= 0)
     scores[own, rows[own]] = -np.inf
-    return scores.argmax(axis=1)
+    nearest: NDArray[np.intp] = scores.argmax(axis=1)
+    return nearest
 
 
 def retention(

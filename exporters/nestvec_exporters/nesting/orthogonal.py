@@ -35,9 +35,10 @@ def mean_rotation(rotations: Sequence[Matrix], prefixes: Sequence[int]) -> Matri
     """
     dim = len(rotations[0])
     # An axis counts in each prefix that contains it; the last term orders axes past the longest prefix.
-    weights = sum((np.arange(dim) < prefix).astype(np.float64) for prefix in (*prefixes, dim))
-    weights = weights - 1e-3 * np.arange(dim) / dim
-    return _leading_axes(sum((rotation * weights) @ rotation.T for rotation in rotations))
+    counts = (np.arange(dim)[:, None] < np.array([*prefixes, dim])).sum(axis=1)
+    weights = counts - 1e-3 * np.arange(dim) / dim
+    projections = [(rotation * weights) @ rotation.T for rotation in rotations]
+    return _leading_axes(np.sum(projections, axis=0))
 
 
 def sort_within_prefixes(rotation: Matrix, vectors: Vectors, prefixes: Sequence[int]) -> Matrix:

@@ -105,7 +105,7 @@ def choose_rotation(
     training = documents[~held_out_mask]
     candidates = {NO_ROTATION: np.eye(documents.shape[1]), PRINCIPAL_AXES: pca_rotation(training)}
     learned = _learn_all(
-        training, {kind: kept_apart[1].vectors for kind, kept_apart in split.items()}, options, on_step
+        training, {kind: parts[1].vectors for kind, parts in split.items()}, options, on_step
     )
     candidates.update(learned)
     if len(learned) > 1:
@@ -156,7 +156,11 @@ def _split_queries(
     apart = held_out[queries.rows]
     real = queries.rows < 0
     apart[real] = np.random.default_rng(seed).random(int(real.sum())) < _HELD_OUT_LOG_SHARE
-    return tuple(QueryVectors(queries.vectors[mask], queries.rows[mask]) for mask in (apart, ~apart))  # type: ignore[return-value]
+    learned = ~apart
+    return (
+        QueryVectors(queries.vectors[apart], queries.rows[apart]),
+        QueryVectors(queries.vectors[learned], queries.rows[learned]),
+    )
 
 
 def _measured_queries(

@@ -9,6 +9,7 @@ from nestvec_exporters.nesting.fit_texts import fit_texts
 from nestvec_exporters.nesting.sampled_queries import QUERY_KINDS, QueryKind, sample_queries
 from nestvec_exporters.nesting.selection import MIN_QUERY_LOG, QUERY_LOG
 from nestvec_schemas.errors import SampleUnusable
+from nestvec_schemas.manifest import RotationMethod
 from nestvec_schemas.samples.sample import Sample
 
 PROSE = tuple(
@@ -83,8 +84,8 @@ def test_rows_of_queries_follow_those_of_documents() -> None:
 
 
 @pytest.mark.parametrize("method", ["pca", None])
-def test_only_a_learned_rotation_needs_more_than_sentences(method: str | None) -> None:
-    assert list(fit_texts(Sample("s", PROSE), None, method=method, seed=0).queries) == ["sentence"]  # type: ignore[arg-type]
+def test_only_a_learned_rotation_needs_more_than_sentences(method: RotationMethod | None) -> None:
+    assert list(fit_texts(Sample("s", PROSE), None, method=method, seed=0).queries) == ["sentence"]
 
 
 def test_a_log_replaces_other_queries_and_must_be_long_enough() -> None:
