@@ -158,6 +158,6 @@ def test_connections_of_one_client_are_limited(embedder: Embedder) -> None:
             refused = [received(connection) for connection in connections[5:]]
             assert all(response.startswith(b"HTTP/1.1 503 ") for response in refused)
         assert eventually(lambda: server.gate.connections == 0)
-        metrics = httpx.get(f"{service}/metrics").text
+        metrics = httpx.get(f"{service}/metrics", timeout=60).text
     assert 'nestvec_connections_refused_total{reason="client"} 3.0' in metrics
     assert "nestvec_connections 1.0" in metrics
