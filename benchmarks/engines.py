@@ -11,9 +11,9 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ ENGINES = {
 PAUSE_SECONDS = 0.3
 """Between two measurements: an engine's threads spin for a while after a batch."""
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+
+PATIENCE = ("--deadline-seconds", "600", "--max-deadline-seconds", "600")
+"""Of the services: on a busy machine they are slow, and no text may be refused."""
 
 Figures = dict[str, list[float]]
 
@@ -62,13 +65,20 @@ def loops(options: argparse.Namespace) -> Figures:
     return in_turns(options, "loop", {**opened})
 
 
+@contextmanager
+def serving(options: argparse.Namespace, choice: EngineChoice) -> Iterator[int]:
+    """The port of a service."""
+    with service(options.models, options.encoder, *choice.arguments, *PATIENCE) as (port, _):
+        yield port
+
+
 def served(options: argparse.Namespace) -> Figures:
     """One service of each engine."""
     figures: Figures = {}
     with ExitStack() as stack:
         clients = {}
         for name, choice in ENGINES.items():
-            port, _ = stack.enter_context(service(options.models, options.encoder, *choice.arguments))
+            port = stack.enter_context(serving(options, choice))
             clients[name] = tei(port, options.encoder)
         for size, flight in ((32, 8), (1, 64)):
             works: dict[str, Callable[[list[str]], object]] = {
@@ -84,10 +94,7 @@ def pairs(options: argparse.Namespace) -> Figures:
     figures: Figures = {}
     for name, choice in ENGINES.items():
         with ExitStack() as stack:
-            ports = [
-                stack.enter_context(service(options.models, options.encoder, *choice.arguments))[0]
-                for _ in range(2)
-            ]
+            ports = [stack.enter_context(serving(options, choice)) for _ in range(2)]
             first, second = (tei(port, options.encoder) for port in ports)
 
             def both(texts: list[str], clients: Sequence[Any] = (first, second)) -> None:
@@ -109,7 +116,7 @@ def cold_starts(options: argparse.Namespace) -> Figures:
     for number in range(-1, options.rounds):
         for name, choice in ENGINES.items():
             started = time.perf_counter()
-            with service(options.models, options.encoder, *choice.arguments) as (port, _):
+            with serving(options, choice) as port:
                 tei(port, options.encoder).post(["heat"])
                 seconds = time.perf_counter() - started
             if number >= 0:
@@ -163,10 +170,11 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=["loops", "served", "pairs", "cold"])
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="the parts that are not measured stay as they are in it")
     options = parser.parse_args()
     parts = {"loops": loops, "served": served, "pairs": pairs, "cold": cold_starts}
-    figures: Figures = {}
+    before = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    figures: Figures = before.get("all", {})
     for name, part in parts.items():
         if options.only in (None, name):
             figures |= part(options)

@@ -26,7 +26,7 @@ TEXTS = sample_texts(100)
 
 @pytest.fixture(scope="module")
 def process(models: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [NESTVEC, "serve", "--models", models, "--port", "0"]
+    command = [NESTVEC, "serve", "--models", models, "--port", "0", "--precision", "fp32"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         yield started
         started.send_signal(signal.SIGTERM)
@@ -39,7 +39,7 @@ def process(models: Path) -> Iterator[subprocess.Popen[str]]:
 def service(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("minilm: ")
-    assert process.stdout.readline().startswith("Engine: onnx ")
+    assert process.stdout.readline().startswith("Engine: openvino ")
     found = re.fullmatch(r"Serving at (http://\S+) \(.*/docs\)\n", process.stdout.readline())
     assert found
     return found[1]

@@ -152,6 +152,7 @@ class ServiceSettings:
                 "name": self.engine.name,
                 "threads": self.engine.threads,
                 "device": self.engine.device,
+                "precision": self.engine.precision,
                 **asdict(self.engine.memory),
             },
             "limits": asdict(self.connections),
