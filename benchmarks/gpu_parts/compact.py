@@ -21,6 +21,8 @@ WEIGHTS, SHAPES, GRAPH, CHECKPOINT = "weights.npz", "shapes.json", "model.onnx",
 
 _FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 _SPREAD = 0.02
+_BLOCK = 100_003
+"""Numbers in a block: no row of a matrix is as long, or a divisor of it."""
 
 Half = NDArray[np.float16]
 
@@ -37,7 +39,8 @@ def compact(folder: Path, target: Path, names: tuple[str, ...], *, random: bool)
             if tensor.data_type in _FLOATS and len(tensor.raw_data) >= LEAST_BYTES:
                 half = _half(numpy_helper.to_array(tensor))
                 key = hashlib.sha256(str(half.shape).encode() + half.tobytes()).hexdigest()[:16]
-                weights[key] = half
+                if not random:
+                    weights[key] = half
                 tensor.doc_string = key
                 tensor.ClearField("raw_data")
         (target / name).mkdir(parents=True)
@@ -92,7 +95,8 @@ def _half(array: NDArray[np.floating]) -> Half:
 
 
 def _drawn(key: str, shape: tuple[int, ...]) -> Half:
-    """Random weights, the same for the same key."""
+    """Random weights, the same for the same key; large ones repeat a block, which is faster to draw."""
     draw = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]))
-    drawn: Half = (draw.standard_normal(shape, dtype=np.float32) * _SPREAD).astype(np.float16)
+    block = (draw.standard_normal(_BLOCK, dtype=np.float32) * _SPREAD).astype(np.float16)
+    drawn: Half = np.resize(block, shape)
     return drawn
