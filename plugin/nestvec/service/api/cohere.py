@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -26,9 +26,13 @@ from nestvec.service.api.selection import (
     QueryString,
     select_encoder,
 )
+from nestvec.service.bodies.contents import Contents
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult
+from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.preprocess.inputs import InputPart
+from nestvec.service.preprocess.modality import Modalities, join_parts
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import NO_PROMPT, prompt_for_task
@@ -67,7 +71,11 @@ class CohereEmbedRequest(ApiRequest):
     images: Texts | None = Field(
         None, description="Images instead of texts: data: URIs, or addresses that the service can read."
     )
-    inputs: list[Any] | None = Field(None, description="Not supported: send texts or images.")
+    inputs: Contents | None = Field(
+        None,
+        description="Texts and images: of each input one part, or for a vision-language model a text and an "
+        "image.",
+    )
     input_type: InputType | None = Field(
         None,
         description="Selects the encoder's prompt: of documents, of queries, or of the task of this name. "
@@ -143,13 +151,13 @@ async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields)
     config = select_encoder(query, config, dim_name="output_dimension")
     encoder = selected_encoder(request, config, "dense")
     overlong, direction = TRUNCATE_VALUES[body.truncate]
-    asks_for_images = _asks_for_images(body)
+    inputs, modality = _inputs(body, encoder)
     call = EmbedCall(
-        inputs=body.images or [] if asks_for_images else body.texts or [],
+        inputs=inputs,
         config=config,
         truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
         on_error=query.on_error or settings.on_error,
-        modality=query.select_modality("image" if asks_for_images else None),
+        modality=query.select_modality(modality),
         prompt=_prompt(body.input_type, encoder.manifest, config),
     )
     return await embed_dense(request, call)
@@ -167,14 +175,20 @@ def _prompt(type: InputType | None, manifest: Manifest, config: EmbeddingConfig)
     return prompt_for_task(manifest, type) if config.prompt is None else None
 
 
-def _asks_for_images(body: CohereEmbedRequest) -> bool:
-    """Whether the inputs are images. Raises NotOffered for a mixture."""
-    if body.inputs or (body.images and body.texts):
+def _inputs(body: CohereEmbedRequest, encoder: LoadedEncoder) -> tuple[list[str], Modalities]:
+    """The inputs, and what they are. Raises NotOffered for several fields, and what ``join_parts`` does."""
+    if sum(map(bool, (body.texts, body.images, body.inputs))) > 1:
         raise NotOffered(
-            "a request has either texts or images, and mixed inputs are not supported",
-            next_step="Send texts, or images with input_type image.",
+            "a request has either texts, images or inputs",
+            next_step="Send one of these fields; inputs may have both texts and images.",
         )
-    return bool(body.images) or body.input_type == "image"
+    if body.inputs:
+        # The body's reader gives the parts of each input.
+        joined = [join_parts(cast(list[InputPart], parts), encoder) for parts in body.inputs]
+        return [value for value, _ in joined], [modality for _, modality in joined]
+    if body.images or body.input_type == "image":
+        return body.images or [], "image"
+    return body.texts or [], None
 
 
 def _meta(body: CohereEmbedRequest, result: EmbeddingResult, version: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from nestvec.service.bodies.readers import check_text_lengths
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.inputs import EmbedInput
-from nestvec.service.preprocess.modality import as_modality, check_modality
+from nestvec.service.preprocess.modality import Modalities, as_modality, check_modality
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import choose_prompt, put_prompt
@@ -34,7 +34,7 @@ from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOf
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
-from nestvec_schemas.towers import Modality, OutputKind
+from nestvec_schemas.towers import OutputKind
 from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class EmbedCall:
     """None for vectors as the encoder was exported."""
     prompt: PromptName | None = None
     """Name of the prompt in the body; None if it names none."""
-    modality: Modality | None = None
+    modality: Modalities = None
     """What the inputs are; None for what they look like."""
 
 

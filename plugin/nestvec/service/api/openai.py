@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
@@ -30,9 +30,12 @@ from nestvec.service.api.selection import (
     requested_model,
     select_encoder,
 )
+from nestvec.service.bodies.contents import InputsOrParts
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.encoders import EncoderNames, LoadedEncoder, resolve_encoder
+from nestvec.service.preprocess.inputs import EmbedInput, InputPart
+from nestvec.service.preprocess.modality import Modalities
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
@@ -72,9 +75,10 @@ class EmbeddingsRequest(ApiRequest):
     names one."""
 
     input: Annotated[
-        Inputs,
+        InputsOrParts,
         Field(
-            description="A text or texts; token ids only if the service runs with --accept-token-ids.",
+            description="A text or texts; token ids only if the service runs with --accept-token-ids; from "
+            "Jina, objects with either a text or an image.",
             examples=[["heat flow in shock waves"]],
         ),
     ]
@@ -179,7 +183,7 @@ async def embeddings(
 ) -> Response:
     """Vectors, one per text, with their index."""
     settings = embedder_of(request).settings
-    inputs = as_input_list(body.input)
+    inputs, modality = _inputs(body, query)
     refuse_token_ids(inputs, settings)
     dtype = check_format(body.output_dtype or output_dtype or "float", DTYPES, "output_dtype")
     call = EmbedCall(
@@ -188,7 +192,7 @@ async def embeddings(
         truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
         normalised=body.use_activation,
-        modality=query.select_modality(body.modality),
+        modality=modality,
         prompt=_prompt(body),
     )
     result = await embed_dense(request, call)
@@ -214,6 +218,21 @@ for _path in PATHS:
         response_model=EmbeddingsResponse,
         summary="Embed texts",
     )(embeddings)
+
+
+def _inputs(body: EmbeddingsRequest, query: QueryFields) -> tuple[list[EmbedInput], Modalities]:
+    """The inputs, and what they are. Raises BodyInvalid if parts of the request disagree."""
+    parts = [part for part in body.input if isinstance(part, InputPart)]
+    if not parts:
+        return as_input_list(cast(Inputs, body.input)), query.select_modality(body.modality)
+    modalities = [part.modality for part in parts]
+    if body.modality is not None and set(modalities) != {body.modality}:
+        raise BodyInvalid(
+            "the request names different modalities",
+            value=f"modality={body.modality} beside {', '.join(sorted(set(modalities)))}",
+            next_step="Omit modality.",
+        )
+    return [part.value for part in parts], query.select_modality(modalities)
 
 
 def _rows(numbers: NDArray[Any], encoding_format: str | None) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query
 
 from nestvec.service.bodies.cached_query import CachedQuery
+from nestvec.service.preprocess.modality import Modalities
 from nestvec.service.preprocess.truncation import Overlong
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
@@ -98,13 +99,17 @@ class QueryFields:
     on_error: OnError | None = None
     modality: Modality | None = None
 
-    def select_modality(self, body: Modality | None) -> Modality | None:
+    def select_modality(self, body: Modalities) -> Modalities:
         """What the inputs are, by query string and body. Raises BodyInvalid if they disagree."""
-        if None in (self.modality, body) or self.modality == body:
-            return self.modality or body
+        modalities = {body} if body is None or isinstance(body, str) else set(body)
+        if self.modality is None:
+            return body
+        if body is None or modalities == {self.modality}:
+            return self.modality
+        names = ", ".join(sorted({name or "both in an input" for name in modalities}))
         raise BodyInvalid(
             "the request names different modalities",
-            value=f"modality={self.modality} in the query string, {body} in the body",
+            value=f"modality={self.modality} in the query string, {names} in the body",
             next_step="Name one of them.",
         )
 

@@ -246,7 +246,7 @@ async def classify(request: Request) -> Response:
 
 
 for _path in ("/classify", "/predict"):
-    router.post(_path, summary="Refuse to classify texts", responses=error_models(_path))(classify)
+    router.post(_path, include_in_schema=False)(classify)
 
 
 def _envelope(kind: str, model: str, data: list[dict[str, Any]], tokens: int) -> dict[str, Any]:

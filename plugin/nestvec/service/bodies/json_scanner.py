@@ -98,6 +98,15 @@ class JsonScanner:
         """Whether this is the next byte after white space."""
         return self.skip_space() == byte[0]
 
+    def starts_list_of(self, byte: bytes) -> bool:
+        """Whether a list is next whose first item begins with this byte."""
+        if not self.starts_with(b"["):
+            return False
+        start, self.position = self.position, self.position + 1
+        starts = self.starts_with(byte)
+        self.position = start
+        return starts
+
     def has_before(self, content: bytes, end: int) -> bool:
         """Whether ``content`` is between here and the offset ``end``."""
         return self._data.find(content, self.position, end) >= 0

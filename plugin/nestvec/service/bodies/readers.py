@@ -22,6 +22,9 @@ from nestvec_schemas.errors import BodyNotJson, TooManyInputs
 MAX_FIELDS: Final = 64
 """Fields of one object."""
 
+MAX_BODY_FIELDS: Final = 1 << 18
+"""Fields of all objects in one body: the most documents, with four each."""
+
 MAX_NAME_CHARACTERS: Final = 256
 
 _COUNTED_FACTOR: Final = 8
@@ -62,7 +65,7 @@ class BodyReader:
 
     def __init__(self, data: bytes | bytearray, limits: InputLimits) -> None:
         self.scanner, self.limits = JsonScanner(data), limits
-        self._characters = self._ids = 0
+        self._characters = self._ids = self._fields = 0
 
     def body(self, fields: Mapping[str, Read]) -> dict[str, Any]:
         """The body's object: ``fields`` by their readers, every other field as a small value.
@@ -92,6 +95,9 @@ class BodyReader:
                 raise invalid(f"{where}.{name}", "the field is there twice")
             if len(values) == MAX_FIELDS:
                 raise invalid(where, f"more than {MAX_FIELDS} fields")
+            self._fields += 1
+            if self._fields > MAX_BODY_FIELDS:
+                raise invalid("body", f"more than {MAX_BODY_FIELDS:,} fields in all objects")
             scanner.expect(b":")
             read = readers.get(name)
             path = f"{where}.{name}"
@@ -147,6 +153,20 @@ class BodyReader:
         """A list of texts to rank; a null is read as an empty one."""
         self._expect_list(where, "a list of texts")
         return self._items(where, self._nullable_text, (self.limits.documents, "documents"))
+
+    def objects(self, where: str, read: Callable[[str], Any], max_items: int, expected: str) -> list[Any]:
+        """A list of at most ``max_items`` objects, each read by ``read``; ``expected`` names it in errors."""
+        self._expect_list(where, expected)
+        items: list[Any] = []
+        at_end = self._list_ends()
+        while not at_end:
+            if len(items) == max_items:
+                raise too_many(where, "items", f"more than {max_items}", max_items, "a list")
+            if not self.scanner.starts_with(b"{"):
+                raise invalid(f"{where}[{len(items)}]", f"{self.scanner.kind()}, not an object")
+            items.append(read(f"{where}[{len(items)}]"))
+            at_end = self.scanner.expect(b",", b"]") == b"]"
+        return items
 
     def documents(self, where: str) -> list[str]:
         """A list of documents: texts, or objects with a ``text``; a null is read as an empty one."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nestvec.engines.contract import Batch
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NestvecError
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
-from nestvec_schemas.towers import COUNT_ALL, MAIN_PART
+from nestvec_schemas.towers import COUNT_ALL, MAIN_PART, Modality
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ class InstructedText:
 
 class UnpromptedText(str):
     """A text without a prompt, though it starts like one: pooling omits none of its tokens."""
+
+
+@dataclass(frozen=True)
+class InputPart:
+    """A text, or an image's address, as its client calls it."""
+
+    modality: Modality
+    value: str
 
 
 class PlainText(str):

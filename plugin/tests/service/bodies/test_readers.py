@@ -189,6 +189,14 @@ def test_a_limit_is_named_with_the_value(body: object, limits: dict[str, int], m
     assert message in str(error)
 
 
+def test_fields_are_counted_over_all_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nestvec.service.bodies.readers.MAX_BODY_FIELDS", 7)
+    documents = [{"text": "a", "title": "b"}] * 3
+    assert read(json.dumps({"documents": documents}).encode()) == {"documents": ["a"] * 3}
+    error = refusal(json.dumps({"documents": documents, "query": "a"}).encode())
+    assert "body is invalid: more than 7 fields in all objects" in str(error)
+
+
 @pytest.mark.parametrize("prefix", ["", "query: ", '{"image": "'])
 def test_a_text_that_carries_an_image_is_as_long_as_the_body(prefix: str) -> None:
     text = prefix + "data:image/png;base64," + "A" * 5000

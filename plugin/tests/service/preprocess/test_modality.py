@@ -17,8 +17,9 @@ from tiny_towers import IMAGE, TEXT
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import PlainText
-from nestvec.service.preprocess.modality import as_modality
+from nestvec.service.preprocess.inputs import InputPart, PlainText
+from nestvec.service.preprocess.messages import Message, parse_message
+from nestvec.service.preprocess.modality import as_modality, join_parts
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyInvalid
@@ -182,3 +183,93 @@ def test_messages(write_encoder: Callable[..., Path]) -> None:
         with pytest.raises(BodyInvalid, match=r"image 2 of 2 is not the address of an image"):
             as_modality([ADDRESS, text], encoder, "image")
     assert not any(isinstance(value, PlainText) for value in as_modality([ADDRESS], encoder, None))
+
+
+def cohere(client: httpx.Client, *inputs: object, **fields: object) -> Any:
+    return post(client, "/v2/embed", inputs=list(inputs), **fields)["embeddings"]["float"]
+
+
+def said(text: str) -> dict[str, list[object]]:
+    return {"content": [{"type": "text", "text": text}]}
+
+
+def shown(url: str) -> dict[str, list[object]]:
+    return {"content": [{"type": "image_url", "image_url": {"url": url, "detail": "low"}}]}
+
+
+def test_cohere_s_inputs_are_what_they_say(client: httpx.Client) -> None:
+    expected = np.float32(
+        [*post(client, "/embed", inputs=[IDS]), *post(client, "/embed", inputs=[image(), "w7"])]
+    )
+    assert np.array_equal(np.float32(cohere(client, said(ADDRESS), shown(image()), said("w7"))), expected)
+    plain = {"content": [{"type": "image_url", "image_url": image()}]}
+    assert np.array_equal(np.float32(cohere(client, plain)), expected[1:2])
+    many = [said(f"w{number}") for number in range(300)]  # beyond what is parsed at once
+    texts = [f"w{number}" for number in range(300)]
+    assert np.array_equal(np.float32(cohere(client, *many)), np.float32(post(client, "/embed", inputs=texts)))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"inputs": ["w1"]}, "body.inputs[0] is invalid: a text, not an object"),
+        ({"inputs": [{}]}, "body.inputs[0] is invalid: an object without a content"),
+        ({"inputs": [{"content": []}]}, "an input has no content"),
+        ({"inputs": [{"content": "w1"}]}, "body.inputs[0].content is invalid: a text, not a list of parts"),
+        ({"inputs": [{"content": [{"type": "text"}]}]}, "content[0] is invalid: neither a text"),
+        (
+            {"inputs": [{"content": [{"type": "audio", "text": "w1"}]}]},
+            "content[0] is invalid: neither a text",
+        ),
+        ({"inputs": [{"content": [{"type": ["text"], "text": "w1"}]}]}, "is invalid"),
+        ({"inputs": [{"content": [{"type": "image_url", "image_url": {}}]}]}, "an object without a url"),
+        (
+            {"inputs": [{"content": [{"type": "image_url", "image_url": 3}]}]},
+            "not a url or an object",
+        ),
+        ({"inputs": [{"content": [{"type": "text", "text": 3}]}]}, "not a text"),
+        ({"inputs": [{"content": said("w1")["content"] * 9}]}, "a list has at most 8: more than 8"),
+        ({"inputs": [said("w1")] * 2049}, "a list has at most 2048: more than 2048"),
+        ({"inputs": [{"content": [*said("w1")["content"], *shown("x")["content"]]}]}, "not both"),
+        ({"inputs": [said("w1"), shown("a frog")]}, "image 2 of 2 is not the address of an image"),
+        ({"inputs": [said("w1")], "texts": ["w1"]}, "either texts, images or inputs"),
+        ({"inputs": [said("w1")], "images": [image()]}, "either texts, images or inputs"),
+    ],
+)
+def test_what_is_no_content(client: httpx.Client, body: dict[str, object], says: str) -> None:
+    response = client.post("/v2/embed", json=body)
+    assert response.status_code in (400, 404), response.text
+    assert says in response.json()["message"]
+
+
+def test_jina_s_objects(client: httpx.Client) -> None:
+    expected = np.float32([*post(client, "/embed", inputs=[IDS]), *post(client, "/embed", inputs=[image()])])
+    rows = post(client, "/v1/embeddings", input=[{"text": ADDRESS}, {"image": image()}])["data"]
+    assert np.array_equal(np.float32([row["embedding"] for row in rows]), expected)
+    for body, says in (
+        ({"input": [{"text": "w1", "image": image()}]}, "not an object with either a text or an image"),
+        ({"input": [{}]}, "not an object with either a text or an image"),
+        ({"input": [{"text": "w1"}, "w2"]}, "body.input[1] is invalid: a text, not an object"),
+        ({"input": [{"image": "a frog"}]}, "image 1 of 1 is not the address of an image"),
+        ({"input": [{"text": "w1"}], "modality": "image"}, "modality=image beside text"),
+        ({"input": []}, "there is no text"),
+    ):
+        response = client.post("/v1/embeddings", json=body)
+        assert response.status_code == 400
+        assert says in response.json()["error"]["message"]
+    assert client.post("/v1/embeddings?modality=image", json={"input": [{"text": "w1"}]}).status_code == 400
+    # Other paths take no objects.
+    assert client.post("/embed", json={"inputs": [{"text": "w1"}]}).status_code == 422
+
+
+def test_a_text_and_an_image_are_a_message(write_encoder: Callable[..., Path]) -> None:
+    chat = ChatLayout(pictured="<pic> {text} w9", alone="{text} w9", placeholder="<pic>", token=9, count=3)
+    tower = TEXT.model_copy(update={"chat": chat, "image_transform": IMAGE.image_transform})
+    encoder = open_encoders(write_encoder(towers={"text": tower}, layers=(1,)).parent)["tiny"]
+    text, picture = InputPart("text", "w5"), InputPart("image", ADDRESS)
+    value, modality = join_parts([text, picture], encoder)
+    assert modality is None
+    assert parse_message(value) == Message("w5", ADDRESS)
+    assert join_parts([picture], encoder) == (ADDRESS, "image")
+    with pytest.raises(BodyInvalid, match="more than a text and an image: 2 parts"):
+        join_parts([text, text], encoder)
