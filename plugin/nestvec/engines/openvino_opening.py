@@ -125,6 +125,8 @@ class Opening:
         try:
             opened = self._decide(inputs, folder_to_fill)
         except _Differs as differs:
+            for precision in _HINTS:
+                _forget(folder_to_fill, precision)
             self.cache.store(key, Decision("", refusal=str(differs)), folder_to_fill)
             raise self._refused(str(differs)) from None
         except BaseException:
@@ -135,41 +137,50 @@ class Opening:
         return opened
 
     def _decide(self, inputs: Mapping[str, GraphInputs], folder: Path | None) -> OpenedEncoder:
-        """The encoder in the precision that the options ask for, or that its probes allow."""
-        precision = self.options.precision
-        if self.manifest.precision == "int8":
-            return self._checked(self._compile(inputs, "int8", folder), Decision("int8"))
-        exact = self._compile(inputs, "fp32", folder)
-        opened = self._checked(exact, Decision("fp32"))
-        if precision == "fp32" or (precision == "auto" and not has_bf16(self.core)):
-            return opened
-        if not self._tries_all_parts():
-            if precision == "bf16":
-                return OpenedEncoder(self._compile(inputs, "bf16", folder), Decision("bf16"))
-            return OpenedEncoder(exact, Decision("fp32", reason="there are no probes to try bf16 with"))
-        fast = self._compile(inputs, "bf16", folder)
-        packed = bool(self.manifest.outputs)
-        cosine = min(
-            smallest_cosine(_outputs(fast[part], batches), _outputs(exact[part], batches), packed=packed)
-            for part, batches in self._probes.items()
-        )
-        if precision == "bf16" or cosine >= MIN_COSINE:
+        """The encoder in the precision that the options ask for, or that its probes allow.
+
+        It is in memory once at a time, in one precision or on the reference.
+        """
+        choice = self.options.precision
+        expected = self._reference_outputs()
+        first = "int8" if self.manifest.precision == "int8" else "fp32"
+        tries_bf16 = first == "fp32" and (choice == "bf16" or (choice == "auto" and has_bf16(self.core)))
+        graphs = self._compile(inputs, first, folder)
+        exact = [] if expected is None and not tries_bf16 else self._outputs(graphs)
+        if expected is not None:
+            self._compare(exact, expected)
+        if not tries_bf16:
+            return OpenedEncoder(graphs, Decision(first))
+        if not exact and choice == "auto":
+            return OpenedEncoder(graphs, Decision("fp32", reason="there are no probes to try bf16 with"))
+        graphs = {}
+        if not exact:
             _forget(folder, "fp32")
-            return OpenedEncoder(fast, Decision("bf16", cosine))
+            return OpenedEncoder(self._compile(inputs, "bf16", folder), Decision("bf16"))
+        graphs = self._compile(inputs, "bf16", folder)
+        cosine = smallest_cosine(self._outputs(graphs), exact, packed=bool(self.manifest.outputs))
+        if choice == "bf16" or cosine >= MIN_COSINE:
+            _forget(folder, "fp32")
+            return OpenedEncoder(graphs, Decision("bf16", cosine))
+        graphs = {}
         _forget(folder, "bf16")
         reason = f"in bf16 the cosine to fp32 is {cosine:.5f}, less than {MIN_COSINE}"
-        return OpenedEncoder(exact, Decision("fp32", reason=reason))
+        return OpenedEncoder(self._compile(inputs, "fp32", folder), Decision("fp32", reason=reason))
 
-    def _checked(self, graphs: Mapping[str, CompiledGraph], decision: Decision) -> OpenedEncoder:
-        """The graphs, once their outputs agree with the reference. Raises _Differs."""
-        if self.options.reference is not None:
-            if not self._tries_all_parts():
-                raise _Differs("there are no probes to compare its vectors with ONNX Runtime's")
-            run = self.options.reference(self.encoder, self.folder, self.manifest)
-            for part, batches in self._probes.items():
-                expected = [run(batch) for batch in batches]
-                self._compare(_outputs(graphs[part], batches), expected)
-        return OpenedEncoder(graphs, decision)
+    def _reference_outputs(self) -> list[Array] | None:
+        """What the reference gives for the probes; None without one. Raises _Differs."""
+        if self.options.reference is None:
+            return None
+        if not self._tries_all_parts():
+            raise _Differs("there are no probes to compare its vectors with ONNX Runtime's")
+        run = self.options.reference(self.encoder, self.folder, self.manifest)
+        return [run(batch) for batches in self._probes.values() for batch in batches]
+
+    def _outputs(self, graphs: Mapping[str, CompiledGraph]) -> list[Array]:
+        """What the graphs give for the probes; nothing if a part has none."""
+        if self.options.probes is None or not self._tries_all_parts():
+            return []
+        return [graphs[part].run(batch) for part, batches in self._probes.items() for batch in batches]
 
     def _compare(self, outputs: Sequence[Array], expected: Sequence[Array]) -> None:
         if self.manifest.precision == "fp32":
@@ -226,6 +237,7 @@ class Opening:
                 "threads": self.options.threads,
                 "precision": self.options.precision,
                 "compared": self.options.reference is not None,
+                "tried": self.options.probes is not None,
             }
         )
 
@@ -278,10 +290,6 @@ def _limited_cores() -> int:
     """How many cores the process may use, if not all of the machine's; else 0."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     return usable if usable < (os.cpu_count() or 1) else 0
-
-
-def _outputs(graph: CompiledGraph, batches: Sequence[Batch]) -> list[Array]:
-    return [graph.run(batch) for batch in batches]
 
 
 def _forget(folder: Path | None, precision: str) -> None:
