@@ -176,6 +176,8 @@ def _pad_lengths(model: onnx.ModelProto, tower: TowerModel) -> None:
 def _in_precision(tower: TowerModel, options: ExportOptions, traced: Path, on_stage: OnStage) -> Path:
     precision = options.precision
     if tower.in_precision:
+        if options.fuse:
+            on_stage("not fused: the graph is taken as it is")
         return traced
     if precision == "fp16":
         on_stage("converting to fp16")

@@ -3,12 +3,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from nestvec_exporters import ExportOptions, Listener, export
+from nestvec_exporters.component import _in_precision
 from nestvec_exporters.graph.fusion import DOMAIN
+from nestvec_schemas.samples.sample import Sample
 
 
 def operators(folder: Path) -> Counter[str]:
@@ -46,3 +51,37 @@ def test_an_architecture_that_is_not_fused_is_named(
     assert cosine >= 0.999999
     assert not operators(tmp_path / "models" / "tiny")
     assert "not fused: ONNX Runtime's optimiser does not recognise the attention of MPNetModel" in stages
+
+
+def test_fused_layers_have_exits(deep: Path, texts: tuple[str, ...], tmp_path: Path) -> None:
+    for fuse in (False, True):
+        options = ExportOptions(
+            str(deep),
+            tmp_path / str(fuse),
+            "tiny",
+            exits=(2,),
+            sample=Sample("texts", texts),
+            fuse=fuse,
+        )
+        export(options)
+    batch = {
+        "input_ids": np.array([[2, 9, 7, 3], [2, 11, 3, 0]]),
+        "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]]),
+    }
+    for layer in (2, 4):
+        plain, fused = (
+            onnxruntime.InferenceSession(
+                str(tmp_path / name / "tiny" / "1" / "model.onnx"), providers=["CPUExecutionProvider"]
+            ).run(None, {**batch, "exit": np.full((2, 1), layer)})[0]
+            for name in ("False", "True")
+        )
+        np.testing.assert_allclose(fused, plain, atol=1e-4)
+
+
+def test_a_ready_graph_is_said_to_stay_as_it_is(bert: Path, tmp_path: Path) -> None:
+    tower = SimpleNamespace(in_precision=True)
+    options = ExportOptions(str(bert), tmp_path, "tiny", fuse=True)
+    stages: list[str] = []
+    graph = tmp_path / "graph.onnx"
+    assert _in_precision(tower, options, graph, stages.append) == graph  # type: ignore[arg-type]
+    assert stages == ["not fused: the graph is taken as it is"]
