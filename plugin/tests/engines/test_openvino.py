@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -251,6 +254,29 @@ def test_a_damaged_entry_is_made_again(folder: Path, tmp_path: Path, damage: str
     engine = auto(folder, cache=cache)
     assert engine.run_now("tiny", collate_ids(ROWS)).tolist() == [[3, 6], [1, 4]]
     assert len(list(cache.iterdir())) == 1
+
+
+LOADED_FROM_CACHE = """
+import sys, openvino
+model = openvino.Core().compile_model(sys.argv[1], "CPU", {"CACHE_DIR": sys.argv[2]})
+print(model.get_property("LOADED_FROM_CACHE"))
+"""
+
+
+def test_openvino_refuses_what_was_compiled_for_another_cpu(folder: Path, tmp_path: Path) -> None:
+    """The second bolt beside the key: a home that several machines share, and CPUs of one name."""
+
+    def load(**environment: str) -> str:
+        command = [sys.executable, "-c", LOADED_FROM_CACHE, str(folder / GRAPH), str(tmp_path / "blobs")]
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert load() == "False"
+    assert load() == "True"
+    assert load(ONEDNN_MAX_CPU_ISA="SSE41") == "False"
 
 
 def test_a_folder_that_others_may_write_to_is_no_cache(
