@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from bisect import bisect_left, insort
 from collections import OrderedDict
@@ -159,6 +160,7 @@ class BatchQueue:
         self._clients: dict[str, _Client] = {}
         self._newest: dict[str, float] = {}
         """The two clients that had inputs last, and when."""
+        self._newest_query = -math.inf
         self._virtual_time = 0.0
         self._batches = 0
         self._length = 0
@@ -168,12 +170,14 @@ class BatchQueue:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several clients use the encoder: each has inputs here, or had some lately.
+        """Whether several clients use the encoder, and queries are among what they send.
 
-        A client that sends queries waits for nothing between two of them, but the next waits for the batch
-        before it.
+        Each has inputs here, or had some lately: a client that sends queries waits for nothing between two of
+        them, but the next waits for the batch before it.
         """
         since = self._clock() - _SHARED_SECONDS
+        if self._newest_query < since:
+            return False
         users = {name for name, seconds in self._newest.items() if seconds >= since}
         return len(users | {name for name, client in self._clients.items() if client}) > 1
 
@@ -249,7 +253,10 @@ class BatchQueue:
         self._newest[name] = self._clock()
         if len(self._newest) > 2:
             del self._newest[next(iter(self._newest))]
-        return client.lane(interactive=request_size <= MAX_INTERACTIVE_INPUTS)
+        interactive = request_size <= MAX_INTERACTIVE_INPUTS
+        if interactive:
+            self._newest_query = self._newest[name]
+        return client.lane(interactive=interactive)
 
     def _forget_idle(self) -> None:
         """Forget clients that a new one is equal to."""

@@ -44,7 +44,8 @@ _MIN_FULL_TOKENS: Final = 1024
 
 _SHARED_BATCH_SECONDS: Final = 0.03
 _MIN_SHARED_TOKENS: Final = 256
-"""The same while several clients use the encoder: a CPU is about as fast, and each waits for less."""
+"""The same while several clients use the encoder, also for queries: those wait for less, and a CPU is up to a
+seventh slower."""
 
 _FREE_SECONDS: Final = 0.01
 """What of the engine's time other clients' queries may add to the batch of a query."""

@@ -264,7 +264,7 @@ def test_a_batch_may_be_given_less_than_the_budget() -> None:
     assert [len(queue.take(0, 100)), len(queue.take(0, 9)), len(queue.take(0, 1000))] == [10, 1, 49]
 
 
-def test_an_encoder_is_shared_while_a_second_client_uses_it_now_and_then() -> None:
+def test_an_encoder_is_shared_while_a_second_client_sends_queries_now_and_then() -> None:
     now = 0.0
     queue = BatchQueue(max_tokens=20, max_inputs=2, clock=lambda: now)
     queue.add(waiting([10]), request_size=1, client="polite")
@@ -281,3 +281,12 @@ def test_an_encoder_is_shared_while_a_second_client_uses_it_now_and_then() -> No
     for _ in range(3):
         queue.add(waiting([10]), request_size=1, client="bulk")
     assert not queue.is_shared
+
+
+def test_an_encoder_of_bulk_work_alone_is_not_shared() -> None:
+    queue = BatchQueue(max_tokens=20, max_inputs=2)
+    for client in "abc":
+        queue.add(waiting([10] * 5), request_size=5, client=client)
+    assert not queue.is_shared
+    queue.add(waiting([10] * 4), request_size=4, client="a")
+    assert queue.is_shared
