@@ -97,9 +97,9 @@ def _unique(length: int, numbers: count[int]) -> str:
 Attack = Callable[[int, str, float], Awaitable[list[bytes]]]
 
 
-def _body(text: bytes) -> Attack:
+def _body(text: bytes, path: str = "/embed") -> Attack:
     async def attack(port: int, encoder: str, seconds: float) -> list[bytes]:
-        return await repeat(port, lambda: request(f"/embed?encoder={encoder}", text), seconds)
+        return await repeat(port, lambda: request(f"{path}?encoder={encoder}", text), seconds)
 
     return attack
 
@@ -249,6 +249,8 @@ async def bombs(port: int, encoder: str, seconds: float) -> list[bytes]:
 
 
 MEGABYTE = 1 << 20
+WIDE_PART = json.dumps({"type": "text", "text": "a"} | {f"k{number}": None for number in range(60)}).encode()
+WIDE_INPUT = b'{"content":[' + b",".join([WIDE_PART] * 8) + b"]}"
 ATTACKS: dict[str, Attack] = {
     "null inputs, 2 MB": _body(b'{"inputs":[' + b"null," * (2 * MEGABYTE // 5) + b"null]}"),
     "null inputs, 31 MB": _body(b'{"inputs":[' + b"null," * (31 * MEGABYTE // 5) + b"null]}"),
@@ -257,6 +259,10 @@ ATTACKS: dict[str, Attack] = {
     "nesting, 31 MB": _body(b'{"inputs":' + b"[" * (15 * MEGABYTE) + b"]" * (15 * MEGABYTE) + b"}"),
     "escapes, 31 MB": _body(b'{"inputs":["' + b'\\"' * (15 * MEGABYTE) + b'"]}'),
     "unknown field, 31 MB": _body(b'{"inputs":"a","x":[' + b"0," * (15 * MEGABYTE) + b"0]}"),
+    "objects of 60 fields, 31 MB": _body(
+        b'{"inputs":[' + b",".join([WIDE_INPUT] * (31 * MEGABYTE // (len(WIDE_INPUT) + 1))) + b"]}",
+        "/v2/embed",
+    ),
     "one text, 31 MB": _body(b'{"inputs":["' + b"ab " * (10 * MEGABYTE) + b'"]}'),
     "one word, 31 MB": _body(b'{"inputs":["' + b"a" * (31 * MEGABYTE) + b'"]}'),
     "gzip, 31 MB": lambda port, encoder, seconds: repeat(
