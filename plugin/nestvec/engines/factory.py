@@ -88,6 +88,12 @@ def _open_openvino(
             value="openvino",
             next_step="Install it: pip install 'nestvec[openvino]', or use --engine onnx.",
         )
+    if options.device not in ("auto", "cpu"):
+        raise EngineError(
+            "OpenVINO runs on the CPU",
+            value=f"--device {options.device}",
+            next_step="Omit --device, or use --engine onnx for a GPU.",
+        )
     from nestvec.engines.openvino import OpenVinoEngine  # noqa: PLC0415
 
     return OpenVinoEngine(folders, _openvino_options(options, probes))
@@ -110,20 +116,13 @@ def _wants_gpu(device: str) -> bool:
     package is that for GPUs."""
     if device != "auto":
         return device != "cpu"
-    if not any(is_distributed(name) for name in ("onnxruntime-gpu", "onnxruntime_gpu")):
+    try:
+        importlib.metadata.distribution("onnxruntime-gpu")
+    except importlib.metadata.PackageNotFoundError:
         return False
     from nestvec.engines.device import choose_device  # noqa: PLC0415 - imports ONNX Runtime
 
     return choose_device(device).name != "cpu"
-
-
-def is_distributed(name: str) -> bool:
-    """Whether a distribution of this name is installed."""
-    try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _onnx_engine(folders: Mapping[str, Path], options: EngineOptions) -> OnnxEngine:

@@ -307,6 +307,10 @@ def test_the_engine_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
         for name in ("auto", "openvino", "onnx")
     }
     assert kinds == {"auto": AutoEngine, "openvino": OpenVinoEngine, "onnx": OnnxEngine}
+    with pytest.raises(EngineError, match=r"OpenVINO runs on the CPU: --device cuda:0.*--engine onnx"):
+        open_engine(folders, EngineOptions("openvino", device="cuda:0"))
+    with pytest.raises(EngineError, match="does not support CUDA"):
+        open_engine(folders, EngineOptions("auto", device="cuda"))
     monkeypatch.setattr("nestvec.engines.factory.is_installed", lambda package: package != "openvino")
     assert isinstance(open_engine(folders, EngineOptions("auto")), OnnxEngine)
     with pytest.raises(EngineError, match=r"pip install 'nestvec\[openvino\]'"):
