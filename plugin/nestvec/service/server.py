@@ -34,9 +34,9 @@ from nestvec.service.operation.operations import Operations
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
-_COLLECTOR_THRESHOLDS: Final = (10_000, 10, 10)
-"""Of Python's garbage collector: by its default of 700, a burst of requests has it look at all of them, more
-than once, for a twentieth of a second each time."""
+_COLLECTOR_THRESHOLDS: Final = (10_000, 2, 30)
+"""Of Python's garbage collector. By its defaults, a burst of requests has it look at all of their objects
+more than once, each time for a twentieth of a second; so it looks at the newest 30,000, and seldom at all."""
 
 _START_SECONDS: Final = 60.0
 _MAX_OPEN_FILES: Final = 65536
