@@ -159,7 +159,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             print(dataset, folder.name, quality[dataset][folder.name], flush=True)
     return {
         "date": date.today().isoformat(),
-        "cpu": cpu_features(),
+        "cpu": cpu_features(openvino.Core()),
         "tokens": tokens,
         "rounds": options.rounds,
         "results": results,

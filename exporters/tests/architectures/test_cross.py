@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
@@ -92,6 +93,19 @@ def test_int8_runs_pair_by_pair(write_checkpoint: Write, tmp_path: Path) -> None
     manifest = exported(folder, tmp_path / "models", precision="int8-dynamic")
     assert manifest.towers["text"].alone
     assert "max_batch_size: 1\n" in (tmp_path / "models" / "cross" / CONFIG).read_text()
+
+
+def test_calibrated_int8_scores_the_same_in_any_batch(write_checkpoint: Write, tmp_path: Path) -> None:
+    folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
+    manifest = exported(folder, tmp_path / "models", precision="int8")
+    assert not manifest.towers["text"].alone
+    assert manifest.quantisation is not None
+    assert manifest.quantisation.cosine_mean >= 0.998
+    scores = logits(tmp_path / "models", manifest)
+    expected = CrossEncoder(str(folder), device="cpu", max_length=64).predict(
+        PAIRS, activation_fn=torch.nn.Identity()
+    )
+    assert np.abs(scores - expected).max() < 0.5 * max(expected.std(), 0.1)
 
 
 def edit(folder: Path, name: str = "config.json", **fields: object) -> None:

@@ -157,7 +157,7 @@ def test_an_encoder_has_no_causal_mask(bert: Path, tmp_path: Path) -> None:
         exported(bert, tmp_path / "models", overrides=Overrides(bidirectional=True))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic"])
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights"])
 def test_other_precisions_with_exits(precision: str, write_checkpoint: Write, tmp_path: Path) -> None:
     checkpoint = write_checkpoint("Qwen3", side="left", **{**GROUPED, **ENDS})
     words = [*string.ascii_lowercase, *TEXTS[2].split()]

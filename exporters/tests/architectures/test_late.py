@@ -18,6 +18,7 @@ from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.late_interaction import token_arrays
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
+from nestvec_schemas.vectors import cosines
 
 Write = Callable[..., Path]
 
@@ -120,6 +121,22 @@ def test_queries_that_are_not_filled_up(write_checkpoint: Write, tmp_path: Path)
 def test_int8_runs_text_by_text(write_checkpoint: Write, tmp_path: Path) -> None:
     manifest = exported(colbert(write_checkpoint("Bert")), tmp_path / "models", precision="int8-dynamic")
     assert manifest.towers["text"].alone
+
+
+def test_calibrated_int8_keeps_the_token_vectors_of_each_text(
+    write_checkpoint: Write, tmp_path: Path
+) -> None:
+    manifest = exported(colbert(write_checkpoint("Bert")), tmp_path / "models", precision="int8")
+    assert not manifest.towers["text"].alone
+    assert manifest.quantisation is not None
+    assert (manifest.quantisation.sample, manifest.quantisation.held_out) == ("demo", 64)
+    exact = exported(colbert(write_checkpoint("Bert")), tmp_path / "exact")
+    (near,), (expected,) = (
+        vectors(tmp_path / place, one, "[unused0]heat flow")
+        for place, one in (("models", manifest), ("exact", exact))
+    )
+    assert near.shape == expected.shape
+    assert cosines(near, expected).mean() > 0.99
 
 
 def no_projection(folder: Path) -> Path:
