@@ -156,3 +156,9 @@ def test_a_ladder_refuses_dims_that_no_prefix_has(asked: int) -> None:
 def test_an_empty_ladder_is_refused() -> None:
     with pytest.raises(SpecError, match="at least one, from 1 to 384"):
         dim_ladder(384, ())
+
+
+@pytest.mark.parametrize(("version", "precision"), [(4, "int8-dynamic"), (MANIFEST_FORMAT, "int8")])
+def test_int8_of_an_earlier_format_has_a_range_per_batch(version: int, precision: str) -> None:
+    manifest = parse_manifest(changed(format=version, precision="int8"), path="encoder.json")
+    assert manifest.precision == precision

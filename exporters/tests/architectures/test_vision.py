@@ -206,7 +206,6 @@ def test_a_rotation_is_fitted_on_a_list_of_images(checkpoint: Path, tmp_path: Pa
         ("vit", "fp16"),
         ("vit", "int8"),
         ("vit", "int8-dynamic"),
-        ("resnet", "int8"),
         ("resnet", "fp16"),
         ("convnext", "int8-dynamic"),
         ("efficientnet", "fp16"),
