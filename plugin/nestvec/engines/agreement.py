@@ -22,15 +22,22 @@ def smallest_cosine(outputs: Sequence[Array], references: Sequence[Array], *, pa
     return min((_cosine(vectors, others) for vectors, others in pairs), default=1.0)
 
 
-def largest_difference(outputs: Sequence[Array], references: Sequence[Array]) -> float:
+def largest_difference(
+    outputs: Sequence[Array], references: Sequence[Array], *, packed: bool = False
+) -> float:
     """The largest difference of two numbers, relative to the largest of their array if that is above 1.
 
-    Infinite if one is not finite. Raises EngineError if shapes differ.
+    Infinite if one is not finite, or the ids of tokens in a ``packed`` array differ. Raises EngineError if
+    shapes differ.
     """
     largest = 0.0
     for output, reference in _pairs(outputs, references):
         if not (np.isfinite(output).all() and np.isfinite(reference).all()):
             return float("inf")
+        if packed:
+            if not np.array_equal(output[..., -1], reference[..., -1]):
+                return float("inf")
+            output, reference = output[..., :-1], reference[..., :-1]
         scale = max(1.0, float(np.abs(reference).max(initial=0.0)))
         largest = max(largest, float(np.abs(output - reference).max(initial=0.0)) / scale)
     return largest

@@ -183,12 +183,13 @@ class Opening:
         return [graphs[part].run(batch) for part, batches in self._probes.items() for batch in batches]
 
     def _compare(self, outputs: Sequence[Array], expected: Sequence[Array]) -> None:
+        packed = bool(self.manifest.outputs)
         if self.manifest.precision == "fp32":
-            difference = largest_difference(outputs, expected)
+            difference = largest_difference(outputs, expected, packed=packed)
             if difference > _MAX_DIFFERENCE:
                 raise _Differs(f"its vectors differ from ONNX Runtime's by up to {difference:.2g}")
             return
-        cosine = smallest_cosine(outputs, expected, packed=bool(self.manifest.outputs))
+        cosine = smallest_cosine(outputs, expected, packed=packed)
         if cosine < _MIN_REFERENCE_COSINE:
             raise _Differs(f"the cosine of its vectors to ONNX Runtime's is only {cosine:.4f}")
 

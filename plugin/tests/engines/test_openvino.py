@@ -172,7 +172,7 @@ def test_an_operator_that_openvino_lacks_falls_back_by_name(
 def test_vectors_that_are_not_onnx_runtimes_fall_back_by_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(openvino_opening, "largest_difference", lambda *_: 0.02)
+    monkeypatch.setattr(openvino_opening, "largest_difference", lambda *_, **__: 0.02)
     for _ in range(2):  # the second time from the cache
         engine = auto(folder, cache=tmp_path / "compiled")
         info = engine.encoder_info("tiny")
@@ -181,7 +181,7 @@ def test_vectors_that_are_not_onnx_runtimes_fall_back_by_name(
         assert engine.name == "onnx"
         assert "tiny runs on ONNX Runtime, not OpenVINO" in caplog.text
         assert engine.run_now("tiny", collate_ids(ROWS)).tolist() == [[3, 6], [1, 4]]
-        monkeypatch.setattr(openvino_opening, "largest_difference", lambda *_: pytest.fail("compared"))
+        monkeypatch.setattr(openvino_opening, "largest_difference", lambda *_, **__: pytest.fail("compared"))
 
 
 def test_what_no_probe_tries_falls_back(folder: Path) -> None:
