@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ ENGINES = {
     "OpenVINO fp32": EngineChoice("openvino", "fp32"),
     "OpenVINO bf16": EngineChoice("openvino", "bf16"),
 }
+ALONE = 16
 PAUSE_SECONDS = 0.3
 """Between two measurements: an engine's threads spin for a while after a batch."""
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
@@ -133,12 +135,12 @@ def agreement(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     for name, choice in ENGINES.items():
         loop = Loop(folder, choice)
         vectors = loop.vectors(texts)
-        alone = np.concatenate([loop.vectors([text]) for text in texts[:64]])
+        alone = np.concatenate([loop.vectors([text]) for text in texts[:ALONE]])
         to_reference = cosines(vectors, reference)
         result[name] = {
             "cosine min": round(float(to_reference.min()), 6),
             "cosine mean": round(float(to_reference.mean()), 6),
-            "alone, largest difference": float(f"{np.abs(alone - vectors[:64]).max():.2g}"),
+            "alone, largest difference": float(f"{np.abs(alone - vectors[:ALONE]).max():.2g}"),
         }
     return result
 
@@ -191,7 +193,8 @@ def main() -> None:
         "rounds": options.rounds,
         "medians": medians,
         "ratios": ratios(medians),
-        "agreement": agreement(options),
+        "agreement": agreement(options) if options.only in (None, "loops") else before["agreement"],
+        "load": [*before.get("load", []), round(os.getloadavg()[0], 1)],
         "all": {name: [round(value, 3) for value in values] for name, values in figures.items()},
     }
     for name, value in {**medians, **result["ratios"]}.items():
