@@ -23,7 +23,7 @@ import numpy as np
 import openvino
 from parts import EngineChoice, Loop, rate, service, tei
 
-from nestvec.engines.openvino_opening import cpu_features
+from nestvec.engines.openvino_opening import cpu_features, openvino_core
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import cosines
@@ -181,7 +181,7 @@ def main() -> None:
         if options.only in (None, name):
             figures |= part(options)
     medians = {name: round(statistics.median(values), 3) for name, values in figures.items()}
-    flags = cpu_features(openvino.Core())
+    flags = cpu_features(openvino_core())
     result: dict[str, Any] = {
         "date": date.today().isoformat(),
         "encoder": options.encoder,

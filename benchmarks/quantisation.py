@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nestvec.datasets.beir import open_dataset
-from nestvec.engines.openvino_opening import cpu_features
+from nestvec.engines.openvino_opening import cpu_features, openvino_core
 from nestvec.evaluate.metrics.ranking import per_query_metrics
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
@@ -159,7 +159,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             print(dataset, folder.name, quality[dataset][folder.name], flush=True)
     return {
         "date": date.today().isoformat(),
-        "cpu": cpu_features(openvino.Core()),
+        "cpu": cpu_features(openvino_core()),
         "tokens": tokens,
         "rounds": options.rounds,
         "results": results,

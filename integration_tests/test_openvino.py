@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import openvino
 import pytest
 import tiny_image_models
 import tiny_vision_language
@@ -18,7 +17,7 @@ from nestvec.engines.auto import AutoEngine
 from nestvec.engines.contract import Batch
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import MIN_COSINE, OpenVinoOptions, has_bf16
+from nestvec.engines.openvino_opening import MIN_COSINE, OpenVinoOptions, has_bf16, openvino_core
 from nestvec.service.engine_probe import probe_batches
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters import ExportOptions, Overrides, export
@@ -100,7 +99,7 @@ def test_openvino_gives_the_vectors_of_onnx_runtime(folder: Path, name: str) -> 
     packed = bool(manifest.outputs)
     cosine = smallest_cosine(outputs(auto, name, batches), expected, packed=packed)
     assert cosine >= MIN_COSINE - 1e-5, "in whichever precision it chose"
-    assert info.precision == "bf16" or info.reason or not has_bf16(openvino.Core())
+    assert info.precision == "bf16" or info.reason or not has_bf16(openvino_core())
 
 
 @pytest.fixture(scope="module")

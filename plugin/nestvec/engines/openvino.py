@@ -13,7 +13,14 @@ import openvino
 from nestvec.engines.contract import Batch, EngineInfo
 from nestvec.engines.free_memory import return_free_memory
 from nestvec.engines.openvino_cache import CompiledCache
-from nestvec.engines.openvino_opening import OpenedEncoder, Opening, OpenVinoOptions, has_bf16, short_cause
+from nestvec.engines.openvino_opening import (
+    OpenedEncoder,
+    Opening,
+    OpenVinoOptions,
+    has_bf16,
+    openvino_core,
+    short_cause,
+)
 from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
@@ -30,7 +37,7 @@ class OpenVinoEngine:
         """Open the encoders in ``folders`` (name to folder). Raises as ``open``, and EngineError for bf16 on
         a CPU that does not compute in it."""
         self._options = options or OpenVinoOptions()
-        self._core = openvino.Core()
+        self._core = openvino_core()
         if self._options.precision == "bf16" and not has_bf16(self._core):
             raise EngineError(
                 "this CPU does not compute in bfloat16",

@@ -8,7 +8,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -245,6 +245,16 @@ class Opening:
 
 class _Differs(Exception):
     """The outputs of an encoder are not those of the reference."""
+
+
+@cache
+def openvino_core() -> openvino.Core:
+    """The process's only one, which is never freed.
+
+    The CPU plugin puts the signal handlers of the thread that loads it on a stack of its own, and unmaps that
+    when it is freed, by whatever thread: the next signal would end the process.
+    """
+    return openvino.Core()
 
 
 def has_bf16(core: openvino.Core) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 
 from nestvec.engines import openvino_cache, openvino_opening
@@ -21,7 +21,7 @@ from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, open_engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import OpenVinoOptions, has_bf16
+from nestvec.engines.openvino_opening import OpenVinoOptions, has_bf16, openvino_core
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.errors import EngineError, EngineUnavailable, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest
@@ -32,7 +32,7 @@ Write = Callable[..., Path]
 
 ROWS = [np.array([1, 2, 3]), np.array([4])]
 
-needs_bf16 = pytest.mark.skipif(not has_bf16(openvino.Core()), reason="this CPU does not compute in bf16")
+needs_bf16 = pytest.mark.skipif(not has_bf16(openvino_core()), reason="this CPU does not compute in bf16")
 
 
 def write_graph(path: Path, operator: str = "Identity", domain: str = "") -> None:
@@ -254,6 +254,28 @@ def test_a_damaged_entry_is_made_again(folder: Path, tmp_path: Path, damage: str
     engine = auto(folder, cache=cache)
     assert engine.run_now("tiny", collate_ids(ROWS)).tolist() == [[3, 6], [1, 4]]
     assert len(list(cache.iterdir())) == 1
+
+
+SIGNALLED = """
+import os, signal, sys, threading
+from pathlib import Path
+from nestvec.engines.openvino import OpenVinoEngine
+
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+engines = [OpenVinoEngine({"tiny": Path(sys.argv[1])})]
+thread = threading.Thread(target=engines.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+def test_signals_are_handled_after_an_engine_is_freed_on_another_thread(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(folder)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 LOADED_FROM_CACHE = """
