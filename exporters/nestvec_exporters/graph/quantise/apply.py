@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from nestvec_exporters.graph.quantise.calibration import read_calibration
 from nestvec_exporters.graph.quantise.dynamic import quantise_dynamic
@@ -39,7 +40,7 @@ def quantise(
         inputs = f"{len(calibration.rows)} inputs of {calibration.source}"
         listener.stage(f"quantising to int8, calibrated on {inputs}")
         return quantise_static(traced, target, calibration, unbatched=tower.spec.alone, on_step=listener.step)
-    bits = 8 if options.precision == "int8-weights" else 4
+    bits: Literal[8, 4] = 8 if options.precision == "int8-weights" else 4
     listener.stage(f"quantising weights to {bits} bits")
     return quantise_weights(
         traced, target, bits, calibration, unbatched=tower.spec.alone, on_step=listener.step

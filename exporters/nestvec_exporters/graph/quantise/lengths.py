@@ -44,14 +44,14 @@ def pad_lengths(
         graph.initializer.append(helper.make_tensor(f"{_PREFIX}{name}", TensorProto.INT64, [1], [value]))
     graph.initializer.append(helper.make_tensor(f"{_PREFIX}none", TensorProto.INT64, [3], [0, 0, 0]))
     head = [
-        _node("Shape", [first], "tokens", start=1, end=2),
+        _node("Shape", [first], "tokens", helper.make_attribute("start", 1), helper.make_attribute("end", 2)),
         _node("Add", [f"{_PREFIX}tokens", f"{_PREFIX}less"], "raised"),
         _node("Div", [f"{_PREFIX}raised", f"{_PREFIX}step"], "steps"),
         _node("Mul", [f"{_PREFIX}steps", f"{_PREFIX}step"], "whole"),
         _node("Min", [f"{_PREFIX}whole", f"{_PREFIX}most"], "capped"),
         _node("Max", [f"{_PREFIX}capped", f"{_PREFIX}tokens"], "length"),
         _node("Sub", [f"{_PREFIX}length", f"{_PREFIX}tokens"], "missing"),
-        _node("Concat", [f"{_PREFIX}none", f"{_PREFIX}missing"], "pads", axis=0),
+        _node("Concat", [f"{_PREFIX}none", f"{_PREFIX}missing"], "pads", helper.make_attribute("axis", 0)),
         *(helper.make_node("Pad", [name, f"{_PREFIX}pads"], [f"{_PADDED}{name}"]) for name in inputs),
     ]
     tail = [
@@ -68,8 +68,10 @@ def pad_lengths(
     graph.node.extend(copies)
 
 
-def _node(operator: str, inputs: list[str], name: str, **attributes: int) -> onnx.NodeProto:
-    return helper.make_node(operator, inputs, [f"{_PREFIX}{name}"], **attributes)
+def _node(operator: str, inputs: list[str], name: str, *attributes: onnx.AttributeProto) -> onnx.NodeProto:
+    node = helper.make_node(operator, inputs, [f"{_PREFIX}{name}"])
+    node.attribute.extend(attributes)
+    return node
 
 
 def _rename(node: onnx.NodeProto, names: set[str]) -> None:

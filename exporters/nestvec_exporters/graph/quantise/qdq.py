@@ -25,7 +25,7 @@ def quantised_layers(model: onnx.ModelProto) -> dict[str, list[str]]:
 
 def _operators(tensor: str, readers: dict[str, list[onnx.NodeProto]]) -> list[str]:
     """The operators that compute with a tensor, past those that only move it."""
-    names = []
+    names: list[str] = []
     for node in readers.get(tensor, []):
         moves = node.op_type in _SHAPE_OPERATORS
         names += _operators(node.output[0], readers) if moves else [node.name or node.output[0]]
@@ -35,7 +35,7 @@ def _operators(tensor: str, readers: dict[str, list[onnx.NodeProto]]) -> list[st
 def in_float(model: onnx.ModelProto, quantisers: Collection[str]) -> onnx.ModelProto:
     """A copy whose activations behind these QuantizeLinear nodes stay in float, and with them the weights of
     what reads them."""
-    changed = onnx.ModelProto.FromString(model.SerializeToString())
+    changed: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     graph = changed.graph
     sources = {
         node.output[0]: node.input[0]
