@@ -11,6 +11,8 @@ import pytest
 import tiny_image_models
 import tiny_vision_language
 from integration_tests.fixtures.services import Serve
+from integration_tests.fixtures.side_checkpoints import WRITERS
+from published import FAMILIES
 
 from nestvec.engines.agreement import largest_difference, smallest_cosine
 from nestvec.engines.auto import AutoEngine
@@ -30,13 +32,20 @@ KINDS = {
     "exiting": ["minilm"],
     "routed": ["minilm"],
     "words": ["splade"],
-    "ranking": ["reranker", "colbert", "bge"],
+    "scoring": ["crossing", "modular", "late", "m3"],
     "static": ["wordllama", "glove"],
     "tiny_texts": ["decoder", "nllb", "canine", "byt5", "pixel"],
     "seeing": ["clip", "film", "naflex", "qwen", "llava"],
     "halves": ["fp16"],
 }
 """Encoders by the fixture of their repository."""
+
+SCORING = {
+    "ms-marco cross-encoders": "crossing",
+    "ettin-reranker (modules)": "modular",
+    "GTE-ModernColBERT, LateOn": "late",
+}
+"""Names of the encoders that score, by the family of their checkpoint."""
 
 ENCODERS = [(fixture, name) for fixture, names in KINDS.items() for name in names]
 
@@ -56,6 +65,21 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, (checkpoint, overrides) in checkpoints.items():
         export(ExportOptions(str(checkpoint), place / "models", name, overrides=overrides, verify="quick"))
+    return place / "models"
+
+
+@pytest.fixture(scope="module")
+def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rerankers, late interaction, and an encoder of three kinds of outputs."""
+    place = tmp_path_factory.mktemp("scoring")
+    checkpoints = {"m3": place / "m3" / "saved"}
+    WRITERS["m3"](place / "m3")
+    for family in FAMILIES:
+        if family.name in SCORING:
+            checkpoints[SCORING[family.name]] = place / SCORING[family.name]
+            family.write(place / SCORING[family.name])
+    for name, checkpoint in checkpoints.items():
+        export(ExportOptions(str(checkpoint), place / "models", name, verify="quick"))
     return place / "models"
 
 
