@@ -24,8 +24,8 @@ def test_only_the_named_encoders_are_opened(write_encoder: Callable[..., Path]) 
 
 def test_a_newer_manifest_is_refused(models_folder: Path) -> None:
     manifest = models_folder / "tiny" / "encoder.json"
-    manifest.write_text(manifest.read_text().replace('"format":4', '"format":5'))
-    with pytest.raises(ManifestTooNew, match=r"later manifest format than 4: 5\. Upgrade nestvec"):
+    manifest.write_text(manifest.read_text().replace('"format":5', '"format":6'))
+    with pytest.raises(ManifestTooNew, match=r"later manifest format than 5: 6\. Upgrade nestvec"):
         open_encoders(models_folder)
 
 

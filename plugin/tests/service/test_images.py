@@ -241,7 +241,7 @@ def test_every_face_takes_addresses(faces: httpx.Client) -> None:
         ({"images": [RED, "a frog"]}, "image 2 of 2 is not the address of an image"),
         ({"images": []}, "there is no text"),
         ({}, "there is no text"),
-        ({"images": [RED], "texts": ["w1"]}, "mixed inputs are not supported"),
+        ({"images": [RED], "texts": ["w1"]}, "has either texts, images or inputs"),
         ({"images": ["data:image/png;base64,AAAA"]}, "is not a supported image"),
     ],
 )
