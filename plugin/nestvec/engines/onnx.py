@@ -148,6 +148,8 @@ class OnnxEngine:
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0" if self._share_cores else "1")
+        # After a batch, threads that wait for the next take the cores from the request that comes or goes.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         session = _new_session(graph, options, self._device, cuda_graphs=cuda_graphs)
         check_session(session, self._device)
         return session
