@@ -54,14 +54,18 @@ class Calibration:
     kind: OutputKind = "dense"
     """What the tower's graph gives of each."""
 
+    packed: bool = False
+    """Whether it gives several outputs in one array (``packed_outputs``)."""
+
 
 def read_calibration(
     tower: TowerModel, loaded: LoadedCheckpoint, files: Path, sample: Sample | None
 ) -> Calibration:
     """Rows of the texts in ``sample``, or of this machine's own; of a tower that reads no texts, its probes.
 
-    ``files`` is the folder of the tower's tokenizer. Texts come behind the prompts of queries and
-    documents by turns. Raises SampleUnusable for fewer than MIN_INPUTS.
+    ``files`` is the folder of the tower's tokenizer. Each text is taken once, so that none is both calibrated
+    on and held out, behind the prompts of queries and documents by turns. Raises SampleUnusable for fewer
+    than MIN_INPUTS.
     """
     count = MAX_CALIBRATION_INPUTS + MAX_HELD_OUT
     texts = sample_texts(count) if sample is None else _spread(sample.texts, count)
@@ -72,7 +76,7 @@ def read_calibration(
     chosen = tower.probes() if inputs is None else inputs
     if len(chosen) < MIN_INPUTS:
         raise SampleUnusable(
-            "too few inputs to calibrate int8 on",
+            "too few distinct inputs to calibrate int8 on",
             value=f"{len(chosen)} of {sample.name if sample else DEFAULT_SAMPLE}",
             next_step=f"Give at least {MIN_INPUTS}; {count} are used.",
         )
@@ -81,12 +85,12 @@ def read_calibration(
     held_out = [rows[place] for place in places if place % _HELD_OUT_SHARE == 0][:MAX_HELD_OUT]
     source = (sample.name if sample else DEFAULT_SAMPLE) if reads_texts else "probes"
     calibrated = [rows[place] for place in places if place % _HELD_OUT_SHARE][:MAX_CALIBRATION_INPUTS]
-    return Calibration(source, calibrated, held_out, loaded.kind)
+    return Calibration(source, calibrated, held_out, loaded.kind, packed=bool(tower.outputs))
 
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:
-    """At most ``count`` of ``texts``, without blank ones, evenly spaced."""
-    filled = [text for text in texts if text.strip()]
+    """At most ``count`` of the distinct ``texts``, without blank ones, evenly spaced."""
+    filled = list(dict.fromkeys(text for text in texts if text.strip()))
     return filled[:: max(1, len(filled) // count)][:count]
 
 
@@ -103,10 +107,13 @@ def outputs_of(
     return outputs
 
 
-def similarities(expected: Sequence[Array], outputs: Sequence[Array], kind: OutputKind) -> Array:
+def similarities(
+    expected: Sequence[Array], outputs: Sequence[Array], kind: OutputKind, *, packed: bool = False
+) -> Array:
     """Cosines of outputs, input by input, with ``expected``, (n,) float32.
 
-    Of one vector per token, those of all tokens. Of scores, the cosines between (z, 1) and (z', 1), both in
+    Of one vector per token, those of all tokens; ``packed``, without the tokens' ids, which would outweigh
+    every vector. Of scores, the cosines between (z, 1) and (z', 1), both in
     units of the expected scores' spread, about their mean.
     """
     if any(left.shape != right.shape for left, right in zip(expected, outputs, strict=True)):
@@ -115,6 +122,8 @@ def similarities(expected: Sequence[Array], outputs: Sequence[Array], kind: Outp
         np.concatenate([output.reshape(-1, output.shape[-1]) for output in side])
         for side in (expected, outputs)
     ]
+    if packed:
+        rows = [side[:, :-1] for side in rows]
     if kind == "reranker":
         mean, spread = rows[0].mean(), max(float(rows[0].std()), 1e-9)
         rows = [np.concatenate([(scores - mean) / spread, np.ones_like(scores)], axis=1) for scores in rows]

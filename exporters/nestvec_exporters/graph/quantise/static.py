@@ -65,9 +65,8 @@ def quantise_static(
     quantised = _quantise(source, names, calibration.rows)
 
     def cosines_of(model: onnx.ModelProto, rows: Sequence[Arrays], reference: Sequence[Array]) -> Array:
-        return similarities(
-            reference, outputs_of(open_model(model), rows, unbatched=unbatched), calibration.kind
-        )
+        outputs = outputs_of(open_model(model), rows, unbatched=unbatched)
+        return similarities(reference, outputs, calibration.kind, packed=calibration.packed)
 
     mixed = keep_sensitive_layers(
         quantised,

@@ -52,7 +52,7 @@ def quantise_weights(
     def measured(wide: Collection[str]) -> Array:
         _write(source, target, bits, wide)
         outputs = outputs_of(open_model(target), calibration.held_out, unbatched=unbatched)
-        return similarities(expected, outputs, calibration.kind)
+        return similarities(expected, outputs, calibration.kind, packed=calibration.packed)
 
     floor = MIN_MEAN_COSINES[bits]
     cosines, wide = measured(()), []
