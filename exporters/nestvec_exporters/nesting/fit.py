@@ -14,6 +14,7 @@ from nestvec_exporters.nesting.neighbours import neighbours, retention
 from nestvec_exporters.nesting.orthogonal import pca_rotation
 from nestvec_exporters.nesting.rotation import OnStep
 from nestvec_exporters.nesting.selection import (
+    PRINCIPAL_AXES,
     QueryVectors,
     RotationChoice,
     SelectionOptions,
@@ -81,7 +82,7 @@ def fit_nesting(
     options: FitOptions,
     on_step: OnStep = lambda done, total: None,
 ) -> NestingFit:
-    """Fit on nine tenths of the vectors, and measure on the rest.
+    """Fit on nine tenths of the documents with their queries, and measure on the rest.
 
     ``vectors`` maps each exit to its vectors, (n, d) float32, of ``texts.all``, row by row; the other exits
     are fitted to the deepest one, on documents and sentences of them: other queries are of words without
@@ -90,11 +91,12 @@ def fit_nesting(
     """
     depth = max(vectors)
     sample = texts.sample
-    ordered_rows = texts.documents_and_sentences
+    documents = texts.documents_in_order
+    ordered_rows = len(documents)
     full_depth = vectors[depth]
     sentence_vectors = full_depth[:ordered_rows]
     _check_spread(sentence_vectors, sample.name)
-    held_out, training = _split(ordered_rows, options.seed)
+    held_out, training = split_by_document(documents, options.seed)
     choice = _fit_rotation(full_depth, texts, (held_out, training), options, on_step)
     rotation = None if choice is None else choice.rotation
     target = sentence_vectors if rotation is None else np.asarray(sentence_vectors @ rotation, np.float32)
@@ -181,7 +183,7 @@ def _fit_rotation(
     if options.method is None:
         return None
     if options.method == "pca":
-        return RotationChoice(pca_rotation(vectors[training]), "pca", {}, {})
+        return RotationChoice(PRINCIPAL_AXES, {}, {PRINCIPAL_AXES: pca_rotation(vectors[training])})
     documents = len(texts.sample.texts)
     queries = {
         kind: QueryVectors(vectors[start:end], rows)
@@ -197,9 +199,20 @@ def _fit_rotation(
 
 
 def _split(rows: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    order = np.random.default_rng(seed).permutation(rows)
-    held_out_count = min(_MAX_HELD_OUT, max(1, round(rows * _HELD_OUT_SHARE)))
-    return np.sort(order[:held_out_count]), np.sort(order[held_out_count:])
+    return split_by_document(np.arange(rows), seed)
+
+
+def split_by_document(documents: NDArray[np.intp], seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows that are held out, and the others. ``documents``, (n,), has the document of each row.
+
+    A rotation learns from the sentences of the documents that it learns from, so that a sentence is held out
+    exactly if its document is.
+    """
+    held_out_count = min(_MAX_HELD_OUT, max(1, round(len(documents) * _HELD_OUT_SHARE)))
+    rows = np.bincount(documents)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    held_out = np.isin(documents, order[np.cumsum(rows[order]) <= held_out_count])
+    return np.flatnonzero(held_out), np.flatnonzero(~held_out)
 
 
 def _check_spread(vectors: Vectors, sample: str) -> None:

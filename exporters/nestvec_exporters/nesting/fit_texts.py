@@ -33,9 +33,10 @@ class FitTexts:
         return tuple(query.text for kind in self.queries.values() for query in kind)
 
     @property
-    def documents_and_sentences(self) -> int:
-        """The number of rows of texts whose words are in order."""
-        return len(self.sample.texts) + len(self.queries.get("sentence", ()))
+    def documents_in_order(self) -> NDArray[np.intp]:
+        """The document of each document and sentence, the texts whose words are in order: its row, (n,)."""
+        sentences = [query.row for query in self.queries.get("sentence", ())]
+        return np.array([*range(len(self.sample.texts)), *sentences], np.intp)
 
     def query_rows(self) -> dict[str, tuple[int, int, NDArray[np.intp]]]:
         """By kind, the first row and the one past the last, and the rows of the queries' documents."""

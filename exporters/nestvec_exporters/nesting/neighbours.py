@@ -19,9 +19,7 @@ def neighbours(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> ND
     ``rows``, (m,), are the queries' own rows in ``vectors``, which do not count; -1 for a query that has
     none.
     """
-    scores = normalise(queries) @ normalise(vectors).T
-    own = np.flatnonzero(rows >= 0)
-    scores[own, rows[own]] = -np.inf
+    scores = _similarities(queries, rows, vectors)
     count = min(MAX_NEIGHBOURS, len(vectors) - 1)
     return np.argpartition(-scores, count - 1, axis=1)[:, :count]
 
@@ -39,9 +37,7 @@ def nearest_gains(
     """
     gains = {}
     for dim in dims:
-        scores = normalise(queries[:, :dim]) @ normalise(vectors[:, :dim]).T
-        own = np.flatnonzero(rows >= 0)
-        scores[own, rows[own]] = -np.inf
+        scores = _similarities(queries[:, :dim], rows, vectors[:, :dim])
         ranks = (scores > np.take_along_axis(scores, nearest[:, None], axis=1)).sum(axis=1)
         gains[dim] = float(np.where(ranks < MAX_NEIGHBOURS, 1 / np.log2(ranks + 2), 0).mean())
     return gains
@@ -49,10 +45,7 @@ def nearest_gains(
 
 def nearest_rows(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> NDArray[np.intp]:
     """Each query's nearest in ``vectors`` by cosine, (m,), with arguments as of ``neighbours``."""
-    scores = normalise(queries) @ normalise(vectors).T
-    own = np.flatnonzero(rows >= 0)
-    scores[own, rows[own]] = -np.inf
-    nearest: NDArray[np.intp] = scores.argmax(axis=1)
+    nearest: NDArray[np.intp] = _similarities(queries, rows, vectors).argmax(axis=1)
     return nearest
 
 
@@ -70,3 +63,11 @@ def retention(
         hits = (retrieved[:, :, None] == near[:, None, :]).any(axis=2)
         shares[dim] = round(float(hits.mean()), 4)
     return shares
+
+
+def _similarities(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> Vectors:
+    """Cosines, (m, n); of a query to its own row, minus infinity."""
+    scores: Vectors = normalise(queries) @ normalise(vectors).T
+    own = np.flatnonzero(rows >= 0)
+    scores[own, rows[own]] = -np.inf
+    return scores

@@ -55,18 +55,20 @@ class QueryVectors:
 class RotationChoice:
     """The rotation that keeps most on held-out queries."""
 
-    rotation: Matrix
-    """(d, d) float64."""
-
     name: str
-    """Its name among ``retention``."""
+    """Its name among ``candidates``."""
 
     retention: dict[str, float]
     """What each candidate keeps: the nDCG@10 by prefixes of the nearest document at full length, over kinds
     of held-out queries and over prefixes."""
 
     candidates: Mapping[str, Matrix]
-    """The rotations that were compared."""
+    """The rotations that were compared, (d, d) float64."""
+
+    @property
+    def rotation(self) -> Matrix:
+        """The one that was chosen, (d, d) float64."""
+        return self.candidates[self.name]
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def choose_rotation(
     measured = _measured_queries(documents, held_out, {kind: parts[0] for kind, parts in split.items()})
     scores = _scores(candidates, documents, measured, options.dims)
     best = max(scores, key=lambda name: scores[name])
-    return RotationChoice(candidates[best], best, scores, candidates)
+    return RotationChoice(best, scores, candidates)
 
 
 def mixtures(kinds: Sequence[str]) -> dict[str, tuple[str, ...]]:

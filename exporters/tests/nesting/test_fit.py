@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec_exporters.nesting.fit import MIN_FIT_TEXTS, FitOptions, distinct_texts, fit_nesting, fit_ridge
+from nestvec_exporters.nesting.fit import (
+    MIN_FIT_TEXTS,
+    FitOptions,
+    distinct_texts,
+    fit_nesting,
+    fit_ridge,
+    split_by_document,
+)
 from nestvec_exporters.nesting.fit_texts import FitTexts
 from nestvec_exporters.nesting.sampled_queries import SampledQuery
 from nestvec_schemas.errors import SampleUnusable
@@ -92,6 +99,15 @@ def with_queries(**counts: int) -> FitTexts:
         for kind, count in counts.items()
     }
     return FitTexts(sample(400), queries)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_measured_that_a_sentence_or_document_beside_it_is_learned_from(seed: int) -> None:
+    documents = with_queries(sentence=300).documents_in_order
+    held_out, training = split_by_document(documents, seed)
+    assert not set(documents[held_out].tolist()) & set(documents[training].tolist())
+    assert sorted([*held_out.tolist(), *training.tolist()]) == list(range(700))
+    assert 68 <= len(held_out) <= 70
 
 
 def test_only_a_rotation_learns_from_keywords(vectors: dict[int, Vectors]) -> None:
