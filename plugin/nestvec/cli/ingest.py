@@ -231,8 +231,14 @@ def command(args: IngestArgs) -> None:
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
         if not args.rows.dry_run:
-            serving = partial(serve_in_process, table.services, args.models, tables=(table,))
-            wait_for_service(start_patience(args.delivery), lambda: stack.enter_context(serving()))
+            patience = start_patience(args.delivery)
+
+            def serve(service: str) -> None:
+                stack.enter_context(serve_in_process([service], args.models, tables=(table,)))
+
+            # Each by itself: one that is started here keeps running while another is waited for.
+            for service in table.services:
+                wait_for_service(patience, partial(serve, service))
         stop = stack.enter_context(stop_on_signal("this batch"))
         for path, total in zip(args.files, totals, strict=True):
             name = "standard input" if path == STDIN else path.name

@@ -16,6 +16,7 @@ from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.repository import encoder_names, find_encoder, read_manifest
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -127,7 +128,8 @@ def _start(
         try:
             # First, as opening encoders takes long: this fails if a service is about to answer there.
             listener = listening.enter_context(bind(parts.hostname or "127.0.0.1", parts.port or 80))
-            embedder = _open_embedder(service, models, settings, tables)
+            _check_local(service, tables, models)
+            embedder = _open_embedder(models, settings)
         except NestvecError as error:
             raise down.reworded(
                 next_step=f"Start it: nestvec serve --models MODELS. This command cannot start it: {error}"
@@ -143,24 +145,28 @@ def _start(
             yield
 
 
-def _open_embedder(
-    service: str, models: Path, settings: ServiceSettings | None, tables: Sequence[Table]
-) -> Embedder:
-    """An embedder of ``models`` with the encoders of ``tables``. Raises NestvecError."""
+def _open_embedder(models: Path, settings: ServiceSettings | None) -> Embedder:
+    """An embedder of ``models`` that leaves cores to the command. Raises NestvecError."""
     from nestvec.service.server import open_embedder  # noqa: PLC0415
     from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
 
     settings = settings or ServiceSettings()
     # The command itself, and Milvus Lite, run beside it.
     settings = replace(settings, engine=replace(settings.engine, share_cores=True))
-    embedder = open_embedder(models, (), settings)
-    _check_local(service, tables, embedder, models)
-    return embedder
+    return open_embedder(models, (), settings)
 
 
-def _check_local(service: str, tables: Sequence[Table], embedder: Embedder, models: Path) -> None:
-    """Raise ServiceRefused if ``models`` has another encoder than a collection was created with."""
-    present = {name: encoder_fingerprint(encoder.manifest) for name, encoder in embedder.encoders.items()}
+def _check_local(service: str, tables: Sequence[Table], models: Path) -> None:
+    """Raise ServiceRefused if ``models`` has another encoder than a collection was created with.
+
+    Only manifests are read: a command that waits for the service comes here before each wait. Raises
+    EncoderNotFound, ManifestCorrupt, ManifestTooNew.
+    """
+    present: dict[str, str] = {}
+    for name in encoder_names(models):
+        own = read_manifest(find_encoder(models, name))
+        manifests = [own, *(own.output(kind) for kind in own.outputs)]
+        present |= {manifest.name: encoder_fingerprint(manifest) for manifest in manifests}
     for table in tables:
         _check_encoders(service, table, present, str(models))
 

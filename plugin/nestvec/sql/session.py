@@ -54,17 +54,17 @@ class LocalServices:
     def start(self, addresses: Iterable[str], models: Path | None, tables: Sequence[Table] = ()) -> None:
         """Start those that are missing, from a model repository, and compare their encoders with the tables'.
 
-        Raises ServiceUnreachable, ServiceRefused.
+        Raises ServiceUnreachable, ServiceRefused; those before the one that is at fault keep running.
         """
         # Statements of one connection may run concurrently: the first one starts what all of them need.
         with self._lock:
-            missing = self.missing(addresses, tables)
-            if models is None:
-                compare_encoders(missing, tables)
-            else:
-                self._stack.enter_context(serve_in_process(missing, models, tables=tables))
-            self._addresses.update(missing)
-            self._compared.update((address, table.name) for address in missing for table in tables)
+            for address in self.missing(addresses, tables):
+                if models is None:
+                    compare_encoders([address], tables)
+                else:
+                    self._stack.enter_context(serve_in_process([address], models, tables=tables))
+                self._addresses.add(address)
+                self._compared.update((address, table.name) for table in tables)
 
     def close(self) -> None:
         """Stop all of them."""

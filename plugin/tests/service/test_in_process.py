@@ -113,26 +113,31 @@ def test_a_service_elsewhere_is_named_with_its_collection(tmp_path: Path) -> Non
 
 @pytest.fixture
 def local(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The fingerprint of the encoder that ``models`` has."""
+    """The fingerprint of the encoder in ``models_folder``, which is served by the fake engine."""
     monkeypatch.setattr(server, "open_embedder", lambda *arguments: embedder)
     return encoder_fingerprint(embedder.encoders["tiny"].manifest)
 
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_the_very_same_encoder_is_started_here_and_said_so(
-    gone: str, tmp_path: Path, local: str, capsys: pytest.CaptureFixture[str], recorded: bool
+    gone: str, models_folder: Path, local: str, capsys: pytest.CaptureFixture[str], recorded: bool
 ) -> None:
-    with serve_in_process([gone], tmp_path, tables=[table(gone, local if recorded else None)]):
+    with serve_in_process([gone], models_folder, tables=[table(gone, local if recorded else None)]):
         assert fingerprint_of(gone) == local
     message = capsys.readouterr().err
     assert f"No service at {gone} (of collection papers): starting one for this command" in message
     assert ("the same encoder" if recorded else "is not recorded") in message
 
 
-def test_another_encoder_of_the_same_name_is_not_started(gone: str, tmp_path: Path, local: str) -> None:
+def test_another_encoder_of_the_same_name_is_not_even_opened(
+    gone: str, models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = list[Path]()
+    monkeypatch.setattr(server, "open_embedder", lambda models, *arguments: opened.append(models))
     named = [table(gone, "0" * 16)]
-    with pytest.raises(ServiceUnreachable) as caught, serve_in_process([gone], tmp_path, tables=named):
+    with pytest.raises(ServiceUnreachable) as caught, serve_in_process([gone], models_folder, tables=named):
         pass
+    assert not opened
     assert str(caught.value).startswith(f"the service at {gone} of collection papers does not answer")
     assert "has another encoder 'tiny' than the one that collection papers was created with" in str(
         caught.value

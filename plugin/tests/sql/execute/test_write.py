@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +146,24 @@ def test_an_insert_waits_for_a_service_that_is_not_there_and_says_so(embedder: E
     assert client.calls == [("insert", 1)]
     assert len(waits) == 2
     assert waits[0].fault.reason.startswith(f"the service at {service} of collection t does not answer")
+
+
+def test_while_one_service_is_waited_for_the_others_are_started_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = list[str]()
+
+    @contextmanager
+    def serve(services: Sequence[str], models: Path, tables: Sequence[Table]) -> Iterator[None]:
+        started.extend(services)
+        if services == ["http://b:1"] and len(started) < 4:
+            raise ServiceUnreachable("the service does not answer", next_step="Start it.")
+        yield
+
+    monkeypatch.setattr(sys.modules[Session.__module__], "serve_in_process", serve)
+    with closing(Session(SessionSettings(models=tmp_path))) as session:
+        drive(Milvus(), session.ensure_served(["http://a:1", "http://b:1"], Patience(600)))
+    assert started == ["http://a:1", "http://b:1", "http://b:1", "http://b:1"]
 
 
 def test_a_search_does_not_wait_for_the_service() -> None:
