@@ -177,10 +177,13 @@ class Opening:
         return [run(batch) for batches in self._probes.values() for batch in batches]
 
     def _outputs(self, graphs: Mapping[str, CompiledGraph]) -> list[Array]:
-        """What the graphs give for the probes; nothing if a part has none."""
-        if self.options.probes is None or not self._tries_all_parts():
+        """What the graphs give for the probes; nothing if a part has none. Raises EngineError."""
+        if not self._tries_all_parts():
             return []
-        return [graphs[part].run(batch) for part, batches in self._probes.items() for batch in batches]
+        try:
+            return [graphs[part].run(batch) for part, batches in self._probes.items() for batch in batches]
+        except Exception as error:  # as in _compile; some operators compile, and fail on every batch
+            raise self._refused(f"it fails on a batch ({short_cause(error)})") from error
 
     def _compare(self, outputs: Sequence[Array], expected: Sequence[Array]) -> None:
         packed = bool(self.manifest.outputs)

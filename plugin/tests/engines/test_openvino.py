@@ -21,12 +21,13 @@ from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, open_engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import OpenVinoOptions, has_bf16, openvino_core
+from nestvec.engines.openvino_opening import CompiledGraph, OpenVinoOptions, has_bf16, openvino_core
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.errors import EngineError, EngineUnavailable, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
 from nestvec_schemas.towers import Tower
+from nestvec_schemas.vectors import Vectors
 
 Write = Callable[..., Path]
 
@@ -167,6 +168,21 @@ def test_an_operator_that_openvino_lacks_falls_back_by_name(
     assert "Binarizer" in info.reason
     assert "tiny runs on ONNX Runtime, not OpenVINO: " in caplog.text
     assert engine.run_now("tiny", collate_ids(ROWS)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_graph_that_compiles_but_does_not_run_falls_back_by_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(graph: CompiledGraph, batch: Batch) -> Vectors:
+        raise RuntimeError("Exception from src/graph.cpp:1628:\nSetLoadStoreScalar expects static shapes\n")
+
+    monkeypatch.setattr(CompiledGraph, "run", fail)
+    engine = auto(folder, cache=tmp_path / "compiled")
+    assert engine.encoder_info("tiny").reason == (
+        "not OpenVINO: it fails on a batch (SetLoadStoreScalar expects static shapes)"
+    )
+    assert engine.run_now("tiny", collate_ids(ROWS)).tolist() == [[3, 6], [1, 4]]
+    assert not list((tmp_path / "compiled").iterdir()), "a lack of memory passes: it is tried again"
 
 
 def test_vectors_that_are_not_onnx_runtimes_fall_back_by_name(
