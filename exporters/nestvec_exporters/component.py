@@ -178,6 +178,8 @@ def _in_precision(tower: TowerModel, options: ExportOptions, traced: Path, on_st
     if tower.in_precision:
         if options.fuse:
             on_stage("not fused: the graph is taken as it is")
+        if options.calibration is not None:
+            on_stage("not calibrated: the graph is taken as it is")
         return traced
     if precision == "fp16":
         on_stage("converting to fp16")

@@ -236,7 +236,8 @@ class QuantisationOptions:
     """How int8 is made."""
 
     calibration: Sample | None = None
-    """The texts that int8 is calibrated on; None for those of ``sample``, or this machine's own."""
+    """The texts that int8 is calibrated on, and int8 and int4 weights are measured on; None for those of
+    ``sample``, or this machine's own."""
 
 
 @dataclass(frozen=True)
@@ -312,8 +313,6 @@ class ExportOptions(QuantisationOptions, NestingOptions, TritonOptions, TrustOpt
             args += ["--max-tokens", str(self.max_tokens)]
         if self.rotation is not None and self.sample is not None:
             args += ["--rotate", self.sample.name, "--rotation", self.rotation]
-        if self.calibration is not None:
-            args += ["--calibrate", self.calibration.name]
         if self.merge is not None:
             args += self.merge.cli_args()
         args += [word for expert in self.experts.items() for word in ("--expert", "=".join(expert))]
@@ -347,6 +346,12 @@ class ExportOptions(QuantisationOptions, NestingOptions, TritonOptions, TrustOpt
                 "fused attention is not quantised; engines fuse an int8 graph as they open it",
                 value=f"--fuse --precision {self.precision}",
                 next_step="Omit --fuse, or choose --precision fp16 for a GPU.",
+            )
+        if self.calibration is not None and self.precision not in QUANTISING_PACKAGES:
+            raise EncoderError(
+                "nothing is calibrated in this precision",
+                value=f"{self.precision} with texts of {self.calibration.name}",
+                next_step=f"Choose one of {', '.join(QUANTISING_PACKAGES)}, or omit the calibration.",
             )
         if self.precision in QUANTISED and self.uses_tensorrt:
             raise EncoderError(

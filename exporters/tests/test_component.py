@@ -13,6 +13,7 @@ import pytest
 from nestvec_exporters import ExportOptions, Listener, export
 from nestvec_exporters.component import _in_precision
 from nestvec_exporters.graph.fusion import DOMAIN
+from nestvec_schemas.errors import EncoderError
 from nestvec_schemas.samples.sample import Sample
 
 
@@ -85,3 +86,15 @@ def test_a_ready_graph_is_said_to_stay_as_it_is(bert: Path, tmp_path: Path) -> N
     graph = tmp_path / "graph.onnx"
     assert _in_precision(tower, options, graph, stages.append) == graph  # type: ignore[arg-type]
     assert stages == ["not fused: the graph is taken as it is"]
+
+
+def test_a_calibration_that_measures_nothing_is_refused_or_said(bert: Path, tmp_path: Path) -> None:
+    sample = Sample("log", ("heat",))
+    for precision in ("fp32", "fp16", "int8-dynamic"):
+        with pytest.raises(EncoderError, match="nothing is calibrated in this precision"):
+            ExportOptions(str(bert), tmp_path, "tiny", precision=precision, calibration=sample)
+    tower = SimpleNamespace(in_precision=True)
+    options = ExportOptions(str(bert), tmp_path, "tiny", precision="int8", calibration=sample)
+    stages: list[str] = []
+    _in_precision(tower, options, tmp_path / "graph.onnx", stages.append)  # type: ignore[arg-type]
+    assert stages == ["not calibrated: the graph is taken as it is"]
