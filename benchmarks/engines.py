@@ -146,7 +146,10 @@ def agreement(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def ratios(medians: dict[str, float]) -> dict[str, float]:
-    """Each engine over ONNX Runtime, its service over its loop, two services over one."""
+    """Each engine over ONNX Runtime, two services over one: of figures that were taken by turns.
+
+    A service over the loop of its engine is not among them: ``serve.py`` takes those two by turns.
+    """
     base = "ONNX Runtime fp32"
     kinds = ("loop", "service 32 x 8", "service 1 x 64")
     result = {
@@ -156,9 +159,6 @@ def ratios(medians: dict[str, float]) -> dict[str, float]:
         if name != base and f"{kind}, {name}" in medians
     }
     for name in ENGINES:
-        for kind in kinds[1:]:
-            if f"{kind}, {name}" in medians and f"loop, {name}" in medians:
-                result[f"{kind} ÷ loop, {name}"] = medians[f"{kind}, {name}"] / medians[f"loop, {name}"]
         if f"32 x 8, two, {name}" in medians:
             two, single = medians[f"32 x 8, two, {name}"], medians[f"32 x 8, one, {name}"]
             result[f"two services ÷ one, {name}"] = two / single
@@ -176,25 +176,34 @@ def main() -> None:
     options = parser.parse_args()
     parts = {"loops": loops, "served": served, "pairs": pairs, "cold": cold_starts}
     before = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    precision = read_manifest(options.models / options.encoder).precision
+    if before and (before["encoder"], before["precision"]) != (options.encoder, precision):
+        parser.error(
+            f"{options.json} is of {before['encoder']} in {before['precision']}: choose another file"
+        )
     figures: Figures = before.get("all", {})
+    measured = before.get("measured", {})
     for name, part in parts.items():
         if options.only in (None, name):
             figures |= part(options)
+            measured[name] = {
+                "date": date.today().isoformat(),
+                "texts": options.texts,
+                "rounds": options.rounds,
+                "load": round(os.getloadavg()[0], 1),
+            }
     medians = {name: round(statistics.median(values), 3) for name, values in figures.items()}
     flags = cpu_features(openvino_core())
     result: dict[str, Any] = {
-        "date": date.today().isoformat(),
         "encoder": options.encoder,
-        "precision": read_manifest(options.models / options.encoder).precision,
+        "precision": precision,
         "cpu": flags[1],
         "cpu_features": [flag for flag in FEATURES if flag in flags],
         "openvino": openvino.__version__,
-        "texts": options.texts,
-        "rounds": options.rounds,
+        "measured": measured,
         "medians": medians,
         "ratios": ratios(medians),
-        "agreement": agreement(options) if options.only in (None, "loops") else before["agreement"],
-        "load": [*before.get("load", []), round(os.getloadavg()[0], 1)],
+        "agreement": agreement(options) if options.only in (None, "loops") else before.get("agreement", {}),
         "all": {name: [round(value, 3) for value in values] for name, values in figures.items()},
     }
     for name, value in {**medians, **result["ratios"]}.items():
