@@ -122,7 +122,8 @@ class Embedder:
         self.admission = RequestAdmission(settings.load)
         self.measures_speed = False
         """Whether each encoder's speed is measured as it starts."""
-        self._slices = LoopSlices()
+        self.slices = LoopSlices()
+        """Which large request works on the event loop."""
         self._measuring: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -253,7 +254,7 @@ class Embedder:
         keys = await self._keys(encoder, inputs, options)
         entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
         embeddings = await self._collect(encoder, entries)
-        await self._slices.next(len(keys))
+        await self.slices.next(len(keys))
         failed = {
             place: entry for place, key in enumerate(keys) if isinstance(entry := entries[key], NestvecError)
         }
@@ -280,7 +281,7 @@ class Embedder:
             return await asyncio.to_thread(lambda: list(map(key, inputs)))
         keys: list[CacheKey] = []
         for part in slices(inputs):
-            await self._slices.next(len(inputs))
+            await self.slices.next(len(inputs))
             keys += map(key, part)
         return keys
 
@@ -298,7 +299,7 @@ class Embedder:
         prepared: dict[CacheKey, ModelInput | NestvecError] = {}
         runners = self.encoders.instance(encoder).runners
         while True:
-            await self._slices.next(len(inputs))
+            await self.slices.next(len(inputs))
             existing = {key: entry for key in inputs if (entry := runners[key.part].find(key)) is not None}
             missing = {
                 key: value for key, value in inputs.items() if key not in existing and key not in prepared
@@ -351,11 +352,10 @@ class Embedder:
         self, encoder: str, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding | NestvecError]
     ) -> dict[CacheKey, CachedEmbedding]:
         """Wait for the pending embeddings of every part."""
-        readable = {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
-        waits = [
-            self._runner_of(encoder, part).collect(entries_of_part)
-            for part, entries_of_part in _by_part(readable).items()
-        ]
+        by_part = _by_part(
+            {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
+        )
+        waits = [self._runner_of(encoder, part).collect(of_part) for part, of_part in by_part.items()]
         embeddings: dict[CacheKey, CachedEmbedding] = {}
         async with turn_paused(len(entries)):
             # A task takes time, and most requests have one part.

@@ -136,14 +136,15 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
 
     inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
-    result = await while_connected(request, embedder.embed(name, inputs, options))
+    result = await while_connected(request, embedder.embed(name, inputs, options), len(inputs))
     return _with_total(result, started)
 
 
 async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
     """``rank``, as long as the client is connected. Raises ClientDisconnect, else what ``rank`` does."""
     started = time.perf_counter()
-    scores, result = await while_connected(request, rank(embedder_of(request), task))
+    work = rank(embedder_of(request), task)
+    scores, result = await while_connected(request, work, len(task.documents))
     return scores, _with_total(result, started)
 
 
@@ -164,8 +165,9 @@ def _with_total(result: EmbeddingResult, started: float) -> EmbeddingResult:
     return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled as soon as the client closes the connection.
+async def while_connected(request: Request, work: Coroutine[Any, Any, T], inputs: int) -> T:
+    """The result of ``work`` on ``inputs`` inputs, which is cancelled soon after the client has closed the
+    connection.
 
     To be called once the request's body has been read: the next message is then the disconnect.
     Raises ClientDisconnect, else what ``work`` does.
@@ -173,7 +175,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("while_connected needs a running task")
-    watch = asyncio.create_task(_wait_for_disconnect(request))
+    watch = asyncio.create_task(_wait_for_disconnect(request, inputs))
     disconnected = False
 
     def cancel_work(ended: asyncio.Task[None]) -> None:
@@ -194,9 +196,11 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         watch.cancel()
 
 
-async def _wait_for_disconnect(request: Request) -> None:
+async def _wait_for_disconnect(request: Request, inputs: int) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    # To take a large request back is work too, and hundreds of connections may be closed at once.
+    await embedder_of(request).slices.next(inputs)
 
 
 _PATHS_BY_KIND: dict[OutputKind, str] = {

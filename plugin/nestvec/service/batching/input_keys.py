@@ -26,6 +26,8 @@ class InputKeys:
         self._same_part = len(manifest.towers) == 1 and manifest.query_expert is None
         self._part: str | None = None
         self._sides: dict[str, str] = {}
+        self._kinds: dict[tuple[str, str], str] = {}
+        """The ``kind`` of keys, which thousands of keys of waiting requests share."""
 
     def key(self, value: EmbedInput) -> CacheKey:
         """The key of an input. Raises EmptyInput, ExpertNotOffered."""
@@ -38,4 +40,7 @@ class InputKeys:
         side = self._sides.get(part)
         if side is None:
             side = self._sides[part] = self._truncation.side(self._loaded.manifest.tower_of_part(part))
-        return CacheKey(part, self._exit, f"{self._prefix}{kind} {side}", digest)
+        of_key = self._kinds.get((kind, side))
+        if of_key is None:
+            of_key = self._kinds[kind, side] = f"{self._prefix}{kind} {side}"
+        return CacheKey(part, self._exit, of_key, digest)

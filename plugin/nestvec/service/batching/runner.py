@@ -124,9 +124,10 @@ class _Wait:
             return
         try:
             await self._done
-        finally:
+        except asyncio.CancelledError:
             for entry in self._pending:
                 entry.waits.discard(self)
+            raise
 
 
 class BatchRunner:
@@ -203,20 +204,15 @@ class BatchRunner:
         for pending in waited_for:
             pending.waiting_requests += 1
         loop = asyncio.get_running_loop()
-        keep_seconds = 0.0
         try:
             async with asyncio.timeout_at(self._deadline(loop.time())):
                 await _Wait(waited_for).until_done()
         except TimeoutError:
-            keep_seconds = self._settings.load.keep_queued_seconds
+            loop.call_later(self._settings.load.keep_queued_seconds, self._give_up, waited_for)
             raise self._deadline_exceeded(sum(not pending.future.done() for pending in waited_for)) from None
-        finally:
-            for pending in waited_for:
-                pending.waiting_requests -= 1
-            if keep_seconds:
-                loop.call_later(keep_seconds, self._drop_unwanted, waited_for)
-            else:
-                self._drop_unwanted(waited_for)
+        except asyncio.CancelledError:
+            self._give_up(waited_for)
+            raise
         return {
             key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
             for key, entry in entries.items()
@@ -238,7 +234,12 @@ class BatchRunner:
             items = self._queue.take(*self._batch_tokens())
             batch = [item for item in items if isinstance(item, PendingEmbedding)]
             self._observer.queue_changed(self._spec.encoder, len(self._queue))
-            await self._run_batch(batch)
+            try:
+                await self._run_batch(batch)
+            except Exception:  # all requests to come would wait in vain
+                logger.exception(
+                    "a batch of %d texts for %s was not reported", len(batch), self._spec.encoder
+                )
 
     async def measure(self, model_input: ModelInput) -> None:
         """Run copies of a long input, and record how fast they were. Raises EngineError."""
@@ -332,8 +333,10 @@ class BatchRunner:
             )
         )
 
-    def _drop_unwanted(self, waited_for: Iterable[PendingEmbedding]) -> None:
+    def _give_up(self, waited_for: Iterable[PendingEmbedding]) -> None:
+        """A request no longer waits: what nobody else waits for leaves the queue."""
         for pending in waited_for:
+            pending.waiting_requests -= 1
             if not pending.waiting_requests and not pending.future.done() and self._queue.drop(pending):
                 self._forget(pending)
                 pending.future.cancel()

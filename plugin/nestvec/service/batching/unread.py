@@ -14,16 +14,29 @@ class UnreadBytes:
     """Counts the bytes of responses that each client leaves unread. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self.client_limit: float = math.inf
-        """Bytes beyond which a client's requests wait, set by what knows the connections."""
+        self._client_limit: float = math.inf
         self._by_client: Counter[str] = Counter()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+
+    @property
+    def client_limit(self) -> float:
+        """Bytes beyond which a client's requests wait, set by what knows the connections."""
+        return self._client_limit
+
+    @client_limit.setter
+    def client_limit(self, size: float) -> None:
+        self._client_limit = size
+        for client in list(self._waiting):
+            self._wake(client)
 
     def add(self, client: str, size: int) -> None:
         """A client has ``size`` bytes more to read, or fewer if negative."""
         self._by_client[client] += size
         if not self._by_client[client]:
             del self._by_client[client]
+        self._wake(client)
+
+    def _wake(self, client: str) -> None:
         if not self.is_over(client):
             for waiting in self._waiting.pop(client, ()):
                 if not waiting.done():
@@ -31,7 +44,7 @@ class UnreadBytes:
 
     def is_over(self, client: str) -> bool:
         """Whether a client leaves too many unread."""
-        return self._by_client[client] > self.client_limit
+        return self._by_client[client] > self._client_limit
 
     async def until_read(self, client: str) -> None:
         """Wait until it does not."""

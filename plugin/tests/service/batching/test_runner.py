@@ -11,7 +11,7 @@ import pytest
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.batching.cache import CacheKey
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
-from nestvec.service.observability.observer import NullObserver
+from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import ServiceSettings
@@ -101,3 +101,24 @@ def test_a_wait_ends_when_what_it_waits_for_fails_or_is_cancelled() -> None:
             await waiting
 
     asyncio.run(main())
+
+
+class BrokenObserver(NullObserver):
+    """Fails with every report of a batch."""
+
+    def batch_finished(self, run: BatchRun) -> None:
+        raise RuntimeError("no metrics")
+
+
+def test_a_report_that_fails_ends_no_runner(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        spec, engine = PartSpec("tiny", "", "dense", 16, 256), FakeEngine({"tiny": 16})
+        runner = BatchRunner(spec, engine, ServiceSettings(), BrokenObserver())
+        running = asyncio.create_task(runner.run())
+        for client in ("first", "second"):
+            async with asyncio.timeout(60):
+                assert len(await runner.collect(submit(runner, client, 2, tokens=16))) == 2
+        running.cancel()
+
+    asyncio.run(main())
+    assert "a batch of 2 texts for tiny was not reported" in caplog.text

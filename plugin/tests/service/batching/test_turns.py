@@ -196,3 +196,19 @@ def test_a_request_of_many_inputs_returns_as_a_large_one() -> None:
         assert not turns._lines
 
     asyncio.run(work())
+
+
+def test_a_raised_limit_wakes_those_who_waited_below_it() -> None:
+    async def main() -> None:
+        unread = UnreadBytes()
+        unread.client_limit = 100
+        unread.add("a", 150)
+        waiting = asyncio.create_task(unread.until_read("a"))
+        await settle()
+        unread.client_limit = 120
+        await settle()
+        assert not waiting.done()
+        unread.client_limit = 150
+        await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(main())
