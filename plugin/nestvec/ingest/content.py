@@ -4,6 +4,8 @@ appended to before an interrupted ingest continues."""
 from __future__ import annotations
 
 import hashlib
+import mmap
+import re
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +102,21 @@ def ends_in_cell(path: Path, size: int, quote: str, escape: str | None = None) -
                 chunk = chunk.replace(before * 2, b"").replace(before + mark, b"")
             count += chunk.count(mark)
     return count % 2 == 1
+
+
+def leaves_cell_open(path: Path, size: int, quote: str, escape: str | None, delimiters: str) -> bool:
+    """Whether the first ``size`` bytes of a CSV file end inside a quoted cell, if quotes elsewhere than at
+    the start of a cell are text: ``5" disk``."""
+    mark, before = re.escape(quote.encode()), re.escape((escape or "").encode())
+    content = rb"[^%b%b]++|%b." % (mark, before, before) if before else rb"[^%b]++|%b%b" % (mark, mark, mark)
+    starts = rb"\A(?:\xef\xbb\xbf)?|[%b\r\n]" % re.escape(delimiters.encode())
+    cell = re.compile(
+        rb"(?:%b)%b(?:%b)*+(%b|%b?\Z)" % (starts, mark, content, mark, before or mark), re.DOTALL
+    )
+    if size == 0:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(match[1] != quote.encode() for match in cell.finditer(data, 0, size))
 
 
 def hash_prefix(path: Path, size: int) -> ContentHash:

@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nestvec.datasets.readers import ReadOptions
-from nestvec.ingest.content import ContentHash, ends_in_cell, hash_prefix
+from nestvec.datasets.readers.delimiter import DELIMITERS
+from nestvec.ingest.content import ContentHash, ends_in_cell, hash_prefix, leaves_cell_open
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
 _HASHED_BYTES = 1 << 20
@@ -171,7 +172,10 @@ def _continues_cell(journal: Journal, identity: IngestIdentity, source: Path, re
     as_ascii = reading.encoding is None or "\n".encode(reading.encoding) == b"\n"
     if not as_ascii or not f"{reading.quote}{reading.escape or ''}".isascii():
         return True
-    return ends_in_cell(source, journal.content.size, reading.quote, reading.escape)
+    size, delimiters = journal.content.size, reading.delimiter or "".join(DELIMITERS)
+    return ends_in_cell(source, size, reading.quote, reading.escape) or leaves_cell_open(
+        source, size, reading.quote, reading.escape, delimiters
+    )
 
 
 _LINE_FORMATS = ("jsonl", "csv", "tsv")

@@ -134,6 +134,9 @@ def test_a_longer_file_of_other_rows_is_another(source: Path, before: str, after
         ("id,text\n1,'a\n", "b'\n", ReadOptions(quote="'")),
         ('id,text\n1,"a\\"\n', 'b"\n', ReadOptions(escape="\\")),
         ("id,text\n", "1,a\n", ReadOptions(encoding="utf-16-be")),
+        ('id,text\n1,5" disk\n2,"a\n3,b\n', 'c"\n4,d\n', ReadOptions()),
+        ("id;text\n1;5' disk\n2;'a\n", "b'\n", ReadOptions(quote="'", delimiter=";")),
+        ('id,text\n1,5" disk\n2,"a\\\n', 'b"\n', ReadOptions(escape="\\")),
     ],
 )
 def test_a_quoted_cell_that_goes_on_would_change_the_number_of_rows(
@@ -155,6 +158,7 @@ def test_a_quoted_cell_that_goes_on_would_change_the_number_of_rows(
         ('id,text\n1,5" disk\n', ReadOptions(quote="none")),
         ('id,text\n1,"a\\"b\\\\"\n', ReadOptions(escape="\\")),
         ('id,text\n1,"it\'s"\n', ReadOptions()),
+        ('\ufeff"id","text"\n1,5" by 3" disk\n', ReadOptions()),
     ],
 )
 def test_rows_after_closed_cells_are_read_after_those_that_are_done(
