@@ -1,6 +1,6 @@
 """What rotations keep of nDCG@10 on every bed, each fitted on a part of the bed's documents.
 
-python -m benchmarks.beds.rotation BEDS --draws 3 --json benchmarks/results/rotation.json
+python -m benchmarks.beds.rotation BEDS --draws 0 1 --json benchmarks/results/rotation.json
 """
 
 from __future__ import annotations

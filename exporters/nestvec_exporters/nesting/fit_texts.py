@@ -67,7 +67,7 @@ def fit_texts(
         raise SampleUnusable(
             f"{query_log.name} has too few distinct queries to fit a rotation on",
             value=f"{len(texts)} distinct queries, of {len(query_log.texts)}",
-            next_step=f"Give at least {MIN_QUERY_LOG}, or omit --queries.",
+            next_step=f"Give at least {MIN_QUERY_LOG} (--sample-size may be too small), or omit --queries.",
         )
     queries[QUERY_LOG] = tuple(SampledQuery(text, -1) for text in texts)
     return FitTexts(sample, queries, query_log.name)

@@ -179,7 +179,7 @@ def _read_fit_rows(path: Path) -> TrainingData:
 
 def _calibration(args: ExportArgs) -> Sample | None:
     """The texts to calibrate on, if a file has them; a usage error where nothing is calibrated."""
-    from nestvec.datasets.samples import SampleOptions, SampleStore, read_sample
+    from nestvec.datasets.samples import SampleOptions, read_file_sample
 
     file = args.encoder.calibrate
     if file is None:
@@ -187,7 +187,7 @@ def _calibration(args: ExportArgs) -> Sample | None:
     if args.encoder.precision in ("fp32", "fp16", "int8-dynamic"):
         raise click.UsageError("--calibrate needs --precision int8, int8-weights or int4-weights.")
     options = SampleOptions(args.nesting.sample_column, args.nesting.sample_size, args.nesting.seed)
-    return read_sample(str(file), options, SampleStore())
+    return read_file_sample(file, options)
 
 
 def _sample(args: ExportArgs) -> Sample | None:
@@ -205,20 +205,23 @@ def _sample(args: ExportArgs) -> Sample | None:
 
 def _queries(args: ExportArgs) -> Sample | None:
     """The real queries to fit a rotation on."""
-    from nestvec.datasets.samples import QUERY_COLUMNS, SampleOptions, SampleStore, read_sample
+    from nestvec.datasets.samples import QUERY_COLUMNS, SampleOptions, read_file_sample
 
     nesting = args.nesting
     if nesting.queries is None:
         return None
     if nesting.rotate is None:
         raise click.UsageError("--queries needs --rotate: a rotation is fitted on both.")
+    if nesting.rotation == "pca":
+        raise click.UsageError("--queries needs --rotation learned: principal axes are of the texts alone.")
     options = SampleOptions(
         size=nesting.sample_size,
         seed=nesting.seed,
         usual_columns=QUERY_COLUMNS,
+        with_title=False,
         next_step="Name its column query, or give a text file with a query on each line.",
     )
-    return read_sample(str(nesting.queries), options, SampleStore())
+    return read_file_sample(nesting.queries, options)
 
 
 def default_name(checkpoint: str) -> str:

@@ -239,7 +239,9 @@ nesting_options = option_group(
         help="Layers to stop after as well, for cheaper vectors in the same space; fitted on SAMPLE too.",
     ),
     option("--sample-column", help="Column of SAMPLE that holds the texts.", show_default="the likeliest"),
-    option("--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts to sample."),
+    option(
+        "--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts to sample, and queries."
+    ),
     option("--seed", type=click.IntRange(min=0), default=0, help="Random seed."),
 )
 merging_options = option_group(

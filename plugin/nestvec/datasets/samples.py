@@ -71,6 +71,9 @@ class SampleOptions:
     usual_columns: tuple[str, ...] = _TEXT_COLUMNS
     """Columns to choose from, likeliest first."""
 
+    with_title: bool = True
+    """Whether a title belongs to the text beside it."""
+
     next_step: str = "Name it with --sample-column."
     """What to do if none of them is there."""
 
@@ -85,7 +88,7 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
         return Sample(DEMO, sample_texts(options.size))
     path = Path(source).expanduser()
     if path.is_file():
-        return Sample(path.name, _reservoir_sample(_file_texts(path, options), options))
+        return read_file_sample(path, options)
     if store.uri and not path.suffix:
         with open_milvus(
             store.uri, token=store.token, database=store.database, create=False, settings=store.settings
@@ -98,6 +101,11 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
         value=source,
         next_step=f"Name a file (txt, {', '.join(FORMATS)}), {DEMO}, or a collection together with --uri.",
     )
+
+
+def read_file_sample(path: Path, options: SampleOptions) -> Sample:
+    """Sample a file. Raises FileUnreadable, SampleUnusable."""
+    return Sample(path.name, _reservoir_sample(_file_texts(path, options), options))
 
 
 def _reservoir_sample(texts: Iterable[str], options: SampleOptions) -> tuple[str, ...]:
@@ -153,9 +161,12 @@ def _select_columns(row: Mapping[str, object], options: SampleOptions, name: str
             value=column,
             next_step=f"Available: {', '.join(cells)}.{nearest(column, cells)}",
         )
-    common = next((key for key in options.usual_columns if key in text_columns), None)
+    # A column is there even if its first cell is null.
+    possible_columns = [key for key, cell in cells.items() if cell is None or isinstance(cell, str)]
+    common = next((key for key in options.usual_columns if key in possible_columns), None)
     if common is not None:
-        return (_TITLE_COLUMN, common) if _TITLE_COLUMN in text_columns else (common,)
+        titled = options.with_title and _TITLE_COLUMN in possible_columns
+        return (_TITLE_COLUMN, common) if titled else (common,)
     if len(text_columns) == 1:
         return (text_columns[0],)
     raise SampleUnusable(

@@ -61,6 +61,7 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         (["x", "--merge", "base+A", "--with", "base=y"], "CHECKPOINT is named base in --merge"),
         (["--merge", "base+A", "--with", "A"], "'A' is not NAME=CHECKPOINT"),
         (["x", "--queries", __file__], "--queries needs --rotate"),
+        (["x", "--rotate", "demo", "--rotation", "pca", "--queries", __file__], "needs --rotation learned"),
         (["x", "--rotate", "demo", "--queries", "no/such/log"], "'no/such/log' does not exist"),
     ],
 )

@@ -10,7 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymilvus import DataType
 
-from nestvec.datasets.samples import DEMO, QUERY_COLUMNS, SampleOptions, SampleStore, read_sample
+from nestvec.datasets.samples import (
+    DEMO,
+    QUERY_COLUMNS,
+    SampleOptions,
+    SampleStore,
+    read_file_sample,
+    read_sample,
+)
 from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import CollectionNotFound, FileUnreadable, SampleUnusable
 
@@ -66,6 +73,26 @@ def test_a_log_is_read_by_its_query_column(tmp_path: Path) -> None:
     other = jsonl(tmp_path / "other.jsonl", [{"user": "u", "words": "wings"}])
     with pytest.raises(SampleUnusable, match=r"which column of other\.jsonl.*Name its column query\."):
         read_sample(other, options, NOWHERE)
+
+
+def test_a_log_is_not_read_by_another_column_if_its_first_query_is_null_or_has_a_title(
+    tmp_path: Path,
+) -> None:
+    options = SampleOptions(usual_columns=QUERY_COLUMNS, with_title=False)
+    rows: list[dict[str, object]] = [
+        {"query": None, "text": "an answer", "title": "Clicked"},
+        {"query": "wings", "text": "an answer", "title": "Clicked"},
+    ]
+    assert read_file_sample(Path(jsonl(tmp_path / "log.jsonl", rows)), options).texts == ("", "wings")
+
+
+def test_a_file_of_the_name_demo_is_not_the_texts_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(DEMO).write_text("wings\n")
+    with pytest.raises(FileUnreadable):
+        read_file_sample(Path(DEMO), SampleOptions())
 
 
 def test_a_malformed_row_is_an_error_with_its_place(tmp_path: Path) -> None:
