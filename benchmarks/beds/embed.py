@@ -1,7 +1,8 @@
 """Vectors of a bed's texts, computed once and kept in files.
 
-A folder for each bed: ``bed.json`` (the texts and judgements), ``documents.npy`` and ``queries.npy``; for
-each kind of sampled query, ``KIND.npy`` and ``KIND.json`` (text and row of its document).
+A folder for each bed: ``bed.json`` (the texts, the judgements and the encoder), ``documents.npy`` and
+``queries.npy``; for each kind of sampled query, ``KIND.npy`` and ``KIND.json`` (text and row of its
+document).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Encoder:
         core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": 1})
         self._model = core.compile_model(str(folder / "1/model.onnx"), "CPU")
         self._names = {name for port in self._model.inputs for name in port.get_names()}
+        self.name = f"{folder.name}, {max_tokens} tokens"
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()
@@ -59,12 +61,19 @@ class Encoder:
 
 
 def embed_bed(bed: Bed, encoder: Encoder, folder: Path) -> None:
-    """Write the bed's texts and its documents' and queries' vectors, unless they are there."""
+    """Write the bed's texts and its documents' and queries' vectors, unless they are there.
+
+    Raises ValueError if those that are there are of other texts or of another encoder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "bed.json").exists():
+    record = json.dumps({**asdict(bed), "encoder": encoder.name})
+    path = folder / "bed.json"
+    if not path.exists():
         np.save(folder / "documents.npy", encoder.embed(bed.documents))
         np.save(folder / "queries.npy", encoder.embed(bed.queries))
-        (folder / "bed.json").write_text(json.dumps(asdict(bed)))
+        path.write_text(record)
+    elif path.read_text() != record:
+        raise ValueError(f"{folder} is of other texts or another encoder: remove it, or name another folder")
 
 
 def embed_sampled(bed: Bed, encoder: Encoder, folder: Path, *, texts: int) -> None:
