@@ -222,8 +222,9 @@ for _path in PATHS:
 
 def _inputs(body: EmbeddingsRequest, query: QueryFields) -> tuple[list[EmbedInput], Modalities]:
     """The inputs, and what they are. Raises BodyInvalid if parts of the request disagree."""
-    parts = [part for part in body.input if isinstance(part, InputPart)]
-    if not parts:
+    # Of objects all or none: a text is not searched for them, character by character.
+    parts = cast(list[InputPart], body.input if isinstance(body.input, list) else [])
+    if not (parts and isinstance(parts[0], InputPart)):
         return as_input_list(cast(Inputs, body.input)), query.select_modality(body.modality)
     modalities = [part.modality for part in parts]
     if body.modality is not None and set(modalities) != {body.modality}:

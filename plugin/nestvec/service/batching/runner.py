@@ -6,9 +6,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import QueueAdmission
@@ -188,21 +188,36 @@ class BatchRunner:
         """Another request, of ``request_size`` inputs in all, waits for a pending embedding too."""
         self._queue.share(pending, request_size=request_size, client=current_context().client)
 
-    async def collect(
+    def collect(
         self, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
-    ) -> dict[CacheKey, CachedEmbedding]:
+    ) -> Coroutine[Any, Any, dict[CacheKey, CachedEmbedding]]:
         """Wait for all of them, until the deadline of the current request.
+
+        The request counts as one that waits from the call on: the coroutine may start after others that wait
+        have gone away.
 
         Inputs that no request waits for any more leave the queue: at once if their client is gone, after a
         while if the time was over, as it may ask again. Raises EngineError as the engine did,
         DeadlineExceeded.
         """
-        cached = {key: entry for key, entry in entries.items() if isinstance(entry, CachedEmbedding)}
-        if len(cached) == len(entries):
-            return cached
         waited_for = [entry for entry in entries.values() if isinstance(entry, PendingEmbedding)]
         for pending in waited_for:
             pending.waiting_requests += 1
+        return self._collect(entries, waited_for)
+
+    async def _collect(
+        self,
+        entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding],
+        waited_for: Sequence[PendingEmbedding],
+    ) -> dict[CacheKey, CachedEmbedding]:
+        if waited_for:
+            await self._until_ready(waited_for)
+        return {
+            key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
+            for key, entry in entries.items()
+        }
+
+    async def _until_ready(self, waited_for: Sequence[PendingEmbedding]) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(self._deadline(loop.time())):
@@ -213,10 +228,6 @@ class BatchRunner:
         except asyncio.CancelledError:
             self._give_up(waited_for)
             raise
-        return {
-            key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
-            for key, entry in entries.items()
-        }
 
     async def run(self) -> None:
         """Run batches until cancelled, as many at once as the engine takes."""

@@ -122,3 +122,21 @@ def test_a_report_that_fails_ends_no_runner(caplog: pytest.LogCaptureFixture) ->
 
     asyncio.run(main())
     assert "a batch of 2 texts for tiny was not reported" in caplog.text
+
+
+def test_a_request_waits_from_the_call_on_whoever_goes_away_before_it_starts() -> None:
+    async def main() -> None:
+        spec, engine = PartSpec("tiny", "", "dense", 16, 256), FakeEngine({"tiny": 16})
+        runner = BatchRunner(spec, engine, ServiceSettings(), NullObserver())
+        pending = submit(runner, "client", 2, tokens=16)
+        first = asyncio.create_task(runner.collect(pending))
+        await asyncio.sleep(0)
+        second = runner.collect(pending)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(60):
+            assert len(await second) == 2
+        running.cancel()
+
+    asyncio.run(main())
