@@ -71,6 +71,13 @@ def _open_auto(
 ) -> SessionEngine:
     """OpenVINO on a CPU, where it is installed, with ONNX Runtime for what it cannot run."""
     if not is_installed("openvino") or _wants_gpu(options.device):
+        if options.precision == "bf16":
+            raise EngineError(
+                "only OpenVINO computes in bf16, and it is not installed, or a GPU is used",
+                value="--precision bf16",
+                next_step="Install it (pip install 'nestvec[openvino]') and use --device cpu, or omit "
+                "--precision.",
+            )
         return _open_onnx(folders, options, probes)
     if not is_installed("onnxruntime"):
         return _open_openvino(folders, options, probes)

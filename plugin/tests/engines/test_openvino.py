@@ -353,3 +353,5 @@ def test_the_engine_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert isinstance(open_engine(folders, EngineOptions("auto")), OnnxEngine)
     with pytest.raises(EngineError, match=r"pip install 'nestvec\[openvino\]'"):
         open_engine(folders, EngineOptions("openvino"))
+    with pytest.raises(EngineError, match=r"only OpenVINO computes in bf16.*--precision bf16"):
+        open_engine(folders, EngineOptions("auto", precision="bf16"))
