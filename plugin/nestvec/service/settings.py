@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nestvec.engines.factory import EngineOptions
 from nestvec.images.policy import ImagePolicy
+from nestvec.milvus.tries import try_seconds
 from nestvec.service.preprocess.truncation import Overlong
 from nestvec_schemas.on_error import OnError
 
@@ -71,7 +72,7 @@ class LoadLimits:
     max_deadline_seconds: float = 55.0
     """The same for requests that state a longer ``deadline``, and on OpenAI's paths, unless they state one: a
     little less than the 60 s that Milvus Lite waits."""
-    milvus_deadline_seconds: float = 8.4
+    milvus_deadline_seconds: float = try_seconds()
     """The same for requests of a Milvus server that state none: three such tries, with the waits between
     them, fit into the 30 s that Milvus allows a chunk, and so its user reads the service's error."""
     keep_queued_seconds: float = 10.0

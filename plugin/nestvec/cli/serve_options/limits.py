@@ -10,6 +10,7 @@ import click
 
 from nestvec.cli.options import option, option_group
 from nestvec.cli.serve_options.sizes import Bytes
+from nestvec.milvus.tries import try_seconds
 
 if TYPE_CHECKING:
     from nestvec.service.settings import LoadLimits
@@ -77,7 +78,7 @@ def limit_options(command: F) -> F:
         option(
             "--milvus-deadline-seconds",
             type=_SECONDS,
-            default=8.4,
+            default=try_seconds(),
             help="For a request of a Milvus server that states no deadline. Milvus waits 30 s, for three "
             "tries.",
         ),
