@@ -28,10 +28,10 @@ from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.extras import require_packages
-from nestvec_schemas.manifest import Manifest, Verification
+from nestvec_schemas.manifest import Manifest, QuantisationSummary, Verification
 from nestvec_schemas.repository import ROTATION
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.towers import part_of
+from nestvec_schemas.towers import MAIN_PART, part_of
 
 if TYPE_CHECKING:
     from nestvec_exporters.component import Component
@@ -126,9 +126,12 @@ def _build(
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
     references = _references(checkpoint, experts, components, options)
     libraries = _with_library(references, loaded)
-    verifications, quantisations = [], []
+    verifications: list[Verification | None] = []
+    quantisations: dict[str, QuantisationSummary] = {}
     for part, component, graph in zip([item.part for item in components], components, traced, strict=True):
-        quantisations.append(write_component(options, component, graph, folder, ladders, fitted, listener))
+        quantised = write_component(options, component, graph, folder, ladders, fitted, listener)
+        if quantised is not None:
+            quantisations[part] = quantised
         if part not in libraries:
             listener.stage(f"comparing the graph with the checkpoint{f', {part}' if part else ''}")
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
@@ -142,7 +145,8 @@ def _build(
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
         "expert_towers": loaded.expert_specs,
         "outputs": dict(loaded.outputs),
-        "quantisation": quantisations[0],
+        "quantisation": quantisations.pop(MAIN_PART, None),
+        "part_quantisations": quantisations,
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)

@@ -98,3 +98,18 @@ def test_a_calibration_that_measures_nothing_is_refused_or_said(bert: Path, tmp_
     stages: list[str] = []
     _in_precision(tower, options, tmp_path / "graph.onnx", stages.append)  # type: ignore[arg-type]
     assert stages == ["not calibrated: the graph is taken as it is"]
+
+
+def test_how_each_part_was_quantised_is_in_the_manifest(bert: Path, tmp_path: Path) -> None:
+    options = ExportOptions(
+        str(bert),
+        tmp_path / "models",
+        "tiny",
+        precision="int8-weights",
+        experts={"other": str(bert)},
+        verify="quick",
+    )
+    manifest = export(options)
+    assert manifest.quantisation is not None
+    assert list(manifest.part_quantisations) == ["other"]
+    assert manifest.part_quantisations["other"].cosine_mean == manifest.quantisation.cosine_mean

@@ -146,7 +146,8 @@ class QuantisationSummary(Record):
     cosine_min: float
     cosine_mean: float
     float_layers: tuple[str, ...] = ()
-    """Operators that stay in float, by their names in the graph, the most sensitive first."""
+    """Operators in a higher precision than the others, by their names in the graph, the most sensitive first:
+    float, or 8 bits among weights of 4."""
 
 
 class Manifest(Record):
@@ -196,6 +197,9 @@ class Manifest(Record):
     precision: Precision
     quantisation: QuantisationSummary | None = None
     """How the main tower was quantised; None for what was not calibrated or compared on held-out inputs."""
+
+    part_quantisations: dict[str, QuantisationSummary] = Field(default_factory=dict)
+    """The same for each other part, by its name: a second tower, an expert."""
 
     nesting: Nesting = "plain"
     retention: dict[int, float] = Field(default_factory=dict)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nestvec_schemas.towers import MAIN_PART
+
 if TYPE_CHECKING:
     from nestvec_schemas.manifest import FitSummary, Manifest, QuantisationSummary, Verification
 
@@ -33,7 +35,7 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
         f"{_trusted(manifest)}"
         f"{_not_honoured(manifest.declarations)}"
         f"{_prompts(manifest)}"
-        f"{_quantised(manifest.quantisation)}"
+        f"{_quantised(manifest)}"
         f"{_verified(verification)}"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
@@ -67,16 +69,21 @@ def _not_honoured(declarations: Mapping[str, Mapping[str, str]]) -> str:
     return "".join(f"warning: {line}\n" for line in lines)
 
 
-def _quantised(quantisation: QuantisationSummary | None) -> str:
-    """What was calibrated, how near the result is to the encoder in float, and how much stayed in float."""
-    if quantisation is None:
-        return ""
+def _quantised(manifest: Manifest) -> str:
+    """Of each part: what was calibrated, how near the result is to the same in float, and how much stayed in
+    float."""
+    parts = {MAIN_PART: manifest.quantisation, **manifest.part_quantisations}
+    return "".join(_quantised_part(part, summary) for part, summary in parts.items() if summary is not None)
+
+
+def _quantised_part(part: str, quantisation: QuantisationSummary) -> str:
+    named = f"{part}: " if part else ""
     inputs = f"calibrated on {quantisation.inputs} inputs of {quantisation.sample}; "
     calibrated = inputs if quantisation.inputs else ""
     sensitive = len(quantisation.float_layers)
     wider = f", {sensitive} sensitive operators in a higher precision" if sensitive else ""
     return (
-        f"{calibrated}cosine to the graph in float over {quantisation.held_out} held-out inputs: mean "
+        f"{named}{calibrated}cosine to the graph in float over {quantisation.held_out} held-out inputs: mean "
         f"{quantisation.cosine_mean:.6f}, minimum {quantisation.cosine_min:.6f}{wider}\n"
     )
 
