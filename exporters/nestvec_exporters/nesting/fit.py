@@ -84,10 +84,11 @@ def fit_nesting(
 ) -> NestingFit:
     """Fit on nine tenths of the documents with their queries, and measure on the rest.
 
-    ``vectors`` maps each exit to its vectors, (n, d) float32, of ``texts.all``, row by row; the other exits
-    are fitted to the deepest one, on documents and sentences of them: other queries are of words without
-    order, or few, and make an early layer's map worse (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10
-    with keywords instead of 0.65). Raises SampleUnusable if too few vectors differ.
+    ``vectors`` maps each exit to its vectors, (n, d) float32, of the sample's texts and then of
+    ``texts.query_texts``, row by row. The other exits are fitted to the deepest one, on documents and
+    sentences of them: other queries are of words without order, or few, and make an early layer's map worse
+    (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10 with keywords instead of 0.65). Raises SampleUnusable
+    if too few vectors differ.
     """
     depth = max(vectors)
     sample = texts.sample
