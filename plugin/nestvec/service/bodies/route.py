@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from nestvec.service.batching.threads import WorkThread
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.bodies.content_headers import check_content
 from nestvec.service.bodies.direct_call import direct_call
@@ -29,8 +28,7 @@ from nestvec_schemas.errors import BodyNotJson
 INLINE_BYTES: Final = 64 << 10
 """Bodies of at most this size are read on the event loop: in a few milliseconds at worst."""
 
-# More threads would compete with the event loop for the interpreter's lock, and gain nothing.
-_thread: Final = ThreadPoolExecutor(1, "nestvec-bodies")
+_thread: Final = WorkThread("nestvec-bodies")
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -102,7 +100,7 @@ async def read_body(receive: Receive, readers: FieldReaders, limits: InputLimits
         return readers.read_small(data, limits)
     read = partial(readers.read, data, limits)
     del data  # the call alone holds it, until it is read
-    return await asyncio.get_running_loop().run_in_executor(_thread, read)
+    return await _thread.run(read)
 
 
 async def _receive_all(receive: Receive) -> bytes | bytearray:
