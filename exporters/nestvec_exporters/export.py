@@ -126,12 +126,9 @@ def _build(
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
     references = _references(checkpoint, experts, components, options)
     libraries = _with_library(references, loaded)
-    verifications: list[Verification | None] = []
-    quantisations: dict[str, QuantisationSummary] = {}
+    verifications, quantisations = [], {}
     for part, component, graph in zip([item.part for item in components], components, traced, strict=True):
-        quantised = write_component(options, component, graph, folder, ladders, fitted, listener)
-        if quantised is not None:
-            quantisations[part] = quantised
+        quantisations[part] = write_component(options, component, graph, folder, ladders, fitted, listener)
         if part not in libraries:
             listener.stage(f"comparing the graph with the checkpoint{f', {part}' if part else ''}")
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
@@ -145,8 +142,7 @@ def _build(
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
         "expert_towers": loaded.expert_specs,
         "outputs": dict(loaded.outputs),
-        "quantisation": quantisations.pop(MAIN_PART, None),
-        "part_quantisations": quantisations,
+        **_quantisation_fields(quantisations),
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)
@@ -157,6 +153,14 @@ def _build(
     manifest = manifest.model_copy(update={"verification": verification})
     write_manifest(folder, manifest)
     return manifest
+
+
+def _quantisation_fields(quantisations: Mapping[str, QuantisationSummary | None]) -> dict[str, Any]:
+    """What the manifest says of how each part was quantised."""
+    others = {
+        part: summary for part, summary in quantisations.items() if part != MAIN_PART and summary is not None
+    }
+    return {"quantisation": quantisations[MAIN_PART], "part_quantisations": others}
 
 
 def _load(
