@@ -98,7 +98,8 @@ def ndcg(folder: Path, run: Run, dataset_folder: Path, cache: Path | None) -> fl
     dataset = open_dataset(dataset_folder)
     sides: list[NDArray[Any]] = []
     for side in ("document", "query"):
-        path = None if cache is None else cache / f"{dataset.name}-{folder.name}-{side}.npy"
+        graph = read_manifest(folder).files[GRAPH][:16]  # an encoder exported again has other vectors
+        path = None if cache is None else cache / f"{dataset.name}-{folder.name}-{graph}-{side}.npy"
         if path is not None and path.is_file():
             sides.append(np.load(path))
             continue
