@@ -16,7 +16,7 @@ from published import FAMILIES
 
 from nestvec.engines.agreement import largest_difference, smallest_cosine
 from nestvec.engines.auto import AutoEngine
-from nestvec.engines.contract import Batch
+from nestvec.engines.contract import Batch, ServingPrecision
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.openvino import OpenVinoEngine
 from nestvec.engines.openvino_opening import MIN_COSINE, OpenVinoOptions, has_bf16, openvino_core
@@ -46,6 +46,8 @@ SCORING = {
     "GTE-ModernColBERT, LateOn": "late",
 }
 """Names of the encoders that score, by the family of their checkpoint."""
+
+needs_bf16 = pytest.mark.skipif(not has_bf16(openvino_core()), reason="this CPU does not compute in bf16")
 
 ENCODERS = [(fixture, name) for fixture, names in KINDS.items() for name in names]
 
@@ -166,3 +168,28 @@ def test_a_vector_in_fp32_does_not_depend_on_its_batch(models: Path) -> None:
     together = engine.run_now("minilm", collate_ids(rows))
     alone = np.concatenate([engine.run_now("minilm", collate_ids([row])) for row in rows])
     assert np.abs(together - alone).max() < 1e-6
+
+
+@pytest.fixture(scope="module")
+def in_few_bits(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm`` with weights of 8 bits."""
+    models = tmp_path_factory.mktemp("bits") / "models"
+    options = ExportOptions(
+        str(minilm_checkpoint), models, "weights", precision="int8-weights", verify="quick"
+    )
+    export(options)
+    return models / "weights"
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+def test_a_vector_of_quantised_weights_does_not_depend_on_its_batch(
+    in_few_bits: Path, precision: ServingPrecision
+) -> None:
+    engine = OpenVinoEngine({"weights": in_few_bits}, OpenVinoOptions(precision=precision))
+    assert engine.encoder_info("weights").precision == precision
+    rows = [np.arange(1000, 1000 + length) for length in (1, 3, 9, 16, 17, 40, 64, 90)]
+    alone = np.concatenate([engine.run_now("weights", collate_ids([row])) for row in rows])
+    for size in (2, 3, 8):
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        together = np.concatenate([engine.run_now("weights", collate_ids(part)) for part in parts])
+        assert np.abs(together - alone).max() < 1e-6
