@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import openvino
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nestvec.datasets.beir import open_dataset
-from nestvec.engines.openvino_opening import cpu_features, openvino_core
+from nestvec.engines.openvino_opening import compile_config, cpu_features, openvino_core
 from nestvec.evaluate.metrics.ranking import per_query_metrics
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
@@ -36,11 +35,11 @@ from nestvec_schemas.vectors import Vectors, cosines, normalise
 Run = Callable[[Arrays], Vectors]
 
 ENGINES = {
-    "fp32": ("onnxruntime", "openvino-f32", "openvino-bf16"),
+    "fp32": ("onnxruntime", "openvino-fp32", "openvino-bf16"),
     "int8-dynamic": ("onnxruntime",),
-    "int8": ("openvino-f32", "onnxruntime"),
-    "int8-weights": ("onnxruntime", "openvino-f32"),
-    "int4-weights": ("onnxruntime", "openvino-f32"),
+    "int8": ("openvino-fp32", "onnxruntime"),
+    "int8-weights": ("onnxruntime", "openvino-fp32"),
+    "int4-weights": ("onnxruntime", "openvino-fp32"),
 }
 """What runs an encoder, by its precision; quality is measured with the first."""
 
@@ -55,9 +54,8 @@ def in_onnxruntime(graph: Path) -> Run:
     return lambda arrays: session.run(None, {name: arrays[name] for name in names})[0]
 
 
-def in_openvino(graph: Path, hint: str) -> Run:
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
-    model = openvino.Core().compile_model(str(graph), "CPU", settings)
+def in_openvino(graph: Path, precision: str) -> Run:
+    model = openvino_core().compile_model(str(graph), "CPU", compile_config(0, precision))
     names = [tensor.get_any_name() for tensor in model.inputs]
     request = model.create_infer_request()
     return lambda arrays: np.array(request.infer({name: arrays[name] for name in names})[0])
@@ -67,9 +65,11 @@ def open_runs(folder: Path) -> dict[str, Run]:
     """An encoder by the engines that run it."""
     runs = {}
     for engine in ENGINES[read_manifest(folder).precision]:
-        name, _, hint = engine.partition("-")
+        name, _, precision = engine.partition("-")
         runs[engine] = (
-            in_onnxruntime(folder / GRAPH) if name == "onnxruntime" else in_openvino(folder / GRAPH, hint)
+            in_onnxruntime(folder / GRAPH)
+            if name == "onnxruntime"
+            else in_openvino(folder / GRAPH, precision)
         )
     return runs
 

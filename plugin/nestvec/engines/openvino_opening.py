@@ -209,7 +209,7 @@ class Opening:
     def _compile(
         self, inputs: Mapping[str, GraphInputs], precision: str, folder: Path | None
     ) -> dict[str, CompiledGraph]:
-        config = _config(self.options.threads, precision)
+        config = compile_config(self.options.threads, precision)
         if folder is not None:
             config["CACHE_DIR"] = str(folder / precision)
         graphs = {}
@@ -284,7 +284,8 @@ def short_cause(error: Exception) -> str:
     return (messages[-1] if messages else type(error).__name__)[:_MAX_CAUSE]
 
 
-def _config(threads: int, precision: str) -> dict[str, Any]:
+def compile_config(threads: int, precision: str) -> dict[str, Any]:
+    """OpenVINO's properties for a graph in a precision of ``_HINTS``; 0 threads are one per core."""
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         # One batch at a time on all cores: as fast as a batch on each, and a query waits for less.
