@@ -333,7 +333,7 @@ def _extras(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", [README, ROOT / "docs/quickstart.md"], ids=name_of)
 def test_what_a_page_installs_is_what_its_snippets_import(page: Path) -> None:
     extras = _extras(page)
-    assert {"cpu", "lite", "export"} <= extras
+    assert {"openvino", "lite", "export"} <= extras
     installed = set().union(*(_requirements(extra) for extra in ("", *extras)))
     sources = metadata.packages_distributions()
     for module in _imports(page):
