@@ -9,11 +9,12 @@ from sqlglot import exp
 from nestvec.sql.bind.conditions import arrays, compare, texts
 from nestvec.sql.bind.conditions.nodes import And, Compare, Condition, Or
 from nestvec.sql.bind.conditions.operands import CONDITION_FORM, is_operand, operand
+from nestvec.sql.bind.conditions.split import split_terms
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import chain_operands
 
-__all__ = ["MAX_TERMS", "Condition", "bind_condition"]
+__all__ = ["MAX_TERMS", "Condition", "bind_condition", "split_condition"]
 
 MAX_TERMS = 10_000
 """Constants in one WHERE."""
@@ -27,6 +28,15 @@ def bind_condition(scope: Scope, node: exp.Expr) -> Condition:
             f"WHERE has more than {MAX_TERMS:,} constants", constants, node, "Run several statements."
         )
     return _bind(scope, node, False)
+
+
+def split_condition(scope: Scope, node: exp.Expr) -> tuple[Condition | None, exp.Expr | None]:
+    """Split a WHERE into a condition for Milvus, which the WHERE implies, and what remains to be checked.
+
+    Either is None where there is nothing of it; the second is a copy. Raises SqlUnknownName, SqlTypeMismatch,
+    SqlSyntaxError.
+    """
+    return split_terms(scope, node, bind_condition)
 
 
 def _bind(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
