@@ -80,6 +80,10 @@ class Session:
     settings: SessionSettings = field(default_factory=SessionSettings)
     tables: dict[str, Table] = field(default_factory=dict)
     """Collections as they were last read, by the names that statements use; see ``refresh_changed``."""
+    registered: dict[str, Any] = field(default_factory=dict)
+    """Arrow tables of the caller that statements read, by name; they hide collections of the same name."""
+    local_files: bool = True
+    """Whether statements may read files of this machine: read_parquet('…')."""
     plan_cache: PlanCache = field(default_factory=PlanCache)
     waiting: Callable[[Waiting], None] = field(default_factory=lambda: WaitingLines(logger.warning))
     """Called before each wait of a write for a service or a Milvus that does not respond."""

@@ -58,6 +58,11 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
             raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
 
 
+def mark_consumed(tree: exp.Expr) -> None:
+    """Have ``check_select_consumed`` pass a tree, because the statement around it is checked as a whole."""
+    tree.meta[_CHECKED] = True
+
+
 def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
     """Raise SqlSyntaxError for a name or a constant of a SELECT that is missing from the tree."""
     if _CHECKED in tree.meta:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sqlglot import TokenType, exp
+from sqlglot.dialects.dialect import NormalizationStrategy
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
@@ -152,6 +153,12 @@ class NestvecSql(Postgres):
                 if rerank is not None:
                     order.set("rerank", rerank)
             return order
+
+
+class CaseSensitiveSql(NestvecSql):
+    """The same grammar for trees whose names are folded and quoted already."""
+
+    NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
 
 
 # sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.

@@ -27,11 +27,11 @@ _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
 _SUPPORTED: Final = """
     ALTER ANALYZE BEGIN COMMIT COPY CREATE DELETE DESC DESCRIBE DROP EXPLAIN INSERT RESET ROLLBACK SELECT SET
-    SHOW TRUNCATE UPDATE"""
+    SHOW TABLE TRUNCATE UPDATE VALUES WITH"""
 _UNSUPPORTED: Final = """
     ABORT CALL CHECKPOINT CLOSE CLUSTER COMMENT DEALLOCATE DECLARE DISCARD DO END EXECUTE FETCH GRANT IMPORT
     LISTEN LOAD LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX RELEASE REVOKE SAVEPOINT SECURITY
-    START TABLE UNLISTEN USE VACUUM VALUES WITH"""
+    START UNLISTEN USE VACUUM"""
 
 STATEMENTS: Final = frozenset(_SUPPORTED.split())
 """First words of the supported statements."""
@@ -78,15 +78,6 @@ def parse(statement: str) -> ParsedStatement:
     _check_sqlglot_leniency(source)
     before = explain_token_count(source)
     tree = _tree(source, list(source.tokens[before:]))
-    if isinstance(tree, exp.SetOperation):
-        kind = next(
-            operator
-            for operator in (TokenType.UNION, TokenType.INTERSECT, TokenType.EXCEPT)
-            if _has(source, operator)
-        )
-        raise source.not_supported(kind.name, kind, "Run one SELECT at a time.")
-    if isinstance(tree, exp.Subquery):
-        raise source.not_supported("a SELECT in parentheses", 0, "Remove the parentheses.")
     return ParsedStatement(source, tree, source.tokens[:before])
 
 
@@ -179,9 +170,8 @@ def _check_start(source: SourceText) -> None:
     if first.token_type == TokenType.L_PAREN or (word in STATEMENTS and not quoted):
         return
     if word in _UNSUPPORTED_STATEMENTS and not quoted:
-        construct = "WITH (a common table expression)" if word == "WITH" else word
         raise source.not_supported(
-            construct, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}."
+            word, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}."
         )
     suggestion = nearest(word, STATEMENTS)
     raise SqlSyntaxError(

@@ -32,6 +32,11 @@ Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
 
 HANDLERS: Final[dict[type[exp.Expr], Handler]] = {
     exp.Select: run_select,
+    exp.Union: run_select,
+    exp.Intersect: run_select,
+    exp.Except: run_select,
+    exp.Values: run_select,
+    exp.Subquery: run_select,
     exp.Analyze: run_analyze,
     exp.Set: run_set,
     exp.Create: run_create,
@@ -80,7 +85,7 @@ def execute_steps(
     except NestvecError:
         # The collection may have changed since it was read: try once more with what it is now.
         tree = parsed.tree
-        if not isinstance(tree, exp.Select) or not (yield from session.refresh_changed(tree, remembered)):
+        if not isinstance(tree, exp.Query) or not (yield from session.refresh_changed(tree, remembered)):
             raise
     return (yield from handler(session, parsed, bound))
 

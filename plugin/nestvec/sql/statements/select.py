@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
@@ -13,6 +13,7 @@ from nestvec.sql.bind.lateral import bind_lateral, is_lateral
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select import bind_query, table_name, table_node
+from nestvec.sql.bind.vectors.distance import IndexMismatch
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.parse.completeness import check_select_consumed
 from nestvec.sql.parse.dialect import VectorDistance
@@ -24,19 +25,92 @@ from nestvec.sql.plan.cache import CachedPlan
 from nestvec.sql.plan.lateral import plan_lateral
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.plan.select import plan_query
+from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.subqueries import inline_subqueries
+from nestvec_schemas.errors import NestvecError, SqlNotSupported
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NO_TABLE: Final = Table("", ())
 """The table of a SELECT without FROM."""
 
 
+_RELATIONAL_PARTS: Final = ("with_", "joins", "windows", "locks")
+"""Parts of a SELECT that Milvus has no calls for."""
+
+_RELATIONAL_NODES: Final = (exp.Window, exp.Filter, exp.SetOperation)
+
+
 def run_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """Plan a SELECT and run it."""
-    plan = yield from plan_select(session, parsed, params)
-    return (yield from run_plan(session, plan))
+    """Plan a query and run it: in Milvus as far as it goes, else in DuckDB over rows of Milvus."""
+    plan = yield from plan_statement(session, parsed, params)
+    if isinstance(plan, Plan):
+        return (yield from run_plan(session, plan))
+    from nestvec.sql.relational.run import run_relational  # noqa: PLC0415
+
+    return (yield from run_relational(session, plan))
+
+
+def plan_statement(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan | RelationalPlan]:
+    """Plan a SELECT, a set operation or VALUES, for the engine that it needs. Raises SqlError, StoreError."""
+    unsupported: NestvecError | None = None
+    if not _is_relational(session, parsed.tree):
+        try:
+            return (yield from plan_select(session, parsed, params))
+        except (SqlNotSupported, IndexMismatch) as error:
+            unsupported = error
+    # DuckDB is loaded by the statements that need it, and by no others.
+    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+
+    try:
+        return (yield from plan_relational(session, parsed.source, parsed.tree, params))
+    except SqlNotSupported as error:
+        raise unsupported or error from None
+
+
+def select_rows(
+    session: Session, source: SourceText, query: exp.Expr, params: Params
+) -> Steps[StatementResult]:
+    """The rows of a query that is a part of another statement: INSERT … SELECT, COPY (SELECT …) TO.
+
+    ``query`` is its node: a SELECT, WITH, a set operation or VALUES. Raises SqlError, StoreError,
+    ServiceError.
+    """
+    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+    from nestvec.sql.relational.run import run_relational  # noqa: PLC0415
+
+    plan = yield from plan_relational(session, source, query, params)
+    return (yield from run_relational(session, plan))
+
+
+def select_arrow(session: Session, source: SourceText, query: exp.Expr, params: Params) -> Steps[pa.Table]:
+    """``select_rows`` as an Arrow table, with the types that DuckDB gives its columns."""
+    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+    from nestvec.sql.relational.run import relational_arrow  # noqa: PLC0415
+
+    plan = yield from plan_relational(session, source, query, params)
+    return (yield from relational_arrow(session, plan))
+
+
+def _is_relational(session: Session, tree: exp.Expr) -> bool:
+    """Whether a statement has a part that Milvus cannot carry out, whatever its collections are."""
+    if not isinstance(tree, exp.Select):
+        return True
+    if is_lateral(tree):
+        return False
+    if any(tree.args.get(part) for part in _RELATIONAL_PARTS) or tree.find(*_RELATIONAL_NODES) is not None:
+        return True
+    from_ = tree.args.get("from_")
+    table = from_.this if from_ is not None else None
+    if table is None:
+        return False
+    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        return True
+    return identifier_name(table.this) in session.registered
 
 
 def plan_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan]:

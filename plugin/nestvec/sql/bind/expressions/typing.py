@@ -47,6 +47,8 @@ def location_of(source: SourceText, node: exp.Expr) -> SourceLocation:
 
 def check_kind(source: SourceText, operand: TypedExpression, kind: str, node: exp.Expr, taker: str) -> None:
     """Raise SqlTypeMismatch if ``operand`` is not of a kind; ``taker`` names what takes it."""
+    if kind in KINDS and operand.type.endswith("_VECTOR") and kind != "a vector":
+        raise source.not_supported(f"{taker} of a vector", node, "Pass a number or a string.")
     if kind in KINDS and operand.type != NULL and operand.type not in KINDS[kind]:
         raise source.type_mismatch(f"{taker} takes {kind}, not {operand.type}", operand.type, node, _CAST)
 

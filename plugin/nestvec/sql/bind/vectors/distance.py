@@ -54,6 +54,10 @@ class DistanceRanking:
     """
 
 
+class IndexMismatch(SqlTypeMismatch):
+    """A distance that the column's index does not search by; computed row by row it has a value."""
+
+
 def bind_distance(scope: Scope, node: VectorDistance) -> DistanceRanking:
     """Check the column, the operator and the target. Raises the errors of ``bind_query``."""
     source, operator = scope.source, str(node.args["operator"])
@@ -70,7 +74,7 @@ def bind_distance(scope: Scope, node: VectorDistance) -> DistanceRanking:
         return _bind_bm25(scope, left, right, node)
     column, shorter = resolve_family(scope, left, metric)
     _check_metric(scope, column, node, operator)
-    return DistanceRanking(column.name, metric, _target(scope, column, right), shorter)
+    return DistanceRanking(column.name, metric, bind_target(scope, column, right), shorter)
 
 
 def _bind_bm25(scope: Scope, left: exp.Column, right: exp.Expr, node: VectorDistance) -> DistanceRanking:
@@ -105,27 +109,32 @@ def rebind_distance(scope: Scope, ranking: DistanceRanking, node: exp.Expr) -> D
     if ranking.metric == "BM25" or column is None:
         target: Target = _bm25_query(scope, node)
     else:
-        target = _target(scope, column, node)
+        target = bind_target(scope, column, node)
     return DistanceRanking(ranking.column, ranking.metric, target, ranking.shorter)
 
 
 def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: str) -> None:
-    source, position = scope.source, node.meta["start"]
+    source, position = scope.source, int(node.meta["start"])
     if not column.is_vector:
         raise _not_a_vector(scope, column, node, operator)
     metric = scope.table.metrics.get(column.name)
     if metric is None:
-        raise source.type_mismatch(
-            f"column {column.name} has no index", operator, position, "Create an index with a metric on it."
+        raise IndexMismatch(
+            f"column {column.name} has no index",
+            value=operator,
+            next_step="Create an index with a metric on it.",
+            statement=source.text,
+            position=position,
         )
     if metric != OPERATOR_METRICS[operator]:
         correct = next((symbol for symbol, answered in OPERATOR_METRICS.items() if answered == metric), None)
         next_step = f"Write {column.name} {correct} …" if correct else "No SQL operator supports this metric."
-        raise source.type_mismatch(
+        raise IndexMismatch(
             f"column {column.name} is indexed by {metric}, and {operator} needs {OPERATOR_METRICS[operator]}",
-            operator,
-            position,
-            next_step,
+            value=operator,
+            next_step=next_step,
+            statement=source.text,
+            position=position,
         )
 
 
@@ -140,7 +149,8 @@ def _not_a_vector(scope: Scope, column: Column, node: VectorDistance, operator: 
     return scope.source.type_mismatch(cause, operator, node.this, next_step)
 
 
-def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
+def bind_target(scope: Scope, column: Column, node: exp.Expr) -> Target:
+    """The text or vector to measure to. Raises the errors of ``bind_query``."""
     if column.type == "BINARY_VECTOR":
         return bind_bits(scope, column, node)
     if column.type == "SPARSE_FLOAT_VECTOR":

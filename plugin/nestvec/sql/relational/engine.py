@@ -1,0 +1,116 @@
+"""DuckDB: one in-memory database per process and kind of access, a connection of its own per statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from nestvec.sql.relational.macros import MACROS
+from nestvec_schemas.errors import (
+    NestvecError,
+    SqlNotSupported,
+    SqlSyntaxError,
+    SqlTypeMismatch,
+    SqlUnknownName,
+)
+
+_MEMORY: Final = "4GB"
+_MAX_CAUSE: Final = 300
+"""Length of a message of DuckDB that an error repeats."""
+
+_CONFIG: Final = {
+    "memory_limit": _MEMORY,
+    "threads": "2",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+@lru_cache(maxsize=2)
+def _database(files: bool) -> duckdb.DuckDBPyConnection:
+    """The database; only the one for statements that name files may open any."""
+    access = "true" if files else "false"
+    database = duckdb.connect(":memory:", config={**_CONFIG, "enable_external_access": access})
+    for macro in MACROS:
+        database.execute(f"CREATE OR REPLACE MACRO {macro}")
+    return database
+
+
+@contextmanager
+def open_engine(files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose temporary tables are its own. Errors of DuckDB become nestvec's."""
+    connection = _database(files).cursor()
+    try:
+        with duckdb_errors():
+            yield connection
+    finally:
+        connection.close()
+
+
+def add_table(
+    connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, casts: Mapping[str, str]
+) -> None:
+    """Make an Arrow table readable as ``name``; ``casts`` gives columns the types that Arrow lacks."""
+    if not casts:
+        connection.register(name, table)
+        return
+    connection.register(f"{name}_raw", table)
+    replaced = ", ".join(f"{quote(column)}::{kind} AS {quote(column)}" for column, kind in casts.items())
+    connection.execute(
+        f"CREATE TEMP VIEW {quote(name)} AS SELECT * REPLACE ({replaced}) FROM {quote(name + '_raw')}"
+    )
+
+
+def quote(name: str) -> str:
+    """A name as an identifier of DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def duckdb_errors() -> Iterator[None]:
+    """Raise errors of DuckDB as nestvec's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise convert_error(error) from None
+
+
+def convert_error(error: duckdb.Error) -> NestvecError:
+    """An error of DuckDB in PostgreSQL's words, as an error of the statement."""
+    text = str(error)
+    first = re.split(r"\n\s*\n|\nLINE ", text, maxsplit=1)[0].strip()
+    cause = re.sub(r"^[A-Za-z -]+ Error: ", "", first).strip().rstrip("!")[:_MAX_CAUSE]
+    for pattern, replacement in _CAUSES:
+        match = re.search(pattern, cause)
+        if match:
+            return SqlTypeMismatch(*_worded(replacement, match))
+    if isinstance(
+        error, (duckdb.OutOfRangeException, duckdb.ConversionException, duckdb.TypeMismatchException)
+    ):
+        return SqlTypeMismatch(cause, next_step="Change the value, or cast an operand to a wider type.")
+    if isinstance(error, duckdb.CatalogException):
+        return SqlUnknownName(cause.split("\n")[0], next_step="Use a function or type of PostgreSQL.")
+    if isinstance(error, duckdb.ParserException):
+        return SqlSyntaxError(cause, next_step="Correct the SQL.")
+    if isinstance(error, duckdb.BinderException):
+        return SqlTypeMismatch(cause, next_step="Check the names and the types, and cast where they differ.")
+    if isinstance(error, (duckdb.NotImplementedException, duckdb.OutOfMemoryException)):
+        return SqlNotSupported(cause, next_step="Simplify the statement, or read fewer rows.")
+    return SqlTypeMismatch(cause, next_step="Check the values of the statement.")
+
+
+def _worded(template: tuple[str, str], match: re.Match[str]) -> tuple[str, None, str]:
+    return match.expand(template[0])[:_MAX_CAUSE], None, template[1]
+
+
+_CAUSES: Final = (
+    (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
+    (r"Overflow in \w+ of (INT\d+)", (r"\1 out of range", "Cast an operand to a wider type first.")),
+)

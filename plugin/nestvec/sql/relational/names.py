@@ -1,0 +1,106 @@
+"""Names in a tree: which nodes are base tables, and identifiers as PostgreSQL folds them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlglot import exp
+
+from nestvec.sql.bind.select_list import output_name
+from nestvec.sql.parse.source import SourceText, identifier_name
+
+FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "PARQUET_SCAN")
+"""Functions in FROM that read a file."""
+
+
+def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
+    """The nodes in FROM that name a stored table, not a common table expression."""
+    for node in tree.find_all(exp.Table):
+        if isinstance(node.this, exp.Identifier) and not _is_cte(node):
+            yield node
+
+
+def file_tables(tree: exp.Expr) -> Iterator[exp.Table]:
+    """The nodes in FROM that call a function of ``FILE_FUNCTIONS``."""
+    for node in tree.find_all(exp.Table):
+        if isinstance(node.this, exp.Func) and function_label(node.this) in FILE_FUNCTIONS:
+            yield node
+
+
+def function_label(node: exp.Expr) -> str:
+    """The name of a function in upper case."""
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper()
+    return node.sql_name() if isinstance(node, exp.Func) else ""
+
+
+def _is_cte(node: exp.Table) -> bool:
+    """Whether a name refers to a common table expression of a query around it."""
+    name, child, ancestor = identifier_name(node.this), node, node.parent
+    while ancestor is not None:
+        with_ = ancestor if isinstance(ancestor, exp.With) else ancestor.args.get("with_")
+        for cte in with_.expressions if isinstance(with_, exp.With) else ():
+            if cte is child:
+                # A query without RECURSIVE sees only those before it.
+                if not with_.args.get("recursive"):
+                    break
+            if identifier_name(cte.args["alias"].this) == name:
+                return True
+        child, ancestor = ancestor, ancestor.parent
+    return False
+
+
+def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
+    """Quote every identifier as PostgreSQL folds it, or as the catalog spells a column in mixed case."""
+    for identifier in tree.find_all(exp.Identifier):
+        if identifier.args.get("quoted") or isinstance(identifier.parent, (exp.DataType, exp.Dot)):
+            continue
+        written = str(identifier.this)
+        lower = written.lower()
+        identifier.set("this", written if lower not in column_names and written in column_names else lower)
+        identifier.set("quoted", True)
+
+
+def name_outputs(source: SourceText, tree: exp.Expr) -> None:
+    """Give every expression of a select list the name that PostgreSQL derives for it."""
+    for select in tree.find_all(exp.Select):
+        used = {
+            item.alias_or_name for item in select.expressions if isinstance(item, (exp.Alias, exp.Column))
+        }
+        for position, item in enumerate(select.expressions):
+            bare = item.this if isinstance(item, exp.Paren) else item
+            if isinstance(item, exp.Alias) or bare.is_star or isinstance(bare, exp.Column):
+                continue
+            while isinstance(bare, (exp.Filter, exp.Window, exp.WithinGroup, exp.Paren)):
+                bare = bare.this
+            name = _unused(output_name(source, bare), used)
+            used.add(name)
+            aliased = exp.alias_(item.copy(), name, quoted=True)
+            select.expressions[position].replace(aliased)
+
+
+def _unused(name: str, used: Collection[str]) -> str:
+    candidate, number = name, 2
+    while candidate in used:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def source_node(column: exp.Column) -> exp.Expr | None:
+    """The entry of FROM that a qualified column belongs to; None if there is none."""
+    alias, ancestor = column.table, column.parent
+    while ancestor is not None:
+        if isinstance(ancestor, exp.Select):
+            for entry in from_entries(ancestor):
+                if entry.alias_or_name == alias:
+                    return entry
+        ancestor = ancestor.parent
+    return None
+
+
+def from_entries(select: exp.Select) -> list[exp.Expr]:
+    """What FROM and JOIN name."""
+    from_ = select.args.get("from_")
+    entries = [from_.this] if from_ is not None else []
+    entries += [join.this for join in select.args.get("joins") or ()]
+    return entries + list(select.args.get("laterals") or ())

@@ -1,0 +1,72 @@
+"""Results of DuckDB as rows of a statement: Python values, and Milvus's names of their types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+import orjson
+
+from nestvec.sql.relational.relations import RelationalPlan
+from nestvec.sql.result import StatementResult
+
+_TYPES: Final = {
+    "BOOLEAN": "BOOL",
+    "TINYINT": "INT8",
+    "SMALLINT": "INT16",
+    "INTEGER": "INT32",
+    "BIGINT": "INT64",
+    "UTINYINT": "INT16",
+    "USMALLINT": "INT32",
+    "UINTEGER": "INT64",
+    "FLOAT": "FLOAT",
+    "DOUBLE": "DOUBLE",
+    "VARCHAR": "VARCHAR",
+    "JSON": "JSON",
+}
+"""Milvus's names of DuckDB's types; others keep DuckDB's."""
+
+_MAX_INT64: Final = (1 << 63) - 1
+
+
+def read_result(
+    connection: duckdb.DuckDBPyConnection, plan: RelationalPlan, params: Mapping[str, Any]
+) -> StatementResult:
+    """Run the statement of a plan. Raises errors of DuckDB."""
+    relation = connection.sql(plan.sql, params=dict(params)) if params else connection.sql(plan.sql)
+    kinds = [str(kind) for kind in relation.types]
+    rows = relation.fetchall()
+    columns = [_column(kind, [row[at] for row in rows], plan.decimals) for at, kind in enumerate(kinds)]
+    values = tuple(zip(*(column[1] for column in columns), strict=True)) if rows else ()
+    return StatementResult(
+        plan.columns,
+        tuple(column[0] for column in columns),
+        values,
+        tag=f"SELECT {len(rows)}",
+        count=len(rows),
+    )
+
+
+def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any]]:
+    """The type of a column and its values."""
+    if kind.startswith("DECIMAL") and decimals:
+        return "DECIMAL", values
+    if kind.startswith("DECIMAL"):
+        return "DOUBLE", _each(values, float)
+    if kind in ("HUGEINT", "UHUGEINT", "UBIGINT"):
+        fits = all(value is None or abs(value) <= _MAX_INT64 for value in values)
+        return ("INT64", values) if fits else ("DECIMAL", _each(values, Decimal))
+    if kind == "JSON":
+        return "JSON", _each(values, orjson.loads)
+    if kind.endswith("]"):
+        vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
+        return ("FLOAT_VECTOR" if vector else "ARRAY"), _each(values, list)
+    if kind.strip('"') == "NULL":
+        return "ANY", values
+    return _TYPES.get(kind, kind.split("(")[0]), values
+
+
+def _each(values: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
+    return [None if value is None else convert(value) for value in values]

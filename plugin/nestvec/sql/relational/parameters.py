@@ -1,0 +1,98 @@
+"""Parameters as constants of the tree: DuckDB then gives them the types that PostgreSQL would."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+import uuid
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.sql.bind.params import PARAMETER_NODES, Params, to_python
+from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.source import SourceText
+
+_MAX_ITEMS = 100_000
+"""Elements of a list parameter."""
+
+
+def bind_parameters(source: SourceText, tree: exp.Expr, params: Params) -> exp.Expr:
+    """Replace parameters by their values, except for vectors in distances. Returns the tree.
+
+    Raises SqlSyntaxError for a parameter without a value, SqlTypeMismatch for a value of no SQL type.
+    """
+    for node in list(tree.find_all(*PARAMETER_NODES)):
+        value = params.value(source, node)
+        if isinstance(value, (list, tuple, bytes, bytearray)) and _in_distance(node):
+            continue
+        constant = _constant(source, node, value)
+        constant.meta.update(node.meta)
+        node.replace(constant)
+    return tree
+
+
+def _in_distance(node: exp.Expr) -> bool:
+    parent = node.parent
+    while isinstance(parent, (exp.Paren, exp.Cast, exp.Binary)) and not isinstance(parent, VectorDistance):
+        parent = parent.parent
+    return isinstance(parent, VectorDistance)
+
+
+def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
+    """A value as a constant of SQL."""
+    value = to_python(value)
+    if value is None:
+        return exp.Null()
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
+    if isinstance(value, (int, float)):
+        return _number(value)
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        if len(value) > _MAX_ITEMS:
+            raise source.type_mismatch(
+                f"a list parameter has more than {_MAX_ITEMS:,} values", len(value), node, "Pass fewer."
+            )
+        return exp.Array(expressions=[_constant(source, node, item) for item in value])
+    for kind, type_name, text in _TYPED:
+        if isinstance(value, kind):
+            return exp.cast(exp.Literal.string(text(value)), type_name)
+    raise source.type_mismatch(
+        "the parameter has no SQL type",
+        type(value).__name__,
+        node,
+        "Pass a string, a number, a date, a list.",
+    )
+
+
+def _number(value: int | float) -> exp.Expr:
+    if isinstance(value, float):
+        text = repr(value) if math.isfinite(value) else str(value)
+        return exp.cast(exp.Literal.string(text), "double")
+    number = exp.Literal.number(abs(value))
+    return exp.Neg(this=number) if value < 0 else number
+
+
+def _hex(value: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in value)
+
+
+_TYPED: tuple[tuple[Any, str, Any], ...] = (
+    (datetime.datetime, "timestamp", lambda value: value.isoformat(" ")),
+    (datetime.date, "date", lambda value: value.isoformat()),
+    (datetime.time, "time", lambda value: value.isoformat()),
+    (datetime.timedelta, "interval", lambda value: f"{value.total_seconds()} seconds"),
+    (decimal.Decimal, "decimal(38, 10)", str),
+    (uuid.UUID, "uuid", str),
+    ((bytes, bytearray), "blob", _hex),
+    (dict, "json", lambda value: _json(value)),
+)
+
+
+def _json(value: Any) -> str:
+    import orjson  # noqa: PLC0415
+
+    return orjson.dumps(value).decode()

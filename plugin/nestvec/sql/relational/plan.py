@@ -1,0 +1,264 @@
+"""Plans a statement for DuckDB: which relations it reads, and the statement in DuckDB's dialect.
+
+The steps follow each other: names are resolved on the catalog, what Milvus ranks or filters is taken out,
+distances become columns, and what PostgreSQL means otherwise than DuckDB is rewritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlglot import exp
+from sqlglot.errors import OptimizeError, SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
+
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
+from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.vectors.targets import target_services
+from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
+from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.relational.arrow_rows import duckdb_type
+from nestvec.sql.relational.engine import open_engine
+from nestvec.sql.relational.names import base_tables, file_tables, fold_identifiers, name_outputs, source_node
+from nestvec.sql.relational.parameters import bind_parameters
+from nestvec.sql.relational.planning import Planning
+from nestvec.sql.relational.rankings import take_candidates, take_rankings
+from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
+from nestvec.sql.relational.rewrites import rewrite_for_duckdb
+from nestvec.sql.relational.scans import add_scans
+from nestvec.sql.relational.vector_functions import use_family_members, use_operators
+from nestvec.sql.relational.vectors import replace_distances
+from nestvec.sql.session import Session
+from nestvec.sql.settings import DEFAULT_SERVICE
+from nestvec_schemas.errors import nearest
+
+_ALIAS_CLAUSES: Final = ("order", "group", "having", "distinct")
+"""Clauses that may name a column of the result."""
+
+
+def plan_relational(
+    session: Session, source: SourceText, query: exp.Expr, params: Params
+) -> Steps[RelationalPlan]:
+    """Plan a SELECT, a set operation or VALUES for DuckDB; collections are read, files described.
+
+    Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported, SqlSyntaxError, StoreError.
+    """
+    planning = Planning(source, params, session.settings, session.settings.service or DEFAULT_SERVICE)
+    tree = use_operators(_as_select(query.copy()))
+    _check_supported(source, tree)
+    by_node = yield from _read_tables(session, planning, tree)
+    use_family_members(tree, lambda column: _table_of(column, by_node))
+    tree = take_rankings(planning, tree, by_node)
+    yield from _name_relations(session, planning, tree, by_node)
+    tree = _qualified(planning, bind_parameters(source, tree, params))
+    take_candidates(planning, tree)
+    tree, distances = replace_distances(planning, tree)
+    add_scans(planning, tree, distances)
+    return _finished(planning, tree)
+
+
+def _as_select(query: exp.Expr) -> exp.Expr:
+    """VALUES as the SELECT that it is short for."""
+    if not isinstance(query, exp.Values):
+        return query
+    width = max((len(row.expressions) for row in query.expressions), default=0)
+    columns = [exp.to_identifier(f"column{at}", quoted=True) for at in range(1, width + 1)]
+    order = {part: query.args.pop(part) for part in ("order", "limit", "offset") if query.args.get(part)}
+    query.set("alias", exp.TableAlias(this=exp.to_identifier("values", quoted=True), columns=columns))
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=query), **order)
+
+
+def _check_supported(source: SourceText, tree: exp.Expr) -> None:
+    for node in tree.walk():
+        if isinstance(node, Rerank):
+            continue
+        if isinstance(node, exp.Lock):
+            raise source.not_supported("a row lock (FOR UPDATE)", node, "Milvus has no transactions.")
+        if isinstance(node, exp.Select) and node.args.get("into") is not None:
+            raise source.not_supported("SELECT INTO", node, "Write CREATE TABLE … AS SELECT ….")
+
+
+def _read_tables(session: Session, planning: Planning, tree: exp.Expr) -> Steps[dict[int, Table]]:
+    """The collections that FROM names, by the ids of their nodes."""
+    tables: dict[int, Table] = {}
+    for node in list(base_tables(tree)):
+        if node.args.get("db") is None and identifier_name(node.this) in session.registered:
+            continue
+        if node.args.get("db") is not None and identifier_name(node.args["db"]) != "public":
+            raise planning.source.unknown_name(
+                "there is no schema of this name", node.db, node, "Collections are in the schema public."
+            )
+        node.set("db", None)
+        tables[id(node)] = yield from session.table(planning.source, node)
+    return tables
+
+
+def _table_of(column: exp.Column, tables: dict[int, Table]) -> Table | None:
+    if column.table:
+        entry = source_node(column)
+        return tables.get(id(entry)) if entry is not None else None
+    name = identifier_name(column.this)
+    return next((table for table in tables.values() if table.column(name) is not None), None)
+
+
+def _name_relations(
+    session: Session, planning: Planning, tree: exp.Expr, by_node: dict[int, Table]
+) -> Steps[None]:
+    """Give every collection, table and file in FROM a name of its own, and its columns."""
+    for node in list(base_tables(tree)):
+        written = identifier_name(node.this)
+        if written in planning.schemas:
+            continue
+        table = by_node.get(id(node))
+        name = f"scan_{len(planning.schemas)}"
+        if table is not None:
+            planning.tables[name] = table
+            planning.names[name] = table.name
+            hidden = {lexical.column for lexical in table.lexical}
+            shown = [column for column in table.columns if column.name not in hidden]
+            shown += [DYNAMIC_COLUMN] if table.dynamic else []
+            planning.schemas[name] = {column.name: duckdb_type(column) for column in shown}
+        else:
+            data = session.registered[written]
+            planning.relations.append(SuppliedRelation(name, data))
+            planning.schemas[name] = yield BlockingCall(lambda client, data=data: _described(data=data))
+        _rename(node, name, written)
+    for node in list(file_tables(tree)):
+        if not session.local_files:
+            raise planning.source.not_supported(
+                "reading files of the server", node, "Load the file with COPY … FROM STDIN."
+            )
+        name, file_call = f"file_{len(planning.schemas)}", node.this.sql(dialect="duckdb")
+        planning.relations.append(SuppliedRelation(name, call=file_call))
+        planning.schemas[name] = yield BlockingCall(lambda client, sql=file_call: _described(call=sql))
+        label = node.this.sql_name().lower() if isinstance(node.this, exp.Func) else "file"
+        _rename(node, name, label)
+
+
+def _described(data: Any = None, call: str = "") -> dict[str, str]:
+    """The columns of a table of the caller or of a file, with DuckDB's types."""
+    with open_engine(files=bool(call)) as connection:
+        if not call:
+            connection.register("described", data)
+        described = connection.execute(f"DESCRIBE SELECT * FROM {call or 'described'}")
+        return {str(row[0]): str(row[1]) for row in described.fetchall()}
+
+
+def _rename(node: exp.Table, name: str, written: str) -> None:
+    identifier = exp.to_identifier(name, quoted=True)
+    identifier.meta.update(node.this.meta)
+    node.set("this", identifier)
+    if node.args.get("alias") is None:
+        node.set("alias", exp.TableAlias(this=exp.to_identifier(written, quoted=True)))
+
+
+def _schema(planning: Planning) -> MappingSchema:
+    mapping: dict[str, Any] = {
+        name: {
+            column: exp.DataType.build(kind, dialect="duckdb", udt=True) for column, kind in columns.items()
+        }
+        for name, columns in planning.schemas.items()
+    }
+    return MappingSchema(mapping, dialect=CaseSensitiveSql, normalize=False)
+
+
+def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
+    """The tree with every column qualified, * expanded, and the outputs named. Raises SqlUnknownName."""
+    names = {column for columns in planning.schemas.values() for column in columns}
+    name_outputs(planning.source, tree)
+    fold_identifiers(tree, names)
+    try:
+        qualified: exp.Expr = qualify(
+            tree,
+            schema=_schema(planning),
+            dialect=CaseSensitiveSql,
+            validate_qualify_columns=False,
+            expand_alias_refs=False,
+        )
+    except OptimizeError as error:
+        raise _unresolved(planning, tree, str(error)) from None
+    except SqlglotError as error:
+        raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
+    for column in qualified.find_all(exp.Column):
+        if not column.table and not _is_alias(column):
+            raise _unknown_column(planning, column)
+    return qualified
+
+
+def _is_alias(column: exp.Column) -> bool:
+    """Whether an unqualified name is one of the select list, or of a function in FROM."""
+    child: exp.Expr = column
+    ancestor = column.parent
+    while ancestor is not None:
+        if isinstance(ancestor, exp.Query):
+            if child.arg_key in _ALIAS_CLAUSES and column.name in ancestor.named_selects:
+                return True
+            if isinstance(ancestor, exp.Select) and any(
+                not isinstance(entry, (exp.Table, exp.Subquery))
+                or not isinstance(entry.this, (exp.Identifier, exp.Query))
+                for entry in _entries(ancestor)
+            ):
+                return True
+        child, ancestor = ancestor, ancestor.parent
+    return False
+
+
+def _entries(select: exp.Select) -> list[exp.Expr]:
+    from nestvec.sql.relational.names import from_entries  # noqa: PLC0415
+
+    return from_entries(select)
+
+
+def _unresolved(planning: Planning, tree: exp.Expr, message: str) -> Exception:
+    name = message.rsplit(":", 1)[-1].strip().strip("'\"")
+    column = next((node for node in tree.find_all(exp.Column) if node.name == name), None)
+    if column is not None:
+        return _unknown_column(planning, column)
+    return planning.source.unknown_name("FROM has no such table or column", name, 0, "Check the names.")
+
+
+def _unknown_column(planning: Planning, column: exp.Column) -> Exception:
+    offered = dict.fromkeys(name for columns in planning.schemas.values() for name in columns)
+    holders = [name for name, columns in planning.schemas.items() if column.name in columns]
+    if len(holders) > 1 and not column.table:
+        return planning.source.unknown_name(
+            "several tables have a column of this name", column.name, column, "Write TABLE.COLUMN."
+        )
+    available = f"Available: {', '.join(list(offered)[:40])}." if offered else "Add FROM collection."
+    return planning.source.unknown_name(
+        "there is no such column", column.name, column, available + nearest(column.name, offered)
+    )
+
+
+def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
+    """The plan, with the statement in DuckDB's dialect."""
+    for name, count in planning.residuals.items():
+        at = next(n for n, relation in enumerate(planning.relations) if relation.name == name)
+        ranking = planning.relations[at]
+        if isinstance(ranking, RankingScan):
+            planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
+    decimals = any(node.this == exp.DType.DECIMAL for node in tree.find_all(exp.DataType))
+    columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
+    sql = _duckdb_sql(planning, tree)
+    services = [service for target in planning.targets.values() for service in target_services(target)]
+    for relation in planning.relations:
+        if isinstance(relation, CollectionScan):
+            services += [s for distance in relation.distances for s in target_services(distance.target)]
+    rank = {RankingScan: 0, SuppliedRelation: 1, CollectionScan: 2}
+    ordered = sorted(planning.relations, key=lambda relation: rank[type(relation)])
+    return RelationalPlan(
+        sql, columns, tuple(ordered), {}, planning.targets, tuple(dict.fromkeys(services)), decimals
+    )
+
+
+def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
+    typed = annotate_types(tree, schema=_schema(planning), dialect=CaseSensitiveSql)
+    rewritten = rewrite_for_duckdb(typed)
+    if rewritten.find(VectorDistance) is not None:
+        raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
+    sql: str = rewritten.sql(dialect="duckdb")
+    return sql

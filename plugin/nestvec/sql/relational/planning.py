@@ -1,0 +1,61 @@
+"""What the steps of relational planning share: the tree as it changes, and the relations found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.scope import Context, Scope
+from nestvec.sql.bind.vectors.targets import Target
+from nestvec.sql.parse.source import SourceText
+from nestvec.sql.relational.names import source_node
+from nestvec.sql.relational.relations import Relation
+from nestvec.sql.settings import SessionSettings
+
+
+@dataclass
+class Planning:
+    """The state of planning one statement."""
+
+    source: SourceText
+    params: Params
+    settings: SessionSettings
+    service: str
+    tables: dict[str, Table] = field(default_factory=dict)
+    """Collections by the names of their scans."""
+    names: dict[str, str] = field(default_factory=dict)
+    """The names of collections as the statement writes them, by the names of their scans."""
+    schemas: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """DuckDB's types of the columns of every relation, by its name."""
+    relations: list[Relation] = field(default_factory=list)
+    targets: dict[str, Target] = field(default_factory=dict)
+    residuals: dict[str, exp.Expr] = field(default_factory=dict)
+    """For rankings, by name: the query that counts the rows that pass the statement's own conditions."""
+
+    def context(self) -> Context:
+        """What a condition or a distance may refer to."""
+        return Context(self.tables, self.service)
+
+    def scope(self, scan: str, alias: str) -> Scope:
+        """The names of one collection, as a part of the statement sees them."""
+        return Scope(self.source, self.tables[scan], alias, self.params, self.context())
+
+    def scan_of(self, column: exp.Column) -> str | None:
+        """The name of the scan that a qualified column belongs to; None if it is not one of a collection."""
+        entry = source_node(column)
+        name = entry.name if isinstance(entry, exp.Table) else ""
+        return name if name in self.tables else None
+
+
+def within(source: SourceText, node: exp.Expr) -> SourceText:
+    """The part of a statement's tokens that belongs to a node, for checks of one part of the statement."""
+    places = [child.meta for child in node.walk() if child.meta.get("start") is not None]
+    if not places:
+        return replace(source, tokens=())
+    first = min(place["start"] for place in places)
+    last = max(place.get("end", place["start"]) for place in places)
+    return replace(source, tokens=tuple(token for token in source.tokens if first <= token.start <= last))

@@ -1,0 +1,102 @@
+"""A relational plan, as data: the tables that DuckDB is given, and the statement that it runs over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.conditions.nodes import Condition
+from nestvec.sql.bind.vectors.targets import Target
+from nestvec.sql.plan.nodes import Plan
+
+
+@dataclass(frozen=True)
+class DistanceColumn:
+    """A distance of every row of a scan, computed while it is read."""
+
+    name: str
+    column: str
+    """The vector column."""
+    metric: str
+    """``COSINE``, ``L2``, ``IP``, ``L1``, ``HAMMING`` or ``JACCARD``."""
+    target: Target
+
+
+@dataclass(frozen=True)
+class JoinFilter:
+    """A scan needs only the rows whose ``column`` occurs in a relation that is read before."""
+
+    column: str
+    relation: str
+    relation_column: str
+
+
+@dataclass(frozen=True)
+class CollectionScan:
+    """The rows of a collection that may matter."""
+
+    name: str
+    """What the statement for DuckDB calls it."""
+    table: Table
+    columns: tuple[str, ...]
+    condition: Condition | None = None
+    """What Milvus filters by: implied by the statement, but not always all of it."""
+    limit: int | None = None
+    """Rows that suffice; None for all."""
+    distances: tuple[DistanceColumn, ...] = ()
+    join_filter: JoinFilter | None = None
+
+
+@dataclass(frozen=True)
+class RankingScan:
+    """The rows of a search that Milvus ranks, best first."""
+
+    name: str
+    plan: Plan
+    table: Table
+    wanted: int = 0
+    """Rows that the statement wants of those that pass ``residual``; 0 if the plan gives them all."""
+    residual: str = ""
+    """A query for the number of rows that pass what Milvus cannot filter; empty if it filters all."""
+    columns: tuple[str, ...] = ()
+    fallback: CollectionScan | None = None
+    """Every row with its distance, where no search of the ranking gives enough."""
+
+
+@dataclass(frozen=True)
+class SuppliedRelation:
+    """A table of the caller, or a file."""
+
+    name: str
+    data: Any = None
+    """An Arrow table; None for a file."""
+    call: str = ""
+    """The function that reads the file, in DuckDB's SQL."""
+
+
+Relation = CollectionScan | RankingScan | SuppliedRelation
+
+
+@dataclass(frozen=True)
+class RelationalPlan:
+    """A statement for DuckDB, and the relations that it reads."""
+
+    sql: str
+    columns: tuple[str, ...]
+    """Names of the result's columns."""
+    relations: tuple[Relation, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the statement's own parameters."""
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    """Vectors that parameters of the statement stand for."""
+    services: tuple[str, ...] = ()
+    """Base URLs of the services that embed the statement's texts."""
+    decimals: bool = False
+    """Whether the statement names a NUMERIC type, so that results keep it."""
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether DuckDB needs access to files."""
+        return any(isinstance(relation, SuppliedRelation) and relation.call for relation in self.relations)

@@ -1,0 +1,318 @@
+"""Where DuckDB's meaning differs from PostgreSQL's: rules that rewrite nodes of a typed tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlglot import exp
+
+_INTEGERS = exp.DataType.INTEGER_TYPES
+_FLOATS = {exp.DType.FLOAT, exp.DType.DOUBLE}
+_TEXTS = exp.DataType.TEXT_TYPES
+_JSON = {exp.DType.JSON, exp.DType.JSONB}
+_VECTORS = {exp.DType.VECTOR}
+_VECTOR_WORDS = {"VECTOR", "HALFVEC"}
+_MAX_DIM_OF_SUM: Final = 4_096
+
+Rule = Callable[[Any], exp.Expr]
+
+
+def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
+    """Apply the rules, innermost nodes first. The tree is changed, and returned."""
+    for node in reversed(list(tree.walk())):
+        rule = RULES.get(type(node)) or _BY_NAME.get(_name(node))
+        rewritten = node if rule is None else rule(node)
+        if rewritten is node:
+            continue
+        if isinstance(rewritten, (exp.Anonymous, exp.Paren)) and not rewritten.type:
+            rewritten.type = node.type
+        if node is tree:
+            tree = rewritten
+        node.replace(rewritten)
+    return tree
+
+
+def _name(node: exp.Expr) -> str:
+    return str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
+
+
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    """A call of a function of DuckDB or of a macro."""
+    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
+
+
+def kind(node: exp.Expr | None) -> Any:
+    """The type of a node, as sqlglot names it; None if it is unknown."""
+    while isinstance(node, (exp.Paren, exp.Alias)):
+        node = node.this
+    type_ = node.type if node is not None else None
+    return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
+
+
+def is_vector(node: exp.Expr | None) -> bool:
+    """Whether a node has the type of a vector."""
+    type_ = node.type if node is not None else None
+    if type_ is None:
+        return False
+    return type_.this == exp.DType.VECTOR or (
+        type_.this == exp.DType.ARRAY and bool(type_.args.get("values") or type_.meta.get("vector"))
+    )
+
+
+def _quotient(node: exp.Div) -> exp.Expr:
+    left, right = _numeric(node.this, node.expression), _numeric(node.expression, node.this)
+    whole = kind(node.this) in _INTEGERS and kind(node.expression) in _INTEGERS
+    return call("pg_integer_quotient" if whole else "pg_quotient", left, right)
+
+
+def _remainder(node: exp.Mod) -> exp.Expr:
+    return call("pg_remainder", _numeric(node.this, node.expression), _numeric(node.expression, node.this))
+
+
+def _arithmetic(node: exp.Binary) -> exp.Expr:
+    left, right = node.this, node.expression
+    for side, other, name in ((left, right, "this"), (right, left, "expression")):
+        converted = _numeric(side, other)
+        if converted is not side:
+            node.set(name, converted)
+    return node
+
+
+def _numeric(node: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """A string constant beside a number, as that number: '5' + 1."""
+    if not (isinstance(node, exp.Literal) and node.is_string) or kind(other) is None:
+        return node
+    other_kind = kind(other)
+    if other_kind in _INTEGERS or other_kind in _FLOATS:
+        return exp.cast(node.copy(), exp.DataType(this=other_kind))
+    return node
+
+
+def _round(node: exp.Round) -> exp.Expr:
+    if node.args.get("decimals") is None and kind(node.this) in _FLOATS:
+        return call("round_even", node.this, exp.Literal.number(0))
+    return node
+
+
+def _sum(node: exp.Sum) -> exp.Expr:
+    if is_vector(node.this):
+        return _vector_aggregate(node, exp.Sum)
+    if kind(node.this) in _INTEGERS and kind(node.this) != exp.DType.BIGINT:
+        return _outside(node, lambda whole: exp.cast(whole, "bigint"))
+    return node
+
+
+def _avg(node: exp.Avg) -> exp.Expr:
+    return _vector_aggregate(node, exp.Avg) if is_vector(node.this) else node
+
+
+def _vector_aggregate(node: exp.Expr, aggregate: Callable[..., exp.Expr]) -> exp.Expr:
+    """The aggregate of each element: DuckDB has none of lists."""
+    type_ = node.this.type
+    sizes = [int(value.name) for value in type_.args.get("values") or () if value.name.isdecimal()]
+    dim = sizes[0] if sizes else 0
+    if not 0 < dim <= _MAX_DIM_OF_SUM:
+        return node
+    parts = [
+        aggregate(this=exp.Bracket(this=node.this.copy(), expressions=[exp.Literal.number(at)], offset=1))
+        for at in range(1, dim + 1)
+    ]
+    values = exp.cast(exp.Array(expressions=parts), "float[]")
+    counted = exp.Count(this=node.this.copy())
+    return exp.Case(ifs=[exp.If(this=exp.GT(this=counted, expression=exp.Literal.number(0)), true=values)])
+
+
+def _outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Wrap an aggregate with the FILTER or OVER around it."""
+    whole = node
+    while isinstance(whole.parent, (exp.Filter, exp.Window, exp.WithinGroup)) and whole.arg_key == "this":
+        whole = whole.parent
+    if whole is node:
+        return wrap(node.copy())
+    whole.replace(wrap(whole.copy()))
+    return node
+
+
+def _like(node: exp.Expr) -> exp.Expr:
+    """PostgreSQL's escape character is the backslash; DuckDB has none unless it is named."""
+    quantified = node.expression
+    inner = quantified.this if isinstance(quantified, (exp.Any, exp.All)) else None
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, exp.Array):
+        parts = [type(node)(this=node.this.copy(), expression=item.copy()) for item in inner.expressions]
+        joined = (exp.or_ if isinstance(quantified, exp.Any) else exp.and_)(*map(_like, parts))
+        return exp.paren(joined)
+    if isinstance(node.parent, exp.Escape):
+        return node
+    if isinstance(quantified, exp.Literal) and "\\" not in quantified.name:
+        return node
+    return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+_WILDCARDS = {"%": ".*", "_": "."}
+
+
+def _similar(node: exp.SimilarTo) -> exp.Expr:
+    """SQL's pattern as a regular expression: DuckDB's SIMILAR TO takes the latter."""
+    pattern = node.expression
+    if isinstance(pattern, exp.Literal):
+        regex = re.sub(r"[%_.^$]", lambda match: _WILDCARDS.get(match[0], "\\" + match[0]), pattern.name)
+        node.set("expression", exp.Literal.string(f"(?s){regex}"))
+    return node
+
+
+def _between(node: exp.Between) -> exp.Expr:
+    if not node.args.get("symmetric"):
+        return node
+    low, high = node.args["low"], node.args["high"]
+    return exp.Between(this=node.this.copy(), low=call("least", low, high), high=call("greatest", low, high))
+
+
+def _array_size(node: exp.Expr) -> exp.Expr:
+    return call("pg_array_length", node.this)
+
+
+def _array_length(node: exp.Anonymous) -> exp.Expr:
+    return call("pg_array_length", node.expressions[0]) if node.expressions else node
+
+
+def _cardinality(node: exp.Anonymous) -> exp.Expr:
+    return call("len", *node.expressions)
+
+
+def _bracket(node: exp.Bracket) -> exp.Expr:
+    # Both count from 1, but sqlglot takes indexes of this grammar for those from 0.
+    node.set("offset", 1)
+    index = node.expressions[0] if len(node.expressions) == 1 else None
+    if index is None or isinstance(index, exp.Slice) or kind(node.this) in _JSON:
+        return node
+    if isinstance(index, exp.Literal) and index.name not in ("0",):
+        return node
+    return call("pg_element", node.this, index)
+
+
+def _contains(node: exp.ArrayContainsAll) -> exp.Expr:
+    if kind(node.this) in _JSON or kind(node.expression) in _JSON:
+        return call("json_contains", _as_json(node.this), _as_json(node.expression))
+    return node
+
+
+def _contained(node: exp.ArrayContainedBy) -> exp.Expr:
+    if kind(node.this) in _JSON or kind(node.expression) in _JSON:
+        return call("json_contains", _as_json(node.expression), _as_json(node.this))
+    return node
+
+
+def _as_json(node: exp.Expr) -> exp.Expr:
+    return node if kind(node) in _JSON else exp.cast(node.copy(), "json")
+
+
+def _json_key(node: exp.Expr) -> exp.Expr:
+    return call("json_has_key", node.this, node.expression)
+
+
+def _json_keys(*, any_of: bool) -> Rule:
+    def keys(node: Any) -> exp.Expr:
+        return call("json_has_any" if any_of else "json_has_all", node.this, node.expression)
+
+    return keys
+
+
+def _json_path(node: exp.Expr) -> exp.Expr:
+    """``j #> '{a,0}'`` as one step after the other."""
+    path = node.expression
+    if not isinstance(path, exp.Literal) or not path.name.startswith("{"):
+        return node
+    steps = [step.strip().strip('"') for step in path.name.strip("{}").split(",") if step.strip()]
+    joined = "".join(f"[{step}]" if step.isdecimal() else f'."{step}"' for step in steps)
+    name = "json_extract_string" if isinstance(node, exp.JSONBExtractScalar) else "json_extract"
+    return call(name, node.this, exp.Literal.string(f"${joined}"))
+
+
+def _cast(node: exp.Cast) -> exp.Expr:
+    to = node.args["to"]
+    word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
+    if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
+        cast = exp.cast(node.this.copy(), "float[]")
+        size = to.expressions[0].this if to.expressions else None
+        return call("pg_check_dims", cast, size) if size is not None else cast
+    if to.this in _JSON:
+        node.set("to", exp.DataType.build("json"))
+    if to.this in _TEXTS and kind(node.this) in _FLOATS:
+        return call("pg_float_text", node.this)
+    if to.this == exp.DType.VARCHAR and to.expressions and isinstance(to.expressions[0].this, exp.Literal):
+        text = exp.cast(node.this.copy(), "text")
+        return call("left", text, to.expressions[0].this)
+    return node
+
+
+def _substring(node: exp.Substring) -> exp.Expr:
+    start, length = node.args.get("start"), node.args.get("length")
+    if start is None or kind(node.this) not in (None, *_TEXTS) or _is_positive(start):
+        return node
+    return call("pg_substring", node.this, start, *([length] if length is not None else []))
+
+
+def _is_positive(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and node.name.isdecimal() and int(node.name) > 0
+
+
+def _renamed(name: str) -> Rule:
+    return lambda node: call(name, *node.expressions)
+
+
+def _pad(name: str) -> Rule:
+    def padded(node: Any) -> exp.Expr:
+        fill = node.args.get("fill_pattern") or exp.Literal.string(" ")
+        return call(name, node.this, node.expression, fill)
+
+    return padded
+
+
+def _pad_rule(node: exp.Pad) -> exp.Expr:
+    return _pad("lpad" if node.args.get("is_left") else "rpad")(node)
+
+
+RULES: Final[dict[type[exp.Expr], Rule]] = {
+    exp.Div: _quotient,
+    exp.Mod: _remainder,
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
+    exp.Round: _round,
+    exp.Sum: _sum,
+    exp.Avg: _avg,
+    exp.Like: _like,
+    exp.ILike: _like,
+    exp.SimilarTo: _similar,
+    exp.Between: _between,
+    exp.ArraySize: _array_size,
+    exp.Bracket: _bracket,
+    exp.ArrayContainsAll: _contains,
+    exp.ArrayContainedBy: _contained,
+    exp.JSONBContainsTopKey: _json_key,
+    exp.JSONBContainsAnyTopKeys: _json_keys(any_of=True),
+    exp.JSONBContainsAllTopKeys: _json_keys(any_of=False),
+    exp.JSONBExtract: _json_path,
+    exp.JSONBExtractScalar: _json_path,
+    exp.Cast: _cast,
+    exp.Substring: _substring,
+    exp.Pad: _pad_rule,
+}
+
+_BY_NAME: Final[dict[str, Rule]] = {
+    "ARRAY_LENGTH": _array_length,
+    "CARDINALITY": _cardinality,
+    "JSONB_BUILD_OBJECT": _renamed("json_object"),
+    "JSON_BUILD_OBJECT": _renamed("json_object"),
+    "JSONB_BUILD_ARRAY": _renamed("json_array"),
+    "JSON_BUILD_ARRAY": _renamed("json_array"),
+    "JSONB_AGG": _renamed("json_group_array"),
+    "JSON_AGG": _renamed("json_group_array"),
+    "JSONB_ARRAY_LENGTH": _renamed("json_array_length"),
+    "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
+    "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
+    "TO_JSONB": _renamed("to_json"),
+}
+"""Rules for functions that sqlglot does not know."""

@@ -1,0 +1,219 @@
+"""Runs a relational plan: fills its relations from Milvus, then hands the statement to DuckDB."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pyarrow as pa
+
+from nestvec.milvus.catalog import Column
+from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.bind.conditions.nodes import And, Compare, Condition, InList
+from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW
+from nestvec.sql.bind.vectors.targets import Target
+from nestvec.sql.execute.executor import run_plan
+from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
+from nestvec.sql.execute.search import resolve_targets
+from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.plan.nodes import VectorSearch, source_of, with_source
+from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
+from nestvec.sql.relational.distances import distance_array
+from nestvec.sql.relational.engine import add_table, open_engine, quote
+from nestvec.sql.relational.output import read_result
+from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
+from nestvec.sql.result import StatementResult
+from nestvec.sql.session import Session
+from nestvec_schemas.errors import SqlNotSupported
+
+_MAX_JOIN_VALUES: Final = 10_000
+"""Values of a join that narrow a scan; with more, every row is read."""
+
+_WIDENING_FACTOR: Final = 4
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """An Arrow table for DuckDB."""
+
+    data: pa.Table
+    casts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class RelationCounts:
+    """What was read for each relation, by its name, for EXPLAIN ANALYZE."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def run_relational(
+    session: Session, plan: RelationalPlan, counts: RelationCounts | None = None
+) -> Steps[StatementResult]:
+    """The rows of a plan. Raises SqlError, StoreError, ServiceError."""
+    started = time.perf_counter()
+    tables, params = yield from _load(session, plan, counts or RelationCounts())
+    result: StatementResult = yield BlockingCall(lambda client: _execute(plan, tables, params))
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def relational_arrow(session: Session, plan: RelationalPlan) -> Steps[pa.Table]:
+    """The rows of a plan as an Arrow table, with DuckDB's types. Raises as ``run_relational`` does."""
+    tables, params = yield from _load(session, plan, RelationCounts())
+
+    def run() -> pa.Table:
+        with open_engine(plan.reads_files) as connection:
+            _register(connection, plan, tables)
+            table = connection.execute(plan.sql, params).to_arrow_table()
+            return table.rename_columns(list(plan.columns))
+
+    return (yield BlockingCall(lambda client: run()))
+
+
+def _execute(
+    plan: RelationalPlan, tables: Mapping[str, LoadedTable], params: Mapping[str, Any]
+) -> StatementResult:
+    with open_engine(plan.reads_files) as connection:
+        _register(connection, plan, tables)
+        return read_result(connection, plan, params)
+
+
+def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, LoadedTable]) -> None:
+    for name, table in tables.items():
+        add_table(connection, name, table.data, table.casts)
+    for relation in plan.relations:
+        if isinstance(relation, SuppliedRelation) and relation.call:
+            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS SELECT * FROM {relation.call}")
+
+
+def _load(
+    session: Session, plan: RelationalPlan, counts: RelationCounts
+) -> Steps[tuple[dict[str, LoadedTable], dict[str, Any]]]:
+    """The tables of the plan's relations, and the values of its parameters."""
+    yield from session.ensure_served(plan.services)
+    names = list(plan.targets)
+    vectors = yield from resolve_targets(session, [plan.targets[name] for name in names])
+    params = {**plan.params, **dict(zip(names, vectors, strict=True))}
+    tables: dict[str, LoadedTable] = {}
+    for relation in plan.relations:
+        started = time.perf_counter()
+        if isinstance(relation, RankingScan):
+            tables[relation.name] = yield from _read_ranking(session, relation)
+        elif isinstance(relation, CollectionScan):
+            tables[relation.name] = yield from _read_scan(session, relation, tables)
+        elif relation.data is not None:
+            tables[relation.name] = LoadedTable(relation.data)
+        if relation.name in tables:
+            counts.rows[relation.name] = tables[relation.name].data.num_rows
+            counts.seconds[relation.name] = time.perf_counter() - started
+    return tables, params
+
+
+def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
+    """The rows of a search; with a residual condition, of ever wider ones until enough rows pass it."""
+    plan = scan.plan
+    while True:
+        result = yield from run_plan(session, plan)
+        loaded = _ranked_table(scan, result)
+        if not scan.residual:
+            return loaded
+        passing = yield from _count_passing(scan, loaded)
+        search = source_of(plan.node)
+        asked = search.limit if isinstance(search, VectorSearch) else 0
+        if passing >= scan.wanted or not asked or (result.count < asked and asked >= MAX_WINDOW):
+            return loaded
+        if asked >= MAX_WINDOW and scan.fallback is not None:
+            return (yield from _read_scan(session, scan.fallback, {}))
+        if asked >= MAX_WINDOW:
+            return loaded
+        wider = replace(search, limit=min(asked * _WIDENING_FACTOR, MAX_WINDOW))
+        plan = replace(plan, node=with_source(plan.node, wider))
+
+
+def _count_passing(scan: RankingScan, loaded: LoadedTable) -> Steps[int]:
+    def count() -> int:
+        with open_engine() as connection:
+            add_table(connection, scan.name, loaded.data, loaded.casts)
+            row = connection.execute(scan.residual).fetchone()
+            return int(row[0]) if row else 0
+
+    counted: int = yield BlockingCall(lambda client: count())
+    return counted
+
+
+def _ranked_table(scan: RankingScan, result: StatementResult) -> LoadedTable:
+    columns = []
+    for name, kind, output in zip(result.columns, result.types, scan.plan.outputs, strict=True):
+        stored = scan.table.column(getattr(output.expression, "name", ""))
+        if stored is not None and stored.type == kind:
+            columns.append(replace(stored, name=name))
+        else:
+            columns.append(Column(name, kind if kind != "ANY" else "DOUBLE"))
+    rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    return LoadedTable(arrow_rows(columns, rows), casts_of(columns))
+
+
+def _read_scan(
+    session: Session, scan: CollectionScan, tables: Mapping[str, LoadedTable]
+) -> Steps[LoadedTable]:
+    """The rows of a collection. Raises SqlNotSupported beyond MAX_SCAN_ROWS."""
+    table = scan.table
+    yield from session.ensure_loaded(table.name)
+    condition = _narrowed(scan, tables)
+    fields = tuple(dict.fromkeys((*scan.columns, *(distance.column for distance in scan.distances)))) or (
+        table.primary.name,
+    )
+    request = ReadRequest(
+        f"querying collection {table.name}",
+        table.name,
+        render_filter(condition),
+        fields,
+        session.read_options(),
+    )
+    limit = MAX_SCAN_ROWS + 1 if scan.limit is None else min(scan.limit, MAX_SCAN_ROWS + 1)
+    rows = [] if limit == 0 else (yield from query_rows(session, request, limit))
+    if len(rows) > MAX_SCAN_ROWS:
+        raise SqlNotSupported(
+            f"reading more than {MAX_SCAN_ROWS:,} rows of {table.name} is not supported",
+            next_step="nestvec holds them all in memory: narrow them with WHERE.",
+        )
+    rows = with_dynamic_fields(session, table.name, fields, rows)
+    columns = [scan_column(scan, name) for name in scan.columns or fields]
+    data = arrow_rows(columns, rows)
+    targets: list[Target] = [distance.target for distance in scan.distances]
+    vectors = yield from resolve_targets(session, targets)
+    for distance, vector in zip(scan.distances, vectors, strict=True):
+        values = [row.get(distance.column) for row in rows]
+        measured = distance_array(scan_column(scan, distance.column), distance.metric, values, vector)
+        data = data.append_column(distance.name, measured)
+    return LoadedTable(data, casts_of(columns))
+
+
+def scan_column(scan: CollectionScan, name: str) -> Column:
+    """A column of a scan's collection; a name that is none is that of the dynamic fields."""
+    return scan.table.column(name) or Column(name, "JSON", nullable=True)
+
+
+def _narrowed(scan: CollectionScan, tables: Mapping[str, LoadedTable]) -> Condition | None:
+    """The condition of a scan, with the values of a join where they are few."""
+    join = scan.join_filter
+    if join is None or join.relation not in tables:
+        return scan.condition
+    data = tables[join.relation].data
+    if join.relation_column not in data.column_names:
+        return scan.condition
+    values = [value for value in data.column(join.relation_column).unique().to_pylist() if value is not None]
+    column = scan_column(scan, join.column)
+    if len(values) > _MAX_JOIN_VALUES or not all(type(value) in (int, str) for value in values):
+        return scan.condition
+    matching: Condition = InList(column, tuple(values)) if values else _nothing(column)
+    return matching if scan.condition is None else And((scan.condition, matching))
+
+
+def _nothing(column: Column) -> Condition:
+    value = "" if column.type in ("VARCHAR", "STRING", "TEXT") else 0
+    return And((Compare(column, "<", value), Compare(column, ">", value)))

@@ -1,0 +1,163 @@
+"""Distances of the tree as columns of scans, or as calls of functions over vectors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.params import PARAMETER_NODES
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target
+from nestvec.sql.bind.vectors.embed import query_request
+from nestvec.sql.bind.vectors.family import resolve_family
+from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
+from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.source import without_parens
+from nestvec.sql.relational.names import from_entries, source_node
+from nestvec.sql.relational.planning import Planning
+from nestvec.sql.relational.relations import DistanceColumn
+from nestvec.sql.relational.rewrites import call
+from nestvec.sql.relational.scans import cte_query
+
+METRICS: Final = {**OPERATOR_METRICS, "<+>": "L1"}
+
+_FUNCTIONS: Final = {
+    "COSINE": "vector_cosine",
+    "L2": "vector_l2",
+    "IP": "vector_ip",
+    "L1": "vector_l1",
+    "HAMMING": "bits_hamming",
+    "JACCARD": "bits_jaccard",
+}
+
+
+def replace_distances(planning: Planning, tree: exp.Expr) -> tuple[exp.Expr, dict[str, list[DistanceColumn]]]:
+    """The tree without distance operators, and the distances that scans compute, by the scans' names.
+
+    Raises the errors of ``bind_query`` for a wrong column or target.
+    """
+    computed: dict[str, list[DistanceColumn]] = {}
+    for node in list(tree.find_all(VectorDistance)):
+        replacement = _replacement(planning, node, computed)
+        if node is tree:
+            tree = replacement
+        node.replace(replacement)
+    return tree, computed
+
+
+def _replacement(
+    planning: Planning, node: VectorDistance, computed: dict[str, list[DistanceColumn]]
+) -> exp.Expr:
+    operator = str(node.args["operator"])
+    metric = METRICS[operator]
+    if metric == "BM25":
+        raise planning.source.not_supported(
+            "<@> outside ORDER BY … LIMIT of a SELECT on one collection",
+            node.meta["start"],
+            "Rank by it in a sub-SELECT: (SELECT … ORDER BY body <@> 'words' LIMIT n).",
+        )
+    left, right = without_parens(node.this), without_parens(node.args["expression"])
+    if not isinstance(left, exp.Column):
+        left, right = right, left
+    scan = planning.scan_of(left) if isinstance(left, exp.Column) else None
+    if isinstance(left, exp.Column) and scan is not None and _is_constant(right):
+        scope = planning.scope(scan, left.table)
+        column = _vector_column(scope, left, metric, operator)
+        target = _target(scope, column, right)
+        columns = computed.setdefault(scan, [])
+        same = next(
+            (c for c in columns if (c.column, c.metric, c.target) == (column.name, metric, target)), None
+        )
+        if same is None:
+            same = DistanceColumn(f"__distance_{len(columns)}", column.name, metric, target)
+            columns.append(same)
+            planning.schemas[scan] = {**planning.schemas[scan], same.name: "double"}
+        return exp.column(same.name, table=left.table, quoted=True)
+    return call(
+        _FUNCTIONS[metric], _operand(planning, left, right, metric), _operand(planning, right, left, metric)
+    )
+
+
+def _is_constant(node: exp.Expr) -> bool:
+    return node.find(exp.Column) is None and node.find(exp.Query) is None
+
+
+def _vector_column(scope: Scope, node: exp.Column, metric: str, operator: str) -> Column:
+    column, _ = resolve_family(scope, node, metric)
+    if not column.is_vector:
+        vectors = ", ".join(entry.name for entry in scope.table.columns if entry.is_vector) or "none"
+        raise scope.source.type_mismatch(
+            f"column {column.name} is {column.type}, not a vector",
+            operator,
+            node,
+            f"Vector columns: {vectors}.",
+        )
+    binary = metric in ("HAMMING", "JACCARD")
+    if binary != (column.type == "BINARY_VECTOR"):
+        raise scope.source.type_mismatch(
+            f"{operator} measures {'bits' if binary else 'numbers'}, and column {column.name} is {column.type}",
+            operator,
+            node,
+            "Use <~> or <%> for bits, and <=>, <->, <#> or <+> for numbers.",
+        )
+    return column
+
+
+def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
+    """The vector to measure to; a text that Milvus would embed is embedded here."""
+    target = bind_target(scope, column, node)
+    if isinstance(target, str):
+        return EmbeddedText(target, query_request(scope, column, node))
+    return target
+
+
+def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -> exp.Expr:
+    """A side of a distance between two vectors, or of one to a constant."""
+    kind = "bit" if metric in ("HAMMING", "JACCARD") else "float[]"
+    if isinstance(node, exp.Literal) and node.is_string and (kind == "bit" or parse_vector(node.name)):
+        return exp.cast(node.copy(), kind)
+    if isinstance(node, PARAMETER_NODES):
+        values = planning.params.value(planning.source, node)
+        if isinstance(values, (list, tuple)):
+            text = "[" + ",".join(repr(float(value)) for value in values) + "]"
+            return exp.cast(exp.Literal.string(text), kind)
+    if not _is_constant(node):
+        column = _stored_column(planning, node) if isinstance(node, exp.Column) else None
+        if column is not None and isinstance(node, exp.Column) and planning.scan_of(node):
+            node = node.copy()
+            node.set("this", exp.to_identifier(column.name, quoted=True))
+        return node
+    if isinstance(node, (exp.Cast, exp.Array)):
+        return node
+    found = _base_column(planning, other) if isinstance(other, exp.Column) else None
+    if found is None:
+        raise planning.source.not_supported(
+            "a distance to this", node, "Write a vector, or measure a column of a collection."
+        )
+    scan, column_node = found
+    scope = planning.scope(scan, column_node.table)
+    column, _ = resolve_family(scope, column_node, metric)
+    name = f"target_{len(planning.targets)}"
+    planning.targets[name] = _target(scope, column, node)
+    return exp.cast(exp.Placeholder(this=name), kind)
+
+
+def _stored_column(planning: Planning, node: exp.Column) -> Column | None:
+    scan = planning.scan_of(node)
+    return planning.tables[scan].column(node.name) if scan is not None else None
+
+
+def _base_column(planning: Planning, node: exp.Column) -> tuple[str, exp.Column] | None:
+    """The column of a collection that derived tables pass on as ``node``, and its scan."""
+    scan = planning.scan_of(node)
+    if scan is not None:
+        return scan, node
+    entry = source_node(node)
+    inner = entry.this if isinstance(entry, exp.Subquery) else cte_query(entry, node)
+    if not isinstance(inner, exp.Select) or not from_entries(inner):
+        return None
+    item = next((item for item in inner.expressions if item.alias_or_name == node.name), None)
+    source = item.this if isinstance(item, exp.Alias) else item
+    return _base_column(planning, source) if isinstance(source, exp.Column) else None
