@@ -119,7 +119,8 @@ def _where(binder: ExpressionBinder, select: exp.Select) -> tuple[Condition | No
     if not thresholds:
         return bind_condition(binder.scope, where.this), None
     bound_thresholds = [bind_threshold(binder, term) for term in thresholds]
-    bound_columns = [bind_condition(binder.scope, term) for term in columns]
+    terms = [bind_condition(binder.scope, term) for term in columns]
+    bound_columns = [condition for condition in terms if condition is not None]
     condition = And(tuple(bound_columns)) if len(bound_columns) > 1 else next(iter(bound_columns), None)
     return condition, _all_of(bound_thresholds)
 

@@ -34,13 +34,28 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 def render_filter(condition: Condition | None) -> str:
     """The filter expression; empty for None."""
-    return "" if condition is None else _render(_guarded(condition))
+    return "" if condition is None else _render(_guarded(condition, by_row=_is_by_row(condition)))
 
 
-def _guarded(condition: Condition) -> Condition:
+def _is_by_row(condition: Condition) -> bool:
+    """Whether Milvus Lite evaluates a filter row by row: for values inside JSON and arrays."""
+    if isinstance(condition, (And, Or)):
+        return any(_is_by_row(part) for part in condition.parts)
+    if isinstance(condition, Not):
+        return _is_by_row(condition.part)
+    if isinstance(condition, CompareColumns):
+        return False
+    return isinstance(condition, Contains) or not condition.column.name.isidentifier()
+
+
+def _guarded(condition: Condition, *, by_row: bool) -> Condition:
     """Exclude NULL from negations explicitly: in Milvus Lite, ``NULL not in [...]`` is true."""
     if isinstance(condition, (And, Or)):
-        return type(condition)(tuple(_guarded(part) for part in condition.parts))
+        return type(condition)(tuple(_guarded(part, by_row=by_row) for part in condition.parts))
+    if isinstance(condition, Like) and by_row:
+        condition = _without_newline(condition)
+        if isinstance(condition, (And, Or)):
+            return _guarded(condition, by_row=False)
     if isinstance(condition, (IsNull, CompareColumns, Contains, Match, Not)) or not condition.column.nullable:
         return condition
     if _LENGTH.fullmatch(condition.column.name):
@@ -48,6 +63,14 @@ def _guarded(condition: Condition) -> Condition:
         return And((IsNull(condition.column, negated=True), condition))
     negated = condition.operator == "!=" if isinstance(condition, Compare) else condition.negated
     return And((IsNull(condition.column, negated=True), condition)) if negated else condition
+
+
+def _without_newline(condition: Like) -> Condition:
+    """LIKE as it is: row by row, Milvus Lite ignores a line feed after the text that a pattern ends in."""
+    if condition.pattern.endswith(("%", "\n")):
+        return condition
+    ended = Like(condition.column, "%\n", not condition.negated)
+    return (Or if condition.negated else And)((condition, ended))
 
 
 def _render(condition: Condition) -> str:

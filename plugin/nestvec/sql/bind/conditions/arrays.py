@@ -1,103 +1,41 @@
-"""Conditions on arrays, and on lists of values: ANY, ALL, @>, <@, &&."""
+"""Conditions on array columns: value = ANY(array), @>, <@, &&, and = of a whole array."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.conditions.json_compare import compare_any
+from nestvec.sql.bind.conditions.compare import equal_value
+from nestvec.sql.bind.conditions.constants import Constant
+from nestvec.sql.bind.conditions.lists import Item, list_items
 from nestvec.sql.bind.conditions.nodes import (
-    And,
+    NEVER,
     Compare,
     Condition,
     Contains,
-    InList,
-    IsNull,
-    Or,
-    always,
+    Narrowed,
+    conjunction,
     negate,
-    never,
+    not_null,
 )
-from nestvec.sql.bind.conditions.operands import array, element, is_operand, operand
-from nestvec.sql.bind.params import PARAMETER_NODES
+from nestvec.sql.bind.conditions.operands import array, element, is_operand
 from nestvec.sql.bind.scope import Scope, Value
-from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import without_parens
 
 
-def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """``x = ANY(list)``, ``x <> ALL(list)`` and ``value = ANY(array_column)``."""
-    left, quantified = node.this, node.args["expression"]
-    inner = _quantified(quantified)
-    if inner is None or isinstance(node, exp.EQ) != isinstance(quantified, exp.Any):
-        raise scope.source.not_supported(
-            "this comparison with ANY or ALL", quantified, "Supported: x = ANY(list) and x <> ALL(list)."
-        )
-    negated ^= isinstance(node, exp.NEQ)
-    if is_operand(inner):
-        column = array(scope, inner)
-        return _contains(column, (scope.value(left, element(column)),), negated, every=True)
-    column = operand(scope, left)
-    return in_list(column, list_values(scope, inner, column), negated)
-
-
-def quantifies(node: exp.Expr) -> bool:
-    """Whether a node is ANY(…) or ALL(…)."""
-    return _quantified(node) is not None
-
-
-def _quantified(node: exp.Expr) -> exp.Expr | None:
-    if isinstance(node, (exp.Any, exp.All)):
-        return without_parens(node.this)
-    if isinstance(node, exp.Anonymous) and str(node.this).upper() == "ALL" and len(node.expressions) == 1:
-        return without_parens(node.expressions[0])
-    return None
-
-
-def in_list(column: Column, constants: Sequence[Value], negated: bool) -> Condition:
-    """``column [NOT] IN (constants)``, which may be empty."""
-    distinct = tuple(dict.fromkeys(constants))
-    if not distinct:
-        return always(column) if negated else never(column)
-    if column.type == "BOOL":
-        parts = tuple(Compare(column, "=", value is not negated) for value in distinct)
-        return And(parts) if negated else Or(parts)
-    if not column.name.isidentifier():
-        return compare_any(column, distinct, negated)
-    return InList(column, distinct, negated)
-
-
-def list_values(scope: Scope, node: exp.Expr, column: Column) -> list[Value]:
-    """A list of constants as values of a column's type: ARRAY[…], or a parameter that is a list."""
-    node = without_parens(node)
-    if isinstance(node, exp.Cast):
-        node = without_parens(node.this)
-    if isinstance(node, exp.Array):
-        return [scope.value(item, column) for item in node.expressions]
-    if isinstance(node, PARAMETER_NODES):
-        items = scope.params.value(scope.source, node)
-        if isinstance(items, (list, tuple, set, frozenset)):
-            return [scope.list_value(item, column, node) for item in items]
-        raise scope.source.type_mismatch("the parameter is not a list", items, node, "Pass a list of values.")
-    raise scope.source.not_supported(
-        f"a list from {construct_name(node)}", node, "Write ARRAY[1, 2], or a parameter that is a list."
-    )
-
-
-def bind_has_all(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+def bind_has_all(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     """``array @> list``."""
     return _has(scope, node.this, node.args["expression"], negated, every=True)
 
 
-def bind_contained(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+def bind_contained(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     """``list <@ array``."""
     return _has(scope, node.args["expression"], node.this, negated, every=True)
 
 
-def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     """``array && list``, either way round."""
     left, right = node.this, node.args["expression"]
     if not isinstance(without_parens(left), exp.Column):
@@ -105,15 +43,55 @@ def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     return _has(scope, left, right, negated, every=False)
 
 
-def _has(scope: Scope, left: Any, right: Any, negated: bool, *, every: bool) -> Condition:
+def bind_element_of(
+    scope: Scope, constant: Constant, node: exp.Expr, column: Column, negated: bool
+) -> Narrowed:
+    """``constant = ANY(array)``; negated, ``constant <> ALL(array)``."""
+    if constant.value is None:
+        return Narrowed(NEVER)
+    return _contains(scope, column, [(constant, node)], negated, every=True)
+
+
+def bind_equal_array(scope: Scope, column: Column, node: exp.Expr, at: exp.Expr) -> Narrowed:
+    """``array = list``: as long, and with all of its elements, in any order."""
+    items = list_items(scope, node)
+    if items is None:
+        return Narrowed(NEVER)
+    length = Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
+    contained = _contains(scope, column, items, negated=False, every=True)
+    return Narrowed(conjunction((Compare(length, "=", len(items)), contained.condition)), at)
+
+
+def _has(scope: Scope, left: exp.Expr, right: exp.Expr, negated: bool, *, every: bool) -> Narrowed:
     column = array(scope, left)
-    return _contains(column, list_values(scope, right, element(column)), negated, every=every)
+    if is_operand(right):
+        raise scope.source.not_supported("an operator on two arrays", right, "Write ARRAY[1, 2].")
+    items = list_items(scope, right)
+    if items is None:
+        return Narrowed(NEVER)
+    return _contains(scope, column, items, negated, every=every)
 
 
-def _contains(column: Column, constants: Sequence[Value], negated: bool, *, every: bool) -> Condition:
-    distinct = tuple(dict.fromkeys(constants))
-    if not distinct:
+def _contains(scope: Scope, column: Column, items: Sequence[Item], negated: bool, *, every: bool) -> Narrowed:
+    """Whether an array contains all of the constants, or any; no element equals NULL."""
+    part = element(column)
+    values: dict[Value, None] = {}
+    missing = False
+    for constant, node in items:
+        value = None if constant.value is None else equal_value(scope, part, constant, node)
+        if value is None:
+            missing = True
+        else:
+            values[value] = None
+    return Narrowed(_condition(column, tuple(values), negated, every=every, impossible=missing and every))
+
+
+def _condition(
+    column: Column, values: tuple[Value, ...], negated: bool, *, every: bool, impossible: bool
+) -> Condition:
+    if impossible or not values:
         # Every array contains all of an empty list, and overlaps with none.
-        return IsNull(column, negated=True) if every != negated else never(column)
-    condition = Contains(column, distinct, every)
+        holds = every and not impossible
+        return not_null(column) if holds != negated else NEVER
+    condition = Contains(column, values, every)
     return negate(condition) if negated else condition

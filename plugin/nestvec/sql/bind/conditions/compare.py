@@ -1,116 +1,239 @@
-"""Comparisons with constants, and of two columns: =, <>, <, <=, >, >=, IN, BETWEEN, IS."""
+"""Comparisons with constants and of two columns, where Milvus compares as PostgreSQL does."""
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.conditions.arrays import bind_any, in_list, quantifies
-from nestvec.sql.bind.conditions.json_compare import compare_json
+from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.conditions.constants import (
+    RANGES,
+    Constant,
+    mismatch,
+    nearest_singles,
+    read_boolean,
+    read_double,
+    read_integer,
+    shown,
+)
+from nestvec.sql.bind.conditions.json_compare import compare_json, not_null_json
 from nestvec.sql.bind.conditions.nodes import (
-    And,
+    ALWAYS,
+    NEGATED,
+    NEVER,
     Compare,
     CompareColumns,
     Condition,
     IsNull,
+    Narrowed,
+    Not,
     Operator,
-    Or,
+    all_of,
+    conjunction,
+    disjunction,
+    not_null,
 )
-from nestvec.sql.bind.conditions.operands import inside_json, is_operand, operand
-from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.bind.conditions.operands import Operand
+from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope, Value
 
-OPERATORS: Final[dict[type[exp.Expr], Operator]] = {
-    exp.EQ: "=",
-    exp.NEQ: "!=",
-    exp.LT: "<",
-    exp.LTE: "<=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-}
-_NEGATED: Final[dict[Operator, Operator]] = {
-    "=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<",
-}  # fmt: skip
-_MIRRORED: Final[dict[Operator, Operator]] = {
-    "=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=",
-}  # fmt: skip
-_ALIKE = (INTEGERS | FLOATS, STRINGS)
+_EXACT_DOUBLE: Final = 1 << 53
+"""Integers below it are doubles."""
+_NUMBERS: Final = INTEGERS | FLOATS
+_FAMILIES: Final = (_NUMBERS, STRINGS, frozenset({"BOOL"}))
+_NARROW: Final = {"FLOAT": frozenset({"INT8", "INT16"}), "DOUBLE": frozenset({"INT8", "INT16", "INT32"})}
+"""The integers that every engine compares with a float as PostgreSQL does: those that are one."""
 
 
-def bind_compare(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """A comparison by one operator."""
-    left, right, operator = node.this, node.args["expression"], OPERATORS[type(node)]
-    if quantifies(right):
-        return bind_any(scope, node, negated)
-    if not is_operand(left):
-        left, right, operator = right, left, _MIRRORED[operator]
-    if not is_operand(left):
-        left = node.this
-    operator = _NEGATED[operator] if negated else operator
-    if is_operand(left) and is_operand(right):
-        return _compare_columns(scope, left, right, operator)
-    column = operand(scope, left)
-    value = scope.value(right, column)
+def compare_constant(
+    scope: Scope, value: Operand, operator: Operator, constant: Constant, node: exp.Expr
+) -> Narrowed:
+    """``value operator constant``. Raises SqlTypeMismatch for a constant of a type that it has not."""
+    if constant.value is None:
+        return Narrowed(NEVER)
+    if value.form == "json":
+        return compare_json(scope, value, operator, constant, node)
+    compared = _compare(scope, value.column, operator, constant, node)
+    if value.form != "length":
+        return compared
+    # The length of an empty array is NULL.
+    return all_of((Narrowed(Compare(value.column, ">", 0)), compared))
+
+
+def _compare(
+    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+) -> Narrowed:
+    if column.type in INTEGERS:
+        return _compare_integer(scope, column, operator, constant, node)
+    if column.type in FLOATS:
+        return _compare_float(scope, column, operator, constant, node)
+    if column.type in STRINGS:
+        if not isinstance(constant.value, str):
+            raise mismatch(scope, column, shown(constant), node)
+        return Narrowed(Compare(column, operator, constant.value))
     if column.type == "BOOL":
-        if operator not in ("=", "!="):
-            raise scope.source.not_supported("ordering of BOOL values", node, "Compare them with = or <>.")
-        return Compare(column, "=", (value is True) != (operator == "!="))
-    return compare_json(column, operator, value) if inside_json(column) else Compare(column, operator, value)
+        return Narrowed(_compare_boolean(column, operator, read_boolean(scope, column, constant, node)))
+    return Narrowed(ALWAYS if column.is_vector else not_null(column), node)
 
 
-def _compare_columns(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Operator) -> Condition:
-    first, second = operand(scope, left), operand(scope, right)
-    alike = any(first.type in types and second.type in types for types in _ALIKE)
-    if not alike or inside_json(first) or inside_json(second):
+def _compare_integer(
+    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+) -> Narrowed:
+    value = constant.value
+    if isinstance(value, bool) or constant.kind == "text" or value is None:
+        raise mismatch(scope, column, shown(constant), node)
+    if isinstance(value, str):
+        value = read_integer(scope, column, value, node)
+    if isinstance(value, float):
+        # PostgreSQL compares doubles: beyond this bound, several integers are the same one.
+        if not abs(value) < _EXACT_DOUBLE:
+            return Narrowed(not_null(column), node)
+        value = Decimal(value)
+    return Narrowed(_compare_exactly(column, operator, value))
+
+
+def _compare_exactly(column: Column, operator: Operator, value: int | Decimal) -> Condition:
+    """An integer column and any number, within what the column can hold and a filter can write."""
+    low, high = RANGES[column.type]
+    if value > high or value < low:
+        below = value > high
+        satisfied = operator == "!=" or (operator in ("<", "<=") if below else operator in (">", ">="))
+        return not_null(column) if satisfied else NEVER
+    whole = int(value) if isinstance(value, int) else math.floor(value)
+    if whole != value:
+        if operator in ("=", "!="):
+            return not_null(column) if operator == "!=" else NEVER
+        return Compare(column, "<=" if operator in ("<", "<=") else ">", whole)
+    if whole == RANGES["INT64"][0]:
+        # A filter cannot write -2^63, which it reads as the negative of a number out of range.
+        if operator in ("=", "<="):
+            return Compare(column, "<", whole + 1)
+        return {"!=": Compare(column, ">=", whole + 1), ">": Compare(column, ">=", whole + 1)}.get(
+            operator, not_null(column) if operator == ">=" else NEVER
+        )
+    return Compare(column, operator, whole)
+
+
+def _compare_float(
+    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+) -> Narrowed:
+    if isinstance(constant.value, bool) or constant.kind == "text":
+        raise mismatch(scope, column, shown(constant), node)
+    value = read_double(scope, constant.value, node)
+    if not math.isfinite(value):
+        return Narrowed(not_null(column), node)
+    if column.type == "DOUBLE":
+        return Narrowed(float_condition(column, operator, value))
+    low, high = nearest_singles(value)
+    if constant.kind == "unknown":
+        # A string becomes a REAL itself.
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise mismatch(scope, column, shown(constant), node)
+        return Narrowed(float_condition(column, operator, to_single(value)))
+    if low == high:
+        return Narrowed(float_condition(column, operator, low))
+    if operator in ("=", "!="):
+        return Narrowed(not_null(column) if operator == "!=" else NEVER)
+    under = operator in ("<", "<=")
+    if math.isfinite(low):
+        return Narrowed(float_condition(column, "<=" if under else ">", low))
+    return Narrowed(float_condition(column, "<" if under else ">=", high))
+
+
+def to_single(value: float) -> float:
+    """A double as a REAL holds it; infinite out of its range."""
+    low, high = nearest_singles(value)
+    return low if value - low < high - value else high
+
+
+def float_condition(column: Column, operator: Operator, value: float) -> Condition:
+    """A comparison with a finite float. NaN, which Milvus Lite stores, is above all numbers in PostgreSQL."""
+    if operator in (">", ">="):
+        return conjunction((not_null(column), Not(Compare(column, NEGATED[operator], value))))
+    return Compare(column, operator, value)
+
+
+def _compare_boolean(column: Column, operator: Operator, value: bool) -> Condition:
+    """FALSE is below TRUE."""
+    tests = {
+        "=": lambda each: each == value,
+        "!=": lambda each: each != value,
+        "<": lambda each: each < value,
+        "<=": lambda each: each <= value,
+        ">": lambda each: each > value,
+        ">=": lambda each: each >= value,
+    }
+    passing = [each for each in (False, True) if tests[operator](each)]
+    if len(passing) == 1:
+        return Compare(column, "=", passing[0])
+    return not_null(column) if passing else NEVER
+
+
+def equal_value(scope: Scope, column: Column, constant: Constant, node: exp.Expr) -> Value | None:
+    """The value of an array element that equals a constant; None if there is none."""
+    if column.type in STRINGS | INTEGERS | {"BOOL"}:
+        found = _compare(scope, column, "=", constant, node)
+        condition = found.condition
+        if isinstance(condition, Compare) and condition.operator == "=" and found.rest is None:
+            return condition.value
+        if condition == NEVER:
+            return None
+        raise scope.source.not_supported("this value in an array", node, "Use another value.")
+    if column.type not in FLOATS or isinstance(constant.value, bool) or constant.kind == "text":
+        raise mismatch(scope, column, shown(constant), node)
+    value = read_double(scope, constant.value, node)
+    value = to_single(value) if column.type == "FLOAT" and math.isfinite(value) else value
+    if not math.isfinite(value):
+        raise scope.source.not_supported("this value in an array", node, "Use another value.")
+    return value
+
+
+def compare_columns(
+    scope: Scope, left: Operand, right: Operand, operator: Operator, node: exp.Expr
+) -> Narrowed:
+    """``left operator right``, two columns. Raises SqlTypeMismatch if PostgreSQL cannot compare them."""
+    present = conjunction((present_base(left), present_base(right)))
+    family = next((types for types in _FAMILIES if left.column.type in types), None)
+    other = next((types for types in _FAMILIES if right.column.type in types), None)
+    if family is None or other is None:
+        return Narrowed(present, node)
+    if family is not other:
         raise scope.source.type_mismatch(
             "these types cannot be compared",
-            f"{first.type} and {second.type}",
-            right,
+            f"{left.column.type} and {right.column.type}",
+            node.args.get("expression") or node,
             "Compare numbers with numbers, or strings with strings.",
         )
-    not_null = tuple(IsNull(column, negated=True) for column in (first, second) if column.nullable)
-    pair = CompareColumns(first, operator, second)
-    return And((*not_null, pair)) if not_null else pair
+    if left.form != "column" or right.form != "column" or left.column.type == "BOOL":
+        return Narrowed(present, node)
+    first, second = left.column, right.column
+    floats = FLOATS & {first.type, second.type}
+    if not floats:
+        return Narrowed(conjunction((present, CompareColumns(first, operator, second))))
+    integers = INTEGERS & {first.type, second.type}
+    if any(not integers <= _NARROW[kind] for kind in floats):
+        return Narrowed(present, node)
+    # NaN equals NaN and is above all numbers, unlike in Milvus: what is not the opposite may be it.
+    opposite: tuple[Operator, ...] = ("<", ">") if operator == "=" else (NEGATED[operator],)
+    possible = () if operator == "!=" else (Not(CompareColumns(first, sign, second)) for sign in opposite)
+    return Narrowed(conjunction((present, *possible)), node)
 
 
-def bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """``[NOT] IN (constants)``."""
-    if stray_parts(node, ("this", "expressions")):
-        raise scope.source.not_supported(
-            "IN with anything but a list", node, "Write IN (1, 2, 3), or = ANY(:list)."
-        )
-    if not node.expressions:
-        raise scope.source.syntax_error("the list of IN is empty", node, "Write at least one constant.")
-    column = operand(scope, node.this)
-    return in_list(column, [scope.value(item, column) for item in node.expressions], negated)
+def present_base(value: Operand) -> Condition:
+    """The column of an operand is not NULL."""
+    return not_null_json(value) if value.form == "json" else not_null(value.base)
 
 
-def bind_between(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """``[NOT] BETWEEN low AND high``."""
-    if stray_parts(node, ("this", "low", "high")):
-        raise scope.source.not_supported("BETWEEN SYMMETRIC", node, "Write the lower bound first.")
-    column = operand(scope, node.this)
-    low, high = (scope.value(node.args[bound], column) for bound in ("low", "high"))
-    if column.type == "BOOL":
-        raise scope.source.not_supported("ordering of BOOL values", node, "Compare them with = or <>.")
-    if negated:
-        return Or((Compare(column, "<", low), Compare(column, ">", high)))
-    return And((Compare(column, ">=", low), Compare(column, "<=", high)))
-
-
-def bind_is(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """``IS [NOT] NULL``, ``IS [NOT] TRUE`` and ``IS [NOT] FALSE``."""
-    right = node.args["expression"]
-    negated ^= bool(node.args.get("negate"))
-    column = operand(scope, node.this)
-    if isinstance(right, exp.Null):
-        return IsNull(column, negated)
-    if not isinstance(right, exp.Boolean) or column.type != "BOOL":
-        raise scope.source.not_supported(
-            construct_name(node), node, "Supported: IS NULL and, on booleans, IS TRUE and IS FALSE."
-        )
-    if negated:
-        return Or((IsNull(column), Compare(column, "=", not right.this)))
-    return Compare(column, "=", bool(right.this))
+def is_null(value: Operand, negated: bool, node: exp.Expr) -> Narrowed:
+    """``value IS [NOT] NULL``."""
+    column, empty = value.column, Compare(value.column, "=", 0)
+    if value.form == "json":
+        return Narrowed(not_null_json(value) if negated else ALWAYS, node)
+    if value.base.is_vector:
+        always = not value.base.nullable
+        return Narrowed(ALWAYS if negated else NEVER) if always else Narrowed(ALWAYS, node)
+    if value.form == "length":
+        return Narrowed(Compare(column, ">", 0) if negated else disjunction((IsNull(column), empty)))
+    return Narrowed(IsNull(column, negated))

@@ -6,13 +6,21 @@ SQL's, whatever an engine makes of NOT over NULL.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Value
+from nestvec_schemas.errors import SqlNotSupported
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+NEGATED: Final[dict[Operator, Operator]] = {
+    "=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,9 +86,9 @@ class Match:
 
 @dataclass(frozen=True)
 class Not:
-    """``part`` is false; its column is known not to be NULL."""
+    """``part`` is false; its columns are known not to be NULL."""
 
-    part: Compare | InList | Contains | Match
+    part: Compare | CompareColumns | InList | Contains | Match
 
 
 @dataclass(frozen=True)
@@ -99,17 +107,82 @@ class Or:
 
 Condition = Compare | CompareColumns | InList | Like | IsNull | Contains | Match | Not | And | Or
 
+ALWAYS: Final = And(())
+"""True for every row."""
+NEVER: Final = Or(())
+"""False for every row."""
 
-def never(column: Column) -> Condition:
-    """A condition that is false for every row."""
-    return And((IsNull(column), IsNull(column, negated=True)))
+
+def conjunction(parts: Iterable[Condition]) -> Condition:
+    """All of the parts, without those that are always true."""
+    needed = without_repeats(part for part in parts if part != ALWAYS)
+    if NEVER in needed:
+        return NEVER
+    return needed[0] if len(needed) == 1 else And(needed)
 
 
-def always(column: Column) -> Condition:
-    """A condition that is true for every row."""
-    return Or((IsNull(column), IsNull(column, negated=True)))
+def without_repeats(parts: Iterable[Condition]) -> tuple[Condition, ...]:
+    """The parts without those that repeat that a column is not NULL."""
+    seen: set[Condition] = set()
+    kept: list[Condition] = []
+    for part in parts:
+        if isinstance(part, IsNull):
+            if part in seen:
+                continue
+            seen.add(part)
+        kept.append(part)
+    return tuple(kept)
+
+
+def disjunction(parts: Iterable[Condition]) -> Condition:
+    """Any of the parts, without those that are never true."""
+    possible = tuple(part for part in parts if part != NEVER)
+    if ALWAYS in possible:
+        return ALWAYS
+    return possible[0] if len(possible) == 1 else Or(possible)
+
+
+def not_null(column: Column) -> Condition:
+    """``column IS NOT NULL``; ALWAYS for a column that cannot be NULL."""
+    return IsNull(column, negated=True) if column.nullable else ALWAYS
 
 
 def negate(part: Compare | InList | Contains | Match) -> Condition:
     """``part`` is false, and not NULL."""
-    return And((IsNull(part.column, negated=True), Not(part)))
+    return conjunction((not_null(part.column), Not(part)))
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A condition of SQL as far as Milvus can say it."""
+
+    condition: Condition
+    """Implied by the condition of SQL: no row that passes that one fails this one."""
+
+    rest: exp.Expr | None = None
+    """The first part of the SQL that ``condition`` does not say exactly; None if it says all."""
+
+    error: SqlNotSupported | None = None
+    """Why ``rest`` is not in ``condition``, where it is more than its kind."""
+
+    def at(self, node: exp.Expr) -> Narrowed:
+        """The same, with ``node`` as the part that ``condition`` does not say exactly."""
+        return self if self.rest is None else Narrowed(self.condition, node, self.error)
+
+
+def all_of(parts: Sequence[Narrowed]) -> Narrowed:
+    """The conjunction: it says all if every part does, or if it is never true."""
+    condition = conjunction(part.condition for part in parts)
+    return Narrowed(condition) if condition == NEVER else _with_rest(condition, parts)
+
+
+def any_of(parts: Sequence[Narrowed]) -> Narrowed:
+    """The disjunction: it narrows only if every part does."""
+    if any(part.rest is None and part.condition == ALWAYS for part in parts):
+        return Narrowed(ALWAYS)
+    return _with_rest(disjunction(part.condition for part in parts), parts)
+
+
+def _with_rest(condition: Condition, parts: Sequence[Narrowed]) -> Narrowed:
+    first = next((part for part in parts if part.rest is not None), Narrowed(condition))
+    return Narrowed(condition, first.rest, first.error)

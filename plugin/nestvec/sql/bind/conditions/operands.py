@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.scope import Scope
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
+from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import stray_parts, without_parens
 
@@ -33,17 +33,52 @@ _RESERVED = frozenset(_MILVUS_WORDS.split())
 
 _TEXTS = (exp.JSONExtractScalar, exp.JSONBExtractScalar)
 _PATHS = (exp.JSONExtract, exp.JSONBExtract, *_TEXTS)
+_BY_PATH = (exp.JSONBExtract, exp.JSONBExtractScalar)
+"""``#>`` and ``#>>``, whose steps are keys and indexes alike."""
+
 _CASTS: Final = {
     exp.DataType.Type.INT: "INT64",
     exp.DataType.Type.BIGINT: "INT64",
     exp.DataType.Type.SMALLINT: "INT64",
     exp.DataType.Type.DOUBLE: "DOUBLE",
-    exp.DataType.Type.FLOAT: "DOUBLE",
     exp.DataType.Type.DECIMAL: "DOUBLE",
     exp.DataType.Type.BOOLEAN: "BOOL",
     exp.DataType.Type.TEXT: "VARCHAR",
     exp.DataType.Type.VARCHAR: "VARCHAR",
 }
+_SAME_VALUES: Final = {
+    exp.DataType.Type.BIGINT: INTEGERS,
+    exp.DataType.Type.INT: INTEGERS - {"INT64"},
+    exp.DataType.Type.DOUBLE: FLOATS,
+    exp.DataType.Type.TEXT: STRINGS,
+    exp.DataType.Type.VARCHAR: STRINGS,
+    exp.DataType.Type.BOOLEAN: frozenset({"BOOL"}),
+}
+"""Casts that leave every value of a column of these types as it is."""
+
+_SAFE_KEY = re.compile(r'[^"\\\x00-\x1f\x7f~/]+')
+"""Keys that Milvus and Milvus Lite read in a filter as SQL has them."""
+
+Form = Literal["column", "element", "length", "cardinality", "json"]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a condition is about."""
+
+    column: Column
+    """A column, or a part of it, under its name in a filter and with the type that it is compared as."""
+
+    base: Column
+    """The column that it is, or that it is a part of."""
+
+    form: Form = "column"
+
+    certain: bool = True
+    """Whether Milvus and Milvus Lite read the same value here as PostgreSQL; else they may read more."""
+
+    cast: bool = False
+    """Of a JSON value: whether its text is cast."""
 
 
 def is_operand(node: exp.Expr) -> bool:
@@ -51,11 +86,11 @@ def is_operand(node: exp.Expr) -> bool:
     node = without_parens(node)
     if isinstance(node, exp.Cast):
         return is_operand(node.this)
-    return isinstance(node, (exp.Column, exp.Bracket, exp.ArraySize, *_PATHS)) or _cardinality(node)
+    return isinstance(node, (exp.Column, exp.Bracket, exp.ArraySize, *_PATHS)) or _is_cardinality(node)
 
 
-def operand(scope: Scope, node: exp.Expr) -> Column:
-    """The column of an operand. Raises the errors of ``bind_condition``."""
+def operand(scope: Scope, node: exp.Expr) -> Operand:
+    """The operand that a node is. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported."""
     node = without_parens(node)
     if isinstance(node, exp.Cast):
         return _cast(scope, node)
@@ -63,16 +98,12 @@ def operand(scope: Scope, node: exp.Expr) -> Column:
         return _json_value(scope, node, "VARCHAR")
     if isinstance(node, exp.Bracket):
         return _element(scope, node)
-    if isinstance(node, exp.ArraySize) or _cardinality(node):
+    if isinstance(node, exp.ArraySize) or _is_cardinality(node):
         return _length(scope, node)
     if not isinstance(node, exp.Column):
         raise scope.source.not_supported(f"{construct_name(node)} in WHERE", node, CONDITION_FORM)
     column = filterable_column(scope, node)
-    if column.is_vector:
-        raise scope.source.type_mismatch(
-            f"column {column.name} is a vector", column.type, node, "Order by its distance instead."
-        )
-    return column
+    return Operand(column, column)
 
 
 def is_filterable(name: str) -> bool:
@@ -93,18 +124,18 @@ def filterable_column(scope: Scope, node: exp.Column) -> Column:
 
 
 def array(scope: Scope, node: exp.Expr) -> Column:
-    """An array column. Raises SqlTypeMismatch."""
+    """An array column. Raises SqlTypeMismatch for another column, SqlNotSupported for anything else."""
     node = without_parens(node)
     if not isinstance(node, exp.Column):
         raise scope.source.not_supported(f"{construct_name(node)} as an array", node, "Name an array column.")
     column = filterable_column(scope, node)
+    if column.type == "JSON":
+        raise scope.source.not_supported(
+            "this operator on JSON", node, f"Compare a value inside it: {column.name}->>'key' = 'value'."
+        )
     if column.type != "ARRAY":
-        hint = f"Compare a value inside it: {column.name}->>'key' = 'value'."
         raise scope.source.type_mismatch(
-            f"column {column.name} is not an array",
-            column.type,
-            node,
-            hint if column.type == "JSON" else "Use =, IN or LIKE.",
+            f"column {column.name} is not an array", column.type, node, "Use =, IN or LIKE."
         )
     return column
 
@@ -118,54 +149,62 @@ def element(column: Column) -> Column:
     )
 
 
-def inside_json(column: Column) -> bool:
-    """Whether a value is inside JSON, where its type may differ from row to row."""
-    return '["' in column.name
-
-
-def _cardinality(node: exp.Expr) -> bool:
+def _is_cardinality(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).lower() == "cardinality"
 
 
-def _length(scope: Scope, node: exp.Expr) -> Column:
+def _length(scope: Scope, node: exp.Expr) -> Operand:
     if isinstance(node, exp.ArraySize):
         inner, dimension = node.this, node.args.get("expression")
-        if dimension is not None and scope.constant(dimension) != 1:
-            raise scope.source.not_supported("an array of several dimensions", dimension, "Write 1 here.")
+        # Without a dimension it is another dialect's ARRAY_SIZE, or an error in PostgreSQL.
+        if dimension is None or scope.constant(dimension) != 1:
+            raise scope.source.not_supported(
+                "an array of several dimensions", dimension or node, "Write 1 here."
+            )
     elif len(node.expressions) == 1:
         inner = node.expressions[0]
     else:
         raise scope.source.syntax_error("CARDINALITY takes one array", node, "Write cardinality(column).")
     column = array(scope, inner)
-    return Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
+    length = Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
+    return Operand(length, column, "length" if isinstance(node, exp.ArraySize) else "cardinality")
 
 
-def _element(scope: Scope, node: exp.Bracket) -> Column:
-    if len(node.expressions) != 1:
+def _element(scope: Scope, node: exp.Bracket) -> Operand:
+    if len(node.expressions) != 1 or isinstance(node.expressions[0], exp.Slice):
         raise scope.source.not_supported("an array slice", node, "Select one element: tags[1].")
     column = array(scope, node.this)
     index = scope.constant(node.expressions[0])
-    if not isinstance(index, int) or index < 1:
+    if not isinstance(index, int) or isinstance(index, bool):
         raise scope.source.type_mismatch(
             "array elements are numbered from 1", index, node.expressions[0], "Write tags[1]."
         )
+    if not 0 < index < 1 << 31:
+        raise scope.source.not_supported(
+            "an array index below 1",
+            node.expressions[0],
+            "Array elements are numbered from 1: write tags[1].",
+        )
     # Milvus counts from 0, PostgreSQL from 1.
-    return replace(element(column), name=f"{column.name}[{index - 1}]", nullable=True)
+    part = replace(element(column), name=f"{column.name}[{index - 1}]", nullable=True)
+    return Operand(part, column, "element")
 
 
-def _cast(scope: Scope, node: exp.Cast) -> Column:
+def _cast(scope: Scope, node: exp.Cast) -> Operand:
     inner = without_parens(node.this)
     kind = _CASTS.get(node.to.this)
-    if not isinstance(inner, _TEXTS) or kind is None:
-        raise scope.source.not_supported(
-            "a cast of anything but a JSON value to a number, a string or a boolean",
-            node,
-            "Write (meta->>'year')::int, or compare the column itself.",
-        )
-    return _json_value(scope, inner, kind)
+    sized = bool(node.to.expressions)
+    if isinstance(inner, _TEXTS) and kind is not None and not sized:
+        value = _json_value(scope, inner, kind)
+        return value if kind == "VARCHAR" else replace(value, cast=True)
+    if is_operand(inner) and not sized:
+        value = operand(scope, inner)
+        if value.form != "json" and value.column.type in _SAME_VALUES.get(node.to.this, ()):
+            return value
+    raise scope.source.not_supported("this cast in WHERE", node, "Compare the column itself.")
 
 
-def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
+def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Operand:
     """A value inside a JSON column, as type ``kind``."""
     if not isinstance(node, _TEXTS):
         raise scope.source.not_supported(
@@ -174,7 +213,7 @@ def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
     steps: list[str | int] = []
     inner: exp.Expr = node
     while isinstance(inner, _PATHS):
-        steps = [*_steps(scope, inner.args["expression"]), *steps]
+        steps = [*_steps(scope, inner), *steps]
         inner = without_parens(inner.this)
     if not isinstance(inner, exp.Column):
         raise scope.source.not_supported(
@@ -185,26 +224,41 @@ def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
         raise scope.source.type_mismatch(
             f"column {column.name} is {column.type}, not JSON", column.name, inner, "Use =, IN or LIKE."
         )
-    if not isinstance(steps[0], str):
-        raise scope.source.not_supported(
-            "an array at the top of a JSON value", node, "Milvus's JSON values are objects: name a key."
-        )
+    if not isinstance(steps[0], str) or not all(
+        isinstance(step, int) or _SAFE_KEY.fullmatch(step) for step in steps
+    ):
+        raise scope.source.not_supported("this JSON path in a Milvus filter", node, "Use plain keys.")
     path = "".join(f"[{json.dumps(step, ensure_ascii=False)}]" for step in steps)
-    return Column(f"{column.name}{path}", kind, nullable=True)
+    # Milvus takes a key of digits for an index too, and an index for such a key; Milvus Lite looks into JSON
+    # that is a string inside "$meta".
+    certain = not any(isinstance(step, int) or step.isdecimal() for step in steps)
+    certain = certain and (column.name != DYNAMIC_COLUMN.name or len(steps) == 1)
+    return Operand(Column(f"{column.name}{path}", kind, nullable=True), column, "json", certain)
 
 
 def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
     """The keys and indexes of one operator."""
-    if isinstance(node, exp.JSONPath) and not stray_parts(node, ("expressions",)):
-        names = [part for part in node.expressions if not isinstance(part, exp.JSONPathRoot)]
+    step = node.args["expression"]
+    if isinstance(node, _BY_PATH):
+        return _path_steps(scope, step)
+    if isinstance(step, exp.JSONPath) and not stray_parts(step, ("expressions",)):
+        names = [part for part in step.expressions if not isinstance(part, exp.JSONPathRoot)]
         if all(isinstance(part, (exp.JSONPathKey, exp.JSONPathSubscript)) for part in names):
             return [part.this if isinstance(part.this, int) else str(part.this) for part in names]
-        raise scope.source.not_supported("this JSON path", node, "Name keys and indexes one by one.")
-    key = scope.constant(node)
-    if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
+        raise scope.source.not_supported("this JSON path", step, "Name keys and indexes one by one.")
+    key = scope.constant(step)
+    if isinstance(key, str):
         return [key]
-    if not isinstance(key, str):
-        raise scope.source.type_mismatch("a JSON path holds keys and indexes", key, node, "Write a string.")
-    if key.startswith("{") and key.endswith("}"):
-        return [int(part) if part.isdecimal() else part for part in key[1:-1].split(",")]
-    return [key]
+    if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < 1 << 31:
+        return [key]
+    raise scope.source.not_supported("this JSON path", step, "Name keys and indexes one by one.")
+
+
+def _path_steps(scope: Scope, node: exp.Expr) -> list[str | int]:
+    """The keys of ``'{a,b}'``; one of digits may be an index as well, which no filter says."""
+    path = scope.constant(node)
+    inside = re.fullmatch(r"\{([^{}\"\\\s]+)\}", path) if isinstance(path, str) else None
+    keys = inside[1].split(",") if inside else []
+    if not keys or any(not key or key.lstrip("+-").isdecimal() for key in keys):
+        raise scope.source.not_supported("this JSON path", node, "Name keys and indexes one by one.")
+    return [*keys]
