@@ -1,12 +1,12 @@
-"""The ASGI app: its routes, its middleware, and error responses."""
+"""The ASGI app: its routes, what is before them, and error responses."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
-from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -31,15 +31,18 @@ from nestvec.service.api import (
 )
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.bodies.memory import BodyMemory
+from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import Embedder
-from nestvec.service.middleware.admission import AdmissionMiddleware
-from nestvec.service.middleware.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
-from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
-from nestvec.service.middleware.body_limit import BodyLimitMiddleware
-from nestvec.service.middleware.catalog_pin import CatalogPinMiddleware
-from nestvec.service.middleware.context import RequestContextMiddleware
+from nestvec.service.middleware.allowed_hosts import AllowedHosts
+from nestvec.service.middleware.api_keys import ApiKeys
 from nestvec.service.middleware.cors import CorsMiddleware
-from nestvec.service.middleware.request_log import RequestLogMiddleware, valid_request_id
+from nestvec.service.middleware.request_pass import (
+    STATUS_CLIENT_GONE,
+    DirectEndpoint,
+    RequestChecks,
+    RequestPass,
+    Wrapper,
+)
 from nestvec.service.observability import metrics
 from nestvec.service.observability.logs import log_access
 from nestvec.service.observability.observer import CompositeObserver
@@ -51,6 +54,7 @@ from nestvec.service.observability.tracing import (
 )
 from nestvec.service.openapi_document import describe_security
 from nestvec.service.operation.operations import Operations
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import NestvecError
 
 _MEASURE_SECONDS: Final = 2.0
@@ -121,35 +125,53 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
-    _add_request_middleware(app, embedder, operations, api_keys)
-    if tracing is not None:
-        app.add_middleware(RequestSpanMiddleware, tracing=tracing)
-    hosts = AllowedHosts(settings.access.allowed_hosts)
-    operations.on_settings.append(lambda changed: hosts.apply(changed.access.allowed_hosts))
-    app.add_middleware(AllowedHostsMiddleware, hosts=hosts)
-    app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
     app.add_middleware(
-        CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
+        RequestPass,
+        endpoints=_direct_endpoints(),
+        checks=_request_checks(app, operations, api_keys),
+        wrappers=_wrappers(settings, tracing),
     )
     return app
 
 
-def _add_request_middleware(
-    app: FastAPI, embedder: Embedder, operations: Operations, api_keys: ApiKeys | None
-) -> None:
-    """What stands between a request and its route. The last one added is the first to see a request."""
-    settings = embedder.settings
+def _request_checks(app: FastAPI, operations: Operations, api_keys: ApiKeys | None) -> RequestChecks:
+    """What every request is checked by, as a reload may change it."""
+    embedder: Embedder = app.state.embedder
+    settings, service_metrics = embedder.settings, app.state.metrics
     body_memory = BodyMemory(settings.load.bodies.memory_bytes)
     operations.on_settings.append(lambda changed: body_memory.apply(changed.load.bodies.memory_bytes))
-    app.add_middleware(CatalogPinMiddleware, catalog=embedder.encoders)
-    app.add_middleware(AdmissionMiddleware, admission=embedder.admission)
-    app.add_middleware(BodyLimitMiddleware, settings=lambda: embedder.settings, memory=body_memory)
-    if api_keys is not None:
-        app.add_middleware(ApiKeyMiddleware, keys=api_keys, other_prefix=admin.ADMIN_PREFIX)
-    app.add_middleware(RequestContextMiddleware, limits=lambda: embedder.settings.load)
+    hosts = AllowedHosts(settings.access.allowed_hosts)
+    operations.on_settings.append(lambda changed: hosts.apply(changed.access.allowed_hosts))
+    return RequestChecks(
+        settings=lambda: embedder.settings,
+        hosts=hosts,
+        keys=api_keys,
+        body_memory=body_memory,
+        admission=embedder.admission,
+        catalog=embedder.encoders,
+        listeners=(service_metrics.request_ended, log_access),
+    )
+
+
+def _wrappers(settings: ServiceSettings, tracing: Tracing | None) -> list[Wrapper]:
+    """What is around the checks of requests, the inner one first."""
+    wrappers: list[Wrapper] = []
     if settings.access.cors_origins:
         # Around the check of keys: a preflight request has none, and a page may read why it was refused.
-        app.add_middleware(CorsMiddleware, origins=settings.access.cors_origins)
+        wrappers.append(partial(CorsMiddleware, origins=settings.access.cors_origins))
+    if tracing is not None:
+        wrappers.append(partial(RequestSpanMiddleware, tracing=tracing))
+    return wrappers
+
+
+def _direct_endpoints() -> dict[str, DirectEndpoint]:
+    """The endpoints that are called without the app's router, by path."""
+    return {
+        route.path: route.direct
+        for router in _ROUTERS
+        for route in router.routes
+        if isinstance(route, BodyRoute) and route.direct is not None and "POST" in route.methods
+    }
 
 
 def api_paths() -> frozenset[str]:
@@ -196,7 +218,7 @@ async def _metrics(request: Request) -> Response:
 
 async def _handle_disconnect(request: Request, error: Exception) -> Response:
     """The client is gone: the status, which is nginx's, is only for logs and metrics."""
-    return Response(status_code=499)
+    return Response(status_code=STATUS_CLIENT_GONE)
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from nestvec_schemas.errors import DeadlineExceeded
@@ -53,11 +53,6 @@ def current_context() -> RequestContext:
 def set_current_context(context: RequestContext) -> None:
     """Make ``context`` that of the current task's request."""
     _current.set(context)
-
-
-def set_current_client(client: str) -> None:
-    """Say who sent the current request, once it is known better than by the peer's address."""
-    _current.set(replace(_current.get(), client=client))
 
 
 def deadline_exceeded(context: RequestContext, stage: str) -> DeadlineExceeded:

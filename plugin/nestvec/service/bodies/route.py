@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
@@ -16,7 +17,7 @@ from starlette.types import Receive
 from nestvec.service.batching.threads import WorkThread
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.bodies.content_headers import check_content
-from nestvec.service.bodies.direct_call import direct_call
+from nestvec.service.bodies.direct_call import DirectCall, direct_call
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
 from nestvec.service.bodies.query_string import query_check
@@ -42,6 +43,10 @@ class BodyRoute(APIRoute):
     ClientDisconnect.
     """
 
+    direct: _Handler | None = None
+    """Answers a request to this path without the app's router; None where FastAPI has to. Raises what the
+    endpoint does, and RequestValidationError."""
+
     def get_route_handler(self) -> _Handler:
         handle = super().get_route_handler()
         cached = [dependency.call for dependency in self.dependant.dependencies]
@@ -61,11 +66,14 @@ class BodyRoute(APIRoute):
             raise TypeError(f"the body of {self.path} must be one pydantic model")
         readers, call = field_readers(model), direct_call(self.dependant)
 
-        async def handle_body(request: Request) -> Response:
+        async def read(request: Request) -> dict[str, Any]:
             check_query(request.scope["query_string"])
             check_content(request.headers)
             limits = input_limits(request.app.state.embedder.settings)
-            values = await read_body(request.receive, readers, limits)
+            return await read_body(request.receive, readers, limits)
+
+        async def handle_body(request: Request) -> Response:
+            values = await read(request)
             if call is None:
                 return await handle(_ReadRequest(request, values))
             try:
@@ -74,7 +82,25 @@ class BodyRoute(APIRoute):
                 return await handle(_ReadRequest(request, values))
             return await call(request, body)
 
+        if call is not None:
+            self.direct = _direct_handler(read, model, call)
         return handle_body
+
+
+def _direct_handler(
+    read: Callable[[Request], Awaitable[dict[str, Any]]], model: type[BaseModel], call: DirectCall
+) -> _Handler:
+    async def handle(request: Request) -> Response:
+        values = await read(request)
+        try:
+            body = model.model_validate(values)
+        except ValidationError as error:
+            # As FastAPI raises it, with the place in the request.
+            errors = error.errors(include_url=False)
+            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors]) from error
+        return await call(request, body)
+
+    return handle
 
 
 class _ReadRequest(Request):

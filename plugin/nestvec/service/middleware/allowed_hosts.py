@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from nestvec.service.api.error_responses import error_response
 from nestvec_schemas.errors import HostNotAllowed
 
 _LOOPBACK: Final = ("localhost", "*.localhost")
-_PROBED_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
+PROBED_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 """Probes name the service as they like, and learn no more than whether it works."""
+
+_MAX_REMEMBERED: Final = 256
+_MAX_NAME_BYTES: Final = 255
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+(%[\w.-]+)?\]|[^\s:\[\]/@\\]+)(:\d{0,5})?", re.IGNORECASE)
 
@@ -35,6 +37,28 @@ class AllowedHosts:
         self._all = "*" in lowered
         self._suffixes = tuple(pattern[1:] for pattern in lowered if pattern.startswith("*."))
         self._names = frozenset(lowered)
+        self._allowed_before: set[bytes] = set()
+        """Headers that were allowed: each client sends the same one with every request."""
+
+    def check(self, scope: Scope) -> None:
+        """Raise HostNotAllowed for a request by another name, and for one of HTTP/1.1 without a name."""
+        values = [value for name, value in scope["headers"] if name == b"host"]
+        if len(values) == 1:
+            (host,) = values
+            if host in self._allowed_before:
+                return
+            if self.allow(host.decode("latin-1")):
+                if len(self._allowed_before) < _MAX_REMEMBERED and len(host) <= _MAX_NAME_BYTES:
+                    self._allowed_before.add(host)
+                return
+        elif not values and scope["http_version"] == "1.0":
+            return
+        named = b", ".join(values).decode("latin-1")
+        raise HostNotAllowed(
+            "the service does not answer to this name in the Host header",
+            value=named[:100] or "none",
+            next_step="Call it by its IP address, or start it with --allowed-host NAME.",
+        )
 
     def allow(self, host: str) -> bool:
         """Whether a Host header, with or without a port, has an allowed name."""
@@ -51,28 +75,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class AllowedHostsMiddleware:
-    """Answers 421 to a request for a name that is not allowed, and to one of HTTP/1.1 without a name."""
-
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:
-        self._app, self._hosts = app, hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _PROBED_PATHS or self._is_allowed(scope):
-            await self._app(scope, receive, send)
-            return
-        named = b", ".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1")
-        error = HostNotAllowed(
-            "the service does not answer to this name in the Host header",
-            value=named[:100] or "none",
-            next_step="Call it by its IP address, or start it with --allowed-host NAME.",
-        )
-        await error_response(scope["path"], error)(scope, receive, send)
-
-    def _is_allowed(self, scope: Scope) -> bool:
-        values = [value for name, value in scope["headers"] if name == b"host"]
-        if not values:
-            return bool(scope["http_version"] == "1.0")
-        return len(values) == 1 and self._hosts.allow(values[0].decode("latin-1"))

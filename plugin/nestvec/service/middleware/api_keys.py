@@ -11,10 +11,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from nestvec.service.api.error_responses import error_response
-from nestvec.service.request_context import set_current_client
 from nestvec_schemas.errors import ServiceError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -50,6 +46,16 @@ class ApiKeys:
             accepted |= hmac.compare_digest(accepted_hash, key_hash)
         return accepted
 
+    def client_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """Who sent a request with an accepted ``Authorization: Bearer KEY``. Raises Unauthorized."""
+        key = bearer_token(headers)
+        if key is not None and self.accepts(key):
+            return f"key {hashlib.sha256(key).hexdigest()[:16]}"
+        raise Unauthorized(
+            "the request has no API key" if key is None else "the service does not accept the API key",
+            next_step="Send one as Authorization: Bearer KEY; in Milvus, it is the function's credential.",
+        )
+
     def reload(self) -> None:
         """Read the file now. Raises ServiceError, and then the old keys stay in force."""
         stamp = _file_stamp(self._path)
@@ -71,34 +77,6 @@ class ApiKeys:
             logger.error("the API keys were not reloaded: %s", error)
         else:
             logger.info("%d API keys read from %s", len(self._hashes), self._path)
-
-
-class ApiKeyMiddleware:
-    """Answers 401, in the API's format, to a request without an accepted ``Authorization: Bearer KEY``."""
-
-    def __init__(self, app: ASGIApp, keys: ApiKeys, other_prefix: str | None = None) -> None:
-        """Paths that begin with ``other_prefix`` check a key of their own."""
-        self._app, self._keys, self._other_prefix = app, keys, other_prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._has_other_keys(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        key = bearer_token(scope["headers"])
-        if key is not None and self._keys.accepts(key):
-            set_current_client(f"key {hashlib.sha256(key).hexdigest()[:16]}")
-            await self._app(scope, receive, send)
-            return
-        error = Unauthorized(
-            "the request has no API key" if key is None else "the service does not accept the API key",
-            next_step="Send one as Authorization: Bearer KEY; in Milvus, it is the function's credential.",
-        )
-        response = error_response(scope["path"], error)
-        response.headers["www-authenticate"] = "Bearer"
-        await response(scope, receive, send)
-
-    def _has_other_keys(self, path: str) -> bool:
-        return self._other_prefix is not None and path.startswith(self._other_prefix)
 
 
 def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
 from nestvec.service.middleware.context import ARRIVED
+from nestvec.service.middleware.joined_writes import JoinedWrites
 from nestvec.service.settings import ConnectionLimits
 
 _TOO_LARGE: Final = (
@@ -56,6 +58,8 @@ class LimitedConnection(HttpToolsProtocol):
     _next_waits = False
     """Whether the response is complete but unread, so that the next request waits."""
     _flooded = False
+    _writes: JoinedWrites | None = None
+    """What the request that is being answered writes to."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(high=_HIGH_WATER, low=0)
@@ -108,7 +112,15 @@ class LimitedConnection(HttpToolsProtocol):
         self._stop_message_timer()
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # Requests of a connection are answered one after the other.
+        self._writes = JoinedWrites(self.transport, cycle)
+        cycle.transport = cast(asyncio.Transport, self._writes)
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
+        if self._writes is not None:
+            self._writes.flush()
         self._note_unread(self.transport.get_write_buffer_size())
         if self.flow.write_paused and not self.transport.is_closing():
             self._next_waits = True

@@ -1,27 +1,15 @@
-"""Sets the context of every request, answers 504 at its deadline, and refuses no client too often."""
+"""Who sent a request, and how long it may take."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from nestvec.service.api.error_responses import error_response
-from nestvec.service.middleware.api_keys import PUBLIC_PATHS
 from nestvec.service.middleware.connection_gate import client_of
-from nestvec.service.middleware.refusals import RefusalPacer
-from nestvec.service.middleware.starts import RequestStarts
-from nestvec.service.request_context import (
-    RequestContext,
-    current_context,
-    deadline_exceeded,
-    set_current_context,
-)
 from nestvec.service.settings import LoadLimits
 from nestvec_schemas.errors import BodyInvalid
 
@@ -31,7 +19,9 @@ ARRIVED: Final = "nestvec.arrived"
 _LONG_PATHS: Final = ("/v1/", "/embeddings")
 """Paths whose clients wait for longer than the 30 s of Milvus: Milvus Lite 60 s, OpenAI's clients 600 s."""
 
-_ADMIN_PATH: Final = "/admin/"
+ADMIN_PATH: Final = "/admin/"
+"""Paths of operators, which check keys of their own."""
+
 _ADMIN_SECONDS: Final = 600.0
 """For an operator's requests, which have encoders opened."""
 
@@ -39,51 +29,9 @@ _GO_CLIENT: Final = b"Go-http-client/"
 
 _NO_ADDRESS: Final = "unknown"
 
-_GRACE_SECONDS: Final = 0.25
+GRACE_SECONDS: Final = 0.25
 """How long after the deadline a request is cancelled: until then, what it waits for says better what of it is
 missing."""
-
-
-class RequestContextMiddleware:
-    """Sets client, arrival and deadline; a request that is not answered by then is answered 504."""
-
-    def __init__(self, app: ASGIApp, limits: Callable[[], LoadLimits]) -> None:
-        self._app, self._limits = app, limits
-        self._pacer = RefusalPacer()
-        self._starts = RequestStarts()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        arrived = scope.get(ARRIVED) or asyncio.get_running_loop().time()
-        client = _client(scope)
-        if not self._starts.start_now(client):
-            await self._starts.start(client)
-        try:
-            seconds = allowed_seconds(scope, self._limits())
-        except BodyInvalid as error:
-            await error_response(scope["path"], error)(scope, receive, send)
-            return
-        context = RequestContext(client, arrived, arrived + seconds)
-        set_current_context(context)
-        timeout = asyncio.timeout_at(context.deadline + _GRACE_SECONDS)
-
-        async def send_in_time(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                timeout.reschedule(None)  # how fast a response is read is the connection's business
-                if message["status"] >= HTTPStatus.BAD_REQUEST and scope["path"] not in PUBLIC_PATHS:
-                    await self._pacer.wait(current_context().client, context.deadline)
-            await send(message)
-
-        try:
-            async with timeout:
-                await self._app(scope, receive, send_in_time)
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            late = deadline_exceeded(context, "the service worked on it")
-            await error_response(scope["path"], late)(scope, receive, send)
 
 
 def allowed_seconds(scope: Scope, limits: LoadLimits) -> float:
@@ -97,7 +45,7 @@ def allowed_seconds(scope: Scope, limits: LoadLimits) -> float:
         values = parse_qs(query_string.decode("latin-1"), keep_blank_values=True).get("deadline", [])
         if values:
             return min(_parse_seconds(values), limits.max_deadline_seconds)
-    if path.startswith(_ADMIN_PATH):
+    if path.startswith(ADMIN_PATH):
         return _ADMIN_SECONDS
     if is_milvus(scope["headers"]):
         return min(limits.milvus_deadline_seconds, limits.max_deadline_seconds)
@@ -120,7 +68,8 @@ def is_milvus(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return sent.get(b"content-type") == b"application/json" and (b"accept" not in sent or is_cohere)
 
 
-def _client(scope: Scope) -> str:
+def client_of_scope(scope: Scope) -> str:
+    """The client by the address of the request's peer."""
     # Without an address, as on a socket of this machine: one client, with a client's share.
     host, _ = scope.get("client") or (_NO_ADDRESS, 0)
     return client_of(str(host))

@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
-from nestvec.service.middleware.context import ARRIVED, RequestContextMiddleware, allowed_seconds
+from nestvec.service.batching.admission import RequestAdmission
+from nestvec.service.bodies.memory import BodyMemory
+from nestvec.service.catalog.catalog import EncoderCatalog
+from nestvec.service.middleware.allowed_hosts import AllowedHosts
+from nestvec.service.middleware.api_keys import ApiKeys
+from nestvec.service.middleware.context import ARRIVED, allowed_seconds
+from nestvec.service.middleware.request_pass import RequestChecks, RequestPass
 from nestvec.service.request_context import RequestContext, current_context
-from nestvec.service.settings import LoadLimits
+from nestvec.service.settings import LoadLimits, ServiceSettings
 from nestvec_schemas.errors import BodyInvalid
 
 LIMITS = LoadLimits(deadline_seconds=25, max_deadline_seconds=55)
@@ -27,6 +32,16 @@ class Recorder:
         self.contexts.append(current_context())
 
 
+WHOLE = {
+    "type": "http",
+    "http_version": "1.0",
+    "method": "GET",
+    "path": "/embed",
+    "query_string": b"",
+    "headers": [],
+}
+
+
 async def _nothing(*_: object) -> None: ...
 
 
@@ -38,12 +53,20 @@ def scope(path: str, query: bytes, headers: Mapping[str, str] | None = None) -> 
 def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list[RequestContext]:
     """The contexts that requests have, each in a task of its own."""
     recorder = Recorder()
-    inner = recorder if keys is None else ApiKeyMiddleware(recorder, keys)
-    app = RequestContextMiddleware(inner, lambda: LIMITS)
+    settings = ServiceSettings(load=LIMITS)
+    checks = RequestChecks(
+        lambda: settings,
+        AllowedHosts("*"),
+        keys,
+        BodyMemory(1 << 20),
+        RequestAdmission(LIMITS),
+        EncoderCatalog([]),
+    )
+    app = RequestPass(recorder, {}, checks)
 
     async def main() -> None:
         for scope in scopes:
-            whole = {"type": "http", "path": "/embed", "query_string": b"", "headers": []} | dict(scope)
+            whole = WHOLE | dict(scope)
             await asyncio.create_task(app(whole, _nothing, _nothing))  # type: ignore[arg-type]
 
     asyncio.run(main())

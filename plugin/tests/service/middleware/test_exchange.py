@@ -3,20 +3,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from nestvec.service.api.error_responses import error_response
 from nestvec.service.bodies.memory import BodyMemory
-from nestvec.service.middleware.body_limit import BodyLimitMiddleware
-from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec.service.middleware.exchange import Exchange, declared_size
+from nestvec.service.request_context import RequestContext
 from nestvec.service.settings import ConnectionLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
 MIB = 1 << 20
 SETTINGS = ServiceSettings(load=LoadLimits(body_bytes=2 * MIB), connections=ConnectionLimits(body_seconds=60))
-SCOPE = {"type": "http", "path": "/embed", "method": "POST"}
+
+
+async def read(exchange: Exchange) -> int:
+    """The bytes of the body."""
+    size, more = 0, True
+    while more:
+        message = await exchange.receive()
+        size += len(message["body"])
+        more = message["more_body"]
+    return size
 
 
 def run(
@@ -29,18 +38,10 @@ def run(
 
     async def main() -> tuple[int, list[dict[str, Any]]]:
         now = time.monotonic()
+        context = RequestContext()
         if deadline is not None:
-            set_current_context(RequestContext("client", now, now + deadline))
+            context = RequestContext("client", now, now + deadline)
         sent: list[dict[str, Any]] = []
-        size = 0
-
-        async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-            nonlocal size
-            more = True
-            while more:
-                message = await receive()
-                size += len(message["body"])
-                more = message["more_body"]
 
         async def receive() -> Any:
             if not parts:
@@ -52,9 +53,15 @@ def run(
             sent.append(message)
 
         headers = [] if declared is None else [(b"content-length", declared)]
-        middleware = BodyLimitMiddleware(app, settings=lambda: SETTINGS, memory=memory)
-        await middleware(SCOPE | {"headers": headers}, receive, send)
-        return size, sent
+        async with asyncio.timeout(None) as timeout:
+            exchange = Exchange(receive, send, timeout, SETTINGS, context)
+            with memory.body(context.client) as exchange.memory:
+                try:
+                    exchange.expect(declared_size(headers))
+                except (BodyTooLarge, Overloaded) as error:
+                    await error_response("/embed", error)({"type": "http"}, receive, exchange.send)
+                    return 0, sent
+                return await read(exchange), sent
 
     return asyncio.run(main())
 
