@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import STRINGS
+from nestvec.sqltypes import SqlType, is_mapped, sql_type_of
+from nestvec.sqltypes.arrow import arrow_array, duckdb_name
+from nestvec.sqltypes.vectors import pack_bits
 
 _SCALARS: Final = {
     "BOOL": pa.bool_(),
@@ -43,6 +46,9 @@ _CAST: Final = ("JSON", "BINARY_VECTOR", "SPARSE_FLOAT_VECTOR", "TIMESTAMPTZ")
 
 def duckdb_type(column: Column) -> str:
     """The type of a column in the statements that DuckDB runs."""
+    sql_type = _sql_type(column)
+    if sql_type is not None and sql_type.name != "halfvec":
+        return duckdb_name(sql_type)
     if column.type == "ARRAY":
         return f"{_element_type(column)}[]"
     if column.type in _DENSE:
@@ -56,7 +62,18 @@ def _element_type(column: Column) -> str:
 
 def casts_of(columns: Sequence[Column]) -> dict[str, str]:
     """The columns whose type Arrow lacks, with that type."""
-    return {column.name: DUCKDB_TYPES[column.type] for column in columns if column.type in _CAST}
+    mapped = {column.name: sql_type for column in columns if (sql_type := _sql_type(column)) is not None}
+    casts = {name: duckdb_name(kind) for name, kind in mapped.items() if kind.element.name in ("uuid", "bit")}
+    return casts | {
+        column.name: DUCKDB_TYPES[column.type]
+        for column in columns
+        if column.type in _CAST and column.name not in mapped
+    }
+
+
+def _sql_type(column: Column) -> SqlType | None:
+    """The type of a column that is stored by a mapping, whose values are Python's."""
+    return sql_type_of(column) if is_mapped(column.type_params.sql_type) else None
 
 
 def arrow_rows(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -66,6 +83,9 @@ def arrow_rows(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def _array(column: Column, values: list[Any]) -> pa.Array:
+    sql_type = _sql_type(column)
+    if sql_type is not None and sql_type.name != "halfvec":
+        return arrow_array(sql_type, values)
     scalar = _SCALARS.get(column.type)
     if scalar is not None:
         return pa.array(values, scalar)
@@ -97,7 +117,9 @@ def dense_vector(kind: str, value: Any) -> Any:
 
 
 def bit_bytes(value: Any) -> bytes | None:
-    """The bytes of a stored binary vector."""
+    """The bytes of a stored binary vector, or of a bit string."""
+    if isinstance(value, str):
+        return pack_bits(value)
     if isinstance(value, list):
         value = value[0] if len(value) == 1 and isinstance(value[0], bytes) else bytes(value)
     return None if value is None else bytes(value)

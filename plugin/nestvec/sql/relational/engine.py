@@ -90,7 +90,8 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     for pattern, replacement in _CAUSES:
         match = re.search(pattern, cause)
         if match:
-            return SqlTypeMismatch(*_worded(replacement, match))
+            worded, next_step = replacement
+            return SqlTypeMismatch(match.expand(worded)[:_MAX_CAUSE], next_step=next_step)
     if isinstance(
         error, (duckdb.OutOfRangeException, duckdb.ConversionException, duckdb.TypeMismatchException)
     ):
@@ -106,11 +107,24 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     return SqlTypeMismatch(cause, next_step="Check the values of the statement.")
 
 
-def _worded(template: tuple[str, str], match: re.Match[str]) -> tuple[str, None, str]:
-    return match.expand(template[0])[:_MAX_CAUSE], None, template[1]
-
+_WIDER: Final = "Cast an operand to a wider type first."
+_EXCLUDE: Final = "Exclude such rows with WHERE, or use CASE."
 
 _CAUSES: Final = (
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
-    (r"Overflow in \w+ of (INT\d+)", (r"\1 out of range", "Cast an operand to a wider type first.")),
+    (r"Overflow in \w+ of INT64", ("bigint out of range", _WIDER)),
+    (r"Overflow in \w+ of INT32", ("integer out of range", _WIDER)),
+    (r"Overflow in \w+ of INT(16|8)", ("smallint out of range", _WIDER)),
+    (r"out of range for the destination type INT64", ("bigint out of range", _WIDER)),
+    (r"out of range for the destination type INT32", ("integer out of range", _WIDER)),
+    (r"out of range for the destination type INT(16|8)", ("smallint out of range", _WIDER)),
+    (r"^Could not convert string '(.*)' to INT64", (r"invalid input syntax for type bigint: '\1'", _EXCLUDE)),
+    (r"^Could not convert string '(.*)' to INT32", (r"invalid input syntax for type integer: '\1'", _EXCLUDE)),
+    (
+        r"^Could not convert string '(.*)' to DOUBLE",
+        (r"invalid input syntax for type double precision: '\1'", _EXCLUDE),
+    ),
+    (r"^Could not convert string '(.*)' to (\w+)", (r"invalid input syntax for type \2: '\1'", _EXCLUDE)),
+    (r"^invalid input syntax .*", (r"\g<0>", _EXCLUDE)),
 )
+"""DuckDB's messages, with what PostgreSQL calls it and what to do."""

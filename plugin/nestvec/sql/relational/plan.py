@@ -241,7 +241,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         ranking = planning.relations[at]
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
-    decimals = any(node.this == exp.DType.DECIMAL for node in tree.find_all(exp.DataType))
+    decimals = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens)
     columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
     sql = _duckdb_sql(planning, tree)
     services = [service for target in planning.targets.values() for service in target_services(target)]

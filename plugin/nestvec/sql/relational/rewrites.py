@@ -74,9 +74,27 @@ def _remainder(node: exp.Mod) -> exp.Expr:
 def _arithmetic(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
-        converted = _numeric(side, other)
+        converted = _widened(_numeric(side, other), other)
         if converted is not side:
             node.set(name, converted)
+    return node
+
+
+def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """A small number as PostgreSQL promotes it beside another."""
+    own, type_ = kind(node), kind(other)
+    if own == exp.DType.FLOAT and type_ not in (None, exp.DType.FLOAT):
+        return exp.cast(node.copy(), "double")
+    if own in (exp.DType.TINYINT, exp.DType.SMALLINT) and isinstance(other, exp.Literal):
+        return exp.cast(node.copy(), "int")
+    return node
+
+
+def _compare(node: exp.Binary) -> exp.Expr:
+    for name, other in (("this", node.expression), ("expression", node.this)):
+        side = node.args[name]
+        if kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
+            node.set(name, exp.cast(side.copy(), "double"))
     return node
 
 
@@ -172,10 +190,15 @@ def _between(node: exp.Between) -> exp.Expr:
 
 
 def _array_size(node: exp.Expr) -> exp.Expr:
+    dimension = node.args.get("expression")
+    if dimension is not None and dimension.name not in ("1", ""):
+        return exp.Null()
     return call("pg_array_length", node.this)
 
 
 def _array_length(node: exp.Anonymous) -> exp.Expr:
+    if len(node.expressions) == 2 and node.expressions[1].name not in ("1", ""):
+        return exp.Null()
     return call("pg_array_length", node.expressions[0]) if node.expressions else node
 
 
@@ -227,9 +250,26 @@ def _json_path(node: exp.Expr) -> exp.Expr:
     if not isinstance(path, exp.Literal) or not path.name.startswith("{"):
         return node
     steps = [step.strip().strip('"') for step in path.name.strip("{}").split(",") if step.strip()]
-    joined = "".join(f"[{step}]" if step.isdecimal() else f'."{step}"' for step in steps)
+    joined = "".join(_path_step(step) for step in steps)
     name = "json_extract_string" if isinstance(node, exp.JSONBExtractScalar) else "json_extract"
     return call(name, node.this, exp.Literal.string(f"${joined}"))
+
+
+def _path_step(step: str) -> str:
+    if step.lstrip("-").isdecimal():
+        return f"[#{step}]" if step.startswith("-") else f"[{step}]"
+    return f'."{step}"'
+
+
+def _json_text(node: exp.JSONExtractScalar) -> exp.Expr:
+    """Objects and arrays as text are spaced as PostgreSQL prints them."""
+    extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
+    return call("pg_json_text", exp.paren(extracted))
+
+
+_WORDS_OF_INTEGERS = {
+    exp.DType.BIGINT: "bigint", exp.DType.INT: "integer", exp.DType.SMALLINT: "smallint",
+}  # fmt: skip
 
 
 def _cast(node: exp.Cast) -> exp.Expr:
@@ -241,6 +281,14 @@ def _cast(node: exp.Cast) -> exp.Expr:
         return call("pg_check_dims", cast, size) if size is not None else cast
     if to.this in _JSON:
         node.set("to", exp.DataType.build("json"))
+    if to.this in _TEXTS and is_vector(node.this):
+        return call("pg_vector_text", node.this)
+    if kind(node.this) in _TEXTS and to.this in _WORDS_OF_INTEGERS:
+        word = exp.Literal.string(_WORDS_OF_INTEGERS[to.this])
+        node.set("this", call("pg_whole", node.this, word))
+        return node
+    if kind(node.this) in _TEXTS and to.this == exp.DType.BOOLEAN:
+        return call("pg_boolean", node.this)
     if to.this in _TEXTS and kind(node.this) in _FLOATS:
         return call("pg_float_text", node.this)
     if to.this == exp.DType.VARCHAR and to.expressions and isinstance(to.expressions[0].this, exp.Literal):
@@ -251,7 +299,8 @@ def _cast(node: exp.Cast) -> exp.Expr:
 
 def _substring(node: exp.Substring) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
-    if start is None or kind(node.this) not in (None, *_TEXTS) or _is_positive(start):
+    plain = length is None or _is_positive(length)
+    if start is None or kind(node.this) not in (None, *_TEXTS) or (_is_positive(start) and plain):
         return node
     return call("pg_substring", node.this, start, *([length] if length is not None else []))
 
@@ -276,10 +325,41 @@ def _pad_rule(node: exp.Pad) -> exp.Expr:
     return _pad("lpad" if node.args.get("is_left") else "rpad")(node)
 
 
+def _concat(node: exp.Expr) -> exp.Expr:
+    """In concat() a boolean is t or f."""
+    for item in node.expressions:
+        inner = item.this if isinstance(item, (exp.Coalesce, exp.Cast)) else item
+        if kind(inner) == exp.DType.BOOLEAN:
+            case = exp.Case(ifs=[exp.If(this=inner.copy(), true=exp.Literal.string("t"))])
+            case.append("ifs", exp.If(this=exp.Not(this=inner.copy()), true=exp.Literal.string("f")))
+            inner.replace(case)
+    return node
+
+
+def _whole_quotient(node: exp.IntDiv) -> exp.Expr:
+    return exp.cast(call("trunc", call("pg_quotient", node.this, node.expression)), "double")
+
+
+def _power(node: exp.Pow) -> exp.Expr:
+    return call("pg_power", node.this, node.expression)
+
+
+def _split_part(node: exp.SplitPart) -> exp.Expr:
+    return call("pg_split_part", node.this, node.args["delimiter"], node.args["part_index"])
+
+
 RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Div: _quotient,
     exp.Mod: _remainder,
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _compare),
+    exp.IntDiv: _whole_quotient,
+    exp.Pow: _power,
+    exp.Exp: lambda node: call("pg_finite", node),
+    exp.Concat: _concat,
+    exp.ConcatWs: _concat,
+    exp.SplitPart: _split_part,
+    exp.JSONExtractScalar: _json_text,
     exp.Round: _round,
     exp.Sum: _sum,
     exp.Avg: _avg,
