@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": CommandEntry("evaluate", "Measure the quality of each vector length, exit and form."),
     "export": CommandEntry("export", "Export a checkpoint to a Triton model repository."),
     "ingest": CommandEntry("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
+    "pg": CommandEntry("pg", "Serve SQL to PostgreSQL's clients: psql, JDBC, SQLAlchemy, Grafana."),
     "reload": CommandEntry("reload", "Have a running service read its keys and encoders again."),
     "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI, OpenAI and Cohere clients."),
     "sql": CommandEntry("sql", "Run SQL; the server embeds the texts in it."),

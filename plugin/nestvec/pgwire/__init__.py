@@ -1,0 +1,1 @@
+"""PostgreSQL's wire protocol in front of nestvec's SQL."""

@@ -1,0 +1,288 @@
+"""Answers the queries of the catalogs that one connection asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.errors import SqlglotError
+
+from nestvec import __version__
+from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
+from nestvec.pgwire.catalog.macros import FUNCTIONS
+from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
+from nestvec.pgwire.describe import ParameterTypes
+from nestvec.pgwire.errors import PgError
+from nestvec.pgwire.outcome import Outcome, field_of
+from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
+from nestvec.pgwire.protocol.responses import Field
+from nestvec.pgwire.statement import Statement
+from nestvec.pgwire.types import oids
+from nestvec.sql.session import Session
+
+if TYPE_CHECKING:
+    import duckdb
+
+VERSION: Final = f"PostgreSQL {SERVER_VERSION} (nestvec {__version__}, Milvus)"
+MAX_BYTES: Final = 256 << 10
+"""The longest query of the catalogs."""
+MAX_ROWS: Final = 200_000
+
+_HINT: Final = re.compile(
+    r"\bpg_\w+|information_schema|\b(?:" + "|".join(sorted(FUNCTIONS)) + r")\b|::\s*reg", re.I
+)
+"""What every query of the catalogs has somewhere."""
+
+_TYPES: Final = {
+    "BOOLEAN": oids.BOOL,
+    "TINYINT": oids.INT2,
+    "SMALLINT": oids.INT2,
+    "INTEGER": oids.INT4,
+    "BIGINT": oids.INT8,
+    "HUGEINT": oids.NUMERIC,
+    "FLOAT": oids.FLOAT4,
+    "DOUBLE": oids.FLOAT8,
+    "TIMESTAMP": oids.TIMESTAMP,
+    "DATE": oids.DATE,
+}
+_NAMES: Final = {
+    "integer": "int4",
+    "bigint": "int8",
+    "smallint": "int2",
+    "boolean": "bool",
+    "real": "float4",
+    "double precision": "float8",
+    "character varying": "varchar",
+    "timestamp with time zone": "timestamptz",
+    '"char"': "char",
+}
+
+
+class Driver(Protocol):
+    """What runs steps on Milvus for a connection."""
+
+    parameters: PgParameters
+
+    async def drive(self, steps: Steps[Any], *, writes: bool = False) -> Any:
+        """The result of the steps."""
+        ...
+
+
+@lru_cache(maxsize=512)
+def _parsed(sql: str) -> exp.Expr | None:
+    """The tree of a query; None for what cannot be parsed, which is not of the catalogs then."""
+    try:
+        trees = [tree for tree in Postgres().parse(sql) if tree is not None]
+    except (SqlglotError, RecursionError):
+        return None
+    return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Query) else None
+
+
+def query_of_catalogs(sql: str) -> exp.Expr | None:
+    """The tree of a query that the catalogs answer; None for another statement. Raises PgError for a query of
+    catalogs and collections at once."""
+    if len(sql) > MAX_BYTES or _HINT.search(sql) is None:
+        return None
+    tree = _parsed(sql)
+    if tree is None:
+        return None
+    names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    tables = [
+        table
+        for table in tree.find_all(exp.Table)
+        if isinstance(table.this, exp.Identifier) and not (table.name.lower() in names and not table.db)
+    ]
+    catalogs = [table for table in tables if relation_of(table) is not None]
+    if tables and not catalogs:
+        return None
+    if len(catalogs) < len(tables):
+        other = next(table.name for table in tables if relation_of(table) is None)
+        raise PgError(
+            "0A000",
+            f'a query of the catalogs cannot read "{other[:100]}", too',
+            hint="Ask them in two statements.",
+        )
+    if tables:
+        return tree
+    return tree if any(map(_is_catalog_function, tree.walk())) else None
+
+
+def _is_catalog_function(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() in FUNCTIONS
+    if isinstance(node, exp.Func):
+        return node.sql_name().lower() in FUNCTIONS or node.key.lower().removeprefix("current") in (
+            "schema",
+            "user",
+            "database",
+            "catalog",
+            "version",
+            "role",
+        )
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return "REG" in node.args["to"].sql(dialect="postgres").upper()[:20]
+    return (
+        isinstance(node, exp.Column) and not node.table and node.name.lower() in ("user", "current_catalog")
+    )
+
+
+class CatalogAnswers:
+    """The catalogs, as one connection sees them."""
+
+    def __init__(self, database: CatalogDatabase, user: str, process: int, session: Session) -> None:
+        self._database, self._user, self._process, self._session = database, user, process, session
+
+    def concerns(self, sql: str) -> bool:
+        """Whether the catalogs answer a statement. Raises PgError."""
+        return query_of_catalogs(sql) is not None
+
+    def forget(self) -> None:
+        """The collections may have changed."""
+        self._database.forget()
+
+    async def run(self, statement: Statement, params: Sequence[Any], driver: Driver) -> Outcome:
+        """The outcome of a query. Raises PgError, NestvecError."""
+        tree = query_of_catalogs(statement.sql)
+        if tree is None:
+            raise PgError("XX000", "not a query of the catalogs")
+        self._set_config(tree, driver.parameters)
+        context = ClientContext(
+            self._user, self._database.database, self._process, VERSION, driver.parameters.value
+        )
+        sql = rewrite(tree, context)
+        return await driver.drive(self._steps(tree, sql, list(params)))
+
+    async def describe(
+        self, statement: Statement, declared: Sequence[int], driver: Driver
+    ) -> tuple[tuple[int, ...], tuple[Field, ...]]:
+        """The types of a query's parameters, and its columns. Raises PgError, NestvecError."""
+        tree = query_of_catalogs(statement.sql)
+        if tree is None:
+            raise PgError("XX000", "not a query of the catalogs")
+        types = _CatalogParameterTypes(tree).infer(tree, declared)
+        outcome = await self.run(statement, [None] * len(types), driver)
+        return types, outcome.fields
+
+    def _steps(self, tree: exp.Expr, sql: str, params: list[Any]) -> Steps[Outcome]:
+        tables = yield from self._database.fresh_tables()
+
+        def run(_: object) -> Outcome:
+            return _query(self._database.cursor(tables, self._user), tree, sql, params)
+
+        outcome: Outcome = yield BlockingCall(run)
+        return outcome
+
+    def _set_config(self, tree: exp.Expr, parameters: PgParameters) -> None:
+        """``set_config(name, value, local)`` takes effect before the query runs."""
+        for call in tree.find_all(exp.Anonymous):
+            if call.name.lower() != "set_config" or len(call.expressions) != 3:
+                continue
+            name, value, local = call.expressions
+            if isinstance(name, exp.Literal) and isinstance(value, exp.Literal):
+                parameters.set(
+                    name.name, value.name, local=isinstance(local, exp.Boolean) and bool(local.this)
+                )
+
+
+def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: list[Any]) -> Outcome:
+    import duckdb  # noqa: PLC0415 - open by now
+
+    used = len({str(node.name) for node in tree.find_all(exp.Parameter)})
+    try:
+        cursor.execute(sql, params[:used] if used else None)
+        rows = cursor.fetchmany(MAX_ROWS)
+        described = [(str(column[0]), str(column[1])) for column in cursor.description or ()]
+    except duckdb.Error as error:
+        raise _duckdb_error(error) from error
+    finally:
+        cursor.close()
+    types = _column_types(tree)
+    fields = tuple(
+        field_of(name, (types[index] if types else 0) or _duckdb_oid(type_))
+        for index, (name, type_) in enumerate(described)
+    )
+    return Outcome(f"SELECT {len(rows)}", fields, rows)
+
+
+def _duckdb_error(error: Exception) -> PgError:
+    text = str(error).splitlines()[0][:500]
+    kind, _, message = text.partition(": ")
+    states = {
+        "Binder Error": "42703",
+        "Catalog Error": "42883",
+        "Parser Error": "42601",
+        "Conversion Error": "22P02",
+    }
+    return PgError(
+        states.get(kind, "0A000"),
+        message or text,
+        hint="Queries of the catalogs are answered as far as clients ask them to show tables and columns.",
+    )
+
+
+def _duckdb_oid(type_: str) -> int:
+    if type_.endswith("[]"):
+        return oids.array_of(_duckdb_oid(type_[:-2]))
+    if type_.startswith("DECIMAL"):
+        return oids.NUMERIC
+    return _TYPES.get(type_.upper(), oids.TEXT)
+
+
+def _postgres_oid(type_: str) -> int:
+    if type_.endswith("[]"):
+        return oids.array_of(_postgres_oid(type_[:-2]))
+    return oids.BY_NAME[name].oid if (name := _NAMES.get(type_, type_)) in oids.BY_NAME else oids.TEXT
+
+
+def _column_types(tree: exp.Expr) -> list[int] | None:
+    """The types of columns that are plain columns of the catalogs; 0 for others. None with a star."""
+    select = tree
+    while isinstance(select, exp.SetOperation):
+        select = select.this
+    if not isinstance(select, exp.Select) or any(node.is_star for node in select.expressions):
+        return None
+    relations = _relations(select)
+    types = list[int]()
+    for node in select.expressions:
+        inner = node.unalias()
+        column = inner if isinstance(inner, exp.Column) else None
+        types.append(_column_type(column, relations) if column is not None else 0)
+    return types
+
+
+def _relations(select: exp.Select) -> dict[str, str]:
+    """The relations of FROM and JOIN by their aliases."""
+    parts = [select.args.get("from_"), *select.args.get("joins", ())]
+    tables = [part.this for part in parts if part is not None and isinstance(part.this, exp.Table)]
+    return {table.alias_or_name.lower(): relation for table in tables if (relation := relation_of(table))}
+
+
+def _column_type(column: exp.Column, relations: dict[str, str]) -> int:
+    candidates = [relations.get(column.table.lower(), "")] if column.table else list(relations.values())
+    for relation in candidates:
+        type_ = postgres_relations().get(relation, {}).get(column.name.lower())
+        if type_ is not None:
+            return _postgres_oid(type_)
+    return 0
+
+
+class _CatalogParameterTypes(ParameterTypes):
+    """Types of parameters beside columns of the catalogs."""
+
+    def __init__(self, tree: exp.Expr) -> None:
+        super().__init__(())
+        tables = [relation for table in tree.find_all(exp.Table) if (relation := relation_of(table))]
+        self._columns = {
+            column: type_ for name in tables for column, type_ in postgres_relations().get(name, {}).items()
+        }
+
+    def _named(self, name: str) -> int:
+        type_ = self._columns.get(name)
+        oid = _postgres_oid(type_) if type_ is not None else 0
+        # Clients send names as texts.
+        return oids.TEXT if oid in oids.TEXTS else oid

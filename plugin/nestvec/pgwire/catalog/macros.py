@@ -1,0 +1,188 @@
+"""PostgreSQL's functions of its catalogs, as macros of DuckDB."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_TRUE: Final = """
+    pg_table_is_visible(o) pg_type_is_visible(o) pg_function_is_visible(o) pg_operator_is_visible(o)
+    pg_opclass_is_visible(o) pg_collation_is_visible(o) pg_conversion_is_visible(o)
+    pg_statistics_obj_is_visible(o)
+    has_table_privilege(a,b) has_table_privilege(a,b,c) has_schema_privilege(a,b) has_schema_privilege(a,b,c)
+    has_database_privilege(a,b) has_database_privilege(a,b,c) has_column_privilege(a,b,c)
+    has_column_privilege(a,b,c,d) has_any_column_privilege(a,b) has_any_column_privilege(a,b,c)
+    has_sequence_privilege(a,b) has_sequence_privilege(a,b,c) has_function_privilege(a,b)
+    has_function_privilege(a,b,c) has_type_privilege(a,b) has_type_privilege(a,b,c)
+    has_tablespace_privilege(a,b) pg_has_role(a,b) pg_has_role(a,b,c)"""
+_FALSE: Final = """
+    pg_is_in_recovery() pg_is_other_temp_schema(o) pg_relation_is_publishable(o) pg_is_wal_replay_paused()
+    row_security_active(o)"""
+_NULL: Final = """
+    shobj_description(a,b) pg_get_viewdef(a) pg_get_viewdef(a,b) pg_get_triggerdef(a) pg_get_triggerdef(a,b)
+    pg_get_serial_sequence(a,b) pg_get_functiondef(a) pg_get_function_result(a) pg_get_function_arguments(a)
+    pg_get_function_identity_arguments(a) pg_get_function_arg_default(a,b) pg_get_partkeydef(a)
+    pg_get_partition_constraintdef(a) pg_get_statisticsobjdef_columns(a) pg_get_statisticsobjdef(a)
+    pg_get_ruledef(a) pg_get_ruledef(a,b) pg_tablespace_location(a) inet_server_addr() inet_server_port()
+    inet_client_addr() inet_client_port() pg_advisory_unlock_all() pg_advisory_lock(a) pg_stat_get_numscans(a)
+    pg_get_publication_tables(a) pg_sequence_parameters(a) pg_last_wal_receive_lsn()
+    pg_last_wal_replay_lsn()
+    txid_current_if_assigned() pg_get_replica_identity_index(a) pg_sequence_last_value(a)
+    pg_cancel_backend(a)"""
+_ZERO: Final = """
+    pg_relation_size(a) pg_relation_size(a,b) pg_total_relation_size(a) pg_table_size(a) pg_indexes_size(a)
+    pg_database_size(a) pg_tablespace_size(a) pg_my_temp_schema() txid_current() pg_notification_queue_usage()
+    pg_relation_filenode(a)"""
+
+_EXPRESSIONS: Final = (
+    ("format_type(t, m)", "(SELECT f.shown FROM format_names(t, m) f)"),
+    ("pg_get_expr(a, b)", "a"),
+    ("pg_get_expr(a, b, c)", "a"),
+    (
+        "obj_description(o)",
+        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = 0)",
+    ),
+    (
+        "obj_description(o, c)",
+        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = 0)",
+    ),
+    (
+        "col_description(o, n)",
+        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = n)",
+    ),
+    ("pg_get_indexdef(o)", "(SELECT max(i.definition) FROM pgc.index_definitions i WHERE i.oid = o)"),
+    (
+        "pg_get_indexdef(o, n, p)",
+        "(SELECT max(CASE WHEN n = 0 THEN i.definition ELSE i.keys END) FROM pgc.index_definitions i "
+        "WHERE i.oid = o AND n <= 1)",
+    ),
+    (
+        "pg_get_constraintdef(o)",
+        "(SELECT max(c.definition) FROM pgc.constraint_definitions c WHERE c.oid = o)",
+    ),
+    (
+        "pg_get_constraintdef(o, p)",
+        "(SELECT max(c.definition) FROM pgc.constraint_definitions c WHERE c.oid = o)",
+    ),
+    ("pg_get_userbyid(o)", "(SELECT max(r.rolname) FROM pgc.pg_roles r WHERE r.oid = o)"),
+    ("pg_encoding_to_char(e)", "CASE WHEN e = 6 THEN 'UTF8' ELSE '' END"),
+    ("pg_char_to_encoding(e)", "6"),
+    (
+        "regclass_name(o)",
+        "coalesce((SELECT max(c.relname) FROM pgc.pg_class c WHERE c.oid = o), CAST(o AS VARCHAR))",
+    ),
+    ("regclass_oid(n)", "(SELECT max(c.oid) FROM pgc.pg_class c WHERE c.relname = relation_name(n))"),
+    ("regtype_oid(n)", "(SELECT max(t.oid) FROM pgc.pg_type t WHERE t.typname = type_alias(n))"),
+    ("regnamespace_name(o)", "(SELECT max(n.nspname) FROM pgc.pg_namespace n WHERE n.oid = o)"),
+    ("regnamespace_oid(s)", "(SELECT max(n.oid) FROM pgc.pg_namespace n WHERE n.nspname = s)"),
+    ("to_regclass(n)", "(SELECT max(c.relname) FROM pgc.pg_class c WHERE c.relname = relation_name(n))"),
+    ("to_regtype(n)", "(SELECT max(t.typname) FROM pgc.pg_type t WHERE t.typname = type_alias(n))"),
+    (
+        "relation_name(n)",
+        "trim(regexp_replace(n, '^\"?(public|pg_catalog|information_schema)\"?\\.', ''), '\"')",
+    ),
+    (
+        "type_alias(n)",
+        "CASE lower(n) WHEN 'integer' THEN 'int4' WHEN 'int' THEN 'int4' WHEN 'bigint' THEN 'int8' "
+        "WHEN 'smallint' THEN 'int2' WHEN 'boolean' THEN 'bool' WHEN 'double precision' THEN 'float8' "
+        "WHEN 'real' THEN 'float4' WHEN 'character varying' THEN 'varchar' "
+        "WHEN 'timestamp with time zone' THEN 'timestamptz' "
+        "ELSE lower(regexp_replace(n, '^\"?(public|pg_catalog)\"?\\.', '')) END",
+    ),
+    ("current_schemas(implicit)", "CASE WHEN implicit THEN ['pg_catalog', 'public'] ELSE ['public'] END"),
+    ("pg_size_pretty(a)", "CAST(a AS VARCHAR) || ' bytes'"),
+    (
+        "quote_ident(n)",
+        "CASE WHEN regexp_full_match(n, '[a-z_][a-z0-9_$]*') THEN n "
+        "ELSE '\"' || replace(n, '\"', '\"\"') || '\"' END",
+    ),
+    ("quote_literal(n)", "'''' || replace(n, '''', '''''') || ''''"),
+    (
+        "_pg_expandarray(a)",
+        "unnest(list_transform(range(1, len(a) + 1), i -> {'x': a[i], 'n': i}))",
+    ),
+    ("array_lower(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN 1 END"),
+    ("array_upper(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN len(a) END"),
+    ("pg_postmaster_start_time()", "CAST('2000-01-01' AS TIMESTAMP)"),
+    ("pg_client_encoding()", "'UTF8'"),
+    ("getdatabaseencoding()", "'UTF8'"),
+    ("pg_stat_get_live_tuples(a)", "-1"),
+    ("pg_indexam_has_property(a, b)", "b = 'can_unique'"),
+    ("pg_index_column_has_property(a, b, c)", "c IN ('asc', 'orderable')"),
+    ("pg_index_has_property(a, b)", "false"),
+    ("pg_get_keywords()", "NULL"),
+)
+
+_FORMAT_NAMES: Final = """
+CREATE OR REPLACE MACRO main.format_names(t, m) AS TABLE
+SELECT max(CASE
+    WHEN y.typelem <> 0 AND y.typcategory = 'A' THEN
+        (SELECT max(coalesce(n.shown, e.typname)) FROM pgc.pg_type e
+         LEFT JOIN pgc.type_names n ON n.name = e.typname WHERE e.oid = y.typelem) || '[]'
+    WHEN m IS NULL OR m < 0 THEN coalesce(n.shown, y.typname)
+    WHEN y.typname IN ('varchar', 'bpchar') THEN n.shown || '(' || CAST(m - 4 AS VARCHAR) || ')'
+    WHEN y.typname IN ('vector', 'halfvec', 'sparsevec', 'bit') THEN
+        y.typname || '(' || CAST(m AS VARCHAR) || ')'
+    ELSE coalesce(n.shown, y.typname) END) AS shown
+FROM pgc.pg_type y LEFT JOIN pgc.type_names n ON n.name = y.typname WHERE y.oid = t"""
+
+TYPE_NAMES: Final = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "float4": "real",
+    "float8": "double precision",
+    "bool": "boolean",
+    "varchar": "character varying",
+    "bpchar": "character",
+    "timestamptz": "timestamp with time zone",
+    "timestamp": "timestamp without time zone",
+    "time": "time without time zone",
+    "timetz": "time with time zone",
+    "varbit": "bit varying",
+    "char": '"char"',
+}
+"""The names by which SQL spells types that have another name in the catalog."""
+
+
+def macro_statements() -> list[str]:
+    """The statements that create the macros: several of a name with different parameters are one."""
+    bodies = dict[str, list[tuple[str, str]]]()
+    for signatures, value in (
+        (_TRUE, "true"),
+        (_FALSE, "false"),
+        (_NULL, "CAST(NULL AS VARCHAR)"),
+        (_ZERO, "0"),
+    ):
+        for signature in signatures.split():
+            name, _, parameters = signature.partition("(")
+            bodies.setdefault(name, []).append((f"({parameters}", value))
+    for signature, value in _EXPRESSIONS:
+        name, _, parameters = signature.partition("(")
+        bodies.setdefault(name, []).append((f"({parameters}", value))
+    late = {"regclass_oid", "regtype_oid", "to_regclass", "to_regtype", "format_type"}
+    ordered = sorted(bodies, key=lambda name: name in late)
+    statements = [
+        f'CREATE OR REPLACE MACRO main."{name}"'
+        + ", ".join(f"{head} AS {value}" for head, value in bodies[name])
+        for name in ordered
+    ]
+    return [_FORMAT_NAMES, *statements]
+
+
+FUNCTIONS: Final = frozenset(
+    signature.partition("(")[0]
+    for signature in (*f"{_TRUE} {_FALSE} {_NULL} {_ZERO}".split(), *(name for name, _ in _EXPRESSIONS))
+) | {
+    "version",
+    "current_schema",
+    "current_database",
+    "current_catalog",
+    "current_user",
+    "session_user",
+    "current_role",
+    "user",
+    "pg_backend_pid",
+    "current_setting",
+    "set_config",
+}
+"""Functions whose calls are answered by the catalogs, whatever they are called on."""

@@ -1,0 +1,193 @@
+"""A query of the catalogs in DuckDB's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.pgwire.catalog.database import SCHEMAS, postgres_relations
+from nestvec.pgwire.errors import PgError
+
+_NUMBERS: Final = frozenset({"oid", "xid"})
+_TEXTS: Final = frozenset(
+    {
+        "name",
+        "char",
+        "regproc",
+        "regrole",
+        "regoper",
+        "sql_identifier",
+        "character_data",
+        "yes_or_no",
+        "aclitem",
+    }
+)
+_REGEXPS: Final = {
+    "~": lambda left, right: exp.RegexpLike(this=left, expression=right),
+    "!~": lambda left, right: exp.Not(this=exp.RegexpLike(this=left, expression=right)),
+    "~*": lambda left, right: exp.RegexpILike(this=left, expression=right),
+    "=": lambda left, right: exp.EQ(this=left, expression=right),
+    "<>": lambda left, right: exp.NEQ(this=left, expression=right),
+    "+": lambda left, right: exp.Add(this=left, expression=right),
+}
+
+
+@dataclass(frozen=True)
+class ClientContext:
+    """What functions of the session return."""
+
+    user: str
+    database: str
+    process: int
+    version: str
+    setting: Callable[[str], str | None]
+
+
+def rewrite(tree: exp.Expr, context: ClientContext) -> str:
+    """The query in DuckDB's SQL, over the schemas of the catalogs. Raises PgError."""
+    # From the leaves up: what replaces a node holds children that were rewritten before.
+    root: exp.Expr = exp.Paren(this=tree.copy())
+    for node in reversed(list(root.walk())):
+        replacement = _rewritten(node, context)
+        if replacement is not node:
+            node.replace(replacement)
+    text: str = root.this.sql(dialect="duckdb", comments=False)
+    return text
+
+
+def relation_of(table: exp.Table) -> str | None:
+    """The relation of the catalogs that a table is, ``pg_catalog.pg_class``; None for another table."""
+    name, schema = table.name.lower(), table.db.lower()
+    if schema:
+        return f"{schema}.{name}" if schema in SCHEMAS else None
+    return f"pg_catalog.{name}" if f"pg_catalog.{name}" in postgres_relations() else None
+
+
+def _rewritten(node: exp.Expr, context: ClientContext) -> exp.Expr:
+    if isinstance(node, exp.Table):
+        return _table(node)
+    if isinstance(node, exp.Collate):
+        return node if isinstance(node.parent, exp.Dot) else node.this
+    if isinstance(node, exp.Operator):
+        return _operator(node)
+    if isinstance(node, exp.Dot):
+        return _unqualified(node)
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return _cast(node)
+    if isinstance(node, exp.Parameter):
+        return exp.Parameter(this=node.this)
+    if isinstance(node, exp.Lock):
+        raise PgError("0A000", "FOR UPDATE is not supported")
+    replaced = _session_value(node, context)
+    return node if replaced is None else replaced
+
+
+def _table(node: exp.Table) -> exp.Expr:
+    relation = relation_of(node)
+    if relation is None:
+        return node
+    schema, _, name = relation.partition(".")
+    if relation not in postgres_relations():
+        raise PgError("42P01", f'relation "{relation[:100]}" does not exist')
+    node.set("this", exp.to_identifier(name, quoted=True))
+    node.set("db", exp.to_identifier(SCHEMAS[schema]))
+    node.set("catalog", None)
+    node.set("only", None)
+    return node
+
+
+def _operator(node: exp.Operator) -> exp.Expr:
+    name = str(node.args["operator"]).rpartition(".")[2].strip()
+    build = _REGEXPS.get(name)
+    if build is None:
+        raise PgError("0A000", f"OPERATOR({name[:40]}) is not supported in a query of the catalogs")
+    built: exp.Expr = build(node.this, node.expression)
+    return built
+
+
+def _unqualified(node: exp.Dot) -> exp.Expr:
+    """``pg_catalog.format_type(…)`` without the schema."""
+    first = node.this
+    if isinstance(first, exp.Collate):  # COLLATE pg_catalog.default
+        return first.this
+    if isinstance(first, exp.Identifier) and first.name.lower() in (*SCHEMAS, "public"):
+        return node.expression
+    return node
+
+
+def _cast(node: exp.Expr) -> exp.Expr:
+    target, value = node.args["to"], node.this
+    kind = str(target.args.get("kind") or "") if isinstance(target, exp.DataType) else ""
+    name = (kind or target.sql(dialect="postgres")).lower().replace('"', "").rpartition(".")[2]
+    if name in ("regclass", "regtype", "regnamespace"):
+        is_text = isinstance(value, exp.Parameter) or (isinstance(value, exp.Literal) and value.is_string)
+        if is_text and not (isinstance(value, exp.Literal) and str(value.this).isdecimal()):
+            return exp.func(f"{name}_oid", value)
+        if isinstance(value, exp.Literal):
+            return exp.cast(value, "bigint")
+        return (
+            exp.func("format_type", value, exp.null())
+            if name == "regtype"
+            else exp.func(f"{name}_name", value)
+        )
+    if name in _NUMBERS or name.startswith("cardinal_number"):
+        return exp.cast(value, "bigint")
+    if name in ("oid[]", "int2vector", "oidvector"):
+        return exp.cast(value, exp.DataType.build("bigint[]", dialect="duckdb"))
+    if name.rstrip("[]") in _TEXTS:
+        return exp.cast(
+            value, exp.DataType.build("text[]" if name.endswith("[]") else "text", dialect="duckdb")
+        )
+    return node
+
+
+def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:
+    name = node.name.lower() if isinstance(node, exp.Anonymous) else _FUNCTIONS.get(type(node), "")
+    if isinstance(node, exp.Column) and not node.table and not node.this.args.get("quoted"):
+        name = node.name.lower() if node.name.lower() in ("user", "current_catalog", "current_role") else ""
+    values: Mapping[str, object] = {
+        "version": context.version,
+        "current_schema": "public",
+        "current_database": context.database,
+        "current_catalog": context.database,
+        "current_user": context.user,
+        "session_user": context.user,
+        "current_role": context.user,
+        "user": context.user,
+        "pg_backend_pid": context.process,
+    }
+    if name in values:
+        return _named(node, exp.convert(values[name]), name)
+    if name in ("current_setting", "set_config"):
+        arguments = node.expressions
+        setting = arguments[0].name if arguments and isinstance(arguments[0], exp.Literal) else ""
+        value = context.setting(setting) if name == "current_setting" else arguments[1].name
+        return _named(node, exp.null() if value is None else exp.Literal.string(value), name)
+    return None
+
+
+def _named(node: exp.Expr, value: exp.Expr, name: str) -> exp.Expr:
+    """The value; as a column of the result it keeps the function's name."""
+    return (
+        exp.alias_(value, name)
+        if isinstance(node.parent, exp.Select) and node.arg_key == "expressions"
+        else value
+    )
+
+
+_FUNCTIONS: Final[dict[type[exp.Expr], str]] = {
+    kind: name
+    for name, kind in {
+        "current_schema": getattr(exp, "CurrentSchema", None),
+        "current_user": getattr(exp, "CurrentUser", None),
+        "session_user": getattr(exp, "SessionUser", None),
+        "version": getattr(exp, "CurrentVersion", None) or getattr(exp, "Version", None),
+        "current_database": getattr(exp, "CurrentDatabase", None),
+        "current_catalog": getattr(exp, "CurrentCatalog", None),
+        "current_role": getattr(exp, "CurrentRole", None),
+    }.items()
+    if kind is not None
+}

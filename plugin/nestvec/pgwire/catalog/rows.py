@@ -1,0 +1,314 @@
+"""Rows of the catalogs for the collections of a database."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nestvec.milvus.catalog import Column, Table
+from nestvec.pgwire.types import oids
+from nestvec.pgwire.types.milvus import column_modifier, column_oid
+from nestvec.sql.bind.ddl.column_types import MAX_LENGTH
+from nestvec.sql.statements.show import generated_expression
+
+PUBLIC: Final = 2200
+PG_CATALOG: Final = 11
+INFORMATION_SCHEMA: Final = 13_000
+OWNER: Final = 10
+_FIRST: Final = 100_000
+_SPAN: Final = 1 << 29
+_INDEX: Final = 1 << 30
+"""What is added to a collection's id for those of its indexes and constraints, which follow each other."""
+_CLASS_OF_RELATIONS: Final = 1259
+
+Values = Mapping[str, Any]
+Rows = dict[str, list[Values]]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A collection with its ids."""
+
+    table: Table
+    oid: int
+
+    def index_oid(self, number: int) -> int:
+        """The id of its index of this number, of which 0 is that of the primary key."""
+        return (
+            _INDEX + self.oid * 2 + number
+            if number < 2
+            else _INDEX + _SPAN * 3 + (self.oid * 64 + number) % _SPAN
+        )
+
+    @property
+    def constraint_oid(self) -> int:
+        """The id of its primary key."""
+        return self.index_oid(1)
+
+
+def relations(tables: Iterable[Table]) -> list[Relation]:
+    """Each collection with an id that its name determines, so that it is the same on every connection."""
+    taken, result = set[int](), list[Relation]()
+    for table in sorted(tables, key=lambda table: table.name):
+        oid = _FIRST + zlib.crc32(table.name.encode()) % (_SPAN - _FIRST)
+        while oid in taken:
+            oid += 1
+        taken.add(oid)
+        result.append(Relation(table, oid))
+    return result
+
+
+def catalog_rows(tables: Iterable[Table], owner: str, database: str) -> Rows:
+    """The rows that depend on the collections, the user and the database, by the name of the relation."""
+    rows: Rows = defaultdict(list)
+    for relation in relations(tables):
+        for name, values in _relation_rows(relation):
+            rows[name].append(values)
+    for name, values in _fixed_rows(owner, database):
+        rows[name].append(values)
+    return rows
+
+
+def _fixed_rows(owner: str, database: str) -> Iterator[tuple[str, Values]]:
+    for oid, schema in (
+        (PG_CATALOG, "pg_catalog"),
+        (PUBLIC, "public"),
+        (INFORMATION_SCHEMA, "information_schema"),
+    ):
+        yield "pg_namespace", {"oid": oid, "nspname": schema, "nspowner": OWNER}
+    yield (
+        "pg_database",
+        {
+            "oid": 5,
+            "datname": database,
+            "datdba": OWNER,
+            "encoding": 6,
+            "datlocprovider": "c",
+            "datallowconn": True,
+            "datconnlimit": -1,
+            "dattablespace": 1663,
+            "datcollate": "C.UTF-8",
+            "datctype": "C.UTF-8",
+        },
+    )
+    role = {"oid": OWNER, "rolname": owner, "rolcanlogin": True, "rolinherit": True, "rolconnlimit": -1}
+    yield "pg_roles", role
+    yield "pg_authid", role
+    yield "pg_user", {"usename": owner, "usesysid": OWNER}
+    yield (
+        "pg_extension",
+        {"oid": 16384, "extname": "vector", "extowner": OWNER, "extnamespace": PUBLIC, "extversion": "0.8.0"},
+    )
+    for name in ("vector", "halfvec", "sparsevec"):
+        yield from _vector_type(name)
+
+
+def _vector_type(name: str) -> Iterator[tuple[str, Values]]:
+    type_ = oids.BY_NAME[name]
+    common = {
+        "typnamespace": PUBLIC,
+        "typowner": OWNER,
+        "typlen": -1,
+        "typtype": "b",
+        "typisdefined": True,
+        "typdelim": ",",
+        "typalign": "i",
+        "typmodin": f"{name}_typmod_in",
+        "typmodout": "-",
+        "typtypmod": -1,
+    }
+    functions = {f"typ{kind}": f"{name}_{kind[:4]}" for kind in ("receive", "send")}
+    functions |= {"typinput": f"{name}_in", "typoutput": f"{name}_out"}
+    yield (
+        "pg_type",
+        common
+        | functions
+        | {"oid": type_.oid, "typname": name, "typcategory": "U", "typarray": type_.array, "typstorage": "e"},
+    )
+    yield (
+        "pg_type",
+        common
+        | {
+            "oid": type_.array,
+            "typname": f"_{name}",
+            "typcategory": "A",
+            "typelem": type_.oid,
+            "typsubscript": "array_subscript_handler",
+            "typinput": "array_in",
+            "typoutput": "array_out",
+            "typreceive": "array_recv",
+            "typsend": "array_send",
+            "typstorage": "x",
+        },
+    )
+
+
+def _relation_rows(relation: Relation) -> Iterator[tuple[str, Values]]:
+    table, oid = relation.table, relation.oid
+    columns = table.columns
+    yield (
+        "pg_class",
+        _class(oid, table.name, "r", len(columns), 2) | {"relhasindex": True, "relreplident": "d"},
+    )
+    if table.description:
+        yield "pg_description", _description(oid, 0, table.description)
+    for number, column in enumerate(columns, 1):
+        yield "pg_attribute", _attribute(relation, column, number)
+        default = default_sql(table, column)
+        if default is not None:
+            yield "pg_attrdef", {"oid": oid * 2 + number, "adrelid": oid, "adnum": number, "adbin": default}
+        if column.description:
+            yield "pg_description", _description(oid, number, column.description)
+    yield from _index_rows(relation)
+
+
+def _class(oid: int, name: str, kind: str, columns: int, method: int) -> dict[str, Any]:
+    return {
+        "oid": oid,
+        "relname": name,
+        "relnamespace": PUBLIC,
+        "relowner": OWNER,
+        "relam": method,
+        "relfilenode": oid,
+        "reltuples": -1.0,
+        "relpersistence": "p",
+        "relkind": kind,
+        "relnatts": columns,
+        "relispopulated": True,
+        "relreplident": "n",
+    }
+
+
+def _description(oid: int, number: int, text: str) -> Values:
+    return {"objoid": oid, "classoid": _CLASS_OF_RELATIONS, "objsubid": number, "description": text}
+
+
+def _attribute(relation: Relation, column: Column, number: int) -> Values:
+    oid = column_oid(column)
+    identity = "a" if column.auto_id else ""
+    stored = column.name in relation.table.generated
+    return {
+        "attrelid": relation.oid,
+        "attname": column.name,
+        "atttypid": oid,
+        "attlen": oids.size_of(oid),
+        "attnum": number,
+        "attcacheoff": -1,
+        "atttypmod": column_modifier(column),
+        "attndims": int(column.type == "ARRAY"),
+        "attnotnull": not column.nullable,
+        "atthasdef": default_sql(relation.table, column) is not None,
+        "attidentity": identity,
+        "attgenerated": "s" if stored else "",
+        "attislocal": True,
+        "attstattarget": -1,
+        "attalign": "i",
+        "attstorage": "p" if oids.size_of(oid) > 0 else "x",
+        "attcompression": "",
+        "attcollation": 100 if oid in oids.TEXTS else 0,
+    }
+
+
+def default_sql(table: Table, column: Column) -> str | None:
+    """The default of a column, or the expression that it is generated by."""
+    generated = generated_expression(table, column.name)
+    if generated is not None:
+        return generated
+    if column.default is None:
+        return None
+    if isinstance(column.default, str):
+        text = column.default.replace("'", "''")
+        return f"'{text}'::{type_name(column)}"
+    return str(column.default).lower() if isinstance(column.default, bool) else str(column.default)
+
+
+def type_name(column: Column) -> str:
+    """PostgreSQL's name of a column's type, without its size."""
+    name = "character varying" if column.type == "VARCHAR" and column.max_length != MAX_LENGTH else "text"
+    return name if column.type == "VARCHAR" else oids.BY_OID[column_oid(column)].name
+
+
+def _index_rows(relation: Relation) -> Iterator[tuple[str, Values]]:
+    table = relation.table
+    primary = table.primary
+    numbers = {column.name: number for number, column in enumerate(table.columns, 1)}
+    name = f"{table.name}_pkey"
+    yield from _index(
+        relation, 0, name, numbers[primary.name], _definition(table, name, primary.name, "btree")
+    )
+    yield (
+        "pg_constraint",
+        {
+            "oid": relation.constraint_oid,
+            "conname": name,
+            "connamespace": PUBLIC,
+            "contype": "p",
+            "convalidated": True,
+            "conrelid": relation.oid,
+            "conindid": relation.index_oid(0),
+            "conkey": [numbers[primary.name]],
+            "conislocal": True,
+            "confupdtype": " ",
+            "confdeltype": " ",
+            "confmatchtype": " ",
+            "definition": f"PRIMARY KEY ({quoted(primary.name)})",
+        },
+    )
+    for number, (column, kind) in enumerate(sorted(table.indexes.items()), 2):
+        if column in numbers and column != primary.name:
+            index = f"{table.name}_{column}_idx"
+            definition = _definition(table, index, column, kind.lower() or "autoindex")
+            yield from _index(relation, number, index, numbers[column], definition)
+
+
+def _index(
+    relation: Relation, number: int, name: str, column: int, definition: str
+) -> Iterator[tuple[str, Values]]:
+    oid, primary = relation.index_oid(number), number == 0
+    yield "pg_class", _class(oid, name, "i", 1, 403)
+    yield (
+        "pg_attribute",
+        {"attrelid": oid, "attnum": 1, "attname": relation.table.columns[column - 1].name, "attislocal": True}
+        | {"atttypid": column_oid(relation.table.columns[column - 1]), "atttypmod": -1, "attstattarget": -1},
+    )
+    yield (
+        "pg_index",
+        {
+            "indexrelid": oid,
+            "indrelid": relation.oid,
+            "indnatts": 1,
+            "indnkeyatts": 1,
+            "indisunique": primary,
+            "indisprimary": primary,
+            "indimmediate": True,
+            "indisvalid": True,
+            "indisready": True,
+            "indislive": True,
+            "indkey": [column],
+            "indcollation": [0],
+            "indclass": [0],
+            "indoption": [0],
+            "definition": definition,
+        },
+    )
+
+
+_OPERATORS: Final = {"COSINE": "vector_cosine_ops", "L2": "vector_l2_ops", "IP": "vector_ip_ops"}
+
+
+def _definition(table: Table, name: str, column: str, method: str) -> str:
+    operators = _OPERATORS.get(table.metrics.get(column, ""), "")
+    unique = "UNIQUE " if name == f"{table.name}_pkey" else ""
+    key = f"{quoted(column)} {operators}".strip()
+    return f"CREATE {unique}INDEX {quoted(name)} ON public.{quoted(table.name)} USING {method} ({key})"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL needs it: in quotes unless it is lower case."""
+    if name.isidentifier() and name == name.lower() and name.isascii():
+        return name
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'

@@ -1,0 +1,259 @@
+"""Rows of COPY as text, CSV and binary: read in parts of any length, and written."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from nestvec.pgwire.copy_syntax import CopyOptions
+from nestvec.pgwire.errors import PgError
+
+MAX_ROW_BYTES: Final = 64 << 20
+"""The longest row of COPY's data."""
+SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
+_TRAILER: Final = b"\xff\xff"
+
+_TEXT_ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
+_CONTROL: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_WRITTEN: Final = {
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
+
+Values = list[bytes | None]
+
+
+class CopyReader(Protocol):
+    """Reads the rows of COPY's data."""
+
+    def feed(self, data: bytes) -> Iterator[Values]:
+        """The rows that are complete with this part. Raises PgError."""
+        ...
+
+    def finish(self) -> Iterator[Values]:
+        """The last row, which needs no line break. Raises PgError."""
+        ...
+
+
+def copy_reader(options: CopyOptions) -> CopyReader:
+    """What reads this format."""
+    if options.format == "binary":
+        return _BinaryReader()
+    return _LineReader(options)
+
+
+class _LineReader:
+    def __init__(self, options: CopyOptions) -> None:
+        self._options = options
+        self._csv = options.format == "csv"
+        self._buffer = bytearray()
+        self._searched = 0
+        self._open = False
+        self._header = options.header
+        self._ended = False
+
+    def feed(self, data: bytes) -> Iterator[Values]:
+        self._buffer += data
+        while not self._ended:
+            end = self._buffer.find(b"\n", self._searched)
+            if end < 0:
+                if len(self._buffer) > MAX_ROW_BYTES:
+                    raise PgError("54000", f"a row of COPY is longer than {MAX_ROW_BYTES} bytes")
+                return
+            if self._csv:
+                self._open ^= _changes_quotes(self._buffer[self._searched : end], self._options)
+            self._searched = end + 1
+            if self._open:
+                continue
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            self._searched = 0
+            yield from self._line(line)
+
+    def finish(self) -> Iterator[Values]:
+        if self._buffer and not self._ended:
+            if self._csv and self._open ^ _changes_quotes(self._buffer[self._searched :], self._options):
+                raise PgError("22P04", "unterminated CSV quoted field")
+            line = bytes(self._buffer)
+            self._buffer.clear()
+            yield from self._line(line)
+
+    def _line(self, line: bytes) -> Iterator[Values]:
+        line = line.removesuffix(b"\r")
+        if line == b"\\.":
+            self._ended = True
+        elif self._header:
+            self._header = False
+        else:
+            yield _split_csv(line, self._options) if self._csv else _split_text(line, self._options)
+
+
+def _changes_quotes(part: bytearray, options: CopyOptions) -> bool:
+    """Whether a part of a line leaves quotes open that were not, or the reverse."""
+    quote, escape = options.quote.encode(), options.escape.encode()
+    if quote != escape:
+        part = part.replace(escape + escape, b"").replace(escape + quote, b"")
+    return part.count(quote) % 2 == 1
+
+
+def _split_text(line: bytes, options: CopyOptions) -> Values:
+    """The fields of a line in which a backslash escapes."""
+    null, delimiter = options.null.encode(), options.delimiter.encode()
+    if b"\\" not in line:
+        return [None if field == null else field for field in line.split(delimiter)]
+    fields = re.split(rb"(?<!\\)((?:\\\\)*)" + re.escape(delimiter), line)
+    # The backslashes before a delimiter are a part of the field.
+    joined = [b"".join(fields[at : at + 2]) for at in range(0, len(fields), 2)]
+    return [None if field == null else _TEXT_ESCAPE.sub(_unescaped, field) for field in joined]
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    escaped = match[1]
+    if escaped[:1].isdigit():
+        return bytes((int(escaped, 8) & 0xFF,))
+    if len(escaped) > 1:
+        return bytes((int(escaped[1:], 16),))
+    return _CONTROL.get(escaped, escaped)
+
+
+def _split_csv(line: bytes, options: CopyOptions) -> Values:
+    """The fields of a record. One in quotes is never NULL."""
+    null, delimiter, quote = options.null.encode(), options.delimiter.encode(), options.quote.encode()
+    if quote not in line:
+        return [None if field == null else field for field in line.split(delimiter)]
+    escape, fields = options.escape.encode(), list[bytes | None]()
+    field, quoted, inside, at = bytearray(), False, False, 0
+    while at < len(line):
+        mark, following = line[at : at + 1], line[at + 1 : at + 2]
+        at += 1
+        if inside and mark == escape and following in (quote, escape):
+            field += following
+            at += 1
+        elif mark == quote:
+            inside, quoted = not inside, True
+        elif mark == delimiter and not inside:
+            fields.append(None if not quoted and bytes(field) == null else bytes(field))
+            field, quoted = bytearray(), False
+        else:
+            field += mark
+    fields.append(None if not quoted and bytes(field) == null else bytes(field))
+    return fields
+
+
+class _BinaryReader:
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._started = self._ended = False
+
+    def feed(self, data: bytes) -> Iterator[Values]:
+        self._buffer += data
+        if not self._started and not self._start():
+            return
+        rows, at = list[Values](), 0
+        try:
+            while not self._ended:
+                row, at = self._row(at)
+                if row is not None:
+                    rows.append(row)
+        except _Incomplete:
+            pass
+        del self._buffer[:at]
+        yield from rows
+        if len(self._buffer) > MAX_ROW_BYTES:
+            raise PgError("54000", f"a row of COPY is longer than {MAX_ROW_BYTES} bytes")
+
+    def finish(self) -> Iterator[Values]:
+        if not self._started or self._buffer:
+            raise PgError("22P04", "unexpected EOF in COPY data")
+        yield from ()
+
+    def _start(self) -> bool:
+        if not SIGNATURE.startswith(self._buffer[: len(SIGNATURE)]):
+            raise PgError("22P04", "COPY file signature not recognized")
+        if len(self._buffer) < 19:
+            return False
+        flags, extension = struct.unpack_from("!Ii", self._buffer, 11)
+        if flags & 0xFFFF0000 or not 0 <= extension <= MAX_ROW_BYTES:
+            raise PgError("22P04", "invalid COPY file header")
+        if len(self._buffer) < 19 + extension:
+            return False
+        del self._buffer[: 19 + extension]
+        self._started = True
+        return True
+
+    def _row(self, at: int) -> tuple[Values | None, int]:
+        (count,) = self._numbers("!h", at)
+        at += 2
+        if count == -1:
+            self._ended = True
+            return None, len(self._buffer)
+        values: Values = []
+        for _ in range(count):
+            (length,) = self._numbers("!i", at)
+            at += 4
+            if length < -1 or length > MAX_ROW_BYTES:
+                raise PgError("22P04", "invalid length of a field in COPY data")
+            if length == -1:
+                values.append(None)
+                continue
+            if at + length > len(self._buffer):
+                raise _Incomplete
+            values.append(bytes(self._buffer[at : at + length]))
+            at += length
+        return values, at
+
+    def _numbers(self, format_: str, at: int) -> tuple[int, ...]:
+        if at + struct.calcsize(format_) > len(self._buffer):
+            raise _Incomplete
+        return struct.unpack_from(format_, self._buffer, at)
+
+
+class _Incomplete(Exception):
+    """More data are needed."""
+
+
+def write_row(values: Sequence[bytes | None], options: CopyOptions) -> bytes:
+    """A row in text, CSV or binary."""
+    if options.format == "binary":
+        parts = [struct.pack("!h", len(values))]
+        for value in values:
+            parts.append(b"\xff\xff\xff\xff" if value is None else struct.pack("!i", len(value)) + value)
+        return b"".join(parts)
+    write = _csv_field if options.format == "csv" else _text_field
+    fields = (options.null if value is None else write(value.decode(), options) for value in values)
+    return (options.delimiter.join(fields) + "\n").encode()
+
+
+def write_header(names: Sequence[str], options: CopyOptions) -> bytes:
+    """What precedes the rows."""
+    if options.format == "binary":
+        return SIGNATURE + struct.pack("!Ii", 0, 0)
+    return write_row([name.encode() for name in names], options) if options.header else b""
+
+
+def write_trailer(options: CopyOptions) -> bytes:
+    """What follows the rows."""
+    return _TRAILER if options.format == "binary" else b""
+
+
+def _text_field(value: str, options: CopyOptions) -> str:
+    escaped = "".join(_WRITTEN.get(character, character) for character in value)
+    return (
+        escaped.replace(options.delimiter, "\\" + options.delimiter) if options.delimiter != "\t" else escaped
+    )
+
+
+def _csv_field(value: str, options: CopyOptions) -> str:
+    quote, escape = options.quote, options.escape
+    special = (options.delimiter, quote, "\n", "\r")
+    if value != options.null and value != "\\." and not any(mark in value for mark in special):
+        return value
+    escaped = value.replace(escape, escape + escape) if escape != quote else value
+    return quote + escaped.replace(quote, escape + quote) + quote

@@ -1,0 +1,106 @@
+"""Errors as PostgreSQL reports them: one table from nestvec's errors to SQLSTATEs.
+
+https://www.postgresql.org/docs/16/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nestvec_schemas import errors
+from nestvec_schemas.errors import NestvecError
+from nestvec_schemas.message_text import printable, shown
+
+_MAX_TEXT: Final = 4000
+"""Characters of a message, a hint or a detail."""
+
+
+class PgError(Exception):
+    """What an ErrorResponse or a NoticeResponse says."""
+
+    severity = "ERROR"
+
+    def __init__(
+        self,
+        sqlstate: str,
+        message: str,
+        *,
+        hint: str = "",
+        detail: str = "",
+        position: int | None = None,
+        severity: str = "ERROR",
+    ) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message, self.hint, self.detail = message[:_MAX_TEXT], hint[:_MAX_TEXT], detail[:_MAX_TEXT]
+        self.position = position
+        """In characters from the start of the client's query, from 1; None for nowhere."""
+        self.severity = severity
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the connection ends with it."""
+        return self.severity == "FATAL"
+
+
+SQLSTATES: Final[tuple[tuple[type[NestvecError], str], ...]] = (
+    (errors.SqlSyntaxError, "42601"),
+    (errors.SqlUnknownName, "42703"),
+    (errors.SqlTypeMismatch, "22023"),
+    (errors.SqlKeyExists, "23505"),
+    (errors.SqlNotSupported, "0A000"),
+    (errors.SqlError, "42000"),
+    (errors.CollectionNotFound, "42P01"),
+    (errors.CollectionExists, "42P07"),
+    (errors.StoreUnreachable, "08006"),
+    (errors.StoreInUse, "55006"),
+    (errors.StoreError, "58000"),
+    (errors.ServiceBusy, "53000"),
+    (errors.ServiceUnreachable, "08006"),
+    (errors.ServiceError, "58000"),
+    (errors.Overloaded, "53000"),
+    (errors.DeadlineExceeded, "57014"),
+    (errors.EngineError, "58000"),
+    (errors.SpecError, "42601"),
+    (errors.EncoderError, "42704"),
+    (errors.FileUnreadable, "58P01"),
+    (errors.IngestError, "22000"),
+    (errors.DatasetError, "22000"),
+    (errors.RequestError, "22000"),
+    (NestvecError, "XX000"),
+)
+"""The SQLSTATE of each of nestvec's errors; the first match applies."""
+
+_CAUSES: Final = (
+    ("there is no collection of this name", "42P01"),
+    ("there is no setting of this name", "42704"),
+    ("there is no such type", "42704"),
+    ("has no value", "42P02"),
+    ("division by zero", "22012"),
+    ("out of range", "22003"),
+)
+"""What the cause of an error tells more precisely than its class."""
+
+
+def to_pg_error(error: NestvecError, offset: int = 0) -> PgError:
+    """What PostgreSQL would report for one of nestvec's errors.
+
+    ``offset`` is where its statement starts in the client's query, in characters.
+    """
+    sqlstate = next(state for kind, state in SQLSTATES if isinstance(error, kind))
+    if isinstance(error, errors.SqlError):
+        sqlstate = next((state for cause, state in _CAUSES if cause in error.cause), sqlstate)
+    value = "" if error.value is None else f": {shown(error.value)}"
+    position = getattr(error, "position", None)
+    has_place = position is not None and bool(getattr(error, "statement", ""))
+    return PgError(
+        sqlstate,
+        f"{printable(error.cause)}{value}",
+        hint=printable(error.next_step),
+        position=offset + position + 1 if has_place and position is not None else None,
+    )
+
+
+def protocol_violation(message: str) -> PgError:
+    """The client broke the protocol: the connection cannot go on."""
+    return PgError("08P01", message, severity="FATAL")

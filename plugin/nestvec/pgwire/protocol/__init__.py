@@ -1,0 +1,1 @@
+"""Messages of PostgreSQL's protocol, version 3, as bytes and as values: pure functions."""

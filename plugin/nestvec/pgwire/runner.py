@@ -1,0 +1,205 @@
+"""Runs the statements of one connection: transactions and settings here, catalogs, and all else on Milvus."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from nestvec.milvus.steps import Steps
+from nestvec.pgwire.catalog.answer import CatalogAnswers
+from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables
+from nestvec.pgwire.engine import Cancellation, Engine
+from nestvec.pgwire.errors import PgError, to_pg_error
+from nestvec.pgwire.metrics import PgMetrics
+from nestvec.pgwire.outcome import Outcome, outcome_of, text_outcome
+from nestvec.pgwire.parameters import PgParameters, parse_set
+from nestvec.pgwire.protocol.responses import Field
+from nestvec.pgwire.statement import Statement
+from nestvec.pgwire.transaction import TransactionBlock
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.session import Session
+from nestvec.sql.statements import execute_steps
+from nestvec_schemas.errors import NestvecError
+
+logger = logging.getLogger(__name__)
+_access = logging.getLogger("nestvec.access")
+
+_TRANSACTION_WORDS = frozenset(
+    {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
+)
+_SESSION_WORDS = {
+    "DISCARD": "DISCARD ALL",
+    "DEALLOCATE": "DEALLOCATE",
+    "CLOSE": "CLOSE CURSOR",
+    "UNLISTEN": "UNLISTEN",
+    "LISTEN": "LISTEN",
+}
+_CHANGING = frozenset({"CREATE", "DROP", "ALTER", "TRUNCATE", "INSERT", "COPY"})
+
+
+class StatementRunner:
+    """The statements of one connection, which run one after the other."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        session: Session,
+        parameters: PgParameters,
+        catalogs: CatalogAnswers,
+        metrics: PgMetrics,
+        *,
+        max_seconds: float,
+    ) -> None:
+        self.engine, self.session, self.parameters = engine, session, parameters
+        self.catalogs, self.metrics = catalogs, metrics
+        self.block = TransactionBlock()
+        self._max_seconds = max_seconds
+        self._running: Cancellation | None = None
+
+    def cancel(self, error: PgError) -> None:
+        """Stop the running statement, if there is one."""
+        if self._running is not None:
+            self._running.cancel(error)
+
+    async def run(
+        self, statement: Statement, params: Sequence[Any] = (), types: Sequence[int] = ()
+    ) -> Outcome:
+        """Run one statement. Raises PgError."""
+        started, tag = time.perf_counter(), "error"
+        try:
+            outcome = await self._run(statement, params, types)
+            tag = outcome.tag
+            return outcome
+        except NestvecError as error:
+            raise to_pg_error(error, statement.offset) from error
+        except PgError:
+            raise
+        except Exception as error:
+            logger.exception("a statement failed unexpectedly")
+            raise PgError(
+                "XX000",
+                "internal error",
+                hint="The server's log has what happened.",
+                detail=type(error).__name__,
+            ) from error
+        finally:
+            seconds = time.perf_counter() - started
+            word = (statement.word if tag != "error" else "error") or "empty"
+            self.metrics.statement_done(word, seconds)
+            _access.info("%s, %.2f ms", tag[:40], seconds * 1000)
+
+    async def _run(self, statement: Statement, params: Sequence[Any], types: Sequence[int]) -> Outcome:
+        word = statement.word
+        if word in _TRANSACTION_WORDS:
+            return self._transaction(statement)
+        self.block.check()
+        local = self._local(statement)
+        if local is not None:
+            return local
+        if self.catalogs.concerns(statement.sql):
+            return await self.catalogs.run(statement, params, self)
+        steps = execute_steps(self.session, statement.sql, list(params) if params else None)
+        result = await self.drive(steps, writes=statement.writes)
+        if word in _CHANGING:
+            self.catalogs.forget()
+        return outcome_of(result)
+
+    async def drive(self, steps: Steps[Any], *, writes: bool = False) -> Any:
+        """Run steps on Milvus, within the time limits. Raises NestvecError, PgError."""
+        limits = [seconds for seconds in (self._max_seconds, self.parameters.statement_seconds) if seconds]
+        self._running = Cancellation()
+        if writes and self.block.status == "T":
+            self.block.writes += 1
+        try:
+            return await self.engine.run(
+                steps, self._running, seconds=min(limits, default=0.0), writes=writes
+            )
+        finally:
+            self._running = None
+
+    async def describe(
+        self, statement: Statement, declared: Sequence[int]
+    ) -> tuple[tuple[int, ...], tuple[Field, ...] | None]:
+        """The types of a statement's parameters, and its columns; None if only its execution tells them.
+
+        Raises PgError.
+        """
+        if statement.empty or statement.word in _TRANSACTION_WORDS or statement.word in _SESSION_WORDS:
+            return tuple(declared), ()
+        setting = parse_set(statement.sql)
+        if setting is not None:
+            return tuple(declared), None if setting.word == "SHOW" else ()
+        if self.catalogs.concerns(statement.sql):
+            return await self.catalogs.describe(statement, declared, self)
+        if statement.word == "COPY":
+            return tuple(declared), ()
+        try:
+            parsed = parse(statement.sql)
+            tables = await self.drive(read_tables(self.session, parsed))
+            types = ParameterTypes(tables).infer(parsed.tree, declared)
+            fields = await self.drive(describe_columns(self.session, parsed, types, tables))
+        except NestvecError as error:
+            raise to_pg_error(error, statement.offset) from error
+        if fields is None and statement.writes:
+            fields = ()
+        return types, fields
+
+    def _transaction(self, statement: Statement) -> Outcome:
+        word = statement.word
+        if word in ("BEGIN", "START"):
+            notice = self.block.begin()
+            return Outcome("BEGIN", notices=_notices(notice))
+        words = statement.sql.upper().split()
+        if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
+            return self._savepoint(word)
+        self.parameters.end_block()
+        ends = self.block.commit if word in ("COMMIT", "END") else self.block.rollback
+        tag, notice = ends()
+        return Outcome(tag, notices=_notices(notice))
+
+    def _savepoint(self, word: str) -> Outcome:
+        """Savepoints are accepted inside a block; going back to one is honest only without writes."""
+        if self.block.status == "I":
+            raise PgError("25P01", f"{word} can only be used in transaction blocks")
+        if word == "ROLLBACK":
+            if self.block.writes:
+                raise PgError(
+                    "0A000",
+                    "ROLLBACK TO SAVEPOINT cannot undo what this transaction wrote to Milvus",
+                    hint="Milvus has no transactions: undo the changes with further statements.",
+                )
+            self.block.status = "T"
+            return Outcome("ROLLBACK")
+        self.block.check()
+        return Outcome(word)
+
+    def _local(self, statement: Statement) -> Outcome | None:
+        """The outcome of a statement of settings and the session; None for another one."""
+        if statement.empty:
+            return Outcome("")
+        tag = _SESSION_WORDS.get(statement.word)
+        if tag is not None:
+            if statement.word == "DISCARD":
+                self.parameters.reset()
+                self.session.settings = self.session.defaults
+            return Outcome(tag, closing_tag=True)
+        if statement.word not in ("SET", "SHOW", "RESET"):
+            return None
+        setting = parse_set(statement.sql)
+        if setting is None:
+            return None
+        if setting.word == "SHOW":
+            return text_outcome("SHOW", setting.name, [self.parameters.value(setting.name) or ""])
+        if setting.word == "RESET" and not setting.name:
+            self.parameters.reset()
+            self.session.settings = self.session.defaults
+        elif setting.name:
+            value = "default" if setting.word == "RESET" else setting.value
+            self.parameters.set(setting.name, value, local=setting.local and self.block.status != "I")
+        return Outcome(setting.word)
+
+
+def _notices(notice: PgError | None) -> tuple[PgError, ...]:
+    return () if notice is None else (notice,)

@@ -1,0 +1,68 @@
+"""Statements of a client's query: where each starts, and what it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from nestvec.pgwire.errors import PgError
+from nestvec.shell.split import script_pieces
+
+MAX_STATEMENTS: Final = 10_000
+"""Statements of one query."""
+
+_SPACE: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|[(;])*", re.S)
+_WORD: Final = re.compile(r"\w+")
+
+_READERS: Final = """
+    SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC SET RESET BEGIN START COMMIT END ROLLBACK ABORT"""
+_READ_WORDS: Final = frozenset(_READERS.split())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a query."""
+
+    sql: str
+    offset: int = 0
+    """Where it starts in the query, in characters."""
+
+    @cached_property
+    def word(self) -> str:
+        """Its first word, in upper case; empty for a statement of nothing."""
+        start = _SPACE.match(self.sql)
+        match = _WORD.match(self.sql, start.end() if start else 0)
+        return match[0].upper()[:40] if match else ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing but space and comments."""
+        start = _SPACE.match(self.sql)
+        return start is not None and start.end() == len(self.sql)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change data, judged by its first word."""
+        return bool(self.word) and self.word not in _READ_WORDS
+
+
+def split_query(sql: str) -> list[Statement]:
+    """The statements of a query of the simple protocol. Raises PgError for too many."""
+    statements, at = list[Statement](), 0
+    for piece in script_pieces(sql):
+        offset = max(sql.find(piece, at), at)
+        at = offset + len(piece)
+        statements.append(Statement(piece, offset))
+        if len(statements) > MAX_STATEMENTS:
+            raise PgError("54001", f"a query has more than {MAX_STATEMENTS} statements")
+    return statements
+
+
+def single_statement(sql: str) -> Statement:
+    """The statement of a Parse message. Raises PgError for several."""
+    statements = split_query(sql)
+    if len(statements) > 1:
+        raise PgError("42601", "cannot insert multiple commands into a prepared statement")
+    return statements[0] if statements else Statement("")

@@ -1,0 +1,67 @@
+"""Transaction blocks, as far as Milvus can have them: statements take effect at once, and stay."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nestvec.pgwire.errors import PgError
+
+TransactionStatus = Literal["I", "T", "E"]
+
+
+class TransactionBlock:
+    """Whether a connection is in a block (``T``), in a failed one (``E``), or in none (``I``)."""
+
+    def __init__(self) -> None:
+        self.status: TransactionStatus = "I"
+        self.writes = 0
+        """Statements of the block that wrote, and cannot be undone."""
+
+    def begin(self) -> PgError | None:
+        """Start a block; a warning if there is one."""
+        if self.status == "I":
+            self.status, self.writes = "T", 0
+            return None
+        return _warning("25001", "there is already a transaction in progress")
+
+    def fail(self) -> None:
+        """An error in a block refuses what follows in it."""
+        if self.status == "T":
+            self.status = "E"
+
+    def check(self) -> None:
+        """Refuse a statement of a failed block. Raises PgError."""
+        if self.status == "E":
+            raise PgError(
+                "25P02",
+                "current transaction is aborted, commands ignored until end of transaction block",
+                hint="Send ROLLBACK.",
+            )
+
+    def commit(self) -> tuple[str, PgError | None]:
+        """End the block: the tag and a warning if there was none. Raises PgError as ``rollback`` does."""
+        status = self.status
+        if status == "E":
+            return self.rollback()
+        self.status = "I"
+        return "COMMIT", _warning("25P01", "there is no transaction in progress") if status == "I" else None
+
+    def rollback(self) -> tuple[str, PgError | None]:
+        """End the block. Raises PgError if statements of it wrote: Milvus cannot undo them."""
+        status, writes = self.status, self.writes
+        self.status, self.writes = "I", 0
+        if status == "I":
+            return "ROLLBACK", _warning("25P01", "there is no transaction in progress")
+        if writes:
+            count = "1 statement" if writes == 1 else f"{writes} statements"
+            raise PgError(
+                "0A000",
+                f"ROLLBACK cannot undo {count} of this transaction, which wrote to Milvus",
+                hint="Milvus has no transactions: undo the changes with further statements. "
+                "The transaction has ended.",
+            )
+        return "ROLLBACK", None
+
+
+def _warning(sqlstate: str, message: str) -> PgError:
+    return PgError(sqlstate, message, severity="WARNING")

@@ -1,0 +1,1 @@
+"""PostgreSQL's types: their ids, and values as text and as binary."""

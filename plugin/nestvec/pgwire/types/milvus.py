@@ -1,0 +1,98 @@
+"""PostgreSQL's types of the columns of collections and of results."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from nestvec.milvus.catalog import Column
+from nestvec.pgwire.types import oids
+from nestvec.pgwire.types.arrays import is_sequence
+from nestvec.sql.bind.ddl.column_types import MAX_LENGTH
+
+OIDS: Final = {
+    "BOOL": oids.BOOL,
+    "INT8": oids.INT2,
+    "INT16": oids.INT2,
+    "INT32": oids.INT4,
+    "INT64": oids.INT8,
+    "FLOAT": oids.FLOAT4,
+    "DOUBLE": oids.FLOAT8,
+    "VARCHAR": oids.TEXT,
+    "STRING": oids.TEXT,
+    "TEXT": oids.TEXT,
+    "JSON": oids.JSONB,
+    "JSONB": oids.JSONB,
+    "GEOMETRY": oids.TEXT,
+    "DATE": oids.DATE,
+    "TIME": oids.TIME,
+    "TIMESTAMP": oids.TIMESTAMP,
+    "TIMESTAMPTZ": oids.TIMESTAMPTZ,
+    "INTERVAL": oids.INTERVAL,
+    "UUID": oids.UUID,
+    "NUMERIC": oids.NUMERIC,
+    "DECIMAL": oids.NUMERIC,
+    "BYTEA": oids.BYTEA,
+    "FLOAT_VECTOR": oids.VECTOR,
+    "FLOAT16_VECTOR": oids.HALFVEC,
+    "BFLOAT16_VECTOR": oids.HALFVEC,
+    "INT8_VECTOR": oids.VECTOR,
+    "SPARSE_FLOAT_VECTOR": oids.SPARSEVEC,
+    "BINARY_VECTOR": oids.BIT,
+}
+"""The type of a result's column by Milvus's name of its type, or PostgreSQL's."""
+
+_CLASSES: Final[tuple[tuple[type, int], ...]] = (
+    (bool, oids.BOOL),
+    (float, oids.FLOAT8),
+    (Decimal, oids.NUMERIC),
+    (str, oids.TEXT),
+    (bytes, oids.BYTEA),
+    (uuid.UUID, oids.UUID),
+    (datetime, oids.TIMESTAMPTZ),
+    (date, oids.DATE),
+    (time, oids.TIME),
+    (timedelta, oids.INTERVAL),
+    (dict, oids.JSONB),
+)
+
+
+def column_oid(column: Column) -> int:
+    """The type of a collection's column."""
+    if column.type == "ARRAY":
+        return oids.array_of(OIDS.get(column.type_params.element_type or "", oids.TEXT))
+    if column.type == "VARCHAR" and column.max_length not in (None, MAX_LENGTH):
+        return oids.VARCHAR
+    return OIDS.get(column.type, oids.TEXT)
+
+
+def column_modifier(column: Column) -> int:
+    """The length of a VARCHAR plus 4, or the dim of a vector; -1 for none."""
+    if column_oid(column) == oids.VARCHAR and column.max_length:
+        return column.max_length + 4
+    return column.dim if column.dim else -1
+
+
+def result_oid(type_: str, values: Sequence[Any] = ()) -> int:
+    """The type of a result's column, by its name or else by its values, of which None says nothing."""
+    oid = OIDS.get(type_)
+    if oid is not None:
+        return oid
+    kinds = {_value_oid(value) for value in values if value is not None}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return oids.FLOAT8 if kinds and kinds <= {oids.INT8, oids.FLOAT8} else oids.TEXT
+
+
+def _value_oid(value: Any) -> int:
+    if is_sequence(value):
+        elements = {_value_oid(item) for item in value if item is not None}
+        element = elements.pop() if len(elements) == 1 else oids.JSONB if elements else oids.TEXT
+        return oids.JSONB if element == oids.JSONB else oids.array_of(element)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return oids.INT8 if -(1 << 63) <= value < 1 << 63 else oids.NUMERIC
+    oid = next((oid for kind, oid in _CLASSES if isinstance(value, kind)), oids.TEXT)
+    return oids.TIMESTAMP if isinstance(value, datetime) and value.tzinfo is None else oid
