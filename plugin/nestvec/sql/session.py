@@ -23,6 +23,7 @@ from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.service.in_process import compare_encoders, serve_in_process
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.cache import PlanCache
+from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
 
@@ -92,6 +93,7 @@ class Session:
     _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
     _partitions: dict[str, set[str]] = field(default_factory=dict)
     _version: ServerVersion | None = None
+    search_cache: SearchCache = field(default_factory=SearchCache)
 
     def __post_init__(self) -> None:
         self.defaults = self.settings
@@ -126,6 +128,7 @@ class Session:
             name = self.tables.pop(key).name
             self._loaded.discard(name)
             self._partitions.pop(name, None)
+            self.search_cache.forget(name)
             self._image_embeddings.pop(name, None)
 
     def refresh_changed(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
@@ -212,16 +215,6 @@ class Session:
                 value=missing,
                 next_step=f"Available: {', '.join(existing)}.{nearest(missing, existing)}",
             )
-
-    def search_params(self, limit: int) -> dict[str, Any]:
-        """The part of ``search_params`` that sets how many candidates a search for ``limit`` rows visits."""
-        settings, widths = self.settings, dict[str, int]()
-        if settings.ef_search:
-            # Milvus rejects fewer candidates than rows.
-            widths["ef"] = max(settings.ef_search, limit)
-        if settings.probes:
-            widths["nprobe"] = settings.probes
-        return {"params": widths} if widths else {}
 
     def read_options(self) -> dict[str, Any]:
         """Arguments of every read: consistency and partitions."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, get_args
 from urllib.parse import urlsplit
@@ -22,6 +23,23 @@ CONSISTENCY_LEVELS: Final = ("Strong", "Bounded", "Session", "Eventually")
 """Milvus's names of its consistency levels."""
 
 
+ITERATIVE_SCANS: Final = ("off", "strict_order", "relaxed_order")
+"""pgvector's names of what follows a search that returns fewer rows than LIMIT."""
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How searches by an index are made, by pgvector's names."""
+
+    ef_search: int = 0
+    """Candidates of a search with an HNSW index; 0 for as many as ``nestvec.recall`` needs."""
+    probes: int = 0
+    """Lists that a search with an IVF index reads; 0 for as many as ``nestvec.recall`` needs."""
+    iterative_scan: str = "strict_order"
+    """``strict_order``: fill LIMIT, and be exact where that is cheap. ``relaxed_order``: fill LIMIT by wider
+    searches of the index only. ``off``: whatever one search of the index returns."""
+
+
 @dataclass(frozen=True)
 class SessionSettings:
     """The settings of one connection."""
@@ -35,13 +53,11 @@ class SessionSettings:
     partitions: tuple[str, ...] = ()
     """Partitions that reads search; empty for all."""
     recall: float = 0.99
-    """Share of the exact result, 0 to 1, that an adaptive search has to find."""
+    """Share of the exact result, 0 to 1, that an approximate search has to find."""
     shortlist: str = ""
     """The shortlist, ``dim:size`` or ``off``; empty for the planner's choice."""
-    ef_search: int = 0
-    """Candidates of a search with an HNSW index; 0 for Milvus's default."""
-    probes: int = 0
-    """Lists that a search with an IVF index reads; 0 for Milvus's default."""
+    index: IndexSettings = IndexSettings()
+    """How searches by an index are made."""
     on_error: OnError = "reject"
     """What happens to a row whose image cannot be fetched."""
     retry_seconds: float = 600.0
@@ -53,7 +69,7 @@ class SettingSpec:
     """How SET changes one setting."""
 
     field: str
-    """The field of ``SessionSettings``."""
+    """The field of ``SessionSettings``, or ``index`` and a field of ``IndexSettings``, with a dot."""
     parse: Callable[[str], Any]
     """Converts a text to a value; its ValueError says which values are valid."""
     description: str
@@ -119,6 +135,13 @@ def _parse_width(text: str) -> int:
     return int(text)
 
 
+def _parse_iterative_scan(text: str) -> str:
+    mode = text.lower() or IndexSettings.iterative_scan
+    if mode not in ITERATIVE_SCANS:
+        raise ValueError(f"Use one of {', '.join(ITERATIVE_SCANS)}.")
+    return mode
+
+
 SETTINGS: Final = {
     "nestvec.recall": SettingSpec(
         "recall", _parse_recall, "Share of the exact result that a search must find, 0 to 1."
@@ -150,10 +173,18 @@ SETTINGS: Final = {
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(
-        "ef_search", _parse_width, "Candidates of a search by HNSW; 0 for Milvus's default."
+        "index.ef_search", _parse_width, "Candidates of a search by HNSW; 0 for what nestvec.recall needs."
     ),
     "ivfflat.probes": SettingSpec(
-        "probes", _parse_width, "Lists that a search by IVF reads; 0 for Milvus's default."
+        "index.probes", _parse_width, "Lists that a search by IVF reads; 0 for what nestvec.recall needs."
+    ),
+    "hnsw.iterative_scan": SettingSpec(
+        "index.iterative_scan",
+        _parse_iterative_scan,
+        "Fewer rows than LIMIT: strict_order (exact), relaxed_order (wider searches), off (as they are).",
+    ),
+    "ivfflat.iterative_scan": SettingSpec(
+        "index.iterative_scan", _parse_iterative_scan, "Another name of hnsw.iterative_scan."
     ),
 }
 
@@ -161,18 +192,27 @@ SETTINGS: Final = {
 def with_setting(settings: SessionSettings, name: str, text: str) -> SessionSettings:
     """The settings with one changed. Raises ValueError, which says which values are valid."""
     spec = SETTINGS[name]
-    return replace(settings, **{spec.field: spec.parse(text)})
+    return _replaced(settings, spec.field, spec.parse(text))
 
 
 def with_default(settings: SessionSettings, defaults: SessionSettings, name: str) -> SessionSettings:
     """The settings with one as it is in ``defaults``."""
     field = SETTINGS[name].field
-    return replace(settings, **{field: getattr(defaults, field)})
+    return _replaced(settings, field, _value(defaults, field))
 
 
 def format_setting(settings: SessionSettings, name: str) -> str:
     """The value of a setting, as SET takes it."""
-    value = getattr(settings, SETTINGS[name].field)
+    value = _value(settings, SETTINGS[name].field)
     if isinstance(value, tuple):
         return ",".join(value)
     return "" if value is None else str(value)
+
+
+def _value(settings: SessionSettings, field: str) -> Any:
+    return attrgetter(field)(settings)
+
+
+def _replaced(settings: SessionSettings, field: str, value: Any) -> SessionSettings:
+    outer, _, inner = field.partition(".")
+    return replace(settings, **{outer: replace(settings.index, **{inner: value}) if inner else value})

@@ -40,9 +40,11 @@ def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[Sco
     if len(candidates) <= full_search.offset:
         return []
     ids = ", ".join(literal(candidate.row[node.primary_key]) for candidate in candidates)
-    rows = yield from run(
-        session, replace(full_search, filter=f"{node.primary_key} in [{ids}]"), node.full_search
-    )
+    # Exact: the shortlist is where rows may be missed.
+    among = replace(full_search, filter=f"{node.primary_key} in [{ids}]", exact=True)
+    key = (among.collection, among.filter, session.settings.partitions)
+    session.search_cache.remember(key, len(candidates))
+    rows = yield from run(session, among, node.full_search)
     if len(rows) < min(full_search.limit, len(candidates) - full_search.offset):
         # A row was deleted meanwhile, or the index gives up on so narrow a filter.
         return (yield from run(session, full_search, node.full_search))

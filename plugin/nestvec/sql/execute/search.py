@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,13 +26,19 @@ from nestvec.sql.bind.vectors.targets import (
     VectorLiteral,
     VectorSum,
 )
+from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
 from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
+from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, VectorSearch
+from nestvec.sql.plan.search_method import SearchMethod, by_index, may_scan, widened
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlTypeMismatch
+from nestvec_schemas.errors import ServiceError, SqlTypeMismatch
 from nestvec_schemas.vectors import Vectors
+
+logger = logging.getLogger(__name__)
 
 DISTANCE_OF_SCORE: Final[Mapping[str, Callable[[float], float]]] = {
     # Milvus returns a similarity, or the square of the Euclidean distance.
@@ -45,6 +53,10 @@ DISTANCE_OF_SCORE: Final[Mapping[str, Callable[[float], float]]] = {
 """By metric: the distance that the SQL operator returns, from the score that Milvus returns."""
 
 
+SearchData = str | list[float] | bytes | SparseVector
+"""What Milvus is sent for a target."""
+
+
 def run_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
     """The rows of one search. Raises StoreError, and what ``resolve_targets`` raises."""
     return (yield from search_many(session, node, [node.nearest.target]))[0]
@@ -56,12 +68,32 @@ def search_many(
     """The rows for each of several targets, from one search that is otherwise ``node``."""
     if node.limit <= 0:
         return [[] for _ in targets]
+    chosen = yield from choose_search(session, node)
+    if chosen.method.scan:
+        scanned = yield from _scan(session, node, targets, chosen)
+        if scanned is not None:
+            return scanned
+        index_settings = session.settings.index
+        chosen = replace(chosen, method=by_index(chosen.index, chosen.workload, index_settings))
+    search_data = yield from resolve_targets(session, targets)
+    results = yield from _search_index(session, node, search_data, chosen.method)
+    if chosen.method.exact or min(map(len, results)) >= node.limit:
+        return results
+    if session.settings.index.iterative_scan == "off":
+        return results
+    return (yield from _fill(session, node, targets, results))
+
+
+def _search_index(
+    session: Session, node: VectorSearch, search_data: Sequence[SearchData], method: SearchMethod
+) -> Steps[list[list[ScoredRow]]]:
+    """The rows of Milvus's search for each target."""
     nearest = node.nearest
     hit_lists = yield call(
         f"searching collection {node.collection}",
         "search",
         node.collection,
-        data=(yield from resolve_targets(session, targets)),
+        data=list(search_data),
         anns_field=nearest.column,
         filter=node.filter,
         limit=node.limit,
@@ -69,13 +101,78 @@ def search_many(
         search_params={
             "metric_type": nearest.metric,
             "offset": node.offset,
-            **session.search_params(node.limit + node.offset),
+            **({"params": dict(method.params)} if method.params else {}),
         },
         **({"group_by_field": node.group} if node.group else {}),
         **session.read_options(),
     )
     to_distance = DISTANCE_OF_SCORE[nearest.metric]
     return [_scored_rows(session, node, hits, to_distance) for hits in hit_lists]
+
+
+def _scan(
+    session: Session, node: VectorSearch, targets: Sequence[Target], chosen: ChosenSearch
+) -> Steps[list[list[ScoredRow]] | None]:
+    """The rows by comparing every vector that matches; None if a text cannot be embedded from here."""
+    table, nearest = chosen.table, node.nearest
+    column = table.column(nearest.column)
+    if column is None:
+        return None
+    embedding = table.embedding(column.name)
+    own_targets: list[Target] = []
+    for target in targets:
+        if isinstance(target, str):
+            if embedding is None:
+                return None
+            # Only documents are reduced to their largest weights.
+            request = EmbeddingRequest(embedding.service, replace(embedding.config, top=None))
+            own_targets.append(EmbeddedText(target, request))
+        else:
+            own_targets.append(target)
+    try:
+        queries = yield from resolve_targets(session, own_targets)
+    except ServiceError:
+        if own_targets == list(targets):
+            raise
+        # Milvus may reach the service where this process does not.
+        return None
+    scanned = ScannedColumn(table, column, nearest.metric)
+    matching = chosen.workload.matching
+    note_done(chosen.method.reason)
+    return (yield from scan_nearest(session, node, scanned, queries, matching))
+
+
+def _fill(
+    session: Session, node: VectorSearch, targets: Sequence[Target], results: list[list[ScoredRow]]
+) -> Steps[list[list[ScoredRow]]]:
+    """The results of a wider search, where one found fewer rows than there are."""
+    chosen = yield from choose_search(session, node, fresh=True)
+    matching = chosen.workload.matching
+    available = (yield from count_groups(session, node)) if node.group else matching
+    wanted = min(node.limit, max(0, available - node.offset))
+    if min(map(len, results)) >= wanted:
+        return results
+    got = min(map(len, results))
+    strict = session.settings.index.iterative_scan == "strict_order"
+    if strict and may_scan(chosen.index, matching):
+        scanned = yield from _scan(session, node, targets, chosen)
+        if scanned is not None:
+            note_done(f"the index found {got:,} of {wanted:,} rows: all vectors that match were compared")
+            return scanned
+    search_data = yield from resolve_targets(session, targets)
+    method = by_index(chosen.index, chosen.workload, session.settings.index)
+    while min(map(len, results)) < wanted:
+        wider = widened(chosen.index, chosen.workload, method)
+        if wider is None:
+            break
+        method = wider
+        note_done(f"the index found {min(map(len, results)):,} of {wanted:,} rows: {method.reason}")
+        results = yield from _search_index(session, node, search_data, method)
+    if min(map(len, results)) < wanted:
+        short = f"the index of {node.nearest.column} found {min(map(len, results)):,} of {wanted:,} rows"
+        note_done(short)
+        logger.warning("%s in %s: its widest search misses rows", short, node.collection)
+    return results
 
 
 def _scored_rows(
@@ -94,11 +191,45 @@ def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
         return []
     search_data = yield from resolve_targets(session, [part.nearest.target for part in node.parts])
     ranker = yield from _ranker(session, node)
+    chosen: list[ChosenSearch] = []
+    for part in node.parts:
+        chosen.append((yield from choose_search(session, part, own_rows=False)))
+    rows = yield from _search_parts(session, node, search_data, ranker, chosen)
+    vector_parts = [search for search in chosen if not search.index.kind.exact]
+    while vector_parts and len(rows) < node.limit and session.settings.index.iterative_scan != "off":
+        # Each part finds its own limit of rows where there are so many, so there are as many in all.
+        matching = yield from count_matching(session, node.collection, node.filter, fresh=True)
+        if len(rows) >= min(node.limit, max(0, matching - node.offset)):
+            break
+        wider = [
+            replace(search, method=widened(search.index, search.workload, search.method) or search.method)
+            for search in chosen
+        ]
+        if wider == chosen:
+            short = f"the indexes found {len(rows):,} of {matching:,} rows"
+            note_done(short)
+            logger.warning("%s of %s", short, node.collection)
+            break
+        chosen = wider
+        note_done(f"the indexes found {len(rows):,} of {matching:,} rows: widened")
+        rows = yield from _search_parts(session, node, search_data, ranker, chosen)
+    return rows
+
+
+def _search_parts(
+    session: Session,
+    node: HybridSearch,
+    search_data: Sequence[SearchData],
+    ranker: BaseRanker | Function,
+    chosen: Sequence[ChosenSearch],
+) -> Steps[list[ScoredRow]]:
+    """The rows of Milvus's hybrid search."""
+    parts = zip(node.parts, search_data, chosen, strict=True)
     hit_lists = yield call(
         f"searching collection {node.collection}",
         "hybrid_search",
         node.collection,
-        [_request(session, part, data) for part, data in zip(node.parts, search_data, strict=True)],
+        [_request(part, data, search.method) for part, data, search in parts],
         ranker,
         limit=node.limit,
         output_fields=list(node.fields),
@@ -124,12 +255,11 @@ def _ranker(session: Session, node: HybridSearch) -> Steps[BaseRanker | Function
     return Function("rerank", FunctionType.RERANK, [rerank.column], params=params)
 
 
-def _request(session: Session, part: VectorSearch, search_data: SearchData) -> AnnSearchRequest:
-    param: dict[str, Any] = {"metric_type": part.nearest.metric, **session.search_params(part.limit)}
+def _request(part: VectorSearch, search_data: SearchData, method: SearchMethod) -> AnnSearchRequest:
+    param: dict[str, Any] = {"metric_type": part.nearest.metric}
+    if method.params:
+        param["params"] = dict(method.params)
     return AnnSearchRequest([search_data], part.nearest.column, param, part.limit, expr=part.filter)
-
-
-SearchData = str | list[float] | bytes | SparseVector
 
 
 def resolve_targets(session: Session, targets: Sequence[Target]) -> Steps[list[SearchData]]:

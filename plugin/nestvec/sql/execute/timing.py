@@ -25,11 +25,27 @@ PROFILE: Final[ContextVar[Profile | None]] = ContextVar("PROFILE", default=None)
 """None if nothing is measured. Each thread or task, and so each statement, has its own."""
 
 
+_CURRENT: Final[ContextVar[NodeTiming | None]] = ContextVar("_CURRENT", default=None)
+"""The measurement of the node that runs; None if nothing is measured."""
+
+
+def note_done(text: str) -> None:
+    """Record what was done beyond the plan, for EXPLAIN ANALYZE."""
+    timing = _CURRENT.get()
+    if timing is not None and text not in timing.notes:
+        timing.notes.append(text)
+
+
 def timed(profile: Profile, node: object, steps: Steps[T]) -> Steps[T]:
     """The same steps, measured as those of ``node``."""
     timing = profile.setdefault(id(node), NodeTiming())
-    started = time.perf_counter()
-    rows = yield from steps
+    started, outer = time.perf_counter(), _CURRENT.get()
+    _CURRENT.set(timing)
+    try:
+        rows = yield from steps
+    finally:
+        # Not reset by its token: abandoned steps may be closed in another context.
+        _CURRENT.set(outer)
     timing.seconds += time.perf_counter() - started
     timing.runs += 1
     timing.rows += len(rows)

@@ -11,10 +11,9 @@ from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.plan.cost import read_bytes
 from nestvec.sql.plan.explain import ExplainNode, count_of, describe_embedding
 from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of
+from nestvec.sql.plan.search_method import SearchMethod
 from nestvec.sql.plan.statistics import FamilyStatistics, stored_statistics
-
-_STALE_FACTOR: Final = 2
-"""Growth of a collection beyond which its statistics are out of date."""
+from nestvec.sql.plan.width_statistics import STALE_SHARE, stored_widths
 
 _KILOBYTES_BELOW: Final = 100_000
 
@@ -30,6 +29,8 @@ class NodeTiming:
     rows: int = 0
     seconds: float = 0.0
     """Includes the node's inputs, and the time that Milvus took."""
+    notes: list[str] = field(default_factory=list)
+    """What was done beyond the plan: searches that were widened, and why."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class CollectionContext:
     """By the ``id`` of the plan's node."""
     word_details: Mapping[int, Details] = field(default_factory=dict)
     """Words of the searches by a sparse column, by the ``id`` of the plan's node."""
+    methods: Mapping[int, SearchMethod] = field(default_factory=dict)
+    """How each search finds its rows, by the ``id`` of the plan's node."""
 
 
 def add_details(tree: ExplainNode, context: CollectionContext) -> ExplainNode:
@@ -75,6 +78,9 @@ def _add_rescore_details(tree: ExplainNode, context: CollectionContext, node: Re
 
 def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[str, str]]:
     if isinstance(node, VectorSearch):
+        method = context.methods.get(id(node))
+        if method is not None:
+            yield "result", method.described
         yield from _index_details(context, node.nearest)
         yield from context.word_details.get(id(node), ())
         column = context.table.column(node.nearest.column)
@@ -106,6 +112,8 @@ def _timing_details(node: object, context: CollectionContext) -> Iterator[tuple[
     if timing is not None:
         runs = f" in {timing.runs} runs" if timing.runs > 1 else ""
         yield "measured", f"{count_of(timing.rows, 'row')} in {timing.seconds * 1000:.1f} ms{runs}"
+        for note in timing.notes:
+            yield "done", note
 
 
 def _total_bytes_details(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:
@@ -134,15 +142,21 @@ def _vector_bytes(number: int) -> str:
 
 
 def _stale_note(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:
-    """A note if the collection has grown far beyond its statistics."""
-    node = source_of(plan.node)
+    """A note if rows were written or deleted since the statistics that the plan uses were measured."""
+    node, table = source_of(plan.node), context.table
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     nearest = node.full_search.nearest if isinstance(node, Rescore) else nearest
-    has_family = nearest is not None and nearest.shorter
-    statistics = stored_statistics(context.table, nearest.column) if nearest and has_family else None
-    if isinstance(statistics, FamilyStatistics) and context.rows >= _STALE_FACTOR * max(statistics.rows, 1):
+    if nearest is None:
+        return
+    family = stored_statistics(table, nearest.column) if nearest.shorter else None
+    if isinstance(family, FamilyStatistics) and abs(context.rows - family.rows) > STALE_SHARE * family.rows:
         yield (
             "note",
-            f"the statistics cover {statistics.rows:,} rows, but the collection has {context.rows:,}: "
-            f"run ANALYZE {context.table.name}",
+            f"the statistics cover {family.rows:,} rows, but the collection has {context.rows:,}: "
+            f"run ANALYZE {table.name}",
         )
+        return
+    widths = stored_widths(table, nearest.column)
+    stale = widths.stale(context.rows) if widths is not None else ""
+    if stale:
+        yield "note", f"{stale}: run ANALYZE {table.name}"

@@ -40,6 +40,8 @@ class VectorSearch:
     offset: int = 0
     group: str = ""
     """The column whose every value keeps only its nearest row; empty to keep every row."""
+    exact: bool = False
+    """Whether rows that an index misses would change what the statement means, as under a threshold."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.family import Family, families
+from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.sampling import sample_queries
 from nestvec.sql.execute.search import DISTANCE_OF_SCORE
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.adaptive import ShortlistChoice, choose_shortlist
+from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.plan.recall import Ranked, RankedPair, measure_recall
 from nestvec.sql.plan.statistics import (
     ANSWER_COUNTS,
@@ -159,6 +161,11 @@ def _search(
     rankings: list[Ranked] = []
     primary, metric = table.primary.name, table.metrics[by.column]
     level = session.settings.consistency
+    search = VectorSearch(
+        table.name, DistanceRanking(by.column, metric, ""), "", (), max(limit, 1), exact=True
+    )
+    method = (yield from choose_search(session, search, own_rows=False)).method
+    params = {"params": dict(method.params)} if method.params else {}
     for start in range(0, len(queries), _QUERIES_PER_SEARCH):
         hits = yield call(
             f"searching collection {table.name}",
@@ -168,7 +175,7 @@ def _search(
             anns_field=by.column,
             limit=max(limit, 1),
             output_fields=[primary],
-            search_params={"metric_type": metric, **session.search_params(max(limit, 1))},
+            search_params={"metric_type": metric, **params},
             **({"consistency_level": level} if level else {}),
         )
         rankings += [

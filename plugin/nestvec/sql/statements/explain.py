@@ -8,13 +8,15 @@ import orjson
 
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.params import Params
+from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.explain_words import explain_words
 from nestvec.sql.execute.timing import PROFILE, Profile
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.plan.explain import as_data, as_lines, count_of, explain_plan
+from nestvec.sql.plan.explain import ExplainNode, as_data, as_lines, count_of, explain_plan
 from nestvec.sql.plan.explain_details import CollectionContext, add_details
-from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.plan.nodes import HybridSearch, Plan, Rescore, VectorSearch
+from nestvec.sql.plan.search_method import SearchMethod
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import plan_select
@@ -42,7 +44,8 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
     context, tree = (yield from _collection_context(session, plan, timings)), explain_plan(plan)
     if context is not None:
         word_details = yield from explain_words(session, tree, context.table, matched="ANALYZE" in words)
-        tree = add_details(tree, replace(context, word_details=word_details))
+        methods = yield from _search_methods(session, tree)
+        tree = add_details(tree, replace(context, word_details=word_details, methods=methods))
     if "JSON" in words:
         data = as_data(tree) | ({"ran": summary} if summary else {})
         return StatementResult((_COLUMN,), ("JSON",), ((orjson.dumps(data).decode(),),), "EXPLAIN", 1)
@@ -58,6 +61,24 @@ def _run_timed(session: Session, plan: Plan, timings: Profile) -> Steps[Statemen
     finally:
         # Not reset by its token: abandoned steps may be closed in another context.
         PROFILE.set(None)
+
+
+def _search_methods(session: Session, tree: ExplainNode) -> Steps[dict[int, SearchMethod]]:
+    """How each search of a plan finds its rows, by the ``id`` of its node."""
+    methods: dict[int, SearchMethod] = {}
+    node = tree.node
+    if isinstance(node, VectorSearch):
+        yield from session.ensure_loaded(node.collection)
+        methods[id(node)] = (yield from choose_search(session, node)).method
+    # The second search of a rescoring compares the rows that the first one finds.
+    children = tree.children[:1] if isinstance(node, Rescore) else tree.children
+    for child in children:
+        if isinstance(node, HybridSearch) and isinstance(child.node, VectorSearch):
+            chosen = yield from choose_search(session, child.node, own_rows=False)
+            methods[id(child.node)] = chosen.method
+        else:
+            methods |= yield from _search_methods(session, child)
+    return methods
 
 
 def _collection_context(session: Session, plan: Plan, timings: Profile) -> Steps[CollectionContext | None]:

@@ -304,14 +304,14 @@ def test_a_sum_of_nothing_has_no_direction() -> None:
         )
 
 
-def test_bits_are_searched_by_hamming_distance(by: Callable[..., Plan]) -> None:
+def test_bits_are_searched_by_hamming_distance(by: Callable[..., Plan], papers: Table) -> None:
     assert target(by("code <~> '0000000100000010'")) == b"\x01\x02"
     assert target(by("code <~> :code", {"code": b"\x01\x02"})) == b"\x01\x02"
     plan = by("code <~> 'some text'")
     text = EmbeddedText("some text", EmbeddingRequest(SERVICE, EmbeddingConfig("minilm", 16, form="binary")))
     assert (target(plan), target(by("code <~> EMBED('some text')"))) == (text, text)
     assert plan.services == (SERVICE,)
-    session = Session()
+    session = Session(tables={"papers": papers})
     session._loaded.add("papers")
     hits = [[{"distance": 3.0, "entity": {"id": 1}}, {"distance": 5.0, "entity": {"id": 2}}]]
     answer, requests = recorded(run_plan(session, plan), {"Job": {text: b"\x07\x08"}, "search": hits})
@@ -355,7 +355,7 @@ def test_several_queries_are_one_search(
 ) -> None:
     plan = planned(LATERAL.format(queries, INSIDE, on), {"b": "b", "both": ["a", "b"]}, papers)
     assert "\n".join(as_lines(explain_plan(plan))) == EACH
-    session = Session()
+    session = Session(tables={"papers": papers})
     session._loaded.add("papers")
     hits = [[{"distance": 1 - n / 4, "entity": {"id": n}} for n in found] for found in ([1, 2], [3])]
     answer, requests = recorded(run_plan(session, plan), {"search": hits})
@@ -448,7 +448,7 @@ def test_rerank_by_a_model(planned: Callable[..., Plan], papers: Table) -> None:
     )
     plan = planned(statement, over=papers)
     assert "\n".join(as_lines(explain_plan(plan))) == RERANKED
-    session = Session()
+    session = Session(tables={"papers": papers})
     session._loaded.add("papers")
     hits = [[{"distance": 0.75, "entity": {"id": 1}}]]
     for version, provider in (("2.6.4", "tei"), ("milvus-lite-3.2", "cohere")):
@@ -475,7 +475,7 @@ def test_rerank_by_a_column_that_may_be_null(
     columns = tuple(replace(column, nullable=column.name == "body") for column in papers.columns)
     statement = "SELECT id FROM papers ORDER BY v <=> 'q' RERANK BY 'bge' LIMIT 3"
     plan = planned(statement, over=replace(papers, columns=columns))
-    session = Session()
+    session = Session(tables={"papers": papers})
     session._loaded.add("papers")
     responses = {"hybrid_search": [[{"distance": 0.75, "entity": {"id": 1}}]], "get_server_version": version}
     if refused:

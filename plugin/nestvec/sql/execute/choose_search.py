@@ -1,0 +1,150 @@
+"""How a search is made, from the collection as it is: numbers of rows, the index, what ANALYZE measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nestvec.milvus.catalog import Table, table_steps
+from nestvec.milvus.steps import Steps, call
+from nestvec.sql.bind.query import MAX_SCAN_ROWS
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.execute.distances import row_bytes
+from nestvec.sql.execute.read import ReadRequest, query_rows
+from nestvec.sql.plan.index_kinds import DEFAULT_LISTS, Workload
+from nestvec.sql.plan.nodes import VectorSearch
+from nestvec.sql.plan.search_method import SearchedIndex, SearchMethod, by_index, choose_method
+from nestvec.sql.plan.width_statistics import stored_widths
+from nestvec.sql.session import Session
+from nestvec_schemas.errors import SqlNotSupported
+
+_UNKNOWN_INDEX = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class ChosenSearch:
+    """A method, with what it was chosen for."""
+
+    method: SearchMethod
+    index: SearchedIndex
+    workload: Workload
+    table: Table
+
+
+def table_of(session: Session, collection: str) -> Table | None:
+    """The collection, as the session holds it."""
+    return next((table for table in session.tables.values() if table.name == collection), None)
+
+
+def choose_search(
+    session: Session, node: VectorSearch, *, own_rows: bool = True, fresh: bool = False
+) -> Steps[ChosenSearch]:
+    """How the rows of a search are found. Raises StoreError.
+
+    ``own_rows``: nestvec may read the vectors itself; false for a part of Milvus's hybrid search.
+    ``fresh``: rows are counted anew.
+    """
+    table = table_of(session, node.collection)
+    if table is None:
+        table = session.tables[node.collection] = yield from table_steps(node.collection)
+    index = yield from searched_index(session, table, node.nearest)
+    count, settings = node.limit + node.offset, session.settings
+    if index.kind.exact and index.same_metric:
+        # Nothing is chosen, so nothing is counted.
+        workload = Workload(count, rows=0, matching=0, recall=settings.recall)
+        return ChosenSearch(by_index(index, workload, settings.index), index, workload, table)
+    rows = yield from count_matching(session, node.collection, "", fresh=fresh)
+    matching = rows
+    if node.filter:
+        matching = yield from count_matching(session, node.collection, node.filter, fresh=fresh)
+    lite = yield from session.is_lite()
+    workload = Workload(
+        count,
+        rows=max(rows, matching),
+        matching=matching,
+        recall=settings.recall,
+        exact=node.exact,
+        lite=lite,
+    )
+    choose = choose_method if own_rows else by_index
+    method = choose(index, workload, settings.index)
+    if not index.same_metric and not method.scan:
+        raise _other_metric(node, index, matching)
+    return ChosenSearch(method, index, workload, table)
+
+
+def _other_metric(node: VectorSearch, index: SearchedIndex, matching: int) -> SqlNotSupported:
+    return SqlNotSupported(
+        f"the index {index.name} of {node.nearest.column} is of another metric than {node.nearest.metric}, "
+        f"and the vectors of {matching:,} rows cannot be compared without it",
+        next_step="Narrow the rows with WHERE, or create an index of this metric.",
+    )
+
+
+def searched_index(session: Session, table: Table, nearest: DistanceRanking) -> Steps[SearchedIndex]:
+    """The index of the column that a search is by."""
+    column = table.column(nearest.column)
+    if column is None:
+        return SearchedIndex(_UNKNOWN_INDEX, 0)
+    name = table.indexes.get(column.name, "")
+    index = SearchedIndex(
+        name,
+        row_bytes(column.type, column.dim or 0, nearest.metric),
+        same_metric=table.metrics.get(column.name, nearest.metric) == nearest.metric,
+        statistics=stored_widths(table, column.name),
+    )
+    if index.kind.parameter != "nprobe":
+        return index
+    params = yield from _index_params(session, table.name, column.name)
+    lists = str(params.get("nlist", ""))
+    return SearchedIndex(
+        name,
+        index.row_bytes,
+        same_metric=index.same_metric,
+        lists=int(lists) if lists.isdecimal() and int(lists) > 0 else DEFAULT_LISTS,
+        statistics=index.statistics,
+    )
+
+
+def _index_params(session: Session, collection: str, column: str) -> Steps[Mapping[str, str]]:
+    """How the index of a column was built."""
+    key = (collection, column)
+    params = session.search_cache.index_params.get(key)
+    if params is None:
+        doing = f"reading the index of {collection}.{column}"
+        names = yield call(doing, "list_indexes", collection, field_name=column)
+        described = (yield call(doing, "describe_index", collection, names[0])) if names else {}
+        params = {str(name): str(value) for name, value in (described or {}).items()}
+        session.search_cache.index_params[key] = params
+    return params
+
+
+def count_matching(session: Session, collection: str, where: str, *, fresh: bool = False) -> Steps[int]:
+    """The number of rows that pass a filter in the partitions of the settings, as it was lately."""
+    key = (collection, where, session.settings.partitions)
+    count = None if fresh else session.search_cache.count(key)
+    if count is None:
+        answer = yield call(
+            f"counting the rows of {collection}",
+            "query",
+            collection,
+            filter=where,
+            output_fields=["count(*)"],
+            **session.read_options(),
+        )
+        count = int(answer[0]["count(*)"])
+        session.search_cache.remember(key, count)
+    return count
+
+
+def count_groups(session: Session, node: VectorSearch) -> Steps[int]:
+    """The number of values of the column that a search groups by, among the rows that match."""
+    key = (node.collection, f"group by {node.group} of {node.filter}", session.settings.partitions)
+    count = session.search_cache.count(key)
+    if count is None:
+        doing = f"counting the values of {node.collection}.{node.group}"
+        request = ReadRequest(doing, node.collection, node.filter, (node.group,), session.read_options())
+        rows = yield from query_rows(session, request, MAX_SCAN_ROWS)
+        count = len({row.get(node.group) for row in rows})
+        session.search_cache.remember(key, count)
+    return count

@@ -1,0 +1,191 @@
+"""How a search finds its rows: by the index and how widely, or by comparing every matching vector.
+
+A result is exact unless the plan says that it is approximate. nestvec reads the matching vectors itself
+where that is cheap (a small collection, a selective filter) or where an index cannot answer (a LIMIT beyond
+its reach, another metric than the index's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from nestvec.sql.plan.index_kinds import (
+    DEFAULT_LISTS,
+    IndexKind,
+    Workload,
+    default_width,
+    index_kind,
+    search_params,
+    within_limits,
+)
+from nestvec.sql.plan.width_statistics import WidthStatistics, measured_width
+from nestvec.sql.settings import IndexSettings
+
+SCAN_ROWS: Final = 200
+"""Matching rows up to which their vectors are read in any case: about two searches' time."""
+
+_VISITS_PER_READ: Final = 8
+"""Candidates that a server visits in the time in which it returns one vector; Milvus Lite visits one."""
+
+EXACT_ROWS: Final = 2_000
+"""Matching rows up to which a search that has to be exact reads their vectors."""
+
+DEEP_COUNT: Final = 1_000
+"""LIMIT plus OFFSET above which the recall of a graph at its end is not what it is for the first rows."""
+
+MAX_SCAN_BYTES: Final = 256 << 20
+"""Vectors that nestvec reads for one search: 174,000 of 384 dims."""
+
+WIDENING_FACTOR: Final = 8
+"""Growth of a search that returned fewer rows than there are."""
+
+
+@dataclass(frozen=True)
+class SearchedIndex:
+    """The index of the column that is searched."""
+
+    name: str
+    """Milvus's name of its type; empty without an index."""
+    row_bytes: int
+    """Bytes of one vector; 0 where nestvec cannot compute distances (sparse vectors)."""
+    same_metric: bool = True
+    """Whether the index was built for the metric of the search."""
+    lists: int = DEFAULT_LISTS
+    """``nlist`` of an IVF index."""
+    statistics: WidthStatistics | None = None
+    """What ANALYZE measured."""
+
+    @property
+    def kind(self) -> IndexKind:
+        """How it is searched."""
+        return index_kind(self.name)
+
+
+@dataclass(frozen=True)
+class SearchMethod:
+    """How one search finds its rows."""
+
+    exact: bool
+    """Whether the result is that of comparing every matching row."""
+    reason: str
+    """Why it is exact, or approximate."""
+    scan: bool = False
+    """Whether nestvec reads the matching vectors and compares them itself."""
+    params: Mapping[str, int] = field(default_factory=dict)
+    """Milvus's parameters of the search."""
+
+    @property
+    def described(self) -> str:
+        """``exact: …`` or ``approximate: …``, as EXPLAIN shows it."""
+        return f"{'exact' if self.exact else 'approximate'}: {self.reason}"
+
+
+def choose_method(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> SearchMethod:
+    """How to find the rows of a workload."""
+    why = _scan_reason(index, workload, settings)
+    if why:
+        return SearchMethod(True, why, scan=True)
+    return by_index(index, workload, settings)
+
+
+def by_index(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> SearchMethod:
+    """A search by the index, as widely as the workload needs."""
+    kind = index.kind
+    if kind.exact:
+        name = index.name or "without an index, Milvus"
+        return SearchMethod(True, f"{name} compares every vector")
+    if not kind.parameter:
+        return SearchMethod(False, f"{index.name or 'an unknown index'} has no parameter that widens it")
+    width, origin = _width(index, workload, settings)
+    params = search_params(index.name, width, workload)
+    if kind.complete_width and width >= index.lists:
+        return SearchMethod(True, f"{index.name} reads all of its {index.lists:,} lists", params=params)
+    limits = _limits(index, workload, settings)
+    reason = f"{index.name} with {kind.parameter} {width:,}, {origin}{limits}"
+    return SearchMethod(False, reason, params=params)
+
+
+def widened(index: SearchedIndex, workload: Workload, method: SearchMethod) -> SearchMethod | None:
+    """A wider search by the same index; None if there is none."""
+    kind = index.kind
+    width = method.params.get(kind.parameter, 0)
+    largest = index.lists if kind.parameter == "nprobe" else within_limits(kind, workload, kind.max_width)
+    if not kind.parameter or width >= largest:
+        return None
+    wider = min(width * WIDENING_FACTOR, largest)
+    params = search_params(index.name, wider, workload)
+    complete = kind.complete_width and wider >= index.lists
+    reason = f"{index.name} with {kind.parameter} {wider:,}, widened from {width:,}"
+    return replace(method, params=params, exact=complete, reason=reason)
+
+
+def may_scan(index: SearchedIndex, matching: int) -> bool:
+    """Whether nestvec can read and compare the vectors of this many rows."""
+    return 0 < index.row_bytes * max(matching, 1) <= MAX_SCAN_BYTES
+
+
+def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> str:
+    """Why nestvec compares every matching row itself; empty if it does not."""
+    kind, matching, count = index.kind, workload.matching, workload.count
+    if not may_scan(index, matching):
+        return ""
+    rows = f"nestvec compares {'all' if matching >= workload.rows else 'the'} {matching:,} matching rows"
+    if not index.same_metric:
+        return f"{rows}: the index {index.name} is of another metric"
+    # Every list of an IVF index takes less time than reading the vectors.
+    if kind.exact or kind.complete_width or settings.iterative_scan != "strict_order":
+        return ""
+    if matching <= SCAN_ROWS:
+        return rows
+    if (
+        kind.parameter
+        and matching * (1 if workload.lite else _VISITS_PER_READ) <= _width(index, workload, settings)[0]
+    ):
+        return f"{rows}: the index would have to visit as many"
+    if workload.recall >= 1:
+        return f"{rows}: nestvec.recall is 1"
+    if workload.exact and matching <= EXACT_ROWS:
+        return rows
+    if count > DEEP_COUNT or 2 * count > matching:
+        return f"{rows}: LIMIT {count:,} is deep"
+    return ""
+
+
+def _limits(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> str:
+    """Why the search is not exact although the workload asks for it; empty if it does not ask."""
+    if index.kind.compressed:
+        return "; its vectors are compressed"
+    deep = workload.count > DEEP_COUNT or 2 * workload.count > workload.matching
+    if not deep and workload.recall < 1:
+        return ""
+    if settings.iterative_scan != "strict_order":
+        return f"; hnsw.iterative_scan is {settings.iterative_scan}"
+    return f"; the vectors of {workload.matching:,} rows are too many to be compared"
+
+
+def _width(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> tuple[int, str]:
+    """The width of a search, and what it is from."""
+    kind = index.kind
+    if kind.parameter == "nprobe" and settings.probes:
+        return min(max(settings.probes, 1), index.lists), "as ivfflat.probes says"
+    if kind.parameter == "ef" and settings.ef_search:
+        return within_limits(kind, workload, settings.ef_search), "as hnsw.ef_search says"
+    deep = workload.count > DEEP_COUNT or 2 * workload.count > workload.matching
+    if kind.complete_width and (deep or workload.recall >= 1 or workload.matching <= SCAN_ROWS):
+        return index.lists, "every list"
+    default = default_width(kind, workload, index.lists)
+    statistics = index.statistics
+    measured = measured_width(statistics, workload) if statistics is not None else None
+    if statistics is None or measured is None:
+        return default, f"estimated for recall {workload.recall:g}"
+    width, bound = measured
+    if kind.parameter == "nprobe":
+        width = min(width, index.lists)
+    else:
+        # ANALYZE measured results of ten rows, at a selectivity near this one.
+        width = within_limits(kind, workload, width + 2 * max(0, workload.count - 10))
+    if statistics.stale(workload.rows):
+        return max(width, default), f"estimated for recall {workload.recall:g}: ANALYZE is out of date"
+    return width, f"measured by ANALYZE: recall at least {bound:.3f}"

@@ -1,0 +1,55 @@
+"""What a connection remembers between searches: numbers of rows, and how indexes were built."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+COUNT_SECONDS: Final = 60.0
+"""How long a number of rows is used to choose how to search; an answer is checked with a fresh one."""
+
+_MAX_COUNTS: Final = 1_024
+_MAX_FILTER_CHARS: Final = 4_096
+"""Length of a filter beyond which its number of rows is not remembered."""
+
+CountKey = tuple[str, str, tuple[str, ...]]
+"""Collection, filter (or what else was counted), and partitions."""
+
+
+@dataclass
+class SearchCache:
+    """Numbers of rows by filter, and build parameters of indexes by collection and column."""
+
+    clock: Callable[[], float] = time.monotonic
+    index_params: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    _counts: OrderedDict[CountKey, tuple[int, float]] = field(default_factory=OrderedDict)
+
+    def count(self, key: CountKey) -> int | None:
+        """The number of rows that was counted lately; None if it must be counted."""
+        counted, since = self._counts.get(key, (0, -math.inf))
+        return counted if self.clock() - since < COUNT_SECONDS else None
+
+    def remember(self, key: CountKey, count: int) -> None:
+        """Keep a number of rows."""
+        if len(key[1]) > _MAX_FILTER_CHARS:
+            return
+        self._counts[key] = (count, self.clock())
+        self._counts.move_to_end(key)
+        if len(self._counts) > _MAX_COUNTS:
+            self._counts.popitem(last=False)
+
+    def forget_counts(self) -> None:
+        """Count again: rows were written."""
+        self._counts.clear()
+
+    def forget(self, collection: str) -> None:
+        """Forget everything about a collection."""
+        # A copy: statements of one connection may run concurrently.
+        for key in [key for key in list(self._counts) if key[0] == collection]:
+            self._counts.pop(key, None)
+        for name, column in [key for key in list(self.index_params) if key[0] == collection]:
+            self.index_params.pop((name, column), None)
