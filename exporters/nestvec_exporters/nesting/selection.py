@@ -105,9 +105,16 @@ def choose_rotation(
         if len(query_vectors.vectors) >= _MIN_QUERIES
     }
     training = documents[~held_out_mask]
+    position = np.cumsum(~held_out_mask) - 1
     candidates = {NO_ROTATION: np.eye(documents.shape[1]), PRINCIPAL_AXES: pca_rotation(training)}
     learned = _learn_all(
-        training, {kind: parts[1].vectors for kind, parts in split.items()}, options, on_step
+        training,
+        {
+            kind: QueryVectors(learn.vectors, np.where(learn.rows < 0, -1, position[learn.rows]))
+            for kind, (_, learn) in split.items()
+        },
+        options,
+        on_step,
     )
     candidates.update(learned)
     if len(learned) > 1:
@@ -130,15 +137,16 @@ def mixtures(kinds: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _learn_all(
-    training: Vectors, queries: Mapping[str, Vectors], options: SelectionOptions, on_step: OnStep
+    training: Vectors, queries: Mapping[str, QueryVectors], options: SelectionOptions, on_step: OnStep
 ) -> dict[str, Matrix]:
     """A rotation for each mixture, each from a seed of its own."""
     by_mixture = mixtures(tuple(queries))
     rotations = {}
     for number, (name, kinds) in enumerate(by_mixture.items()):
         rotations[name] = learn_rotation(
-            np.concatenate([training, *(queries[kind] for kind in kinds)]),
+            np.concatenate([training, *(queries[kind].vectors for kind in kinds)]),
             documents=len(training),
+            sources=np.concatenate([np.empty(0, np.intp), *(queries[kind].rows for kind in kinds)]),
             dims=options.dims,
             steps=options.steps,
             seed=options.seed * len(by_mixture) + number,

@@ -91,11 +91,15 @@ def topics(rows: int, *, noise: float = 0.02) -> Vectors:
     return normalise(vectors.astype(np.float32))
 
 
+def no_sources(queries: int) -> torch.Tensor:
+    return torch.full((queries,), -1)
+
+
 def apart(vectors: Vectors, rotation: Matrix, prefixes: Sequence[int]) -> float:
     """The mean divergence of prefixes where every vector is searched for among all others."""
     turned = torch.from_numpy(np.asarray(vectors @ rotation, np.float32))
     everyone = torch.arange(len(vectors))
-    search = QueryDocumentIndices(everyone, everyone)
+    search = QueryDocumentIndices(everyone, everyone, no_sources(len(vectors)))
     return float(prefix_divergence(turned, torch.from_numpy(vectors), search, prefixes).mean())
 
 
@@ -120,7 +124,7 @@ def test_divergence_is_that_of_searches_and_leaves_out_a_vector_itself() -> None
         )
         for dim in (2, 4)
     ]
-    search = QueryDocumentIndices(torch.tensor(asking), torch.tensor(asked))
+    search = QueryDocumentIndices(torch.tensor(asking), torch.tensor(asked), no_sources(3))
     found = prefix_divergence(torch.from_numpy(turned), torch.from_numpy(whole), search, (2, 4))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
@@ -132,7 +136,7 @@ def test_what_only_asks_is_brought_near_to_documents_alone() -> None:
     asking = topics(1000)[draw.permutation(1000)]
     asking[:, :8] += draw.normal(size=(1000, 8)).astype(np.float32)
     both = normalise(np.concatenate([documents, asking]))
-    search = QueryDocumentIndices(torch.arange(1000, 1500), torch.arange(1000))
+    search = QueryDocumentIndices(torch.arange(1000, 1500), torch.arange(1000), no_sources(500))
     found = []
     for count in (1000, None):
         turned = np.asarray(both @ learn_rotation(both, documents=count, steps=100), np.float32)
@@ -140,6 +144,46 @@ def test_what_only_asks_is_brought_near_to_documents_alone() -> None:
             float(prefix_divergence(torch.from_numpy(turned), torch.from_numpy(both), search, (16,)))
         )
     assert found[0] < found[1]
+
+
+def test_a_prefix_learns_to_rank_the_document_first_that_a_query_was_taken_from() -> None:
+    """Queries share with their documents what says little at full length: a few weak directions."""
+    draw = np.random.default_rng(0)
+    documents = topics(800)
+    documents[:, 40:48] += 0.05 * draw.normal(size=(800, 8)).astype(np.float32)
+    queries = 0.05 * draw.normal(size=(800, 48)).astype(np.float32)
+    queries[:, 40:48] += 4 * documents[:, 40:48]
+    vectors = normalise(np.concatenate([documents, queries]))
+    hits = []
+    for sources in ((), np.arange(800)):
+        rotation = learn_rotation(vectors, documents=800, sources=sources, steps=100)
+        turned = normalise(np.asarray(vectors @ rotation, np.float32)[:, :16])
+        similarities = turned[800:] @ turned[:800].T
+        ranks = (similarities > np.diag(similarities)[:, None]).sum(axis=1)
+        hits.append(float((ranks < 10).mean()))
+    assert hits[1] > hits[0] + 0.02
+
+
+def test_the_loss_of_sources_is_their_cross_entropy_and_documents_have_none() -> None:
+    whole = torch.nn.functional.normalize(torch.eye(6) + 0.1, dim=1)
+    queries, documents = torch.tensor([4, 5]), torch.tensor([0, 1, 2])
+    alone, beside = (
+        prefix_divergence(whole, whole, QueryDocumentIndices(queries, documents, sources), (6,))
+        for sources in (torch.tensor([-1, -1]), torch.tensor([2, -1]))
+    )
+    # At full length there is no divergence; three documents are equally near.
+    np.testing.assert_allclose(alone.numpy(), 0, atol=1e-6)
+    np.testing.assert_allclose(beside.numpy(), 0.3 * np.log(3), rtol=1e-4)
+
+
+def test_a_sample_contains_the_sources_of_its_queries() -> None:
+    indices = QueryDocumentIndices(torch.arange(50, 60), torch.arange(50), torch.arange(10) - 2)
+    sample = indices.sample(6, 5, torch.Generator().manual_seed(0))
+    assert len(sample.queries) == 6
+    sources = sample.sources[sample.sources >= 0]
+    assert set(sources.tolist()) <= set(sample.documents.tolist())
+    assert len(sample.documents) <= 5 + len(sources)
+    assert (sample.queries - 52 == sample.sources.clamp(min=-1))[sample.sources >= 0].all()
 
 
 def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -> None:
