@@ -61,6 +61,8 @@ NestvecError
     ├── SqlSyntaxError
     ├── SqlUnknownName
     ├── SqlTypeMismatch
+    │   ├── SqlDataError        a value is out of range, or is not of its type
+    │   └── SqlNullViolation    NULL in a column that may not be NULL
     ├── SqlKeyExists            a row with this primary key exists
     └── SqlNotSupported
 
@@ -390,6 +392,14 @@ class SqlUnknownName(SqlError):
 
 class SqlTypeMismatch(SqlError):
     """A value or an operator does not fit the column."""
+
+
+class SqlDataError(SqlTypeMismatch):
+    """A value is out of range or not of its type, or a division is by zero."""
+
+
+class SqlNullViolation(SqlTypeMismatch):
+    """NULL in a column that may not be NULL."""
 
 
 class SqlKeyExists(SqlError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from pymilvus import CollectionSchema, DataType, MilvusClient
@@ -12,6 +13,7 @@ from pymilvus.milvus_client import IndexParams
 
 from nestvec.collections.changes import exists_error
 from nestvec.collections.limits import check_limits
+from nestvec.collections.sql_types import lite_vectors, type_properties
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import milvus_errors
@@ -20,14 +22,18 @@ from nestvec.milvus.lite import is_lite
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
-from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, VectorSpec
+from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, LexicalSpec, VectorSpec
 
 _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
 """Bits per number of the forms whose vectors all have the same length."""
 
 
-def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
+def create_collection(
+    client: MilvusClient, spec: CollectionSpec, settings: Mapping[str, str] = MappingProxyType({})
+) -> Table:
     """Create the collection that a spec declares, index and load it, and read it back.
+
+    ``settings`` are further properties of the collection.
 
     The services that the spec names must respond. Nothing remains if a step fails.
     Raises CollectionExists, SpecError, StoreError, and what add_embedding raises.
@@ -38,6 +44,8 @@ def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
     if exists:
         raise exists_error(read_table(client, spec.collection), spec, version)
     check_limits(spec, version)
+    if version.lite:
+        spec = lite_vectors(spec)
     schema = _build_schema(client, spec)
     chosen = {
         embedding.column(config): _index_of(embedding)
@@ -47,7 +55,7 @@ def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
     indexes = index_params(schema, chosen)
     _add_other_indexes(indexes, spec)
     with milvus_errors(f"creating collection {spec.collection}"):
-        properties = {**template_properties(spec), **field_notes(schema)}
+        properties = {**template_properties(spec), **field_notes(schema), **type_properties(spec), **settings}
         options = {"properties": properties} if properties else {}
         client.create_collection(spec.collection, schema=schema, **options)
         with _dropped_on_failure(client, spec.collection):
@@ -168,6 +176,7 @@ def add_index(indexes: IndexParams, column: str, index: Index) -> None:
 def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
     schema = MilvusClient.create_schema(enable_dynamic_field=spec.dynamic, description=spec.description)
     analyzed = {lexical.field for lexical in spec.lexical}
+    analyzers = {lexical.field: _analyzer_options(lexical) for lexical in spec.lexical}
     for name, field in spec.fields.items():
         options: dict[str, Any] = {
             "is_primary": field.primary or None,
@@ -181,6 +190,7 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
             "description": field.description or None,
             "enable_analyzer": name in analyzed or None,
             "enable_match": name in analyzed or None,
+            **analyzers.get(name, {}),
         }
         chosen = {key: value for key, value in options.items() if value is not None}
         schema.add_field(name, DataType[field.type], **chosen)
@@ -197,8 +207,14 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
     for lexical in spec.lexical:
         add_lexical(schema, lexical.field, lexical.column)
     for vector in spec.vectors:
-        schema.add_field(vector.name, DataType.FLOAT_VECTOR, dim=vector.dim)
+        dims = {} if vector.dim is None else {"dim": vector.dim}
+        schema.add_field(vector.name, DataType[vector.type], **dims)
     return schema
+
+
+def _analyzer_options(lexical: LexicalSpec) -> dict[str, Any]:
+    options = {"analyzer_params": lexical.analyzer, "multi_analyzer_params": lexical.analyzers}
+    return {name: value for name, value in options.items() if value}
 
 
 @contextmanager

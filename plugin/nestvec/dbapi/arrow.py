@@ -10,6 +10,8 @@ import orjson
 import pyarrow as pa
 
 from nestvec.sql.result import Row
+from nestvec.sqltypes import parse_sql_type
+from nestvec.sqltypes.arrow import arrow_array
 
 _SCALARS: Final = {
     "BOOL": pa.bool_(),
@@ -27,7 +29,8 @@ _SCALARS: Final = {
 def arrow_table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> pa.Table:
     """An Arrow table: a vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
 
-    ``types`` are Milvus's names. An unknown type (``ANY``) is inferred; mixed values become JSON.
+    ``types`` are Milvus's names, or those of SQL types. An unknown type (``ANY``) is inferred; mixed values
+    become JSON.
     """
     arrays = [_array(type_, [row[at] for row in rows]) for at, type_ in enumerate(types)]
     return pa.Table.from_arrays(arrays, names=list(columns))
@@ -36,6 +39,9 @@ def arrow_table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row
 def _array(type_: str, values: list[Any]) -> pa.Array:
     if type_ in _SCALARS:
         return pa.array(values, _SCALARS[type_])
+    sql_type = None if type_ in _OTHERS else parse_sql_type(type_.lower())
+    if sql_type is not None:
+        return arrow_array(sql_type, values)
     return _OTHERS.get(type_, _inferred)(values)
 
 

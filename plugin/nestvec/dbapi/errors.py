@@ -75,6 +75,8 @@ class NotSupportedError(DatabaseError):
 DBAPI_ERRORS: tuple[tuple[type[NestvecError], type[Error]], ...] = (
     (errors.SqlNotSupported, NotSupportedError),
     (errors.SqlKeyExists, IntegrityError),
+    (errors.SqlNullViolation, IntegrityError),
+    (errors.SqlDataError, DataError),
     (errors.SqlError, ProgrammingError),
     (errors.CollectionNotFound, ProgrammingError),
     (errors.CollectionExists, ProgrammingError),

@@ -28,19 +28,19 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
 
 @dataclass(frozen=True, eq=False)
 class TypeObject:
-    """Equal to each of its type codes: ``description[0][1] == NUMBER``."""
+    """Equal to each of its type codes, whatever their sizes: ``description[0][1] == NUMBER``."""
 
     codes: frozenset[str]
 
     def __eq__(self, other: object) -> bool:
-        return other in self.codes if isinstance(other, str) else self is other
+        return other.partition("(")[0] in self.codes if isinstance(other, str) else self is other
 
     def __hash__(self) -> int:
         return hash(self.codes)
 
 
-STRING = TypeObject(frozenset({"VARCHAR", "STRING", "JSON", "GEOMETRY"}))
-BINARY = TypeObject(frozenset({"BINARY_VECTOR"}))
-NUMBER = TypeObject(frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"}))
-DATETIME = TypeObject(frozenset({"TIMESTAMPTZ"}))
+STRING = TypeObject(frozenset({"VARCHAR", "STRING", "TEXT", "JSON", "GEOMETRY", "UUID", "BIT", "SPARSEVEC"}))
+BINARY = TypeObject(frozenset({"BINARY_VECTOR", "BYTEA"}))
+NUMBER = TypeObject(frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "NUMERIC"}))
+DATETIME = TypeObject(frozenset({"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}))
 ROWID = TypeObject(frozenset())

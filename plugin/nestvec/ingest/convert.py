@@ -15,6 +15,7 @@ from nestvec.ingest.columns import ignore_step
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column, TypeParams
+from nestvec.sqltypes import to_stored
 from nestvec_schemas.errors import RowRejected, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
@@ -108,8 +109,10 @@ def request_bytes(row: Mapping[str, object]) -> int:
 def _value_bytes(value: object) -> int:
     if isinstance(value, str):
         return len(value.encode())
+    if isinstance(value, bytes):
+        return len(value)
     if isinstance(value, (dict, list)):
-        return len(orjson.dumps(value))
+        return len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
     return _NUMBER_BYTES
 
 
@@ -140,6 +143,8 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
 
 def convert_value(value: object, column: Column, schema: RowSchema) -> object:
     """One value, not null, as Milvus takes it in this column. Raises RowRejected."""
+    if column.type_params.sql_type:
+        return _to_mapped(value, column, schema)
     if column.type == "ARRAY":
         return _to_array(value, column, schema.arrays[column.name], schema.cells)
     converter = CONVERTERS.get(column.type)
@@ -148,6 +153,19 @@ def convert_value(value: object, column: Column, schema: RowSchema) -> object:
             column, f"is of type {column.type}, which cannot be ingested", value, "Insert it with pymilvus."
         )
     return converter(value, column, schema.cells)
+
+
+def _to_mapped(value: object, column: Column, schema: RowSchema) -> object:
+    """A value of a SQL type that is stored by a mapping."""
+    if column.type == "ARRAY":
+        capacity = schema.arrays[column.name].capacity
+        value = _parse_json(value, column) if schema.cells.text and isinstance(value, str) else value
+        if isinstance(value, list) and capacity is not None and len(value) > capacity:
+            raise _value_error(column, f"has more than {capacity} elements", len(value), "Store fewer.")
+    try:
+        return to_stored(column, value)
+    except RowRejected as error:
+        raise error.reworded(cause=f"column {column.name}: {error.cause}") from error
 
 
 def _value_error(column: Column, why: str, value: object, next_step: str) -> RowRejected:

@@ -12,6 +12,7 @@ from pymilvus import DataType, FunctionType, MilvusClient
 from nestvec.milvus.composed_columns import read_templates
 from nestvec.milvus.providers import Endpoint, find_provider, note_property, read_note, read_params
 from nestvec.milvus.steps import Steps, call, drive
+from nestvec.sqltypes.kinds import is_mapped, type_property
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_FORMS, EmbeddingConfig, Form
 from nestvec_schemas.errors import CollectionNotFound, nearest
 from nestvec_schemas.model_name import format_model_name
@@ -37,6 +38,9 @@ class TypeParams:
 
     analyzed: bool = False
     """Whether text match works on it."""
+
+    sql_type: str = ""
+    """The SQL type that this type stores by a mapping, ``date`` or ``numeric(10,2)``; empty for Milvus's."""
 
 
 _NO_PARAMS: Final = TypeParams()
@@ -162,6 +166,11 @@ class Table:
             (column.name for column in self.columns if column.type in TEXT_TYPES), self.properties
         )
 
+    @cached_property
+    def mapped(self) -> Mapping[str, Column]:
+        """The columns whose values are stored by a mapping of their SQL type."""
+        return {column.name: column for column in self.columns if is_mapped(column.type_params.sql_type)}
+
     def embedding(self, column: str) -> EmbeddingColumn | None:
         """The vector column of this name, or None if the application fills it."""
         return next((embedding for embedding in self.embeddings if embedding.column == column), None)
@@ -201,9 +210,10 @@ def table_steps(name: str) -> Steps[Table]:
         if index_info.get("metric_type") not in (None, "", "NONE"):
             metrics[index_info["field_name"]] = str(index_info["metric_type"])
     embeddings = tuple(_read_embeddings(described))
+    properties = dict(described.get("properties") or {})
     return Table(
         name=str(described.get("collection_name") or name),
-        columns=tuple(_read_column(described_field) for described_field in described["fields"]),
+        columns=tuple(_read_column(described_field, properties) for described_field in described["fields"]),
         embeddings=embeddings,
         lexical=tuple(
             LexicalColumn(function["input_field_names"][0], function["output_field_names"][0])
@@ -213,7 +223,7 @@ def table_steps(name: str) -> Steps[Table]:
         metrics=metrics,
         dynamic=bool(described.get("enable_dynamic_field")),
         description=described.get("description", ""),
-        properties=dict(described.get("properties") or {}),
+        properties=properties,
         indexes=indexes,
         generated={embedding.column: embedding.source for embedding in embeddings}
         | _function_outputs(described),
@@ -228,7 +238,7 @@ def _function_outputs(described: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _read_column(described: Mapping[str, Any]) -> Column:
+def _read_column(described: Mapping[str, Any], properties: Mapping[str, Any]) -> Column:
     params = described.get("params", {})
     element = described.get("element_type")
     return Column(
@@ -247,8 +257,18 @@ def _read_column(described: Mapping[str, Any]) -> Column:
             element_type=DataType(element).name if element else None,
             max_capacity=int(params["max_capacity"]) if "max_capacity" in params else None,
             analyzed=str(params.get("enable_match", "")).lower() == "true",
+            sql_type=str(properties.get(type_property(described["name"]), "")) or _sql_type(described),
         ),
     )
+
+
+def _sql_type(described: Mapping[str, Any]) -> str:
+    """The SQL type of vectors whose values in Python differ from those in Milvus, whoever created them."""
+    name = _VALUE_TYPES.get(DataType(described["type"]))
+    return f"{name}({described['params']['dim']})" if name is not None else ""
+
+
+_VALUE_TYPES: Final = {DataType.FLOAT16_VECTOR: "halfvec", DataType.BINARY_VECTOR: "bit"}
 
 
 def _default_value(value: Any) -> bool | int | float | str | None:
@@ -268,7 +288,7 @@ def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
     }
     properties = described.get("properties") or {}
     for described_field in described["fields"]:
-        column = _read_column(described_field)
+        column = _read_column(described_field, properties)
         if column.type not in VECTOR_FORMS:
             continue
         form = VECTOR_FORMS[column.type]

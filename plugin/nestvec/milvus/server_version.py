@@ -24,6 +24,9 @@ CALLS_COHERE_WITH_DIM: Final[Release] = (2, 6, 9)
 CALLS_VOYAGE_WITH_TYPE: Final[Release] = (2, 6, 10)
 """From here on the ``voyageai`` provider sends ``output_dtype``, without which int8 vectors fail."""
 
+TAKES_OWN_IDS: Final[Release] = (2, 6, 3)
+"""From here on a row may have an id where Milvus generates it (``allow_insert_auto_id``)."""
+
 ALTERS_FUNCTIONS: Final[Release] = (2, 6, 8)
 """From here on a Function's params can be altered."""
 

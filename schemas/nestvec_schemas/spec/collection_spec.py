@@ -54,7 +54,10 @@ IndexType = Literal[
     "IVF_RABITQ", "SCANN", "DISKANN", "GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ",
     "BIN_FLAT", "BIN_IVF_FLAT", "SPARSE_INVERTED_INDEX",
 ]  # fmt: skip
-Metric = Literal["COSINE", "IP", "L2", "HAMMING"]
+Metric = Literal["COSINE", "IP", "L2", "HAMMING", "JACCARD"]
+VectorType = Literal[
+    "FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "BINARY_VECTOR", "SPARSE_FLOAT_VECTOR",
+]  # fmt: skip
 DefaultValue = StrictBool | StrictInt | float | StrictStr | None
 
 
@@ -81,6 +84,9 @@ class FieldSpec(_Record):
     """Elements of an ARRAY."""
 
     description: StrictStr = ""
+    sql_type: Annotated[StrictStr, Field(max_length=64)] = ""
+    """The SQL type that this type stores by a mapping, such as ``date``; empty for none."""
+
     compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
     """The template that fills a VARCHAR or TEXT, or ``flatten``."""
 
@@ -122,6 +128,10 @@ _FLOAT_DEFAULTS: Final[tuple[IndexType, Metric]] = ("AUTOINDEX", "COSINE")
 _FORM_DEFAULTS: Final[dict[Form, tuple[IndexType, Metric]]] = {
     "binary": ("BIN_FLAT", "HAMMING"),
     "sparse": ("SPARSE_INVERTED_INDEX", "IP"),
+}
+_PLAIN_DEFAULTS: Final[dict[str, tuple[IndexType, Metric]]] = {
+    "BINARY_VECTOR": _FORM_DEFAULTS["binary"],
+    "SPARSE_FLOAT_VECTOR": _FORM_DEFAULTS["sparse"],
 }
 
 
@@ -189,6 +199,12 @@ class LexicalSpec(_Record):
 
     field: StrictStr
     name: StrictStr | None = None
+    analyzer: dict[StrictStr, Any] = {}
+    """Milvus's ``analyzer_params``: how a text becomes words; empty for its default."""
+
+    analyzers: dict[StrictStr, Any] = {}
+    """Milvus's ``multi_analyzer_params``: an analyzer for each value of another field."""
+
     k1: Annotated[float, Field(ge=0, le=3)] | None = None
     """Saturation of a word's frequency."""
 
@@ -201,13 +217,27 @@ class LexicalSpec(_Record):
         return self.name or f"{self.field}_bm25"
 
 
+def _default_plain_index(data: Mapping[str, Any]) -> IndexType:
+    return _PLAIN_DEFAULTS.get(data.get("type", ""), _FLOAT_DEFAULTS)[0]
+
+
+def _default_plain_metric(data: Mapping[str, Any]) -> Metric:
+    return _PLAIN_DEFAULTS.get(data.get("type", ""), _FLOAT_DEFAULTS)[1]
+
+
 class VectorSpec(_Record):
-    """A vector field of float32 that the rows contain."""
+    """A vector field that the rows contain."""
 
     name: StrictStr
-    dim: Annotated[StrictInt, Field(ge=2, le=32_768)]
-    index: IndexType = "AUTOINDEX"
-    metric: Metric = "COSINE"
+    type: VectorType = "FLOAT_VECTOR"
+    dim: Annotated[StrictInt, Field(ge=2, le=32_768)] | None = None
+    """None if it is sparse."""
+
+    sql_type: Annotated[StrictStr, Field(max_length=64)] = ""
+    """The SQL type that this type stores by a mapping, such as ``bit(3)``; empty for none."""
+
+    index: IndexType = Field(default_factory=_default_plain_index)
+    metric: Metric = Field(default_factory=_default_plain_metric)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
 
 

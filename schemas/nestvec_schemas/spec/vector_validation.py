@@ -93,15 +93,40 @@ def _check_dims(where: str, embedding: EmbeddingSpec) -> Iterator[Problem]:
         yield Problem(f"{where}.exit", "is not allowed with form: sparse", embedding.exit, "Remove it.")
 
 
+_PLAIN_KINDS = {
+    "BINARY_VECTOR": ((*_BINARY_INDEXES, "AUTOINDEX"), ("HAMMING", "JACCARD")),
+    "SPARSE_FLOAT_VECTOR": ((*_SPARSE_INDEXES, "AUTOINDEX"), ("IP",)),
+}
+"""The indexes and metrics of Milvus for each type of vector but those of floats."""
+
+
 def _check_plain_vectors(spec: CollectionSpec) -> Iterator[Problem]:
     for number, vector in enumerate(spec.vectors):
-        if vector.index in _SPARSE_INDEXES:
+        where = f"vectors[{number}]"
+        sparse = vector.type == "SPARSE_FLOAT_VECTOR"
+        if (vector.dim is None) != sparse:
+            step = "Remove it." if sparse else "Write dim: 384."
             yield Problem(
-                f"vectors[{number}]", "has an option for sparse vectors only", vector.index, "Remove it."
+                f"{where}.dim", "is only for dense vectors" if sparse else "is missing", "dim", step
             )
-        if vector.index in _BINARY_INDEXES or vector.metric == "HAMMING":
+        if vector.type == "BINARY_VECTOR" and (vector.dim or 0) % 8:
+            yield Problem(f"{where}.dim", "does not fill whole bytes", vector.dim, "Choose a multiple of 8.")
+        kind = _PLAIN_KINDS.get(vector.type)
+        if kind is not None:
+            indexes, metrics = kind
+            for key, value, allowed in (
+                ("index", vector.index, indexes),
+                ("metric", vector.metric, metrics),
+            ):
+                if value not in allowed:
+                    step = f"Omit it, or write {' or '.join(allowed)}."
+                    yield Problem(f"{where}.{key}", f"is not for {vector.type}", value, step)
+            continue
+        if vector.index in _SPARSE_INDEXES:
+            yield Problem(where, "has an option for sparse vectors only", vector.index, "Remove it.")
+        if vector.index in _BINARY_INDEXES or vector.metric in ("HAMMING", "JACCARD"):
             value = vector.index if vector.index in _BINARY_INDEXES else vector.metric
-            yield Problem(f"vectors[{number}]", "has an option for binary vectors only", value, "Remove it.")
+            yield Problem(where, "has an option for binary vectors only", value, "Remove it.")
 
 
 def _check_embedding_names(spec: CollectionSpec) -> Iterator[Problem]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 import numpy as np
 from sqlglot import exp
@@ -14,6 +15,13 @@ from nestvec_schemas.errors import nearest
 
 ParameterValues = Mapping[str, Any] | Sequence[Any]
 """Values by name for ``:name``, or in order for ``$1``, ``$2``."""
+
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_FOREIGN: Final = {
+    "torch": "tolist", "jax": "tolist", "jaxlib": "tolist", "tensorflow": "numpy", "pyarrow": "as_py",
+    "pandas": "to_pydatetime", "pgvector": "to_text",
+}  # fmt: skip
+"""By library: the method of its values that returns Python's or numpy's."""
 
 PARAMETER_NODES = (exp.Placeholder, exp.Parameter)
 
@@ -50,8 +58,52 @@ def bind_params(values: ParameterValues | None) -> Params:
 
 
 def to_python(value: Any) -> Any:
-    """numpy numbers and arrays as Python values; anything else unchanged."""
-    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+    """A value of a caller as Python's own types; what psycopg takes is taken in the same way.
+
+    numpy's and torch's numbers and arrays become numbers and lists, an Enum its name, or its value if it is
+    a text or a number, too, a memoryview bytes, and pandas's and Arrow's values Python's.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind in (list, tuple):
+        plain = all(type(item) in _PLAIN for item in value)
+        return value if plain else [to_python(item) for item in value]
+    if kind is dict:
+        return {name: to_python(item) for name, item in value.items()}
+    if isinstance(value, Enum):
+        return to_python(value.value) if isinstance(value, (str, int, float)) else value.name
+    if isinstance(value, (np.generic, np.ndarray)):
+        return to_python(_from_numpy(value))
+    if isinstance(value, (memoryview, bytearray)):
+        return bytes(value)
+    return _foreign(value)
+
+
+def _from_numpy(value: np.generic | np.ndarray[Any, Any]) -> Any:
+    if value.dtype.kind == "M":
+        # tolist() of nanoseconds would be numbers.
+        value = value.astype("datetime64[us]")
+    python = value.tolist()
+    return None if python is None else python
+
+
+def _foreign(value: Any) -> Any:
+    """A value of a library that is not imported here, by the method that makes it Python's."""
+    root = type(value).__module__.partition(".")[0]
+    method = _FOREIGN.get(root)
+    if root == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    convert = getattr(value, method, None) if method is not None else None
+    if callable(convert):
+        return to_python(convert())
+    if root == "psycopg" and hasattr(value, "obj"):
+        return to_python(value.obj)
+    if root == "ipaddress":
+        return str(value)
+    if isinstance(value, (tuple, Set)):
+        return [to_python(item) for item in value]
+    return value
 
 
 def parameter_name(node: exp.Expr) -> str | None:

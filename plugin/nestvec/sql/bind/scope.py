@@ -92,10 +92,18 @@ class Scope:
 
     def value(self, node: exp.Expr, column: Column) -> Value:
         """A constant as a value of the column's type. Raises SqlTypeMismatch, SqlNotSupported."""
+        if column.type_params.sql_type:
+            from nestvec.sql.bind.sql_constants import stored_constant  # noqa: PLC0415
+
+            return stored_constant(self, node, column)
         return self._converted(self.constant(node), column, node)
 
     def list_value(self, value: object, column: Column, node: exp.Expr) -> Value:
         """One value of a list, which is the value of the parameter ``node``, as ``value`` does."""
+        if column.type_params.sql_type:
+            from nestvec.sql.bind.sql_constants import stored_value  # noqa: PLC0415
+
+            return stored_value(self, to_python(value), column, node)
         return self._converted(_parameter_value(to_python(value), self.source, node), column, node)
 
     def _converted(self, value: Value | None, column: Column, node: exp.Expr) -> Value:

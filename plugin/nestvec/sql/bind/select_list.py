@@ -16,6 +16,7 @@ from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.ranking import Ranking, as_measure
 from nestvec.sql.parse.construct_names import function_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
+from nestvec.sqltypes import result_type
 
 UNNAMED: Final = "?column?"
 """PostgreSQL's name for a result column without one."""
@@ -127,7 +128,8 @@ def bind_select_items(binder: ExpressionBinder, items: Sequence[SelectItem]) -> 
 def _bound(binder: ExpressionBinder, item: SelectItem) -> OutputColumn:
     if item.column is not None:
         location = location_of(binder.scope.source, item.node)
-        return OutputColumn(item.name, ColumnRef(item.column.name, location), item.column.type)
+        type_ = result_type(item.column.type, item.column.type_params.sql_type)
+        return OutputColumn(item.name, ColumnRef(item.column.name, location), type_)
     bound = binder.bind(item.node)
     return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
 

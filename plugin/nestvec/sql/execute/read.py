@@ -15,6 +15,7 @@ from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.session import Session
+from nestvec.sqltypes import from_stored
 from nestvec_schemas.errors import SqlNotSupported
 
 _PAGE_ROWS: Final = 8_192
@@ -98,15 +99,30 @@ def _read_pages(client: MilvusClient, request: ReadRequest, limit: int, offset: 
 def with_dynamic_fields(
     session: Session, collection: str, fields: Sequence[str], rows: Iterable[Row]
 ) -> list[Row]:
-    """The rows with their dynamic fields gathered in the JSON column ``$meta``, where ``fields`` has it.
+    """The rows with values of SQL types as Python's, and with their dynamic fields gathered in ``$meta``, a JSON
+    column, where ``fields`` has it.
 
     Milvus returns dynamic fields one by one.
     """
+    table = next((table for table in session.tables.values() if table.name == collection), None)
+    if table is not None and table.mapped:
+        rows = read_values(table, rows)
     if DYNAMIC_COLUMN.name not in fields:
         return list(rows)
-    table = next((table for table in session.tables.values() if table.name == collection), None)
     columns = {column.name for column in table.columns} if table is not None else set(fields)
     return [_gather_dynamic(row, columns) for row in rows]
+
+
+def read_values(table: Table, rows: Iterable[Row]) -> list[Row]:
+    """The rows with the values of columns that are stored by a mapping as Python's types."""
+    mapped = table.mapped
+    return [
+        {
+            name: value if name not in mapped else from_stored(mapped[name], value)
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 def _gather_dynamic(row: Row, columns: set[str]) -> Row:
@@ -144,7 +160,7 @@ def read_matching(
 def read_by_ids(
     session: Session, table: Table, ids: Sequence[object], fields: Sequence[str], partition: str = ""
 ) -> Steps[dict[Any, Any]]:
-    """The existing rows of these ids, by id."""
+    """The existing rows of these ids, by id; ids are as they are stored."""
     yield from session.ensure_loaded(table.name)
     key, rows_by_id = table.primary.name, dict[Any, Any]()
     options: dict[str, Any] = {"partition_names": [partition]} if partition else {}
@@ -160,7 +176,8 @@ def read_by_ids(
             **options,
             **STRONG_CONSISTENCY,
         )
-        rows_by_id |= {row[key]: row for row in with_dynamic_fields(session, table.name, read, rows)}
+        stored_ids = [row[key] for row in rows]
+        rows_by_id |= zip(stored_ids, with_dynamic_fields(session, table.name, read, rows), strict=True)
     return rows_by_id
 
 

@@ -8,7 +8,13 @@ from typing import Final
 
 from sqlglot import Token, TokenType, exp
 
-from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
+from nestvec_schemas.errors import (
+    SqlDataError,
+    SqlNotSupported,
+    SqlSyntaxError,
+    SqlTypeMismatch,
+    SqlUnknownName,
+)
 
 Position = exp.Expr | TokenType | int | None
 """Where an error points: a node, the first token of a type, an offset, or nowhere."""
@@ -62,6 +68,12 @@ class SourceText:
     def type_mismatch(self, cause: str, value: object, at: Position, next_step: str) -> SqlTypeMismatch:
         """A value or operator of the wrong type."""
         return SqlTypeMismatch(
+            cause, value=value, next_step=next_step, statement=self.text, position=self.position(at)
+        )
+
+    def data_error(self, cause: str, value: object, at: Position, next_step: str) -> SqlDataError:
+        """A value that is out of range or not of its type."""
+        return SqlDataError(
             cause, value=value, next_step=next_step, statement=self.text, position=self.position(at)
         )
 

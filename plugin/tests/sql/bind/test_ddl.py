@@ -136,18 +136,18 @@ T = "CREATE TABLE t (id BIGINT PRIMARY KEY, t TEXT, "
 G = f"{T}v VECTOR(64) GENERATED ALWAYS AS ("
 REFUSED = [
     (SqlSyntaxError, "no primary key", "CREATE TABLE ‸t (id BIGINT, v VECTOR(3))"),
+    (SqlTypeMismatch, "key in Milvus is an integer", "CREATE TABLE t (id ‸REAL PRIMARY KEY, v VECTOR(3))"),
+    (SqlTypeMismatch, "the precision or the scale of NUMERIC", f"{T}n ‸NUMERIC(3, 4), v VECTOR(3))"),
+    (SqlNotSupported, "the type INTERVAL", f"{T}n ‸INTERVAL, v VECTOR(3))"),
+    (SqlTypeMismatch, "the number of bits is out of range", f"{T}v ‸BIT(1))"),
+    (SqlTypeMismatch, "cannot be the partition key", f"{T}‸n BOOLEAN, v VECTOR(3)) PARTITION BY HASH (n)"),
     (SqlSyntaxError, "more than one primary key", f"{T}‸u BIGINT PRIMARY KEY, v VECTOR(3))"),
     (SqlNotSupported, "a PRIMARY KEY on several", "CREATE TABLE t (id BIGINT, u INT, PRIMARY KEY (id, ‸u))"),
     (SqlUnknownName, "Did you mean 'id'", "CREATE TABLE t (id BIGINT, PRIMARY KEY (‸idd))"),
-    (SqlTypeMismatch, "key .* is BIGINT or VARCHAR", "CREATE TABLE t (id ‸INT PRIMARY KEY, v VECTOR(3))"),
     (SqlTypeMismatch, "cannot be NULL", "CREATE TABLE t (‸id BIGINT NULL PRIMARY KEY, v VECTOR(3))"),
     (SqlTypeMismatch, "have a default", "CREATE TABLE t (‸id BIGINT DEFAULT 3 PRIMARY KEY, v VECTOR(3))"),
     (SqlSyntaxError, "column t is defined twice", f"{T}‸T INT, v VECTOR(3))"),
     (SqlUnknownName, "no such type: vektor.*Did you mean 'VECTOR'", f"{T}v ‸vektor(3))"),
-    (SqlNotSupported, "the type NUMERIC.*DOUBLE PRECISION", f"{T}n ‸NUMERIC(3, 2), v VECTOR(3))"),
-    (SqlNotSupported, "the type SERIAL.*BIGSERIAL", "CREATE TABLE t (id ‸SERIAL PRIMARY KEY, v VECTOR(3))"),
-    (SqlNotSupported, "the type TIMESTAMP", f"{T}n ‸TIMESTAMP, v VECTOR(3))"),
-    (SqlNotSupported, "the type HALFVEC", f"{T}v ‸HALFVEC(3))"),
     (SqlNotSupported, "an array of arrays", f"{T}n ‸INT[][], v VECTOR(3))"),
     (SqlNotSupported, "an array of arrays, vectors", f"{T}n ‸VECTOR(3)[], v VECTOR(3))"),
     (SqlNotSupported, "an array with a size", f"{T}n ‸INT[3], v VECTOR(3))"),
@@ -198,10 +198,8 @@ REFUSED = [
      f"{T}‸u TEXT NULL, v VECTOR(64) GENERATED ALWAYS AS (EMBED(u, 'm')) STORED)"),
     (SqlTypeMismatch, "EMBED fills a VECTOR", f"{T}v ‸TEXT GENERATED ALWAYS AS (EMBED(t, 'm')) STORED)"),
     (SqlTypeMismatch, "BM25 fills a SPARSEVEC", f"{T}v ‸VECTOR(3) GENERATED ALWAYS AS (BM25(t)) STORED)"),
-    (SqlNotSupported, "a SPARSEVEC column that is not generated", f"{T}v ‸SPARSEVEC)"),
     (SqlNotSupported, "this kind of partitioning", f"{T}v VECTOR(3)) PARTITION BY ‸RANGE (id)"),
     (SqlUnknownName, "no such column: x", f"{T}v VECTOR(3)) PARTITION BY HASH (‸x)"),
-    (SqlTypeMismatch, "cannot be the partition key", f"{T}‸n INT, v VECTOR(3)) PARTITION BY HASH (n)"),
     (SqlUnknownName, "no such option: dynamc", f"{T}v VECTOR(3)) WITH (dynamc = true)"),
     (SqlTypeMismatch, "invalid value for dynamic",
      "CREATE TABLE ‸t (id BIGINT PRIMARY KEY, v VECTOR(3)) WITH (dynamic = 3)"),
@@ -335,3 +333,53 @@ def test_statements_that_are_refused_before_milvus_is_asked(message: str, statem
 def test_transactions_change_nothing() -> None:
     for statement in ("BEGIN", "COMMIT"):
         assert drive(cast(MilvusClient, None), execute_steps(Session(), statement)).tag == statement
+
+
+def test_types_that_milvus_does_not_have_are_stored_by_a_mapping() -> None:
+    spec = defined(
+        """CREATE TABLE t (
+            id INT PRIMARY KEY, born DATE, at TIMESTAMP, seen TIMESTAMPTZ, clock TIME, key UUID, raw BYTEA,
+            price NUMERIC(10, 2), big NUMERIC(30, 4), free NUMERIC, days DATE[],
+            half HALFVEC(3), code BIT(3), lex SPARSEVEC(5), v VECTOR(3)
+        )"""
+    ).spec
+    assert {name: (field.type, field.sql_type) for name, field in spec.fields.items()} == {
+        "id": ("INT64", "int4"),
+        "born": ("INT64", "date"),
+        "at": ("INT64", "timestamp"),
+        "seen": ("INT64", "timestamptz"),
+        "clock": ("INT64", "time"),
+        "key": ("VARCHAR", "uuid"),
+        "raw": ("VARCHAR", "bytea"),
+        "price": ("INT64", "numeric(10,2)"),
+        "big": ("VARCHAR", "numeric(30,4)"),
+        "free": ("VARCHAR", "numeric"),
+        "days": ("ARRAY", "date[]"),
+    }
+    assert [(part.name, part.type, part.dim, part.sql_type, part.index) for part in spec.vectors] == [
+        ("half", "FLOAT16_VECTOR", 3, "halfvec(3)", "FLAT"),
+        ("code", "BINARY_VECTOR", 8, "bit(3)", "BIN_FLAT"),
+        ("lex", "SPARSE_FLOAT_VECTOR", None, "sparsevec(5)", "SPARSE_INVERTED_INDEX"),
+        ("v", "FLOAT_VECTOR", 3, "", "FLAT"),
+    ]
+
+
+@pytest.mark.parametrize("key", ["INT", "SMALLINT", "UUID", "DATE", "NUMERIC(9, 0)", "SERIAL"])
+def test_keys_of_every_type_that_milvus_can_store_as_one(key: str) -> None:
+    (field, *_) = defined(f"CREATE TABLE t (id {key} PRIMARY KEY, v VECTOR(3))").spec.fields.values()
+    assert field.type in ("INT64", "VARCHAR")
+    assert field.auto_id == (key == "SERIAL")
+
+
+def test_bm25_takes_a_language_or_analyzers() -> None:
+    table = "CREATE TABLE p (id BIGINT PRIMARY KEY, lang TEXT, t TEXT NOT NULL, w SPARSEVEC"
+    (words,) = defined(f"{table} GENERATED ALWAYS AS (BM25(t, language => 'english')) STORED)").spec.lexical
+    assert words.analyzer == {"type": "english"}
+    analyzers = """'{"en": {"type": "english"}, "default": {"tokenizer": "icu"}}'"""
+    (words,) = defined(
+        f"{table} GENERATED ALWAYS AS (BM25(t, analyzers => {analyzers}, by => 'lang')) STORED)"
+    ).spec.lexical
+    assert words.analyzers == {
+        "analyzers": {"en": {"type": "english"}, "default": {"tokenizer": "icu"}},
+        "by_field": "lang",
+    }

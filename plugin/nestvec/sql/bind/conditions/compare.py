@@ -38,6 +38,8 @@ from nestvec.sql.bind.conditions.nodes import (
 )
 from nestvec.sql.bind.conditions.operands import Operand
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope, Value
+from nestvec.sqltypes import is_mapped, to_stored
+from nestvec_schemas.errors import RowRejected
 
 _EXACT_DOUBLE: Final = 1 << 53
 """Integers below it are doubles."""
@@ -65,6 +67,10 @@ def compare_constant(
 def _compare(
     scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
 ) -> Narrowed:
+    if is_mapped(column.type_params.sql_type):
+        return _compare_stored(scope, column, operator, constant, node)
+    if constant.kind == "typed":
+        return Narrowed(ALWAYS if column.is_vector else not_null(column), node)
     if column.type in INTEGERS:
         return _compare_integer(scope, column, operator, constant, node)
     if column.type in FLOATS:
@@ -76,6 +82,26 @@ def _compare(
     if column.type == "BOOL":
         return Narrowed(_compare_boolean(column, operator, read_boolean(scope, column, constant, node)))
     return Narrowed(ALWAYS if column.is_vector else not_null(column), node)
+
+
+def _compare_stored(
+    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+) -> Narrowed:
+    """A column of a type that is stored by a mapping, which sorts and compares as the values do."""
+    if column.is_vector:
+        return Narrowed(ALWAYS, node)
+    if constant.kind == "text":
+        return Narrowed(not_null(column), node)
+    try:
+        return Narrowed(Compare(column, operator, to_stored(column, constant.value, exact=True)))
+    except RowRejected:
+        # What the column would round is compared by the second engine.
+        if not isinstance(constant.value, (int, float, Decimal)):
+            try:
+                to_stored(column, constant.value)
+            except RowRejected as error:
+                raise scope.source.data_error(error.cause, error.value, node, error.next_step) from error
+    return Narrowed(not_null(column), node)
 
 
 def _compare_integer(
@@ -195,6 +221,10 @@ def compare_columns(
 ) -> Narrowed:
     """``left operator right``, two columns. Raises SqlTypeMismatch if PostgreSQL cannot compare them."""
     present = conjunction((present_base(left), present_base(right)))
+    if any(is_mapped(each.column.type_params.sql_type) for each in (left, right)) and (
+        left.column.type_params.sql_type != right.column.type_params.sql_type
+    ):
+        return Narrowed(present, node)
     family = next((types for types in _FAMILIES if left.column.type in types), None)
     other = next((types for types in _FAMILIES if right.column.type in types), None)
     if family is None or other is None:

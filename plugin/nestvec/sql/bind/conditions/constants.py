@@ -9,24 +9,32 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from datetime import date, time
 from decimal import Decimal
 from typing import Final, Literal
+from uuid import UUID
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
+from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec_schemas.errors import SqlError
 
-Kind = Literal["null", "unknown", "text", "number", "double", "boolean"]
+Kind = Literal["null", "unknown", "text", "number", "double", "boolean", "typed"]
+"""``typed`` is a value of a type that Milvus does not have: a date, a UUID, bytes."""
+
+
+TypedValue = date | time | UUID | bytes
+_TYPED: Final = (date, time, UUID, bytes)
 
 
 @dataclass(frozen=True)
 class Constant:
     """A constant, and its type as PostgreSQL sees it."""
 
-    value: bool | int | float | Decimal | str | None
+    value: bool | int | float | Decimal | str | TypedValue | None
     kind: Kind
 
 
@@ -43,6 +51,17 @@ _INTEGER_CASTS: Final = {
     exp.DataType.Type.INT: "INT32",
     exp.DataType.Type.BIGINT: "INT64",
 }
+_TYPED_CASTS: Final = frozenset(
+    {
+        exp.DataType.Type.DATE,
+        exp.DataType.Type.TIME,
+        exp.DataType.Type.TIMESTAMP,
+        exp.DataType.Type.TIMESTAMPNTZ,
+        exp.DataType.Type.TIMESTAMPTZ,
+        exp.DataType.Type.UUID,
+        exp.DataType.Type.VARBINARY,
+    }
+)
 _TEXT_CASTS: Final = (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR)
 _INTEGER_TEXT = re.compile(r"\s*[+-]?[0-9]{1,400}\s*", re.ASCII)
 _NUMBER_TEXT = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?\s*", re.ASCII | re.IGNORECASE)
@@ -87,6 +106,8 @@ def parameter_constant(scope: Scope, value: object, node: exp.Expr) -> Constant 
         return Constant(value, "number")
     if isinstance(value, float):
         return Constant(value, "double")
+    if isinstance(value, _TYPED):
+        return Constant(value, "typed")
     return Constant(value, "number") if isinstance(value, Decimal) and value.is_finite() else None
 
 
@@ -121,6 +142,9 @@ def _negative(scope: Scope, node: exp.Neg) -> Constant | None:
 
 def _cast(scope: Scope, node: exp.Cast) -> Constant | None:
     """A cast that leaves a value as it is, or reads a string."""
+    if node.to.this in _TYPED_CASTS:
+        value = sql_constant(scope, node) if read_constant(scope, node.this) is not None else None
+        return Constant(value, "typed") if isinstance(value, _TYPED) else None
     inner = read_constant(scope, node.this)
     kind, sized = node.to.this, bool(node.to.expressions)
     if inner is None or sized or node.to.args.get("nested"):

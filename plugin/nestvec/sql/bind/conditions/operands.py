@@ -17,6 +17,7 @@ from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import stray_parts, without_parens
+from nestvec.sqltypes import is_mapped
 
 CONDITION_FORM: Final = (
     "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."
@@ -145,7 +146,9 @@ def element(column: Column) -> Column:
     return replace(
         column,
         type=column.type_params.element_type or "VARCHAR",
-        type_params=replace(column.type_params, element_type=None),
+        type_params=replace(
+            column.type_params, element_type=None, sql_type=column.type_params.sql_type.removesuffix("[]")
+        ),
     )
 
 
@@ -199,7 +202,8 @@ def _cast(scope: Scope, node: exp.Cast) -> Operand:
         return value if kind == "VARCHAR" else replace(value, cast=True)
     if is_operand(inner) and not sized:
         value = operand(scope, inner)
-        if value.form != "json" and value.column.type in _SAME_VALUES.get(node.to.this, ()):
+        stored_as_it_is = value.form != "json" and not is_mapped(value.column.type_params.sql_type)
+        if stored_as_it_is and value.column.type in _SAME_VALUES.get(node.to.this, ()):
             return value
     raise scope.source.not_supported("this cast in WHERE", node, "Compare the column itself.")
 

@@ -19,6 +19,7 @@ from nestvec.sql.bind.conditions.nodes import (
 )
 from nestvec.sql.bind.conditions.operands import Operand, filterable_column, operand
 from nestvec.sql.bind.scope import STRINGS, Scope
+from nestvec.sqltypes import is_mapped
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def bind_like(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     negated = bool(like.args.get("negate")) != negated
     value = operand(scope, like.this)
     right = like.args["expression"]
+    if is_mapped(value.column.type_params.sql_type):
+        return Narrowed(present_base(value), node)
     _check_text(scope, value, like)
     constant, escaping = read_constant(scope, right), _escape(scope, escape)
     if constant is None or escaping is None:

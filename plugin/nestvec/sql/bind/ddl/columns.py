@@ -10,10 +10,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlglot import exp
 
-from nestvec.sql.bind.ddl.column_types import MAX_CAPACITY, ColumnType, bind_type
+from nestvec.milvus.catalog import Column, TypeParams
+from nestvec.sql.bind.ddl.column_types import MAX_CAPACITY, ColumnType, bind_type, is_serial
 from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn, bind_generated
 from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec.sql.parse.source import Position, SourceText, identifier_name, stray_parts
+from nestvec.sqltypes import to_stored
+from nestvec_schemas.errors import RowRejected
 from nestvec_schemas.spec.collection_spec import FieldSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -49,7 +53,7 @@ def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
     draft = ColumnDraft(
         identifier_name(node.this), node, bind_type(source, kind, type_position), type_position
     )
-    draft.auto_id = kind.this == exp.DType.BIGSERIAL
+    draft.auto_id = is_serial(kind)
     for constraint in node.args.get("constraints") or ():
         binder = _CONSTRAINTS.get(type(constraint.kind))
         if binder is None:
@@ -79,7 +83,15 @@ def _null(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
 
 
 def _default(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
-    draft.default = scope.constant(node.this)
+    if draft.type.sql is None:
+        draft.default = scope.constant(node.this)
+        return
+    column = Column(draft.name, draft.type.name, TypeParams(draft.type.length, sql_type=str(draft.type.sql)))
+    value = sql_constant(scope, node.this)
+    try:
+        draft.default = None if value is None else to_stored(column, value)
+    except RowRejected as error:
+        raise scope.source.type_mismatch(error.cause, error.value, node.this, error.next_step) from error
 
 
 def _generated(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
@@ -115,6 +127,7 @@ def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
         "max_length": draft.type.length,
         "element_type": draft.type.element,
         "max_capacity": MAX_CAPACITY if draft.type.element else None,
+        "sql_type": "" if draft.type.sql is None else str(draft.type.sql),
     }
     return validate_model(source, draft.node, FieldSpec, values)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
 from sqlglot import exp
 
 from nestvec.sql.bind.scope import Scope
@@ -16,6 +17,9 @@ from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import parse_model_name
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
+_BM25_OPTIONS: Final = ("k1", "b", "language", "analyzer", "analyzers", "by")
+_ANALYZER_FORM: Final = """Write language => 'english', or analyzer => '{"tokenizer": "standard"}'."""
+_ANALYZERS_FORM: Final = """Write analyzers => '{"en": {"type": "english"}, "default": {}}', by => 'lang'."""
 _EMBED_FORM = (
     "Write EMBED(text, 'encoder'); optional are exit => layer, expert => 'name', prompt => 'name', "
     "query_prompt => 'name', top => weights and service => 'http://…'."
@@ -48,6 +52,10 @@ class Bm25Column:
     node: exp.Expr
     k1: float | None = None
     b: float | None = None
+    analyzer: Mapping[str, Any] = field(default_factory=dict)
+    """Milvus's ``analyzer_params``."""
+    analyzers: Mapping[str, Any] = field(default_factory=dict)
+    """Milvus's ``multi_analyzer_params``."""
     function: str = "BM25"
 
 
@@ -63,7 +71,7 @@ def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
             f"Write EMBED(text, 'encoder') or BM25(text).{nearest(call_text.upper(), _FUNCTIONS)}",
         )
     plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
-    options = _options(scope, node, (*EMBED_ATTRIBUTES, "service") if name == "EMBED" else ("k1", "b"))
+    options = _options(scope, node, (*EMBED_ATTRIBUTES, "service") if name == "EMBED" else _BM25_OPTIONS)
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
             f"{name} takes a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
@@ -73,7 +81,14 @@ def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
         return _embed(scope, node, plain, options)
     if len(plain) > 1:
         raise scope.source.syntax_error("BM25 takes one column", plain[1], "Write BM25(text).")
-    return Bm25Column(source_column, plain[0], _number(scope, options, "k1"), _number(scope, options, "b"))
+    return Bm25Column(
+        source_column,
+        plain[0],
+        _number(scope, options, "k1"),
+        _number(scope, options, "b"),
+        analyzer=_analyzer(scope, options),
+        analyzers=_analyzers(scope, options),
+    )
 
 
 def _embed(
@@ -164,3 +179,48 @@ def _number(scope: Scope, options: dict[str, tuple[exp.Expr, Any]], name: str) -
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise scope.source.type_mismatch(f"{name} is a number", str(value), node, f"Write {name} => 0.75.")
     return float(value)
+
+
+def _analyzer(scope: Scope, options: dict[str, tuple[exp.Expr, Any]]) -> dict[str, Any]:
+    """Milvus's settings of the analyzer that a language or JSON names."""
+    if "language" in options:
+        node, language = options["language"]
+        if "analyzer" in options or "analyzers" in options or not isinstance(language, str):
+            raise scope.source.type_mismatch(
+                "a language is one text, and replaces an analyzer", str(language), node, _ANALYZER_FORM
+            )
+        return {"type": language.lower()}
+    if "analyzer" not in options:
+        return {}
+    node, value = options["analyzer"]
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        return {"type": value}
+    return _json_object(scope, value, node, _ANALYZER_FORM)
+
+
+def _analyzers(scope: Scope, options: dict[str, tuple[exp.Expr, Any]]) -> dict[str, Any]:
+    """Milvus's settings of an analyzer for each value of another column."""
+    named = [name for name in ("analyzers", "by") if name in options]
+    if not named:
+        return {}
+    node, value = options[named[0]]
+    if len(named) == 1 or "analyzer" in options or not isinstance(options["by"][1], str):
+        raise scope.source.type_mismatch(
+            "analyzers need the column that chooses one of them", named[0], node, _ANALYZERS_FORM
+        )
+    analyzers = _json_object(scope, value, node, _ANALYZERS_FORM)
+    if "default" not in analyzers:
+        raise scope.source.type_mismatch(
+            "analyzers lack the one that is called default", ", ".join(analyzers), node, _ANALYZERS_FORM
+        )
+    return {"analyzers": analyzers, "by_field": options["by"][1]}
+
+
+def _json_object(scope: Scope, value: Any, node: exp.Expr, form: str) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise scope.source.type_mismatch("this is not a JSON object", str(value)[:40], node, form)
+    return parsed

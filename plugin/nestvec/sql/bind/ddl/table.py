@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.ddl.column_types import ColumnType
 from nestvec.sql.bind.ddl.columns import (
     ColumnDraft,
     bind_column,
@@ -21,6 +22,7 @@ from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import Position, SourceText, identifier_name
+from nestvec.sqltypes import SqlType
 from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import SqlError, nearest
 from nestvec_schemas.spec.collection_spec import (
@@ -34,6 +36,11 @@ from nestvec_schemas.spec.validation import find_problems
 
 KEY_TYPES: Final = ("INT64", "VARCHAR")
 """Types of a primary key."""
+
+_SMALL_KEYS: Final = {"INT16": "int2", "INT32": "int4"}
+"""Integer types that are stored in 64 bits if they are a key: Milvus's keys are INT64."""
+
+_FLAT_TYPES: Final = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR")
 
 _OPTIONS: Final = ("dynamic", "service", "max_vector_fields", "chunk")
 _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), …)."
@@ -154,9 +161,10 @@ def _mark_keys(
         )
     if len(primary) > 1:
         raise source.syntax_error("the table has more than one primary key", primary[1].node, "Keep one.")
+    _widen_key(primary[0])
     if primary[0].type.name not in KEY_TYPES:
         raise source.type_mismatch(
-            "a primary key in Milvus is BIGINT or VARCHAR",
+            "a primary key in Milvus is an integer, a text, or what is stored as one of them",
             primary[0].type.name,
             primary[0].type_position,
             "Use BIGINT.",
@@ -165,12 +173,19 @@ def _mark_keys(
     if options.partition is not None:
         key = _find_draft(source, drafts, identifier_name(options.partition.this), options.partition)
         _check_never_null(source, key, "the partition key")
+        _widen_key(key)
         key.partition_key = True
     for draft in drafts.values():
         if draft.auto_id and not draft.primary:
             raise source.not_supported(
                 "generated ids in a column other than the primary key", draft.type_position, "Use BIGINT."
             )
+
+
+def _widen_key(draft: ColumnDraft) -> None:
+    name = _SMALL_KEYS.get(draft.type.name)
+    if name is not None:
+        draft.type = ColumnType("INT64", sql=None if draft.auto_id else SqlType(name))
 
 
 def _check_never_null(source: SourceText, draft: ColumnDraft, role: str) -> None:
@@ -215,13 +230,6 @@ def _check_generated(source: SourceText, drafts: Mapping[str, ColumnDraft]) -> N
                 "Name a text column.",
             )
         _check_never_null(source, source_draft, f"a column that {draft.function.function} reads")
-    for draft in drafts.values():
-        if draft.type.name == "SPARSE_FLOAT_VECTOR" and draft.function is None:
-            raise source.not_supported(
-                "a SPARSEVEC column that is not generated",
-                draft.type_position,
-                "Add GENERATED ALWAYS AS (BM25(text)) STORED, or with EMBED(text, 'encoder').",
-            )
 
 
 def _definition(
@@ -266,10 +274,16 @@ def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | No
         values |= {name: value for name, value in config.items() if value is not None}
         return "embeddings", validate_model(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.function, Bm25Column):
-        values |= {"field": draft.function.source, "k1": draft.function.k1, "b": draft.function.b}
+        function = draft.function
+        values |= {"field": function.source, "k1": function.k1, "b": function.b}
+        values |= {"analyzer": function.analyzer, "analyzers": function.analyzers}
         return "lexical", validate_model(source, draft.node, LexicalSpec, values)
-    if draft.type.dim is not None:
-        return "vectors", validate_model(source, draft.node, VectorSpec, values | {"dim": draft.type.dim})
+    if draft.type.name.endswith("_VECTOR"):
+        values |= {"type": draft.type.name, "dim": draft.type.dim}
+        values |= {"sql_type": "" if draft.type.sql is None else str(draft.type.sql)}
+        # A column without CREATE INDEX is searched exactly, as in PostgreSQL.
+        values |= {"index": "FLAT"} if draft.type.name in _FLAT_TYPES else {}
+        return "vectors", validate_model(source, draft.node, VectorSpec, values)
     return None
 
 

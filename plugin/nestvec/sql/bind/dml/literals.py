@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
 from typing import Any, Final
 
@@ -12,14 +18,27 @@ from sqlglot import exp
 from nestvec.ingest.convert import convert_row, convert_value
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
-from nestvec.sql.bind.ddl.column_types import bind_type, type_sql
+from nestvec.sql.bind.ddl.column_types import ColumnType, bind_type, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
-from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
+from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec.sql.parse.source import identifier_name, without_parens
-from nestvec_schemas.errors import RowRejected, SqlError, nearest
+from nestvec.sqltypes.arrays import parse_array
+from nestvec.sqltypes.vectors import vector_text
+from nestvec_schemas.errors import RowRejected, SqlError, SqlNullViolation, nearest
 
 _FROM_TEXT: Final = ("JSON", "ARRAY", "FLOAT_VECTOR")
 """Types whose constants are strings in SQL."""
+
+
+_INTEGER = re.compile(r"[+-]?\d{1,30}", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_BOOLEAN_WORDS: Final = {
+    True: ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"),
+    False: ("f", "fa", "fal", "fals", "false", "n", "no", "off", "of", "0"),
+}
+_TEXT_VALUES: Final = (date, time, uuid.UUID, Decimal)
+"""Python values that a text column stores as PostgreSQL writes them."""
 
 
 class ValueKeyword(Enum):
@@ -67,14 +86,48 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
     node = without_parens(node)
     if is_default(node):
         return ValueKeyword.DEFAULT
+    if column is not None and column.type_params.sql_type:
+        return sql_constant(scope, node)
     if isinstance(node, exp.Cast):
         return _cast(scope, node, column)
     if isinstance(node, exp.Array):
         return [_constant(scope, element) for element in node.expressions]
     value = _constant(scope, node)
-    if column is not None and isinstance(value, str) and column.type in _FROM_TEXT:
-        return _parsed(scope, value, column, node)
-    return value
+    if column is None:
+        return value
+    if isinstance(value, str):
+        if column.type in _FROM_TEXT:
+            return _parsed(scope, value, column, node)
+        if column.type in INTEGERS or column.type in FLOATS or column.type == "BOOL":
+            return _number_or_bool(scope, value, column, node)
+    elif column.type in INTEGERS and isinstance(value, float) and math.isfinite(value):
+        # PostgreSQL rounds a NUMERIC half away from zero, and a double precision half to even.
+        constant = Decimal(repr(value)).quantize(Decimal(1), ROUND_HALF_UP) if abs(value) < 1e20 else None
+        return value if constant is None else round(value) if _is_parameter(node) else int(constant)
+    elif column.type in STRINGS and isinstance(value, _TEXT_VALUES):
+        return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+    return vector_text(value) if column.type == "FLOAT_VECTOR" else value
+
+
+def _number_or_bool(scope: Scope, text: str, column: Column, node: exp.Expr) -> object:
+    """The value that a text in quotes stands for in a column of numbers or booleans, as in PostgreSQL."""
+    if column.type == "BOOL":
+        word = text.strip().lower()
+        truths = {truth: word in names for truth, names in _BOOLEAN_WORDS.items()}
+        if not any(truths.values()):
+            raise scope.source.data_error(
+                f"column {column.name} is neither true nor false", text[:60], node, "Write true or false."
+            )
+        return truths[True]
+    stripped = text.strip()
+    if column.type in INTEGERS and _INTEGER.fullmatch(stripped):
+        return int(stripped)
+    if column.type in FLOATS and _FLOAT.fullmatch(stripped):
+        return float(stripped)
+    what = "whole" if column.type in INTEGERS else "finite"
+    raise scope.source.data_error(
+        f"column {column.name} is not a {what} number", text[:60], node, f"Write a {what} number."
+    )
 
 
 def is_default(node: exp.Expr) -> bool:
@@ -136,26 +189,38 @@ def _check_null(scope: Scope, column: Column, node: exp.Expr) -> None:
             "Milvus stores the column's default instead: write a value, or DEFAULT.",
         )
     if not column.nullable:
-        raise scope.source.type_mismatch(
-            f"column {column.name} cannot be NULL", "NULL", node, "Write a value."
+        raise SqlNullViolation(
+            f"column {column.name} cannot be NULL",
+            value="NULL",
+            next_step="Write a value.",
+            statement=scope.source.text,
+            position=scope.source.position(node),
         )
 
 
 def _rejected(scope: Scope, error: RowRejected, node: exp.Expr) -> SqlError:
     if error.value is None:
         return scope.source.syntax_error(error.cause, node, error.next_step)
-    return scope.source.type_mismatch(error.cause, error.value, node, error.next_step)
+    return scope.source.data_error(error.cause, error.value, node, error.next_step)
 
 
 def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     to = node.args["to"]
     place = scope.source.position(node.this) or 0
     vector = isinstance(to, exp.DataType) and to.this == exp.DType.VECTOR and not to.expressions
-    name = "FLOAT_VECTOR" if vector else bind_type(scope.source, to, place).name
-    if column is None or name != column.type:
+    bound = ColumnType("FLOAT_VECTOR") if vector else bind_type(scope.source, to, place)
+    if column is not None and bound.sql is not None and column.type in STRINGS:
+        return str(sql_constant(scope, node))
+    if column is None or bound.sql is not None or not _assignable(bound.name, column.type):
         step = "Remove it." if column is None else f"Column {column.name} is {type_sql(column)}."
         raise scope.source.not_supported("this cast", node, step)
     return bind_value(scope, node.this, column)
+
+
+def _assignable(from_type: str, to_type: str) -> bool:
+    """Whether PostgreSQL assigns a constant of one type to a column of another without a cast."""
+    numbers = INTEGERS | FLOATS
+    return from_type == to_type or (from_type in numbers and to_type in numbers)
 
 
 def _constant(scope: Scope, node: exp.Expr) -> object:
@@ -166,7 +231,17 @@ def _constant(scope: Scope, node: exp.Expr) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _is_parameter(node: exp.Expr) -> bool:
+    return isinstance(node, PARAMETER_NODES)
+
+
 def _parsed(scope: Scope, text: str, column: Column, node: exp.Expr) -> Any:
+    if column.type == "ARRAY" and text.lstrip().startswith("{"):
+        elements = parse_array(text)
+        if elements is not None:
+            element = replace(column, type=column.type_params.element_type or "VARCHAR")
+            numbers = element.type not in STRINGS
+            return [_number_or_bool(scope, item, element, node) for item in elements] if numbers else elements
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

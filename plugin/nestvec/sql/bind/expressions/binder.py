@@ -36,6 +36,7 @@ from nestvec.sql.bind.vectors.ranking import Measure, Ranking, RerankScore, as_m
 from nestvec.sql.parse.construct_names import construct_name, function_name
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import IGNORED_PARTS, Position, stray_parts, without_parens
+from nestvec.sqltypes import is_mapped, result_type
 from nestvec_schemas.errors import nearest
 
 MAX_EXPRESSION_DEPTH = 100
@@ -58,7 +59,8 @@ class ExpressionBinder:
     def bind(self, node: exp.Expr) -> TypedExpression:
         """Bind one expression. Raises the errors of ``bind_query``."""
         _check_depth(self.scope, node)
-        return self.bind_child(node)
+        inner = without_parens(node)
+        return self._column(inner, whole=True) if isinstance(inner, exp.Column) else self.bind_child(node)
 
     def bind_child(self, node: exp.Expr) -> TypedExpression:
         """Bind a part of an expression."""
@@ -77,12 +79,19 @@ class ExpressionBinder:
         bound = special_forms.bind_form(self, node)
         return bound if bound is not None else self._function(node)
 
-    def _column(self, node: exp.Column) -> TypedExpression:
+    def _column(self, node: exp.Column, whole: bool = False) -> TypedExpression:
         column = self.scope.column(node)
         check_readable(self.scope, column, node)
+        sql_type = column.type_params.sql_type
+        if is_mapped(sql_type) and not whole:
+            raise self.scope.source.not_supported(
+                f"an expression of column {column.name}, whose type is {sql_type}",
+                node,
+                "Select the column itself.",
+            )
         return TypedExpression(
             ColumnRef(column.name, location_of(self.scope.source, node)),
-            column.type,
+            result_type(column.type, sql_type),
             column.type_params.element_type,
         )
 
@@ -187,7 +196,7 @@ class ExpressionBinder:
 
 def check_readable(scope: Scope, column: Column, node: exp.Expr) -> None:
     """Raise SqlNotSupported for a column that Milvus does not return as numbers."""
-    if column.is_vector and column.type != "FLOAT_VECTOR":
+    if column.is_vector and column.type != "FLOAT_VECTOR" and not column.type_params.sql_type:
         raise scope.source.not_supported(
             f"reading column {column.name} ({column.type})", node, "Select the other columns."
         )

@@ -17,7 +17,7 @@ from nestvec.sql.bind.expressions.nodes import (
 )
 from nestvec.sql.execute.evaluate import casts, comparisons, numbers, structures, texts
 from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
-from nestvec_schemas.errors import SqlTypeMismatch
+from nestvec_schemas.errors import SqlDataError
 
 __all__ = ["ScoredRow", "evaluate", "holds", "located"]
 
@@ -74,9 +74,9 @@ def _apply(expression: FunctionCall, row: ScoredRow) -> Any:
         raise located(error, expression.location) from error
 
 
-def located(error: EvaluationError, mark: SourceLocation | None) -> SqlTypeMismatch:
+def located(error: EvaluationError, mark: SourceLocation | None) -> SqlDataError:
     """An error of a function as an error of the statement, at the position of the function."""
-    return SqlTypeMismatch(
+    return SqlDataError(
         error.cause,
         value=error.value,
         next_step=error.next_step,

@@ -12,7 +12,7 @@ from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections import lifecycle
 from nestvec.collections.limits import check_limits
-from nestvec.milvus.server_version import read_version
+from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
@@ -72,11 +72,19 @@ def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> 
         _check_offers(source, definition)
         with _located_errors(source, schema):
             check_limits(definition.spec, read_version(client))
-        lifecycle.create_collection(client, definition.spec)
+        lifecycle.create_collection(client, definition.spec, _settings(client, definition))
 
     yield BlockingCall(create)
     session.forget(name)
     return StatementResult(tag="CREATE TABLE")
+
+
+def _settings(client: MilvusClient, definition: TableDefinition) -> dict[str, str]:
+    """The property by which a row of a BIGSERIAL table may have an id of its own, where Milvus has it."""
+    if not any(field.auto_id for field in definition.spec.fields.values()):
+        return {}
+    version = read_version(client)
+    return {"allow_insert_auto_id": "true"} if version.lite or version.at_least(TAKES_OWN_IDS) else {}
 
 
 def _check_offers(source: SourceText, definition: TableDefinition) -> None:

@@ -24,6 +24,7 @@ from nestvec.sql.statements.dml.returning import Returning, bind_returning
 from nestvec.sql.statements.select import plan_select
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.sqltypes import to_stored
 
 _WRITE = "Write DELETE FROM t WHERE condition."
 
@@ -75,7 +76,8 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
         rows = yield from read_matching(session, table, delete.filter, read, chosen)
     if chosen:
         # Given a filter, Milvus Lite deletes in every partition, whichever is named.
-        count = yield from _delete_ids(table, [row[table.primary.name] for row in rows])
+        key = table.primary
+        count = yield from _delete_ids(table, [to_stored(key, row[key.name]) for row in rows])
     else:
         count = yield from _delete_all(table, delete.filter)
     result = StatementResult(tag=f"DELETE {count}", count=count)

@@ -12,7 +12,7 @@ from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.dml.conflict import OnConflict, bind_conflict
-from nestvec.sql.bind.dml.literals import ValueKeyword, bind_value, fit_row, writable_column
+from nestvec.sql.bind.dml.literals import ValueKeyword, bind_value, fit_row, fit_value, writable_column
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -88,7 +88,8 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
         what = "INSERT of a SELECT" if isinstance(values, exp.Select) else "INSERT without VALUES"
         raise source.not_supported(what, values if values is not None else 0, _WRITE)
     nodes = tuple(values.expressions)
-    rows = tuple(_row(scope, shape, columns, node) for node in nodes)
+    listed = isinstance(tree.this, exp.Schema)
+    rows = tuple(_row(scope, shape, columns, node, listed=listed) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
     return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning)
@@ -120,9 +121,12 @@ def _columns(scope: Scope, shape: RowSchema, tree: exp.Expr) -> tuple[str, ...]:
             raise scope.source.not_supported("anything but names among the columns", node, _WRITE)
         column = writable_column(scope, node)
         name = column.name if column is not None else identifier_name(node)
-        if column is not None and column.auto_id:
+        if column is not None and column.auto_id and not takes_own_ids(scope.table):
             raise scope.source.type_mismatch(
-                "Milvus generates the ids of this table", name, node, "Omit the column."
+                "Milvus generates the ids of this table",
+                name,
+                node,
+                "Omit the column, or create the table with nestvec: its BIGSERIAL takes other ids, too.",
             )
         if name in names:
             raise scope.source.syntax_error(f"column {name} is named twice", node, "Remove one.")
@@ -130,8 +134,13 @@ def _columns(scope: Scope, shape: RowSchema, tree: exp.Expr) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Expr) -> Row:
+def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Expr, *, listed: bool) -> Row:
     values = node.expressions if isinstance(node, exp.Tuple) else [node]
+    if not listed and len(values) == len(columns) + 1 and takes_own_ids(scope.table):
+        # Without a list of columns, the id may be among the values.
+        columns = tuple(
+            column.name for column in shape.columns.values() if column.name not in shape.generated
+        )
     if len(values) != len(columns):
         at_first = values[len(columns)] if len(values) > len(columns) else node
         raise scope.source.syntax_error(
@@ -142,25 +151,24 @@ def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Exp
     at = dict(zip(columns, values, strict=True))
     row = {name: bind_value(scope, value_node, shape.columns.get(name)) for name, value_node in at.items()}
     row = {name: value for name, value in row.items() if value is not ValueKeyword.DEFAULT}
+    key = scope.table.primary
+    own_id = row.pop(key.name, None) if key.auto_id else None
     stored = fit_row(scope, shape, row, at, node)
+    if own_id is not None:
+        stored[key.name] = fit_value(scope, shape, own_id, key, at[key.name])
     return {**{name: None for name, value in row.items() if value is None}, **stored}
 
 
 def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     """Insert new rows and update existing ones. Returns the ids written."""
     table, key = insert.table, insert.table.primary
-    if key.auto_id:
-        if insert.conflict is not None:
-            raise insert.scope.source.not_supported(
-                "ON CONFLICT where Milvus generates the ids",
-                insert.conflict.node,
-                "Omit it: no id can conflict.",
-            )
-        return (
-            yield from write_in_batches(
-                session, table, insert.rows, partition=_target_partition(session, insert)
-            )
+    generated = [row for row in insert.rows if key.auto_id and key.name not in row]
+    if generated:
+        insert = _with_own_ids(insert)
+        written = yield from write_in_batches(
+            session, table, generated, partition=_target_partition(session, insert)
         )
+        return written + ((yield from _write(session, insert)) if insert.rows else [])
     _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]
     again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []
@@ -186,6 +194,18 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         rows = [changed.pop(row_id) for row_id in ids_here]
         written_ids += yield from write_in_batches(session, table, rows, partial=True, partition=partition)
     return written_ids
+
+
+def takes_own_ids(table: Table) -> bool:
+    """Whether Milvus takes an id from a row where it would generate it otherwise."""
+    return table.primary.auto_id and str(table.properties.get("allow_insert_auto_id", "")).lower() == "true"
+
+
+def _with_own_ids(insert: Insert) -> Insert:
+    """The part of an INSERT whose rows have ids, in a table whose ids Milvus generates."""
+    key = insert.table.primary.name
+    kept = [(row, node) for row, node in zip(insert.rows, insert.nodes, strict=True) if key in row]
+    return replace(insert, rows=tuple(row for row, _ in kept), nodes=tuple(node for _, node in kept))
 
 
 def _updates(

@@ -31,6 +31,7 @@ from nestvec.sql.statements.dml.returning import Returning, bind_returning, read
 from nestvec.sql.statements.select import plan_select
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.sqltypes import to_stored
 
 _WRITE = "Write UPDATE t SET a = 1, b = b + 1 WHERE condition."
 
@@ -91,7 +92,10 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     for partition in (yield from write_partitions(session, update.table)) or ("",):
         chosen = (partition,) if partition else ()
         matching_rows = yield from read_matching(session, update.table, update.filter, read, chosen)
-        changed = [{key: row[key], **_new_values(update, row, again)} for row in matching_rows]
+        changed = [
+            {key: to_stored(update.table.primary, row[key]), **_new_values(update, row, again)}
+            for row in matching_rows
+        ]
         parts.append((partition, changed))
     for partition, changed in parts:
         yield from write_in_batches(session, update.table, changed, partial=True, partition=partition)

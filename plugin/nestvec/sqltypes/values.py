@@ -1,0 +1,204 @@
+"""Values of SQL types as Milvus stores them, and read back as Python's types."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from nestvec.sqltypes import datetimes, decimals, vectors
+from nestvec.sqltypes.kinds import SqlType, parse_sql_type
+from nestvec_schemas.errors import RowRejected
+
+if TYPE_CHECKING:
+    from nestvec.milvus.catalog import Column
+
+MAX_BYTEA: Final = 32_767
+"""Bytes of a BYTEA, which is stored as hexadecimal text."""
+
+_INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
+_ESCAPED = re.compile(rb"\\(\\|[0-3][0-7]{2})")
+_RANGES: Final = {"int2": (-(1 << 15), (1 << 15) - 1), "int4": (-(1 << 31), (1 << 31) - 1)}
+_RANGE_NAMES: Final = {"int2": "smallint", "int4": "integer"}
+
+
+def sql_type_of(column: Column) -> SqlType | None:
+    """The SQL type of a column that is stored by a mapping; None if Milvus's type is the SQL type."""
+    text = column.type_params.sql_type
+    return parse_sql_type(text) if text else None
+
+
+def to_stored(column: Column, value: object, *, exact: bool = False) -> Any:
+    """A value, not None, of a column with a SQL type, as Milvus stores and compares it.
+
+    ``value`` is of the Python type or its text in PostgreSQL's notation. With ``exact``, for comparisons, a
+    value that the column cannot hold is an error instead of being rounded. Raises RowRejected.
+    """
+    kind = sql_type_of(column)
+    if kind is None:
+        return value
+    if not kind.array:
+        return _TO_STORED[kind.name](value, kind, column, exact)
+    if not isinstance(value, (list, tuple)):
+        raise RowRejected(f"this is not an array of {kind.element}", value="", next_step="Pass a list.")
+    return [_TO_STORED[kind.name](element, kind.element, column, exact) for element in value]
+
+
+def from_stored(column: Column, stored: Any) -> Any:
+    """A stored value as Python's type: date, datetime, time, UUID, Decimal, bytes, str; None stays None."""
+    kind = sql_type_of(column)
+    if kind is None or stored is None:
+        return stored
+    read = _FROM_STORED.get(kind.name)
+    if read is None:
+        return stored
+    if kind.array:
+        return [read(element, kind.element) for element in stored]
+    return read(stored, kind)
+
+
+def _uuid(value: object, kind: SqlType, column: Column, exact: bool) -> str:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    try:
+        if isinstance(value, str) and not value.lower().startswith("urn:"):
+            return str(uuid.UUID(value.strip()))
+    except ValueError:
+        pass
+    shown = value[:60] if isinstance(value, str) else type(value).__name__
+    raise RowRejected("this is not a uuid", value=shown, next_step="Write 32 hexadecimal digits.")
+
+
+def _numeric(value: object, kind: SqlType, column: Column, exact: bool) -> int | str:
+    number = decimals.to_scale(decimals.to_decimal(value), kind, exact=exact)
+    return decimals.to_fixed_point(number, kind) if kind.is_fixed_point else decimals.to_sorted_text(number)
+
+
+def _read_numeric(stored: Any, kind: SqlType) -> Any:
+    if kind.is_fixed_point:
+        return decimals.from_fixed_point(int(stored), kind)
+    return decimals.with_scale(decimals.from_sorted_text(str(stored)), kind)
+
+
+def _bytea(value: object, kind: SqlType, column: Column, exact: bool) -> str:
+    if isinstance(value, str):
+        value = _bytea_text(value)
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise RowRejected("this is not bytes", value=type(value).__name__, next_step=r"Write '\x0a1b'.")
+    data = bytes(value)
+    if len(data) > MAX_BYTEA:
+        raise RowRejected(
+            f"a bytea has at most {MAX_BYTEA:,} bytes", value=len(data), next_step="Store it elsewhere."
+        )
+    return data.hex()
+
+
+def _bytea_text(text: str) -> bytes:
+    """PostgreSQL's two notations: hexadecimal after ``\\x``, or a text with octal escapes."""
+    try:
+        if text.startswith("\\x"):
+            return bytes.fromhex(text[2:])
+        raw = text.encode()
+    except (ValueError, UnicodeEncodeError) as error:
+        raise RowRejected("this is not hexadecimal", value=text[:60], next_step=r"Write '\x0a1b'.") from error
+    if _ESCAPED.sub(b"", raw).count(b"\\"):
+        raise RowRejected("invalid escape in a bytea", value=text[:60], next_step=r"Write '\x0a1b'.")
+    return _ESCAPED.sub(lambda match: b"\\" if match[1] == b"\\" else bytes([int(match[1], 8)]), raw)
+
+
+def _integer(value: object, kind: SqlType, column: Column, exact: bool) -> int:
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)
+    number = decimals.to_decimal(value)
+    if exact and number != number.to_integral_value():
+        raise RowRejected("the number is not whole", value=str(number)[:60], next_step="Round it.")
+    whole = int(number.to_integral_value("ROUND_HALF_UP"))
+    low, high = _RANGES[kind.name]
+    if not exact and not low <= whole <= high:
+        raise RowRejected(
+            f"{_RANGE_NAMES[kind.name]} out of range",
+            value=whole,
+            next_step=f"Write a number from {low} to {high}.",
+        )
+    return whole
+
+
+def _half(value: object, kind: SqlType, column: Column, exact: bool) -> Any:
+    half = vectors.to_half(value, column.dim)
+    # Milvus Lite has no 16-bit vectors: the rounded numbers are stored in 32 bits.
+    return half.tobytes() if column.type == "FLOAT16_VECTOR" else half.astype(np.float32).tolist()
+
+
+def _read_half(stored: Any, kind: SqlType) -> list[float]:
+    return read_half(stored)
+
+
+def _bit(value: object, kind: SqlType, column: Column, exact: bool) -> Any:
+    bits = vectors.to_bits(value, kind.sizes[0])
+    if column.type == "BINARY_VECTOR":
+        return vectors.pack_bits(bits)
+    # Milvus Lite has no binary vectors: the square of the Euclidean distance of zeros and ones is Hamming's.
+    return [float(bit) for bit in bits.ljust(column.dim or len(bits), "0")]
+
+
+def _read_bit(stored: Any, kind: SqlType) -> str:
+    if isinstance(stored, list) and len(stored) == 1 and isinstance(stored[0], bytes):
+        stored = stored[0]
+    if isinstance(stored, (bytes, bytearray)):
+        return vectors.unpack_bits(bytes(stored), kind.sizes[0])
+    return "".join("1" if number else "0" for number in stored)[: kind.sizes[0]]
+
+
+def _sparse(value: object, kind: SqlType, column: Column, exact: bool) -> dict[int, float]:
+    entries = vectors.to_sparse(value, kind.sizes[0] if kind.sizes else None)
+    if not entries:
+        raise RowRejected(
+            "a sparse vector without numbers cannot be stored in Milvus", value="", next_step="Write NULL."
+        )
+    return entries
+
+
+def _read_sparse(stored: Any, kind: SqlType) -> Any:
+    return vectors.sparse_text(stored, kind.sizes[0]) if kind.sizes else stored
+
+
+def read_half(stored: Any) -> list[float]:
+    """A stored FLOAT16_VECTOR, which pymilvus returns as bytes or as an array, as a list."""
+    if isinstance(stored, list) and len(stored) == 1 and isinstance(stored[0], bytes):
+        stored = stored[0]
+    if isinstance(stored, (bytes, bytearray)):
+        return np.frombuffer(stored, "<f2").astype(np.float32).tolist()  # type: ignore[no-any-return]
+    return [float(number) for number in stored]
+
+
+_ToStored = Callable[[object, SqlType, "Column", bool], Any]
+
+_TO_STORED: Final[Mapping[str, _ToStored]] = {
+    "date": lambda value, kind, column, exact: datetimes.date_to_days(value, exact=exact),
+    "time": lambda value, kind, column, exact: datetimes.time_to_micros(value),
+    "timestamp": lambda value, kind, column, exact: datetimes.timestamp_to_micros(value),
+    "timestamptz": lambda value, kind, column, exact: datetimes.timestamptz_to_micros(value),
+    "uuid": _uuid,
+    "numeric": _numeric,
+    "bytea": _bytea,
+    "int2": _integer,
+    "int4": _integer,
+    "halfvec": _half,
+    "bit": _bit,
+    "sparsevec": _sparse,
+}
+_FROM_STORED: Final[Mapping[str, Callable[[Any, SqlType], Any]]] = {
+    "date": lambda stored, kind: datetimes.days_to_date(stored),
+    "time": lambda stored, kind: datetimes.micros_to_time(stored),
+    "timestamp": lambda stored, kind: datetimes.micros_to_timestamp(stored),
+    "timestamptz": lambda stored, kind: datetimes.micros_to_timestamptz(stored),
+    "uuid": lambda stored, kind: uuid.UUID(stored),
+    "numeric": _read_numeric,
+    "bytea": lambda stored, kind: bytes.fromhex(stored),
+    "halfvec": _read_half,
+    "bit": _read_bit,
+    "sparsevec": _read_sparse,
+}
