@@ -17,6 +17,7 @@ from nestvec.sql.statements.analyze import run_analyze
 from nestvec.sql.statements.ddl.alter import run_alter
 from nestvec.sql.statements.ddl.create import run_create
 from nestvec.sql.statements.ddl.drop import run_drop, run_truncate
+from nestvec.sql.statements.ddl.extension import run_extension
 from nestvec.sql.statements.dml.copy import run_copy
 from nestvec.sql.statements.dml.delete import run_delete
 from nestvec.sql.statements.dml.insert import run_insert
@@ -53,7 +54,13 @@ HANDLERS: Final[dict[type[exp.Expr], Handler]] = {
     exp.Rollback: run_transaction,
 }
 
-COMMANDS: Final[dict[str, Handler]] = {"SHOW": run_show, "RESET": run_reset, "SET": run_set}
+COMMANDS: Final[dict[str, Handler]] = {
+    "SHOW": run_show,
+    "RESET": run_reset,
+    "SET": run_set,
+    "CREATE": run_extension,
+    "DROP": run_extension,
+}
 """Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 
 
@@ -87,6 +94,10 @@ def execute_steps(
         tree = parsed.tree
         if not isinstance(tree, exp.Query) or not (yield from session.refresh_changed(tree, remembered)):
             raise
+    finally:
+        if not isinstance(parsed.tree, exp.Query):
+            # Numbers of rows decide how collections are searched.
+            session.search_cache.forget_counts()
     return (yield from handler(session, parsed, bound))
 
 
