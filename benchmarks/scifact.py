@@ -106,7 +106,7 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
     with stored(options, part) as client:
         session = Session()
         analyzed = execute(client, f"ANALYZE {NAME}", session=session)
-        measured = [(dim, size, recall) for _, dim, size, recall, _ in analyzed.rows]
+        measured = [(dim, size, recall) for _, dim, size, recall, *_ in analyzed.rows if size is not None]
         sizes = [size for dim, size, recall in measured if dim == options.dim and recall >= options.recall]
         size = min(sizes, default=max((size for _, size, _ in measured), default=TOP))
         settings = {

@@ -47,7 +47,7 @@ def sample_queries(
     rng = random.Random(SEED)  # noqa: S311 - a sample, no secret
     with milvus_errors(f"sampling collection {table.name}"):
         # Twice as many rows as queries: some have no text, or a text that another has.
-        keys, rows = _sample_keys(client, table, 2 * queries, rng)
+        keys, rows = sample_keys(client, table, 2 * queries, rng)
         texts: dict[str, None] = {}
         for start in range(0, len(keys), _KEYS_PER_READ):
             for text in _texts(client, table, source, keys[start : start + _KEYS_PER_READ]):
@@ -55,7 +55,7 @@ def sample_queries(
     return QuerySample(tuple(texts)[:queries], rows)
 
 
-def _sample_keys(client: MilvusClient, table: Table, count: int, rng: random.Random) -> tuple[list[Any], int]:
+def sample_keys(client: MilvusClient, table: Table, count: int, rng: random.Random) -> tuple[list[Any], int]:
     """A uniform sample of primary keys (reservoir sampling, Vitter 1985), and the number of rows."""
     reservoir: list[Any] = []
     total = 0

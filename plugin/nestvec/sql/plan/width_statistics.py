@@ -20,6 +20,9 @@ SELECTIVITIES: Final = (1.0, 0.5, 0.1, 0.02)
 STALE_SHARE: Final = 0.1
 """Change of the number of rows from which statistics are out of date."""
 
+_FILTER_MARGIN: Final = 2
+"""Filters that go with the vectors (a topic, a period) are harder than those of the sample."""
+
 _MAX_BYTES = 1 << 16
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -99,5 +102,5 @@ def measured_width(statistics: WidthStatistics, workload: Workload) -> tuple[int
     # Narrower filters are harder: the one at or below this selectivity is the one to rely on.
     entry = next((entry for entry in reversed(usable) if entry.selectivity <= share * 1.01), usable[0])
     best = next((each for each in entry.widths if each.floor >= workload.recall), entry.widths[-1])
-    excess = max(1.0, entry.selectivity / share)
+    excess = max(1.0, entry.selectivity / share) * (_FILTER_MARGIN if share < 1 else 1)
     return math.ceil(best.width * (excess if workload.lite else math.sqrt(excess))), best.floor

@@ -1,4 +1,8 @@
-"""ANALYZE collection [(column, …)]: measures and stores the recall of shortlists by shorter vectors."""
+"""ANALYZE collection [(column, …)]: measures and stores the recall of searches.
+
+That is the recall of indexes by how widely they are searched, without and under filters, and the recall of
+shortlists by shorter vectors.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from functools import partial
 
 from sqlglot import Token, TokenType, exp
 
-from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.family import Family, families
 from nestvec.sql.execute.choose_search import choose_search
+from nestvec.sql.execute.measure_widths import measure_widths
 from nestvec.sql.execute.sampling import sample_queries
 from nestvec.sql.execute.search import DISTANCE_OF_SCORE
 from nestvec.sql.parse.parse import ParsedStatement
@@ -29,6 +34,7 @@ from nestvec.sql.plan.statistics import (
     ShorterColumn,
     dump_statistics,
 )
+from nestvec.sql.plan.width_statistics import WIDTHS_PREFIX, WidthStatistics
 from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
 
@@ -37,32 +43,64 @@ _QUERIES_PER_SEARCH = 20
 """Queries in one search: their results of 1,600 rows each fit one response."""
 _SHOWN_COUNT = 10
 
-_COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen")
-_TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL")
+_COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen", "selectivity", "width")
+_TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL", "DOUBLE", "INT64")
 
 
 def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """Sample queries, search by every vector of each family, and store the recall of each shortlist size.
+    """Measure the index of every vector column, and each shortlist size of each family; store both.
 
-    Recall is relative to a search by the longest vectors with their own index, which is what the statement
-    returns without a shortlist. Returns one row per shortlist, and whether LIMIT 10 uses it with the current
-    ``nestvec.recall``. Raises SqlError, StoreError.
+    The recall of an index is relative to comparing every vector; that of a shortlist, to a search by the
+    longest vectors with their own index, which is what the statement returns without a shortlist. Returns a
+    row for each shortlist, and whether LIMIT 10 uses it with the current ``nestvec.recall``; and a row for
+    each width of a search and selectivity of a filter. Raises SqlError, StoreError.
     """
     name, columns = _parse_arguments(parsed.source)
     table = yield from session.table(parsed.source, exp.Table(this=name))
-    chosen = _families(Scope(parsed.source, table, table.name, params), columns)
-    yield from session.ensure_served(table.services)
+    scope = Scope(parsed.source, table, table.name, params)
+    chosen = _families(scope, columns)
+    vectors = _vector_columns(scope, columns, chosen)
+    yield from session.ensure_served(service for family in chosen for service in _services(table, family))
     yield from session.ensure_loaded(table.name)
-    properties = {}
+    properties: dict[str, str] = {}
+    widths: list[WidthStatistics] = []
+    for column in vectors:
+        measured = yield from measure_widths(session, table, column)
+        if measured is not None:
+            widths.append(measured)
+            properties[WIDTHS_PREFIX + column.name] = measured.model_dump_json()
     for family in chosen:
         statistics = yield from _measure_family(session, table, family)
         properties[PROPERTY_PREFIX + family.longest.column] = dump_statistics(statistics)
-    doing = f"storing the statistics of {table.name}"
-    yield call(doing, "alter_collection_properties", table.name, properties)
+    if properties:
+        doing = f"storing the statistics of {table.name}"
+        yield call(doing, "alter_collection_properties", table.name, properties)
     session.forget(table.name)
     table = yield from session.table(parsed.source, exp.Table(this=name))
     rows = tuple(row for family in chosen for row in _rows(session, table, family, properties))
+    rows += tuple(row for measured in widths for row in _width_rows(session, table, measured))
     return StatementResult(_COLUMNS, _TYPES, rows, "ANALYZE", len(rows))
+
+
+def _services(table: Table, family: Family) -> Iterator[str]:
+    for member in family.members:
+        embedding = table.embedding(member.column)
+        if embedding is not None:
+            yield embedding.service
+
+
+def _vector_columns(
+    scope: Scope, columns: list[exp.Identifier], families_chosen: list[Family]
+) -> list[Column]:
+    """The indexed vector columns to measure: all, those that are named, and those of named families."""
+    indexed = [
+        column for column in scope.table.columns if column.is_vector and scope.table.metrics.get(column.name)
+    ]
+    if not columns:
+        return indexed
+    named = {scope.column(exp.Column(this=node)).name for node in columns}
+    named |= {member.column for family in families_chosen for member in family.members}
+    return [column for column in indexed if column.name in named]
 
 
 def _parse_arguments(source: SourceText) -> tuple[exp.Identifier, list[exp.Identifier]]:
@@ -101,13 +139,6 @@ def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
     every = [
         family for family in families(table) if family.shorter and table.metrics.get(family.longest.column)
     ]
-    if not every:
-        raise source.type_mismatch(
-            "no text column has vectors of several lengths by one encoder",
-            table.name,
-            source.tokens[1].start,
-            "Searches always read the full vectors: there is nothing to measure.",
-        )
     if not columns:
         return every
     selected = []
@@ -118,13 +149,14 @@ def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
             for family in every
             if column.name in (family.source, *(each.column for each in family.members))
         ]
-        if not own:
-            offered = ", ".join(dict.fromkeys(family.source for family in every))
+        if not own and not column.is_vector:
+            vectors = [each.name for each in scope.table.columns if each.is_vector]
+            offered = ", ".join(dict.fromkeys([*(family.source for family in every), *vectors]))
             raise source.type_mismatch(
-                f"column {column.name} has no vectors of several lengths",
+                f"column {column.name} is no vector, and has no vectors of several lengths",
                 column.type,
                 node,
-                f"Available: {offered}.",
+                f"Available: {offered or 'none'}.",
             )
         selected += [family for family in own if family not in selected]
     return selected
@@ -197,4 +229,20 @@ def _rows(session: Session, table: Table, family: Family, properties: dict[str, 
                     column.column,
                     recall.size,
                 )
-                yield column.column, column.dim, recall.size, recall.mean, used
+                yield column.column, column.dim, recall.size, recall.mean, used, None, None
+
+
+def _width_rows(session: Session, table: Table, statistics: WidthStatistics) -> Iterator[Row]:
+    column = table.column(statistics.column)
+    for entry in statistics.measured:
+        used = next((each for each in entry.widths if each.floor >= session.settings.recall), None)
+        for recall in entry.widths:
+            yield (
+                statistics.column,
+                column.dim if column is not None else None,
+                None,
+                round(recall.mean, 4),
+                recall == used,
+                round(entry.selectivity, 4),
+                recall.width,
+            )
