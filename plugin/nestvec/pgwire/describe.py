@@ -15,7 +15,8 @@ from nestvec.milvus.steps import Steps
 from nestvec.pgwire.outcome import field_of
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.types import oids
-from nestvec.pgwire.types.milvus import column_modifier, column_oid, result_oid
+from nestvec.pgwire.types.milvus import OIDS, column_modifier, column_oid
+from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement
@@ -206,7 +207,7 @@ def describe_columns(
         return _returning(tree, tables)
     if not isinstance(tree, exp.Select):
         return None
-    params = bind_params([_sample(oid, tree, number, tables) for number, oid in enumerate(types, 1)])
+    params = bind_params(sample_values(tree, types, tables))
     try:
         plan = yield from plan_select(session, parsed, params if types else Params())
     except NestvecError:
@@ -214,7 +215,23 @@ def describe_columns(
     outputs = getattr(plan, "outputs", None)
     if outputs is None:
         return None
-    return tuple(field_of(output.name, result_oid(output.type)) for output in outputs)
+    return tuple(_output_field(output, tables) for output in outputs)
+
+
+def _output_field(output: Any, tables: Sequence[Table]) -> Field:
+    """A column of a plan's result; its type is 0 if only the values tell it."""
+    expression = getattr(output, "expression", None)
+    if isinstance(expression, ColumnRef):
+        columns = (table.column(expression.name) for table in tables)
+        column = next((column for column in columns if column is not None), None)
+        if column is not None:
+            return field_of(output.name, column_oid(column), column_modifier(column))
+    return field_of(output.name, OIDS.get(output.type, oids.UNSPECIFIED))
+
+
+def sample_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table]) -> list[Any]:
+    """A value for each parameter, of its type."""
+    return [_sample(oid, tree, number, tables) for number, oid in enumerate(types, 1)]
 
 
 def _sample(oid: int, tree: exp.Expr, number: int, tables: Sequence[Table]) -> Any:

@@ -76,6 +76,7 @@ _CAUSES: Final = (
     ("there is no setting of this name", "42704"),
     ("there is no such type", "42704"),
     ("has no value", "42P02"),
+    ("is missing", "23502"),
     ("division by zero", "22012"),
     ("out of range", "22003"),
 )

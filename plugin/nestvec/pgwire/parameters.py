@@ -129,7 +129,7 @@ class PgParameters:
         canonical = _NAMES.get(name.lower())
         if canonical is None:
             return
-        self._values[canonical] = self._initial[canonical] = _checked(canonical, value)
+        self._values[canonical] = self._initial[canonical] = _checked(canonical, value.strip("'"))
 
     def report_all(self) -> None:
         """Report everything that clients track."""

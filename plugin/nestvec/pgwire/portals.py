@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from nestvec.pgwire.copy_syntax import is_copy_stream
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.outcome import Outcome, formats_of, row_encoder
+from nestvec.pgwire.outcome import Outcome, field_of, formats_of, row_encoder
 from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import BindMessage, ParseMessage
 from nestvec.pgwire.protocol.responses import Field
@@ -35,9 +35,7 @@ class Prepared:
     types: tuple[int, ...] | None = None
     """The types of the parameters; None until they are needed."""
     fields: tuple[Field, ...] | None = None
-    """The columns; None if only the execution tells them."""
-    described: bool = False
-    """Whether the client was told the columns, which then stay as they are."""
+    """The columns; None if only the execution tells them, type 0 if only the values tell it."""
 
 
 @dataclass
@@ -55,6 +53,13 @@ class Portal:
     def formats(self) -> tuple[int, ...]:
         """A format for each column."""
         return formats_of(self.result_formats, len(self.fields))
+
+
+def _planned(planned: Sequence[Field] | None, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """The columns of a result, with the types that the plan has told before."""
+    if planned is None or len(planned) != len(fields):
+        return fields
+    return tuple(before if before.oid else field for before, field in zip(planned, fields, strict=True))
 
 
 class ExtendedProtocol:
@@ -116,7 +121,10 @@ class ExtendedProtocol:
             prepared.fields = outcome.fields
         elif prepared.fields is None:
             prepared.fields = await self._sampled_fields(prepared, types)
-        prepared.described = True
+        # What the client is told now stays so: it decodes all rows by it.
+        prepared.fields = tuple(
+            field if field.oid else field_of(field.name, oids.TEXT) for field in prepared.fields or ()
+        )
         description = responses.parameter_description([oid or oids.TEXT for oid in types])
         fields = prepared.fields
         if not fields:
@@ -124,16 +132,9 @@ class ExtendedProtocol:
         return description + responses.row_description(fields, (0,) * len(fields))
 
     async def _sampled_fields(self, prepared: Prepared, types: Sequence[int]) -> tuple[Field, ...]:
-        """The columns of a read with parameters that are NULL."""
-        try:
-            return (await self._runner.run(prepared.statement, [None] * len(types), types)).fields
-        except PgError as error:
-            raise PgError(
-                "0A000",
-                "the columns of this statement are not known before its parameters have values",
-                detail=error.message,
-                hint="Describe the portal, or write casts: $1::int.",
-            ) from error
+        """The columns of a read, which runs with a value of each type as its parameters."""
+        samples = await self._runner.samples(prepared.statement, types)
+        return (await self._runner.run(prepared.statement, samples, types)).fields
 
     async def describe_portal(self, name: str) -> bytes:
         """RowDescription or NoData. A read runs now: its result tells the columns."""
@@ -154,10 +155,7 @@ class ExtendedProtocol:
         if portal.outcome is None:
             prepared = portal.prepared
             outcome = await self._runner.run(prepared.statement, portal.params, prepared.types or ())
-            fields = outcome.fields
-            if prepared.described and prepared.fields and len(prepared.fields) == len(fields):
-                fields = prepared.fields
-            portal.outcome, portal.fields = outcome, fields
+            portal.outcome, portal.fields = outcome, _planned(prepared.fields, outcome.fields)
         return portal.outcome
 
     def next_rows(self, portal: Portal, max_rows: int) -> tuple[Sequence[Row], Callable[[Row], bytes], bool]:

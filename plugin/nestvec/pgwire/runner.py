@@ -9,7 +9,7 @@ from typing import Any
 
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers
-from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables
+from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
 from nestvec.pgwire.engine import Cancellation, Engine
 from nestvec.pgwire.errors import PgError, to_pg_error
 from nestvec.pgwire.metrics import PgMetrics
@@ -145,6 +145,15 @@ class StatementRunner:
         if fields is None and statement.writes:
             fields = ()
         return types, fields
+
+    async def samples(self, statement: Statement, types: Sequence[int]) -> list[Any]:
+        """A value for each parameter, of its type. Raises PgError."""
+        try:
+            parsed = parse(statement.sql)
+            tables = await self.drive(read_tables(self.session, parsed))
+        except NestvecError as error:
+            raise to_pg_error(error, statement.offset) from error
+        return sample_values(parsed.tree, types, tables)
 
     def _transaction(self, statement: Statement) -> Outcome:
         word = statement.word

@@ -16,7 +16,7 @@ from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
 from nestvec.pgwire.catalog.macros import FUNCTIONS
 from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
-from nestvec.pgwire.describe import ParameterTypes
+from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.outcome import Outcome, field_of
 from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
@@ -37,6 +37,12 @@ _HINT: Final = re.compile(
     r"\bpg_\w+|information_schema|\b(?:" + "|".join(sorted(FUNCTIONS)) + r")\b|::\s*reg", re.I
 )
 """What every query of the catalogs has somewhere."""
+
+_ARRAY_CAST: Final = re.compile(
+    r"::\s*(?:pg_catalog\.)?\"?(oid|name|char|regtype|regclass)\"?\s*\[\s*\]", re.I
+)
+_PARAMETER_CAST: Final = re.compile(r"\$(\d{1,5})" + _ARRAY_CAST.pattern, re.I)
+_ARRAYS: Final = {"oid": "bigint", "name": "text", "char": "text", "regtype": "text", "regclass": "text"}
 
 _TYPES: Final = {
     "BOOLEAN": oids.BOOL,
@@ -77,7 +83,9 @@ class Driver(Protocol):
 def _parsed(sql: str) -> exp.Expr | None:
     """The tree of a query; None for what cannot be parsed, which is not of the catalogs then."""
     try:
-        trees = [tree for tree in Postgres().parse(sql) if tree is not None]
+        # sqlglot does not read arrays of types that it does not know.
+        readable = _ARRAY_CAST.sub(lambda match: f"::{_ARRAYS[match[1].lower()]}[]", sql)
+        trees = [tree for tree in Postgres().parse(readable) if tree is not None]
     except (SqlglotError, RecursionError):
         return None
     return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Query) else None
@@ -113,6 +121,8 @@ def query_of_catalogs(sql: str) -> exp.Expr | None:
 
 
 def _is_catalog_function(node: exp.Expr) -> bool:
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return "REG" in node.args["to"].sql(dialect="postgres").upper()[:20]
     if isinstance(node, exp.Anonymous):
         return node.name.lower() in FUNCTIONS
     if isinstance(node, exp.Func):
@@ -124,8 +134,6 @@ def _is_catalog_function(node: exp.Expr) -> bool:
             "version",
             "role",
         )
-    if isinstance(node, (exp.Cast, exp.TryCast)):
-        return "REG" in node.args["to"].sql(dialect="postgres").upper()[:20]
     return (
         isinstance(node, exp.Column) and not node.table and node.name.lower() in ("user", "current_catalog")
     )
@@ -164,7 +172,7 @@ class CatalogAnswers:
         tree = query_of_catalogs(statement.sql)
         if tree is None:
             raise PgError("XX000", "not a query of the catalogs")
-        types = _CatalogParameterTypes(tree).infer(tree, declared)
+        types = _CatalogParameterTypes(tree).infer(tree, _with_casts(statement.sql, declared))
         outcome = await self.run(statement, [None] * len(types), driver)
         return types, outcome.fields
 
@@ -209,6 +217,17 @@ def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: 
     return Outcome(f"SELECT {len(rows)}", fields, rows)
 
 
+def _with_casts(sql: str, declared: Sequence[int]) -> list[int]:
+    """The declared types of parameters, and those of casts to arrays that sqlglot does not read."""
+    types = list(declared)
+    for match in _PARAMETER_CAST.finditer(sql):
+        number = int(match[1])
+        if 0 < number <= MAX_PARAMETERS:
+            types += [0] * (number - len(types))
+            types[number - 1] = types[number - 1] or oids.array_of(oids.BY_NAME[match[2].lower()].oid)
+    return types
+
+
 def _duckdb_error(error: Exception) -> PgError:
     text = str(error).splitlines()[0][:500]
     kind, _, message = text.partition(": ")
@@ -226,6 +245,8 @@ def _duckdb_error(error: Exception) -> PgError:
 
 
 def _duckdb_oid(type_: str) -> int:
+    if type_ == "BIGINT[]":
+        return oids.array_of(oids.OID)  # there are no other arrays of this type in catalogs
     if type_.endswith("[]"):
         return oids.array_of(_duckdb_oid(type_[:-2]))
     if type_.startswith("DECIMAL"):

@@ -19,7 +19,8 @@ _FALSE: Final = """
     row_security_active(o)"""
 _NULL: Final = """
     shobj_description(a,b) pg_get_viewdef(a) pg_get_viewdef(a,b) pg_get_triggerdef(a) pg_get_triggerdef(a,b)
-    pg_get_serial_sequence(a,b) pg_get_functiondef(a) pg_get_function_result(a) pg_get_function_arguments(a)
+    pg_get_serial_sequence(a,b) pg_get_functiondef(a) pg_get_function_sqlbody(a) pg_get_function_result(a)
+    pg_get_function_arguments(a)
     pg_get_function_identity_arguments(a) pg_get_function_arg_default(a,b) pg_get_partkeydef(a)
     pg_get_partition_constraintdef(a) pg_get_statisticsobjdef_columns(a) pg_get_statisticsobjdef(a)
     pg_get_ruledef(a) pg_get_ruledef(a,b) pg_tablespace_location(a) inet_server_addr() inet_server_port()
@@ -74,8 +75,6 @@ _EXPRESSIONS: Final = (
     ("regtype_oid(n)", "(SELECT max(t.oid) FROM pgc.pg_type t WHERE t.typname = type_alias(n))"),
     ("regnamespace_name(o)", "(SELECT max(n.nspname) FROM pgc.pg_namespace n WHERE n.oid = o)"),
     ("regnamespace_oid(s)", "(SELECT max(n.oid) FROM pgc.pg_namespace n WHERE n.nspname = s)"),
-    ("to_regclass(n)", "(SELECT max(c.relname) FROM pgc.pg_class c WHERE c.relname = relation_name(n))"),
-    ("to_regtype(n)", "(SELECT max(t.typname) FROM pgc.pg_type t WHERE t.typname = type_alias(n))"),
     (
         "relation_name(n)",
         "trim(regexp_replace(n, '^\"?(public|pg_catalog|information_schema)\"?\\.', ''), '\"')",
@@ -125,6 +124,10 @@ SELECT max(CASE
     ELSE coalesce(n.shown, y.typname) END) AS shown
 FROM pgc.pg_type y LEFT JOIN pgc.type_names n ON n.name = y.typname WHERE y.oid = t"""
 
+_OPTIONS: Final = """
+CREATE OR REPLACE MACRO main.pg_options_to_table(a) AS TABLE
+SELECT CAST(NULL AS VARCHAR) AS option_name, CAST(NULL AS VARCHAR) AS option_value WHERE false"""
+
 TYPE_NAMES: Final = {
     "int2": "smallint",
     "int4": "integer",
@@ -159,14 +162,14 @@ def macro_statements() -> list[str]:
     for signature, value in _EXPRESSIONS:
         name, _, parameters = signature.partition("(")
         bodies.setdefault(name, []).append((f"({parameters}", value))
-    late = {"regclass_oid", "regtype_oid", "to_regclass", "to_regtype", "format_type"}
+    late = {"regclass_oid", "regtype_oid", "format_type"}
     ordered = sorted(bodies, key=lambda name: name in late)
     statements = [
         f'CREATE OR REPLACE MACRO main."{name}"'
         + ", ".join(f"{head} AS {value}" for head, value in bodies[name])
         for name in ordered
     ]
-    return [_FORMAT_NAMES, *statements]
+    return [_FORMAT_NAMES, _OPTIONS, *statements]
 
 
 FUNCTIONS: Final = frozenset(
@@ -184,5 +187,7 @@ FUNCTIONS: Final = frozenset(
     "pg_backend_pid",
     "current_setting",
     "set_config",
+    "to_regclass",
+    "to_regtype",
 }
 """Functions whose calls are answered by the catalogs, whatever they are called on."""

@@ -9,6 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.pgwire.catalog.database import SCHEMAS, postgres_relations
+from nestvec.pgwire.catalog.rows import RELATIONS_OID
 from nestvec.pgwire.errors import PgError
 
 _NUMBERS: Final = frozenset({"oid", "xid"})
@@ -33,6 +34,7 @@ _REGEXPS: Final = {
     "<>": lambda left, right: exp.NEQ(this=left, expression=right),
     "+": lambda left, right: exp.Add(this=left, expression=right),
 }
+_COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.In, exp.GT, exp.LT, exp.GTE, exp.LTE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def rewrite(tree: exp.Expr, context: ClientContext) -> str:
 
 def relation_of(table: exp.Table) -> str | None:
     """The relation of the catalogs that a table is, ``pg_catalog.pg_class``; None for another table."""
+    if not isinstance(table.this, exp.Identifier):
+        return None
     name, schema = table.name.lower(), table.db.lower()
     if schema:
         return f"{schema}.{name}" if schema in SCHEMAS else None
@@ -79,15 +83,20 @@ def _rewritten(node: exp.Expr, context: ClientContext) -> exp.Expr:
         return _cast(node)
     if isinstance(node, exp.Parameter):
         return exp.Parameter(this=node.this)
+    if isinstance(node, exp.Column) and node.name.lower() == "tableoid":
+        return exp.convert(RELATIONS_OID)
     if isinstance(node, exp.Lock):
         raise PgError("0A000", "FOR UPDATE is not supported")
-    replaced = _session_value(node, context)
+    replaced = _name_function(node) or _session_value(node, context)
     return node if replaced is None else replaced
 
 
 def _table(node: exp.Table) -> exp.Expr:
     relation = relation_of(node)
     if relation is None:
+        if not isinstance(node.this, exp.Identifier):
+            node.set("db", None)  # a function that returns rows
+            _name_column(node)
         return node
     schema, _, name = relation.partition(".")
     if relation not in postgres_relations():
@@ -97,6 +106,13 @@ def _table(node: exp.Table) -> exp.Expr:
     node.set("catalog", None)
     node.set("only", None)
     return node
+
+
+def _name_column(node: exp.Table) -> None:
+    """The alias of ``generate_series(…) s`` names its column, too."""
+    alias = node.args.get("alias")
+    if isinstance(node.this, (exp.GenerateSeries, exp.Unnest)) and alias is not None and not alias.columns:
+        alias.set("columns", [exp.to_identifier(alias.name)])
 
 
 def _operator(node: exp.Operator) -> exp.Expr:
@@ -142,6 +158,18 @@ def _cast(node: exp.Expr) -> exp.Expr:
             value, exp.DataType.build("text[]" if name.endswith("[]") else "text", dialect="duckdb")
         )
     return node
+
+
+def _name_function(node: exp.Expr) -> exp.Expr | None:
+    """``to_regclass('t')`` is compared as an id, and shown as a name."""
+    if not isinstance(node, exp.Anonymous) or node.name.lower() not in ("to_regclass", "to_regtype"):
+        return None
+    kind = node.name.lower().removeprefix("to_")
+    oid = exp.func(f"{kind}_oid", *node.expressions)
+    if isinstance(node.parent, _COMPARISONS):
+        return oid
+    shown = exp.func("format_type", oid, exp.null()) if kind == "regtype" else exp.func("regclass_name", oid)
+    return _named(node, shown, node.name.lower())
 
 
 def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:

@@ -17,12 +17,13 @@ from nestvec.sql.statements.show import generated_expression
 PUBLIC: Final = 2200
 PG_CATALOG: Final = 11
 INFORMATION_SCHEMA: Final = 13_000
+RELATIONS_OID: Final = 1259
+"""The id of pg_class, which descriptions of relations and columns name."""
 OWNER: Final = 10
 _FIRST: Final = 100_000
 _SPAN: Final = 1 << 29
 _INDEX: Final = 1 << 30
 """What is added to a collection's id for those of its indexes and constraints, which follow each other."""
-_CLASS_OF_RELATIONS: Final = 1259
 
 Values = Mapping[str, Any]
 Rows = dict[str, list[Values]]
@@ -183,7 +184,7 @@ def _class(oid: int, name: str, kind: str, columns: int, method: int) -> dict[st
 
 
 def _description(oid: int, number: int, text: str) -> Values:
-    return {"objoid": oid, "classoid": _CLASS_OF_RELATIONS, "objsubid": number, "description": text}
+    return {"objoid": oid, "classoid": RELATIONS_OID, "objsubid": number, "description": text}
 
 
 def _attribute(relation: Relation, column: Column, number: int) -> Values:
