@@ -24,21 +24,21 @@ def neighbours(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> ND
     return np.argpartition(-scores, count - 1, axis=1)[:, :count]
 
 
-def nearest_gains(
+def relevant_gains(
     queries: Vectors,
     vectors: Vectors,
     rows: NDArray[np.intp],
-    nearest: NDArray[np.intp],
+    relevant: NDArray[np.intp],
     dims: Sequence[int],
 ) -> dict[int, float]:
-    """Per dim, the mean nDCG@10 where only ``nearest``, (m,), is relevant: each query's at full length.
+    """Per dim, the mean nDCG@10 where one document is relevant to each query: ``relevant``, (m,).
 
     Unlike ``retention`` it weighs the first rank most, as judgements of real queries do.
     """
     gains = {}
     for dim in dims:
         scores = _similarities(queries[:, :dim], rows, vectors[:, :dim])
-        ranks = (scores > np.take_along_axis(scores, nearest[:, None], axis=1)).sum(axis=1)
+        ranks = (scores > np.take_along_axis(scores, relevant[:, None], axis=1)).sum(axis=1)
         gains[dim] = float(np.where(ranks < MAX_NEIGHBOURS, 1 / np.log2(ranks + 2), 0).mean())
     return gains
 

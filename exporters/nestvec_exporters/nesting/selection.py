@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.nesting.neighbours import nearest_gains, nearest_rows
+from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_exporters.nesting.orthogonal import mean_rotation, pca_rotation, sort_within_prefixes
 from nestvec_exporters.nesting.rotation import DEFAULT_STEPS, OnStep, learn_rotation, learned_prefixes
 from nestvec_schemas.vectors import Matrix, Vectors
@@ -59,8 +59,9 @@ class RotationChoice:
     """Its name among ``candidates``."""
 
     retention: dict[str, float]
-    """What each candidate keeps: the nDCG@10 by prefixes of the nearest document at full length, over kinds
-    of held-out queries and over prefixes."""
+    """What each candidate keeps: the nDCG@10 by prefixes, over kinds of held-out queries and over prefixes.
+    Of a sampled query the document is relevant that it was taken from, of a document or a real query the
+    nearest at full length."""
 
     candidates: Mapping[str, Matrix]
     """The rotations that were compared, (d, d) float64."""
@@ -121,8 +122,8 @@ def choose_rotation(
         prefixes = learned_prefixes(documents.shape[1], options.dims)
         mean = mean_rotation(list(learned.values()), prefixes)
         candidates[MEAN] = sort_within_prefixes(mean, training, prefixes)
-    measured = _measured_queries(documents, held_out, {kind: parts[0] for kind, parts in split.items()})
-    scores = _scores(candidates, documents, measured, options.dims)
+    judged = _judged(documents, held_out, {kind: parts[0] for kind, parts in split.items()})
+    scores = _scores(candidates, documents, judged, options.dims)
     best = max(scores, key=lambda name: scores[name])
     return RotationChoice(best, scores, candidates)
 
@@ -173,37 +174,49 @@ def _split_queries(
     )
 
 
-def _measured_queries(
-    documents: Vectors, held_out: Rows, queries: Mapping[str, QueryVectors]
-) -> list[QueryVectors]:
+@dataclass(frozen=True)
+class _Judged:
+    """Queries of one kind, and the document that is relevant to each."""
+
+    queries: QueryVectors
+    """``rows`` are of documents that do not count: a document is not its own answer."""
+
+    relevant: Rows
+    """(m,)."""
+
+
+def _judged(documents: Vectors, held_out: Rows, queries: Mapping[str, QueryVectors]) -> list[_Judged]:
     if QUERY_LOG in queries:
-        return [queries[QUERY_LOG]]
-    return [QueryVectors(documents[held_out], held_out), *_without_rows(queries.values())]
+        return [_nearest(queries[QUERY_LOG], documents)]
+    # The nearest at full length would favour what has learned from full similarities alone.
+    by_source = [
+        _Judged(QueryVectors(kind.vectors, np.full(len(kind.rows), -1)), kind.rows)
+        for kind in queries.values()
+        if len(kind.rows)
+    ]
+    return [_nearest(QueryVectors(documents[held_out], held_out), documents), *by_source]
 
 
-def _without_rows(kinds: Iterable[QueryVectors]) -> Iterator[QueryVectors]:
-    """The document that a query was taken from counts as any other; only a document is not its own answer."""
-    for queries in kinds:
-        if len(queries.vectors):
-            yield QueryVectors(queries.vectors, np.full(len(queries.vectors), -1))
+def _nearest(queries: QueryVectors, documents: Vectors) -> _Judged:
+    return _Judged(queries, nearest_rows(queries.vectors, queries.rows, documents))
 
 
 def _scores(
-    candidates: Mapping[str, Matrix],
-    documents: Vectors,
-    measured: Sequence[QueryVectors],
-    dims: Sequence[int],
+    candidates: Mapping[str, Matrix], documents: Vectors, kinds: Sequence[_Judged], dims: Sequence[int]
 ) -> dict[str, float]:
     short = [dim for dim in dims if dim <= _MAX_SCORED_DIM and dim < documents.shape[1]] or list(dims)
-    nearest = [nearest_rows(queries.vectors, queries.rows, documents) for queries in measured]
     scores = {}
     for name, rotation in candidates.items():
         rotated = np.asarray(documents @ rotation, np.float32)
         gains = [
-            nearest_gains(
-                np.asarray(queries.vectors @ rotation, np.float32), rotated, queries.rows, rows, short
+            relevant_gains(
+                np.asarray(kind.queries.vectors @ rotation, np.float32),
+                rotated,
+                kind.queries.rows,
+                kind.relevant,
+                short,
             )
-            for queries, rows in zip(measured, nearest, strict=True)
+            for kind in kinds
         ]
         scores[name] = round(float(np.mean([list(gain.values()) for gain in gains])), 4)
     return scores

@@ -76,6 +76,19 @@ def test_no_rotation_learns_from_what_is_held_out(choice: RotationChoice, docume
     np.testing.assert_array_equal(pca_rotation(changed[training]), pca_rotation(documents[training]))
 
 
+def test_a_sampled_query_is_judged_by_the_document_that_it_was_taken_from(
+    choice: RotationChoice, documents: Vectors
+) -> None:
+    queries = queries_of(documents)
+    # The rows stay on their side of the split, so that the same vectors are held out.
+    rows = queries.rows.copy()
+    for side in (HELD_OUT, np.setdiff1d(np.arange(COUNT), HELD_OUT)):
+        rows[side] = np.roll(side, 1)
+    wrong = choose_rotation(documents, {"keywords": QueryVectors(queries.vectors, rows)}, HELD_OUT, OPTIONS)
+    for name in (NO_ROTATION, PRINCIPAL_AXES):
+        assert wrong.retention[name] < choice.retention[name] - 0.1
+
+
 def test_a_log_of_queries_decides_alone(documents: Vectors) -> None:
     log = QueryVectors(queries_of(documents).vectors, np.full(COUNT, -1))
     queries = {"keywords": queries_of(documents, noise=3.0), QUERY_LOG: log}
