@@ -24,7 +24,7 @@ def split_condition(scope: Scope, node: exp.Expr) -> tuple[Condition | None, exp
 
     Both together are the WHERE, as PostgreSQL means it. Either is None where there is nothing of it; the
     second is a copy. Raises SqlUnknownName, SqlTypeMismatch, SqlSyntaxError, and SqlNotSupported for ``@@``
-    that cannot be told apart from the rest.
+    that cannot be separated from the rest.
     """
     conditions, rest = _split(scope, node)
     remaining = [term.copy() for term, _ in rest]

@@ -36,7 +36,7 @@ from nestvec.sql.bind.conditions.nodes import (
     disjunction,
     not_null,
 )
-from nestvec.sql.bind.conditions.operands import Operand
+from nestvec.sql.bind.conditions.operands import ConditionOperand
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope, Value
 from nestvec.sqltypes import is_mapped, to_stored
 from nestvec_schemas.errors import RowRejected
@@ -50,9 +50,9 @@ _NARROW: Final = {"FLOAT": frozenset({"INT8", "INT16"}), "DOUBLE": frozenset({"I
 
 
 def compare_constant(
-    scope: Scope, value: Operand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
 ) -> Narrowed:
-    """``value operator constant``. Raises SqlTypeMismatch for a constant of a type that it has not."""
+    """``value operator constant``. Raises SqlTypeMismatch for a constant of another type."""
     if constant.value is None:
         return Narrowed(NEVER)
     if value.form == "json":
@@ -108,7 +108,11 @@ def _compare_integer(
     scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
 ) -> Narrowed:
     value = constant.value
-    if isinstance(value, bool) or constant.kind == "text" or value is None:
+    if (
+        constant.kind == "text"
+        or isinstance(value, bool)
+        or not isinstance(value, (int, float, Decimal, str))
+    ):
         raise mismatch(scope, column, shown(constant), node)
     if isinstance(value, str):
         value = read_integer(scope, column, value, node)
@@ -127,19 +131,19 @@ def _compare_exactly(column: Column, operator: Operator, value: int | Decimal) -
         below = value > high
         satisfied = operator == "!=" or (operator in ("<", "<=") if below else operator in (">", ">="))
         return not_null(column) if satisfied else NEVER
-    whole = int(value) if isinstance(value, int) else math.floor(value)
-    if whole != value:
+    integer = int(value) if isinstance(value, int) else math.floor(value)
+    if integer != value:
         if operator in ("=", "!="):
             return not_null(column) if operator == "!=" else NEVER
-        return Compare(column, "<=" if operator in ("<", "<=") else ">", whole)
-    if whole == RANGES["INT64"][0]:
+        return Compare(column, "<=" if operator in ("<", "<=") else ">", integer)
+    if integer == RANGES["INT64"][0]:
         # A filter cannot write -2^63, which it reads as the negative of a number out of range.
         if operator in ("=", "<="):
-            return Compare(column, "<", whole + 1)
-        return {"!=": Compare(column, ">=", whole + 1), ">": Compare(column, ">=", whole + 1)}.get(
+            return Compare(column, "<", integer + 1)
+        return {"!=": Compare(column, ">=", integer + 1), ">": Compare(column, ">=", integer + 1)}.get(
             operator, not_null(column) if operator == ">=" else NEVER
         )
-    return Compare(column, operator, whole)
+    return Compare(column, operator, integer)
 
 
 def _compare_float(
@@ -200,9 +204,9 @@ def _compare_boolean(column: Column, operator: Operator, value: bool) -> Conditi
 def equal_value(scope: Scope, column: Column, constant: Constant, node: exp.Expr) -> Value | None:
     """The value of an array element that equals a constant; None if there is none."""
     if column.type in STRINGS | INTEGERS | {"BOOL"}:
-        found = _compare(scope, column, "=", constant, node)
-        condition = found.condition
-        if isinstance(condition, Compare) and condition.operator == "=" and found.rest is None:
+        equality = _compare(scope, column, "=", constant, node)
+        condition = equality.condition
+        if isinstance(condition, Compare) and condition.operator == "=" and equality.rest is None:
             return condition.value
         if condition == NEVER:
             return None
@@ -217,7 +221,7 @@ def equal_value(scope: Scope, column: Column, constant: Constant, node: exp.Expr
 
 
 def compare_columns(
-    scope: Scope, left: Operand, right: Operand, operator: Operator, node: exp.Expr
+    scope: Scope, left: ConditionOperand, right: ConditionOperand, operator: Operator, node: exp.Expr
 ) -> Narrowed:
     """``left operator right``, two columns. Raises SqlTypeMismatch if PostgreSQL cannot compare them."""
     present = conjunction((present_base(left), present_base(right)))
@@ -251,12 +255,12 @@ def compare_columns(
     return Narrowed(conjunction((present, *possible)), node)
 
 
-def present_base(value: Operand) -> Condition:
+def present_base(value: ConditionOperand) -> Condition:
     """The column of an operand is not NULL."""
     return not_null_json(value) if value.form == "json" else not_null(value.base)
 
 
-def is_null(value: Operand, negated: bool, node: exp.Expr) -> Narrowed:
+def is_null(value: ConditionOperand, negated: bool, node: exp.Expr) -> Narrowed:
     """``value IS [NOT] NULL``."""
     column, empty = value.column, Compare(value.column, "=", 0)
     if value.form == "json":

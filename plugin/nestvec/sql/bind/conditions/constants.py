@@ -133,7 +133,11 @@ def _number(scope: Scope, node: exp.Literal) -> Constant:
 
 def _negative(scope: Scope, node: exp.Neg) -> Constant | None:
     inner = read_constant(scope, node.this)
-    if inner is None or isinstance(inner.value, (bool, str)):
+    if (
+        inner is None
+        or not isinstance(inner.value, (int, float, Decimal, type(None)))
+        or inner.kind == "boolean"
+    ):
         return None
     if isinstance(inner.value, Decimal):
         return Constant(inner.value.copy_negate(), inner.kind)
@@ -161,8 +165,8 @@ def _cast(scope: Scope, node: exp.Cast) -> Constant | None:
             read_integer(scope, integer, inner.value, node) if isinstance(inner.value, str) else inner.value
         )
         low, high = RANGES[integer.type]
-        fits = isinstance(value, int) and low <= value <= high
-        return Constant(value, "number") if fits else None
+        in_range = isinstance(value, int) and low <= value <= high
+        return Constant(value, "number") if in_range else None
     if kind == exp.DataType.Type.DOUBLE and inner.kind in ("number", "double", "unknown"):
         value = read_double(scope, inner.value, node)
         return Constant(value, "double")

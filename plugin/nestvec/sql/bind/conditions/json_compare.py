@@ -34,7 +34,7 @@ from nestvec.sql.bind.conditions.nodes import (
     disjunction,
     not_null,
 )
-from nestvec.sql.bind.conditions.operands import Operand
+from nestvec.sql.bind.conditions.operands import ConditionOperand
 from nestvec.sql.bind.scope import Scope, Value
 
 _MAX_FILTER_INTEGER: Final = (1 << 63) - 1
@@ -44,7 +44,7 @@ _STARTS_OF_OTHERS: Final = frozenset('-0123456789tf{["')
 
 
 def compare_json(
-    scope: Scope, value: Operand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
 ) -> Narrowed:
     """A comparison of a value inside JSON with a constant that is not NULL."""
     if value.cast:
@@ -63,14 +63,14 @@ def compare_json(
     return Narrowed(disjunction((equal, others)), node)
 
 
-def like_json(value: Operand, pattern: str, exact: bool, node: exp.Expr) -> Narrowed:
+def like_json(value: ConditionOperand, pattern: str, exact: bool, node: exp.Expr) -> Narrowed:
     """LIKE of a value inside JSON; ``pattern`` has no special character but ``%``."""
     if not pattern or pattern[0] in _STARTS_OF_OTHERS or pattern[0] == "%":
         return Narrowed(not_null_json(value), node)
     return Narrowed(Like(value.column, pattern), None if exact and value.certain else node)
 
 
-def not_null_json(value: Operand) -> Condition:
+def not_null_json(value: ConditionOperand) -> Condition:
     """What follows from a JSON value that is not NULL: servers differ on ``exists`` of an empty object."""
     return ALWAYS if value.base.name == "$meta" else not_null(value.base)
 
@@ -93,7 +93,7 @@ def _other_values(column: Column, text: str) -> Condition | None:
 
 
 def _compare_cast(
-    scope: Scope, value: Operand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
 ) -> Narrowed:
     """``(j->>'key')::type operator constant``: a number or a boolean that compares so, or any string."""
     column = value.column

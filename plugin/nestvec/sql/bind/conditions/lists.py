@@ -28,9 +28,9 @@ from nestvec.sql.bind.conditions.nodes import (
     all_of,
     any_of,
 )
-from nestvec.sql.bind.conditions.operands import Operand
+from nestvec.sql.bind.conditions.operands import ConditionOperand
 from nestvec.sql.bind.params import PARAMETER_NODES, to_python
-from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.scope import FLOATS, Scope
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import without_parens
 
@@ -53,7 +53,7 @@ def quantified(node: exp.Expr) -> tuple[bool, exp.Expr] | None:
 
 
 def bind_any_list(
-    scope: Scope, value: Operand, operator: Operator, every: bool, node: exp.Expr, negated: bool
+    scope: Scope, value: ConditionOperand, operator: Operator, node: exp.Expr, *, every: bool, negated: bool
 ) -> Narrowed:
     """``value operator ANY(list)``, or ALL; ``node`` is the list."""
     items = list_items(scope, node)
@@ -65,7 +65,7 @@ def bind_any_list(
 
 
 def compare_list(
-    scope: Scope, value: Operand, operator: Operator, items: Sequence[Item], every: bool
+    scope: Scope, value: ConditionOperand, operator: Operator, items: Sequence[Item], every: bool
 ) -> Narrowed:
     """The comparison with each constant: true of all, or of any."""
     if every and any(constant.value is None for constant, _ in items):
@@ -79,7 +79,7 @@ def compare_list(
     return all_of(parts) if every else any_of(parts)
 
 
-def _merge(value: Operand, parts: list[Narrowed], *, negated: bool) -> list[Narrowed]:
+def _merge(value: ConditionOperand, parts: list[Narrowed], *, negated: bool) -> list[Narrowed]:
     """The same parts, with the comparisons of a whole column for equality as one list."""
     if value.form != "column" or value.column.type == "BOOL" or len(parts) < 2:
         return parts
@@ -92,7 +92,11 @@ def _merge(value: Operand, parts: list[Narrowed], *, negated: bool) -> list[Narr
     others = [part for part in parts if not _is_equality(part, operator)]
     if len(values) < 2:
         return parts
-    merged: Condition = InList(value.column, tuple(dict.fromkeys(values)), negated)
+    if value.column.type in FLOATS and 0.0 in values:
+        # Milvus Lite looks a list up by its bits.
+        values += [0.0, -0.0]
+    distinct = {(type(item), repr(item)): item for item in values}
+    merged: Condition = InList(value.column, tuple(distinct.values()), negated)
     return [Narrowed(merged), *others]
 
 
@@ -101,10 +105,10 @@ def _is_equality(part: Narrowed, operator: str) -> bool:
     return isinstance(condition, Compare) and condition.operator == operator and part.rest is None
 
 
-def bind_in_list(scope: Scope, value: Operand, items: Sequence[Item], negated: bool) -> Narrowed:
+def bind_in_list(scope: Scope, value: ConditionOperand, items: Sequence[Item], negated: bool) -> Narrowed:
     """``value [NOT] IN (constants)``."""
     operator: Operator = "!=" if negated else "="
-    if value.column.type == "FLOAT" and len(items) > 1:
+    if value.column.type == "FLOAT" and len(items) > 1 and all(item.kind != "double" for item, _ in items):
         items = [_as_single(scope, item) for item in items]
     return compare_list(scope, value, operator, items, negated)
 
@@ -162,25 +166,27 @@ def _parameter_items(scope: Scope, node: exp.Expr) -> list[Item] | None:
 
 def _text_items(scope: Scope, text: str, node: exp.Expr) -> list[Item]:
     """The items of '{a,b}'."""
-    inside = _PLAIN_ARRAY.fullmatch(text.strip())
-    if inside is None:
+    plain = _PLAIN_ARRAY.fullmatch(text.strip())
+    if plain is None:
         raise scope.source.not_supported("this list as text", node, "Write ARRAY['a', 'b'].")
-    words = [word.strip() for word in inside[1].split(",")] if inside[1].strip() else []
+    words = [word.strip() for word in plain[1].split(",")] if plain[1].strip() else []
     if "" in words:
         raise scope.source.type_mismatch("the list is malformed", text[:40], node, "Write '{a,b}'.")
     return [(NULL if word.upper() == "NULL" else Constant(word, "unknown"), node) for word in words]
 
 
-def between(scope: Scope, value: Operand, low: Item, high: Item, negated: bool, symmetric: bool) -> Narrowed:
+def between(
+    scope: Scope, value: ConditionOperand, low: Item, high: Item, *, negated: bool, symmetric: bool
+) -> Narrowed:
     """``value [NOT] BETWEEN [SYMMETRIC] low AND high``."""
-    inside = _within(scope, value, low, high, negated)
+    interval = _within(scope, value, low, high, negated)
     if not symmetric:
-        return inside
+        return interval
     mirrored = _within(scope, value, high, low, negated)
-    return all_of((inside, mirrored)) if negated else any_of((inside, mirrored))
+    return all_of((interval, mirrored)) if negated else any_of((interval, mirrored))
 
 
-def _within(scope: Scope, value: Operand, low: Item, high: Item, negated: bool) -> Narrowed:
+def _within(scope: Scope, value: ConditionOperand, low: Item, high: Item, negated: bool) -> Narrowed:
     if negated:
         return any_of((compare_constant(scope, value, "<", *low), compare_constant(scope, value, ">", *high)))
     return all_of((compare_constant(scope, value, ">=", *low), compare_constant(scope, value, "<=", *high)))

@@ -123,15 +123,15 @@ def conjunction(parts: Iterable[Condition]) -> Condition:
 
 def without_repeats(parts: Iterable[Condition]) -> tuple[Condition, ...]:
     """The parts without those that repeat that a column is not NULL."""
-    seen: set[Condition] = set()
-    kept: list[Condition] = []
+    null_tests: set[Condition] = set()
+    distinct: list[Condition] = []
     for part in parts:
         if isinstance(part, IsNull):
-            if part in seen:
+            if part in null_tests:
                 continue
-            seen.add(part)
-        kept.append(part)
-    return tuple(kept)
+            null_tests.add(part)
+        distinct.append(part)
+    return tuple(distinct)
 
 
 def disjunction(parts: Iterable[Condition]) -> Condition:

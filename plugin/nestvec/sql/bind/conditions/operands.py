@@ -64,7 +64,7 @@ Form = Literal["column", "element", "length", "cardinality", "json"]
 
 
 @dataclass(frozen=True)
-class Operand:
+class ConditionOperand:
     """What a condition is about."""
 
     column: Column
@@ -90,7 +90,7 @@ def is_operand(node: exp.Expr) -> bool:
     return isinstance(node, (exp.Column, exp.Bracket, exp.ArraySize, *_PATHS)) or _is_cardinality(node)
 
 
-def operand(scope: Scope, node: exp.Expr) -> Operand:
+def operand(scope: Scope, node: exp.Expr) -> ConditionOperand:
     """The operand that a node is. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported."""
     node = without_parens(node)
     if isinstance(node, exp.Cast):
@@ -104,7 +104,7 @@ def operand(scope: Scope, node: exp.Expr) -> Operand:
     if not isinstance(node, exp.Column):
         raise scope.source.not_supported(f"{construct_name(node)} in WHERE", node, CONDITION_FORM)
     column = filterable_column(scope, node)
-    return Operand(column, column)
+    return ConditionOperand(column, column)
 
 
 def is_filterable(name: str) -> bool:
@@ -156,7 +156,7 @@ def _is_cardinality(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).lower() == "cardinality"
 
 
-def _length(scope: Scope, node: exp.Expr) -> Operand:
+def _length(scope: Scope, node: exp.Expr) -> ConditionOperand:
     if isinstance(node, exp.ArraySize):
         inner, dimension = node.this, node.args.get("expression")
         # Without a dimension it is another dialect's ARRAY_SIZE, or an error in PostgreSQL.
@@ -170,10 +170,10 @@ def _length(scope: Scope, node: exp.Expr) -> Operand:
         raise scope.source.syntax_error("CARDINALITY takes one array", node, "Write cardinality(column).")
     column = array(scope, inner)
     length = Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
-    return Operand(length, column, "length" if isinstance(node, exp.ArraySize) else "cardinality")
+    return ConditionOperand(length, column, "length" if isinstance(node, exp.ArraySize) else "cardinality")
 
 
-def _element(scope: Scope, node: exp.Bracket) -> Operand:
+def _element(scope: Scope, node: exp.Bracket) -> ConditionOperand:
     if len(node.expressions) != 1 or isinstance(node.expressions[0], exp.Slice):
         raise scope.source.not_supported("an array slice", node, "Select one element: tags[1].")
     column = array(scope, node.this)
@@ -190,10 +190,10 @@ def _element(scope: Scope, node: exp.Bracket) -> Operand:
         )
     # Milvus counts from 0, PostgreSQL from 1.
     part = replace(element(column), name=f"{column.name}[{index - 1}]", nullable=True)
-    return Operand(part, column, "element")
+    return ConditionOperand(part, column, "element")
 
 
-def _cast(scope: Scope, node: exp.Cast) -> Operand:
+def _cast(scope: Scope, node: exp.Cast) -> ConditionOperand:
     inner = without_parens(node.this)
     kind = _CASTS.get(node.to.this)
     sized = bool(node.to.expressions)
@@ -208,7 +208,7 @@ def _cast(scope: Scope, node: exp.Cast) -> Operand:
     raise scope.source.not_supported("this cast in WHERE", node, "Compare the column itself.")
 
 
-def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Operand:
+def _json_value(scope: Scope, node: exp.Expr, kind: str) -> ConditionOperand:
     """A value inside a JSON column, as type ``kind``."""
     if not isinstance(node, _TEXTS):
         raise scope.source.not_supported(
@@ -228,16 +228,19 @@ def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Operand:
         raise scope.source.type_mismatch(
             f"column {column.name} is {column.type}, not JSON", column.name, inner, "Use =, IN or LIKE."
         )
-    if not isinstance(steps[0], str) or not all(
-        isinstance(step, int) or _SAFE_KEY.fullmatch(step) for step in steps
-    ):
+    if not isinstance(steps[0], str) or not all(map(_is_plain_step, steps)):
         raise scope.source.not_supported("this JSON path in a Milvus filter", node, "Use plain keys.")
     path = "".join(f"[{json.dumps(step, ensure_ascii=False)}]" for step in steps)
     # Milvus takes a key of digits for an index too, and an index for such a key; Milvus Lite looks into JSON
     # that is a string inside "$meta".
     certain = not any(isinstance(step, int) or step.isdecimal() for step in steps)
     certain = certain and (column.name != DYNAMIC_COLUMN.name or len(steps) == 1)
-    return Operand(Column(f"{column.name}{path}", kind, nullable=True), column, "json", certain)
+    return ConditionOperand(Column(f"{column.name}{path}", kind, nullable=True), column, "json", certain)
+
+
+def _is_plain_step(step: str | int) -> bool:
+    """Whether Milvus reads no less by this step than PostgreSQL, to which a value is its own element 0."""
+    return step > 0 if isinstance(step, int) else _SAFE_KEY.fullmatch(step) is not None
 
 
 def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
@@ -261,8 +264,8 @@ def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
 def _path_steps(scope: Scope, node: exp.Expr) -> list[str | int]:
     """The keys of ``'{a,b}'``; one of digits may be an index as well, which no filter says."""
     path = scope.constant(node)
-    inside = re.fullmatch(r"\{([^{}\"\\\s]+)\}", path) if isinstance(path, str) else None
-    keys = inside[1].split(",") if inside else []
+    path_text = re.fullmatch(r"\{([^{}\"\\\s]+)\}", path) if isinstance(path, str) else None
+    keys = path_text[1].split(",") if path_text else []
     if not keys or any(not key or key.lstrip("+-").isdecimal() for key in keys):
         raise scope.source.not_supported("this JSON path", node, "Name keys and indexes one by one.")
     return [*keys]

@@ -118,7 +118,7 @@ def _compare_constants(
 ) -> Narrowed:
     if left.value is None or right.value is None:
         return Narrowed(NEVER)
-    if left.kind != right.kind or left.kind in ("double", "boolean"):
+    if left.kind != right.kind or left.kind in ("double", "boolean", "typed"):
         raise scope.source.not_supported(
             f"{construct_name(node)} of constants in WHERE", node, CONDITION_FORM
         )
@@ -147,7 +147,9 @@ def _bind_quantified(
         if operator != ("!=" if every else "="):
             raise scope.source.not_supported("this comparison with ANY or ALL", node, "Write = ANY(array).")
         return arrays.bind_element_of(scope, constant, node.this, array.column, negated != every)
-    return lists.bind_any_list(scope, operand(scope, node.this), operator, every, inner, negated)
+    return lists.bind_any_list(
+        scope, operand(scope, node.this), operator, inner, every=every, negated=negated
+    )
 
 
 def _bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
@@ -176,7 +178,7 @@ def _bind_between(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
             raise scope.source.not_supported("BETWEEN with anything but constants", node, "Write constants.")
         bounds.append((constant, node.args[name]))
     symmetric = bool(node.args.get("symmetric"))
-    return lists.between(scope, value, bounds[0], bounds[1], negated, symmetric).at(node)
+    return lists.between(scope, value, bounds[0], bounds[1], negated=negated, symmetric=symmetric).at(node)
 
 
 def _bind_is(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:

@@ -17,7 +17,7 @@ from nestvec.sql.bind.conditions.nodes import (
     Narrowed,
     negate,
 )
-from nestvec.sql.bind.conditions.operands import Operand, filterable_column, operand
+from nestvec.sql.bind.conditions.operands import ConditionOperand, filterable_column, operand
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sqltypes import is_mapped
 
@@ -43,9 +43,9 @@ class _Pattern:
         chars: list[str] = []
         exact = True
         for char, wild in self.parts:
-            kept = char == "%" if wild else char not in "%_\\" and not (fold and _has_case(char))
-            exact = exact and kept
-            chars.append(char if kept else "%")
+            plain = char == "%" if wild else char not in "%_\\" and not (fold and _has_case(char))
+            exact = exact and plain
+            chars.append(char if plain else "%")
         pattern = "".join(chars)
         while "%%" in pattern:
             pattern = pattern.replace("%%", "%")
@@ -78,7 +78,7 @@ def bind_like(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     return _match(scope, value, pattern, isinstance(like, exp.ILike), negated, node)
 
 
-def _check_text(scope: Scope, value: Operand, node: exp.Expr) -> None:
+def _check_text(scope: Scope, value: ConditionOperand, node: exp.Expr) -> None:
     column = value.column
     if column.type not in STRINGS or value.cast:
         raise scope.source.type_mismatch(f"column {column.name} is {column.type}", "LIKE", node, "Use =.")
@@ -96,7 +96,7 @@ def _escape(scope: Scope, node: exp.Expr | None) -> Constant | None:
 
 
 def _match(
-    scope: Scope, value: Operand, pattern: _Pattern, fold: bool, negated: bool, node: exp.Expr
+    scope: Scope, value: ConditionOperand, pattern: _Pattern, fold: bool, negated: bool, node: exp.Expr
 ) -> Narrowed:
     if pattern.text is not None and not fold:
         return compare_constant(
