@@ -136,6 +136,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class BlockingEngine(Engine, Protocol):
+    """An engine in this process, which runs a batch on whatever thread calls it."""
+
+    def run_now(self, encoder: str, batch: Batch) -> Vectors:
+        """``run`` on the calling thread, of which there are at most ``parallel`` at a time."""
+        ...
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """What runs the encoders, as the service's start, ``/info`` and its metrics say."""

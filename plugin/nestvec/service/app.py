@@ -125,12 +125,11 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
-    app.add_middleware(
-        RequestPass,
-        endpoints=_direct_endpoints(),
-        checks=_request_checks(app, operations, api_keys),
-        wrappers=_wrappers(settings, tracing),
+    request_pass = RequestPass(
+        _direct_endpoints(), _request_checks(app, operations, api_keys), _wrappers(settings, tracing)
     )
+    app.add_middleware(request_pass.before)
+    app.state.entry = request_pass.entry(app)
     return app
 
 

@@ -11,13 +11,15 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from nestvec.engines.contract import Engine, EngineInfo, RemoteEngine
+from nestvec.engines.contract import BlockingEngine, Engine, EngineInfo, RemoteEngine
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
+from nestvec.service.batching.engine_threads import EngineThreads
 from nestvec.service.batching.input_keys import InputKeys
 from nestvec.service.batching.loop_slices import LoopSlices, slices
 from nestvec.service.batching.outputs import zero_output
-from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
+from nestvec.service.batching.pending import PendingEmbedding, check_lengths
+from nestvec.service.batching.runner import BatchRunner, PartSpec
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.turns import turn_paused
 from nestvec.service.catalog.catalog import EncoderCatalog
@@ -35,7 +37,7 @@ from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.speed_probe import measure_speed
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import InputTooLong, NestvecError
+from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
@@ -124,6 +126,8 @@ class Embedder:
         """Whether each encoder's speed is measured as it starts."""
         self.slices = LoopSlices()
         """Which large request works on the event loop."""
+        self._threads: EngineThreads | None = None
+        """What runs the batches of an engine in this process, from ``start`` to ``close``."""
         self._measuring: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -138,6 +142,8 @@ class Embedder:
 
     def start(self) -> None:
         """Start the encoders' runners on the running event loop, the one that ``embed`` is called on."""
+        if isinstance(self.engine, BlockingEngine):
+            self._threads = EngineThreads(self.engine.parallel)
         for instance in self.encoders.instances:
             self.start_instance(instance)
         self.encoders.on_retired = self.retire
@@ -182,7 +188,7 @@ class Embedder:
         spec = PartSpec(
             name, part, manifest.kind, dim, tower.max_tokens, packed=packed, generation=generation
         )
-        return BatchRunner(spec, self.engine, settings, self.observer)
+        return BatchRunner(spec, self.engine, settings, self.observer, self._threads)
 
     def _runner_of(self, encoder: str, part: str) -> BatchRunner:
         """The runner that the current request uses for an encoder, whose pass may be another's."""
@@ -212,6 +218,8 @@ class Embedder:
             instance.tasks.clear()
             for runner in instance.runners.values():
                 runner.cancel_all()
+        if self._threads is not None:
+            await asyncio.to_thread(self._threads.close)
         await self.engine.close()
 
     async def embed(
@@ -316,7 +324,7 @@ class Embedder:
             key, error = next(iter(unreadable.items()))
             raise with_position(error, keys.index(key), len(keys))
         if options.truncation.overlong == "error":
-            _check_lengths(encoder, [*existing.values(), *fresh.values()])
+            check_lengths(encoder, [*existing.values(), *fresh.values()])
         shared = sum(isinstance(entry, PendingEmbedding) for entry in existing.values())
         self.observer.texts_requested(
             encoder, fresh=len(fresh), shared=shared, remembered=len(existing) - shared
@@ -376,22 +384,6 @@ def _by_part(entries: Mapping[CacheKey, T]) -> dict[str, dict[CacheKey, T]]:
     for key, entry in entries.items():
         by_part.setdefault(key.part, {})[key] = entry
     return by_part
-
-
-def _check_lengths(encoder: str, entries: Iterable[CachedEmbedding | PendingEmbedding | ModelInput]) -> None:
-    """Raise InputTooLong for the first text that was truncated."""
-    for entry in entries:
-        if isinstance(entry, CachedEmbedding):
-            total, length = entry.total, entry.tokens
-        else:
-            model_input = entry.model_input if isinstance(entry, PendingEmbedding) else entry
-            total, length = model_input.total, model_input.length
-        if total > length:
-            raise InputTooLong(
-                f"a text has more than the {length} tokens that {encoder} takes, and truncation is off",
-                value=total,
-                next_step="Shorten it, or set truncate to true.",
-            )
 
 
 def _timing(entries: Iterable[CachedEmbedding | PendingEmbedding | NestvecError]) -> Timing:

@@ -168,7 +168,7 @@ def create_server(embedder: Embedder) -> Server:
     app.state.metrics.watch_connections(gate)
     connection = connection_class(limits, embedder.settings.load.body_bytes, gate)
     config = uvicorn.Config(
-        app,
+        app.state.entry,
         loop="asyncio",
         http=connection,
         ws="none",

@@ -19,8 +19,9 @@ from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.readers import check_text_lengths
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
+from nestvec.service.middleware.connection_gate import CONNECTION, UnreadConnection
 from nestvec.service.preprocess.inputs import EmbedInput
 from nestvec.service.preprocess.modality import Modalities, as_modality, check_modality
 from nestvec.service.preprocess.tokenizer import Direction
@@ -34,8 +35,9 @@ from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOf
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import OutputKind
-from nestvec_schemas.vectors import check_prefix_dim, nest
+from nestvec_schemas.vectors import Vectors, check_prefix_dim, nest
 
 T = TypeVar("T")
 
@@ -91,12 +93,12 @@ async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     manifest = selected_encoder(request, call.config, "dense").manifest
     dim = manifest.dim if call.config.dim is None else call.config.dim
     check_prefix_dim(dim, manifest.dim)
-    result = await embed_inputs(request, call)
+    result = await _embed_inputs(request, call)
     normalised = manifest.normalised if call.normalised is None else call.normalised
     outputs = await off_loop(
         manifest.dim * len(result.outputs), lambda: nest(result.vectors, dim, normalised=normalised)
     )
-    return _with_total(replace(result, outputs=outputs), started)
+    return _with_total(result, started, outputs)
 
 
 async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
@@ -120,6 +122,10 @@ async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
 async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     """The encoder's outputs for a request's inputs, whatever its kind. Raises what ``embed_dense`` does."""
     started = time.perf_counter()
+    return _with_total(await _embed_inputs(request, call), started)
+
+
+async def _embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     embedder, config = embedder_of(request), call.config
     name = resolve_encoder(embedder.encoders, config.encoder)
     encoder = embedder.encoders[name]
@@ -136,8 +142,7 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
 
     inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
-    result = await while_connected(request, embedder.embed(name, inputs, options), len(inputs))
-    return _with_total(result, started)
+    return await while_connected(request, embedder.embed(name, inputs, options), len(inputs))
 
 
 async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
@@ -161,8 +166,11 @@ async def score_connected(
     return scores.raw if raw or is_dense else scores.relevance, result
 
 
-def _with_total(result: EmbeddingResult, started: float) -> EmbeddingResult:
-    return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
+def _with_total(
+    result: EmbeddingResult, started: float, outputs: Sequence[Array] | Vectors | None = None
+) -> EmbeddingResult:
+    timing = Timing(result.timing.queued, result.timing.inference, time.perf_counter() - started)
+    return replace(result, outputs=result.outputs if outputs is None else outputs, timing=timing)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T], inputs: int) -> T:
@@ -175,15 +183,14 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T], inputs
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("while_connected needs a running task")
-    watch = asyncio.create_task(_wait_for_disconnect(request, inputs))
     disconnected = False
 
-    def cancel_work(ended: asyncio.Task[None]) -> None:
+    def cancel_work() -> None:
         nonlocal disconnected
         disconnected = True
         task.cancel()
 
-    watch.add_done_callback(cancel_work)
+    end_watch = _watch_connection(request, inputs, cancel_work)
     try:
         return await work
     except asyncio.CancelledError:
@@ -192,13 +199,49 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T], inputs
             raise ClientDisconnect from None
         raise
     finally:
-        watch.remove_done_callback(cancel_work)
-        watch.cancel()
+        end_watch()
+
+
+def _watch_connection(request: Request, inputs: int, gone: Callable[[], None]) -> Callable[[], None]:
+    """Have ``gone`` called when the client closes the connection. Returns what ends the watch."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def watch(wait: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(wait)
+        task.add_done_callback(call_gone)
+        tasks.append(task)
+
+    def call_gone(ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled():
+            gone()
+
+    def take_back() -> None:
+        watch(_wait_for_slice(request, inputs))
+
+    # Where the server tells it, no task has to wait for it.
+    connection: UnreadConnection | None = request.scope.get(CONNECTION)
+    if connection is None:
+        watch(_wait_for_disconnect(request, inputs))
+    else:
+        connection.call_when_lost(take_back)
+
+    def end() -> None:
+        if connection is not None:
+            connection.do_not_call(take_back)
+        for task in tasks:
+            task.remove_done_callback(call_gone)
+            task.cancel()
+
+    return end
 
 
 async def _wait_for_disconnect(request: Request, inputs: int) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    await _wait_for_slice(request, inputs)
+
+
+async def _wait_for_slice(request: Request, inputs: int) -> None:
     # To take a large request back is work too, and hundreds of connections may be closed at once.
     await embedder_of(request).slices.next(inputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query
@@ -135,6 +136,10 @@ QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 _UNSPECIFIED: Final = EmbeddingConfig()
 
+_CACHED: Final = 256
+_MAX_CACHED_NAME: Final = 256
+"""Selections that are kept, and characters of their names: most requests select the same."""
+
 _CHOICES: Final = {
     **{name: default for name, default in _UNSPECIFIED.attributes().items() if name != "encoder"},
     "fingerprint": None,
@@ -151,10 +156,21 @@ def select_encoder(
     BodyInvalid if they name different dims, exits, experts, prompts or fingerprints, ExitNotOffered for
     ``minilm@-``.
     """
-    name = query.config.encoder or body.encoder
+    if len(body.encoder) <= _MAX_CACHED_NAME:
+        return _select_cached(query.config, body, dim_name)
+    return _select(query.config, body, dim_name)
+
+
+@lru_cache(_CACHED)
+def _select_cached(query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str) -> EmbeddingConfig:
+    return _select(query, body, dim_name)
+
+
+def _select(query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str) -> EmbeddingConfig:
+    name = query.encoder or body.encoder
     selected = parse_model_name(name)
     sources: list[tuple[EmbeddingConfig, str | None]] = [
-        (query.config, None),
+        (query, None),
         (body, None),
         (selected, f"encoder={name}"),
     ]

@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
+from nestvec.service.batching.batch_size import BatchSize
 from nestvec.service.preprocess.inputs import ModelInput
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 
 MAX_PADDING_RATIO: Final = 1.25
 """The longest input of a batch divided by the shortest: beyond this, padding costs more than it saves."""
+
+_PADDING_PART: Final = 0.05
+"""Padding, as a part of a batch's tokens, that hardly costs anything."""
+
+_ANY_SIZE: Final = BatchSize()
 
 _MAX_IDLE_CLIENTS: Final = 256
 
@@ -125,10 +131,13 @@ class _Client:
 class _Batch:
     """Inputs of one exit, near in length, within the budget of a batch."""
 
-    def __init__(self, first: QueuedInput, max_tokens: int, max_inputs: int) -> None:
+    def __init__(
+        self, first: QueuedInput, max_tokens: int, max_inputs: int, padding: int | None = None
+    ) -> None:
+        """``padding`` tokens in all may be in it, or a small part of its own; None for any number."""
         self.items, self.exit, self.tokens = [first], first.exit, first.length
         self._shortest = self._longest = first.length
-        self._max_tokens, self._max_inputs = max_tokens, max_inputs
+        self._max_tokens, self._max_inputs, self._padding = max_tokens, max_inputs, padding
 
     def add(self, item: QueuedInput) -> bool:
         """Add an input; False if it does not fit."""
@@ -138,9 +147,11 @@ class _Batch:
             return False
         if longest > MAX_PADDING_RATIO * shortest + 4:
             return False
+        tokens = self.tokens + item.length
+        if self._padding is not None and size * longest - tokens > max(self._padding, _PADDING_PART * tokens):
+            return False
         self.items.append(item)
-        self._shortest, self._longest = shortest, longest
-        self.tokens += item.length
+        self._shortest, self._longest, self.tokens = shortest, longest, tokens
         return True
 
 
@@ -204,12 +215,8 @@ class BatchQueue:
         self._length -= 1
         return True
 
-    def take(self, free_tokens: int = 0, max_tokens: int | None = None) -> list[QueuedInput]:
-        """The next batch. Every input that is added and not dropped is taken exactly once.
-
-        ``free_tokens`` of other clients' queries may always be in the batch of a query. ``max_tokens`` may be
-        less than the queue's own.
-        """
+    def take(self, size: BatchSize = _ANY_SIZE) -> list[QueuedInput]:
+        """The next batch. Every input that is added and not dropped is taken exactly once."""
         clients = sorted((client for client in self._clients.values() if client), key=_priority)
         client = self._next(clients)
         self._virtual_time = max(self._virtual_time, client.start)
@@ -217,8 +224,8 @@ class BatchQueue:
         client.waiting_since = self._batches
         interactive = client.next_is_interactive()
         lane = client.lane(interactive=interactive)
-        budget = self._max_tokens if max_tokens is None else min(max_tokens, self._max_tokens)
-        batch = _Batch(lane.first, budget, self._max_inputs)
+        budget = self._max_tokens if size.tokens is None else min(size.tokens, self._max_tokens)
+        batch = _Batch(lane.first, budget, self._max_inputs, size.padding)
         _leave(lane.first)
         lane.fill(batch)
         own_tokens = batch.tokens
@@ -229,7 +236,7 @@ class BatchQueue:
             if len(batch.items) >= self._max_inputs:
                 break
             before = batch.tokens
-            free = own_tokens + free_tokens - before
+            free = own_tokens + size.free_tokens - before
             other.lane(interactive=interactive).fill(batch, max(own_tokens, free) if interactive else None)
             other.start += batch.tokens - before
         self._length -= len(batch.items)

@@ -65,6 +65,28 @@ PACKED: Final = OutputSpec(3, _token_vectors)
 """Several outputs of one pass (``nestvec_schemas.packed_outputs``)."""
 
 
+@dataclass(frozen=True)
+class PartSpec:
+    """One part of an encoder, and what it outputs."""
+
+    encoder: str
+    part: str
+    kind: OutputKind
+    dim: int
+    """Length of the last axis of the engine's array."""
+    max_tokens: int
+    """Of one input."""
+    packed: bool = False
+    """Whether several outputs of one pass are in that array."""
+    generation: int = 0
+    """Which opening of the encoder the engine is to run."""
+
+    @property
+    def output(self) -> OutputSpec:
+        """How the engine's array is read."""
+        return PACKED if self.packed else OUTPUT_SPECS[self.kind]
+
+
 def check_engine_output(output: Array, spec: OutputSpec, count: int, dim: int) -> None:
     """Raise EngineError unless an engine's output is ``count`` of a ``spec``, of ``dim`` finite numbers."""
     axes = spec.axes

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nestvec.engines.contract import Engine
+from nestvec.engines.contract import Batch, BlockingEngine, Engine
 from nestvec.service.batching.admission import QueueAdmission
-from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
+from nestvec.service.batching.batch_queue import BatchQueue
+from nestvec.service.batching.batch_size import batch_size, max_batch_tokens
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
-from nestvec.service.batching.outputs import OUTPUT_SPECS, PACKED, OutputSpec, check_engine_output
+from nestvec.service.batching.engine_threads import EngineThreads, call_in_loop
+from nestvec.service.batching.outputs import PartSpec as PartSpec
+from nestvec.service.batching.outputs import check_engine_output
+from nestvec.service.batching.pending import PendingEmbedding, Wait
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.observability.observer import BatchRun, Observer
 from nestvec.service.preprocess.inputs import ModelInput, collate
@@ -22,14 +28,8 @@ from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import OutputKind
 
 logger = logging.getLogger(__name__)
-
-_MAX_LOGITS_BYTES: Final = 256 << 20
-"""Memory of a sparse encoder's batch inside the graph: a float32 for each of its tokens and words."""
-
-_MIN_BATCH_TOKENS: Final = 512
 
 _MAX_RETRY_SECONDS: Final = 5
 """After a deadline, while what was in the queue is still in it."""
@@ -38,100 +38,26 @@ _MEASURE_TOKENS: Final = 1024
 _MEASURE_SECONDS: Final = 2.0
 """An input that takes longer is not run again."""
 
-_BATCH_SECONDS: Final = 0.1
-_MIN_FULL_TOKENS: Final = 1024
-"""A CPU is as fast with batches of this size as with larger ones; a GPU does more than that in the time."""
-
-_SHARED_BATCH_SECONDS: Final = 0.03
-_MIN_SHARED_TOKENS: Final = 256
-"""The same while several clients use the encoder, also for queries: those wait for less, and a CPU is up to a
-seventh slower."""
-
-_FREE_SECONDS: Final = 0.01
-"""What of the engine's time other clients' queries may add to the batch of a query."""
-
 
 @dataclass(frozen=True)
-class PartSpec:
-    """One part of an encoder, and what it outputs."""
+class _EndedBatch:
+    """What became of a batch."""
 
-    encoder: str
-    part: str
-    kind: OutputKind
-    dim: int
-    """Length of the last axis of the engine's array."""
-    max_tokens: int
-    """Of one input."""
-    packed: bool = False
-    """Whether several outputs of one pass are in that array."""
-    generation: int = 0
-    """Which opening of the encoder the engine is to run."""
-
-    @property
-    def output(self) -> OutputSpec:
-        """How the engine's array is read."""
-        return PACKED if self.packed else OUTPUT_SPECS[self.kind]
-
-
-class PendingEmbedding(QueuedInput):
-    """An input on its way through the engine, and how many requests wait for it."""
-
-    __slots__ = ("client", "ended", "future", "key", "started", "waiting_requests", "waits")
-
-    def __init__(
-        self, key: CacheKey, model_input: ModelInput, future: asyncio.Future[CachedEmbedding], client: str
-    ) -> None:
-        super().__init__(model_input, key.exit)
-        self.key, self.future = key, future
-        self.client = client
-        """Who asked for it first, whose share of the queue it takes."""
-        self.waiting_requests = 0
-        self.waits: set[_Wait] = set()
-        self.started = self.ended = self.arrived
-        future.add_done_callback(self._end_waits)
-
-    def _end_waits(self, future: asyncio.Future[CachedEmbedding]) -> None:
-        if not future.cancelled():
-            future.exception()  # retrieved: asyncio would log it if every waiting request has gone away
-        for wait in self.waits:
-            wait.count_down()
-        self.waits.clear()
-
-
-class _Wait:
-    """One request's wait for several embeddings.
-
-    Each has its waits in a set: the callbacks of a future are a list, and a thousand requests for the same
-    texts whose client goes away would search it a thousand times for each text.
-    """
-
-    def __init__(self, pending: Iterable[PendingEmbedding]) -> None:
-        self._pending = [entry for entry in pending if not entry.future.done()]
-        self._remaining = len(self._pending)
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for entry in self._pending:
-            entry.waits.add(self)
-
-    def count_down(self) -> None:
-        """One of them is ready, or failed."""
-        self._remaining -= 1
-        if not self._remaining and not self._done.done():
-            self._done.set_result(None)
-
-    async def until_done(self) -> None:
-        """Wait until each is ready or failed, without cancelling any when the waiting is cancelled."""
-        if not self._remaining:
-            return
-        try:
-            await self._done
-        except asyncio.CancelledError:
-            for entry in self._pending:
-                entry.waits.discard(self)
-            raise
+    batch: Sequence[PendingEmbedding]
+    started: float
+    seconds: float
+    padded: int
+    """Its tokens with padding."""
+    embeddings: Sequence[CachedEmbedding] = ()
+    failure: Exception | None = None
 
 
 class BatchRunner:
-    """Runs the queue of one part of an encoder, batch by batch. Belongs to one event loop."""
+    """Runs the queue of one part of an encoder, batch by batch. Belongs to one event loop.
+
+    With ``threads``, they take the batches and run them on the engine, which must be a BlockingEngine; else
+    the event loop does.
+    """
 
     def __init__(
         self,
@@ -139,15 +65,23 @@ class BatchRunner:
         engine: Engine,
         settings: ServiceSettings,
         observer: Observer,
+        threads: EngineThreads | None = None,
     ) -> None:
         self._spec, self._engine, self._settings = spec, engine, settings
-        self._observer = observer
+        self._observer, self._threads = observer, threads
         speed = self.speed = EngineSpeed(spec.max_tokens)
         self.admission = QueueAdmission(settings.load, lambda: speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
         self._pending: dict[CacheKey, PendingEmbedding] = {}
-        self._queue = BatchQueue(_max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
+        self._queue = BatchQueue(max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
+        self._lock = threading.Lock()
+        """Held while the queue is changed or read, and what follows it here."""
+        self._unreported: deque[_EndedBatch] = deque()
+        self._is_running = False
+        self._scheduled = 0
+        """How many threads are to take a batch, or run one."""
         self._wake = asyncio.Event()
+        """Set for the event loop to look at the queue, where there are no threads."""
 
     @property
     def is_busy(self) -> bool:
@@ -162,6 +96,8 @@ class BatchRunner:
 
     def find(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
         """The embedding that is cached or pending under ``key``."""
+        if self._unreported:  # observers hear of everything in its order
+            self._report_ended()
         return self._cache.get(key) or self._pending.get(key)
 
     def submit(
@@ -173,20 +109,19 @@ class BatchRunner:
         """
         client = current_context().client
         self.admission.add_tokens(client, sum(model_input.length for model_input in inputs.values()))
-        loop = asyncio.get_running_loop()
-        submitted = {
-            key: PendingEmbedding(key, model_input, loop.create_future(), client)
-            for key, model_input in inputs.items()
-        }
+        submitted = {key: PendingEmbedding(key, model_input, client) for key, model_input in inputs.items()}
         self._pending |= submitted
-        self._queue.add(list(submitted.values()), request_size=request_size, client=client)
-        self._observer.queue_changed(self._spec.encoder, len(self._queue))
-        self._wake.set()
+        with self._lock:
+            self._queue.add(list(submitted.values()), request_size=request_size, client=client)
+            waiting = len(self._queue)
+        self._look_at_queue()
+        self._observer.queue_changed(self._spec.encoder, waiting)
         return submitted
 
     def share(self, pending: PendingEmbedding, request_size: int) -> None:
         """Another request, of ``request_size`` inputs in all, waits for a pending embedding too."""
-        self._queue.share(pending, request_size=request_size, client=current_context().client)
+        with self._lock:
+            self._queue.share(pending, request_size=request_size, client=current_context().client)
 
     def collect(
         self, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
@@ -213,44 +148,76 @@ class BatchRunner:
         if waited_for:
             await self._until_ready(waited_for)
         return {
-            key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
+            key: entry.result() if isinstance(entry, PendingEmbedding) else entry
             for key, entry in entries.items()
         }
 
     async def _until_ready(self, waited_for: Sequence[PendingEmbedding]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(self._deadline(loop.time())):
-                await _Wait(waited_for).until_done()
+            await Wait(waited_for).until_done(self._deadline(loop.time()))
         except TimeoutError:
             loop.call_later(self._settings.load.keep_queued_seconds, self._give_up, waited_for)
-            raise self._deadline_exceeded(sum(not pending.future.done() for pending in waited_for)) from None
+            raise self._deadline_exceeded(sum(not pending.is_done for pending in waited_for)) from None
         except asyncio.CancelledError:
             self._give_up(waited_for)
             raise
 
     async def run(self) -> None:
         """Run batches until cancelled, as many at once as the engine takes."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._engine.parallel):
-                group.create_task(self._run_batches())
+        if self._threads is None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._engine.parallel):
+                    group.create_task(self._run_batches())
+            return
+        self._loop, self._is_running = asyncio.get_running_loop(), True
+        self._look_at_queue()
+        try:
+            await self._loop.create_future()
+        finally:
+            self._is_running = False
+
+    def _look_at_queue(self) -> None:
+        """Have the queue looked at by whoever has room for a batch."""
+        if self._threads is None:
+            self._wake.set()
+            return
+        with self._lock:
+            if not (self._is_running and self._queue) or self._scheduled >= self._threads.count:
+                return
+            self._scheduled += 1
+        self._threads.add(self._run_next)
 
     async def _run_batches(self) -> None:
         while True:
             while not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
-            # Chosen only now that the engine has room for it: until then, a short request could still arrive
-            # and go first.
-            items = self._queue.take(*self._batch_tokens())
-            batch = [item for item in items if isinstance(item, PendingEmbedding)]
+            batch = self._take()
             self._observer.queue_changed(self._spec.encoder, len(self._queue))
-            try:
-                await self._run_batch(batch)
-            except Exception:  # all requests to come would wait in vain
-                logger.exception(
-                    "a batch of %d texts for %s was not reported", len(batch), self._spec.encoder
-                )
+            self._end(await self._run_in_loop(batch))
+
+    def _take(self) -> list[PendingEmbedding]:
+        """The next batch; chosen only once the engine has room for it: until then, a short request could
+        still arrive and go first."""
+        with self._lock:
+            if not self._queue:
+                return []
+            items = self._queue.take(batch_size(self.speed, is_shared=self._queue.is_shared))
+        return [item for item in items if isinstance(item, PendingEmbedding)]
+
+    def _run_next(self) -> None:
+        """Take a batch and run it, on one of the threads."""
+        batch = self._take() if self._is_running else []
+        if batch:
+            ended = self._run_on_thread(batch)
+            call_in_loop(self._loop, lambda: self._end_on_loop(ended))
+        with self._lock:
+            more = self._is_running and bool(self._queue)
+            self._scheduled -= not more
+        if more and self._threads is not None:
+            # Behind what other encoders have to run.
+            self._threads.add(self._run_next)
 
     async def measure(self, model_input: ModelInput) -> None:
         """Run copies of a long input, and record how fast they were. Raises EngineError."""
@@ -269,88 +236,123 @@ class BatchRunner:
         await self._engine.run(self._spec.encoder, batch)
         return time.monotonic() - started
 
-    def _batch_tokens(self) -> tuple[int, int | None]:
-        """The free and the most tokens of the next batch, by the engine's speed.
-
-        A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed.
-        """
-        free, speed = int((self.speed.recent or 0) * _FREE_SECONDS), self.speed.tokens_per_second
-        if speed is None:
-            return free, None
-        if self._queue.is_shared:
-            return free, max(_MIN_SHARED_TOKENS, int(speed * _SHARED_BATCH_SECONDS))
-        return free, max(_MIN_FULL_TOKENS, int(speed * _BATCH_SECONDS))
-
     def cancel_all(self) -> None:
         """Cancel everything that waits."""
         for pending in list(self._pending.values()):
             self._forget(pending)
-            pending.future.cancel()
+            pending.cancel()
 
-    async def _run_batch(self, batch: Sequence[PendingEmbedding]) -> None:
-        started = time.monotonic()
-        model_inputs = [pending.model_input for pending in batch]
-        failure: Exception | None = None
-        padded = sum(pending.length for pending in batch)
-        for pending in batch:
-            pending.started = started
+    async def _run_in_loop(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
+        started, padded = _start(batch), 0
         try:
-            inputs = collate(model_inputs, batch[0].exit, self._spec.part, self._spec.generation)
+            inputs = self._collate(batch)
             padded = inputs.padded
             output = await self._engine.run(self._spec.encoder, inputs)
-            check_engine_output(output, self._spec.output, len(batch), self._spec.dim)
-            self._deliver(batch, output)
+            return self._ended(batch, started, padded, self._embeddings(batch, output))
         except asyncio.CancelledError:
             for pending in batch:
-                pending.future.cancel()
+                self._forget(pending)
+                pending.cancel()
             raise
         except Exception as error:
-            failure = error
-            logger.warning("a batch of %d texts for %s failed: %s", len(batch), self._spec.encoder, error)
-        finally:
-            for pending in batch:
-                self._forget(pending)
-        if failure is not None:
-            _fail(batch, failure)
-        self._report(batch, padded, started, failed=failure is not None)
+            return self._ended(batch, started, padded, failure=error)
 
-    def _deliver(self, batch: Sequence[PendingEmbedding], output: Array) -> None:
-        ended, extract = time.monotonic(), self._spec.output.extract
-        for pending, row in zip(batch, output, strict=True):
-            pending.ended = ended
-            model_input = pending.model_input
-            embedding = CachedEmbedding(extract(row), model_input.length, model_input.total)
-            self._cache.put(pending.key, embedding)
-            if not pending.future.done():
-                pending.future.set_result(embedding)
+    def _run_on_thread(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
+        started, padded = _start(batch), 0
+        try:
+            if not isinstance(self._engine, BlockingEngine):
+                raise TypeError("the engine does not run batches on threads of the service")
+            inputs = self._collate(batch)
+            padded = inputs.padded
+            output = self._engine.run_now(self._spec.encoder, inputs)
+            return self._ended(batch, started, padded, self._embeddings(batch, output))
+        except Exception as error:
+            return self._ended(batch, started, padded, failure=error)
 
-    def _report(
-        self, batch: Sequence[PendingEmbedding], padded: int, started: float, *, failed: bool
-    ) -> None:
+    def _collate(self, batch: Sequence[PendingEmbedding]) -> Batch:
+        inputs = [pending.model_input for pending in batch]
+        return collate(inputs, batch[0].exit, self._spec.part, self._spec.generation)
+
+    def _embeddings(self, batch: Sequence[PendingEmbedding], output: Array) -> list[CachedEmbedding]:
+        """An embedding for each input of a batch. Raises EngineError for another output than expected."""
+        spec = self._spec.output
+        check_engine_output(output, spec, len(batch), self._spec.dim)
+        return [
+            CachedEmbedding(spec.extract(row), pending.model_input.length, pending.model_input.total)
+            for pending, row in zip(batch, output, strict=True)
+        ]
+
+    def _ended(
+        self,
+        batch: Sequence[PendingEmbedding],
+        started: float,
+        padded: int,
+        embeddings: Sequence[CachedEmbedding] = (),
+        failure: Exception | None = None,
+    ) -> _EndedBatch:
         seconds = time.monotonic() - started
-        tokens = sum(pending.length for pending in batch)
+        padded = padded or sum(pending.length for pending in batch)
+        return _EndedBatch(batch, started, seconds, padded, embeddings, failure)
+
+    def _end_on_loop(self, ended: _EndedBatch) -> None:
+        """``_end``, and what else the loop is to know of a batch that a thread took."""
+        self._end(ended)
+        self._observer.queue_changed(self._spec.encoder, len(self._queue))
+
+    def _end(self, ended: _EndedBatch) -> None:
+        """Hand out what became of a batch."""
+        batch, failure = ended.batch, ended.failure
+        if failure is not None:
+            logger.warning("a batch of %d texts for %s failed: %s", len(batch), self._spec.encoder, failure)
+            if not isinstance(failure, NestvecError):
+                failure = EngineError("the engine failed", next_step="See the service's log.")
+        for place, pending in enumerate(batch):
+            pending.ended = ended.started + ended.seconds
+            self._forget(pending)
+            if failure is not None:
+                pending.fail(failure)
+            else:
+                self._cache.put(pending.key, ended.embeddings[place])
+                pending.finish(ended.embeddings[place])
+        # After the requests that wait for it have gone on: their clients wait too.
+        self._unreported.append(ended)
+        asyncio.get_running_loop().call_soon(self._report_ended)
+
+    def _report_ended(self) -> None:
+        while self._unreported:
+            self._report(self._unreported.popleft())
+
+    def _report(self, ended: _EndedBatch) -> None:
+        batch, tokens = ended.batch, sum(pending.length for pending in ended.batch)
+        failed = ended.failure is not None
         if not failed:
-            self.speed.record(len(batch), tokens, seconds)
-        self._observer.batch_finished(
-            BatchRun(
-                encoder=self._spec.encoder,
-                texts=len(batch),
-                tokens=tokens,
-                padded=padded,
-                queue_seconds=started - min(pending.arrived for pending in batch),
-                inference_seconds=seconds,
-                failed=failed,
-                exit=batch[0].exit,
-            )
+            self.speed.record(len(batch), tokens, ended.seconds)
+        run = BatchRun(
+            encoder=self._spec.encoder,
+            texts=len(batch),
+            tokens=tokens,
+            padded=ended.padded,
+            queue_seconds=ended.started - min(pending.arrived for pending in batch),
+            inference_seconds=ended.seconds,
+            failed=failed,
+            exit=batch[0].exit,
         )
+        try:
+            self._observer.batch_finished(run)
+        except Exception:
+            logger.exception("a batch of %d texts for %s was not reported", len(batch), self._spec.encoder)
 
     def _give_up(self, waited_for: Iterable[PendingEmbedding]) -> None:
         """A request no longer waits: what nobody else waits for leaves the queue."""
         for pending in waited_for:
             pending.waiting_requests -= 1
-            if not pending.waiting_requests and not pending.future.done() and self._queue.drop(pending):
+            if pending.waiting_requests or pending.is_done:
+                continue
+            with self._lock:
+                dropped = self._queue.drop(pending)
+            if dropped:
                 self._forget(pending)
-                pending.future.cancel()
+                pending.cancel()
 
     def _forget(self, pending: PendingEmbedding) -> None:
         if self._pending.pop(pending.key, None) is not None:
@@ -375,16 +377,8 @@ class BatchRunner:
         return error
 
 
-def _max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:
-    """Tokens of a batch, padding included: ``max_tokens``, or fewer for a large vocabulary."""
-    if spec.kind != "sparse":
-        return max_tokens
-    return min(max_tokens, max(_MIN_BATCH_TOKENS, _MAX_LOGITS_BYTES // (4 * spec.dim)))
-
-
-def _fail(batch: Sequence[PendingEmbedding], error: Exception) -> None:
-    if not isinstance(error, NestvecError):
-        error = EngineError("the engine failed", next_step="See the service's log.")
+def _start(batch: Sequence[PendingEmbedding]) -> float:
+    started = time.monotonic()
     for pending in batch:
-        if not pending.future.done():
-            pending.future.set_exception(error)
+        pending.started = started
+    return started

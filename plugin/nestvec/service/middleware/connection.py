@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar, Final, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
-from nestvec.service.middleware.context import ARRIVED
+from nestvec.service.middleware.context import ARRIVED, BODY_ARRIVED
 from nestvec.service.middleware.joined_writes import JoinedWrites
 from nestvec.service.settings import ConnectionLimits
 
@@ -64,6 +65,7 @@ class LimitedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(high=_HIGH_WATER, low=0)
         super().connection_made(transport)
+        self._calls_when_lost: set[Callable[[], None]] = set()
         self.owner = client_of(self.client[0]) if self.client else ""
         self._start_message_timer()
 
@@ -72,6 +74,9 @@ class LimitedConnection(HttpToolsProtocol):
         self._next_waits = False
         self._note_unread(0)
         super().connection_lost(exc)
+        for call in list(self._calls_when_lost):
+            call()
+        self._calls_when_lost.clear()
 
     def data_received(self, data: bytes) -> None:
         self._bytes_read += len(data)
@@ -79,6 +84,8 @@ class LimitedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         # Only incomplete headers are checked: a body may have arrived with complete ones.
+        if self._in_headers:
+            self._start_message_timer()
         if self._in_headers and self._bytes_read > self.limits.header_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
@@ -97,7 +104,6 @@ class LimitedConnection(HttpToolsProtocol):
         self.scope[ARRIVED] = self.loop.time()  # type: ignore[typeddict-unknown-key]
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
         self._in_headers, self._bytes_read = True, 0
-        self._start_message_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_headers:  # else it is a trailer, which nothing reads
@@ -109,6 +115,7 @@ class LimitedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self.scope[BODY_ARRIVED] = True  # type: ignore[typeddict-unknown-key]
         self._stop_message_timer()
         super().on_message_complete()
 
@@ -146,6 +153,17 @@ class LimitedConnection(HttpToolsProtocol):
         if self._next_waits:
             self._next_waits = False
             self.on_response_complete()
+
+    def call_when_lost(self, call: Callable[[], None]) -> None:
+        """Call ``call`` once the client has closed the connection; at once if it has."""
+        if self.transport.is_closing():
+            self.loop.call_soon(call)
+        else:
+            self._calls_when_lost.add(call)
+
+    def do_not_call(self, call: Callable[[], None]) -> None:
+        """Take ``call_when_lost`` back."""
+        self._calls_when_lost.discard(call)
 
     def give_up(self) -> None:
         """Close the connection and drop what its client did not read."""

@@ -32,6 +32,12 @@ class UnreadConnection(Protocol):
     def give_up(self) -> None:
         """Close the connection and drop what was not read."""
 
+    def call_when_lost(self, call: Callable[[], None]) -> None:
+        """Call ``call`` once the client has closed the connection; at once if it has."""
+
+    def do_not_call(self, call: Callable[[], None]) -> None:
+        """Take ``call_when_lost`` back."""
+
 
 class ConnectionGate:
     """Decides which connections are accepted, and which are closed because their clients do not read.

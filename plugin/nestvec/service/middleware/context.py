@@ -16,6 +16,9 @@ from nestvec_schemas.errors import BodyInvalid
 ARRIVED: Final = "nestvec.arrived"
 """Key of an ASGI scope: the loop's time of the request's first byte, where the server sets it."""
 
+BODY_ARRIVED: Final = "nestvec.body_arrived"
+"""Key of an ASGI scope: true once the whole body has arrived, where the server sets it."""
+
 _LONG_PATHS: Final = ("/v1/", "/embeddings")
 """Paths whose clients wait for longer than the 30 s of Milvus: Milvus Lite 60 s, OpenAI's clients 600 s."""
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from nestvec.service.batching.turns import Turn
 from nestvec.service.bodies.memory import HeldBody
+from nestvec.service.middleware.context import BODY_ARRIVED
 from nestvec.service.middleware.refusals import RefusalPacer
 from nestvec.service.observability.observer import current_request
-from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec.service.request_context import current_context, set_current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow
 
@@ -38,6 +39,7 @@ class Exchange:
         "_declared",
         "_more",
         "_receive",
+        "_scope",
         "_send",
         "_settings",
         "_timeout",
@@ -49,16 +51,12 @@ class Exchange:
     )
 
     def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        timeout: asyncio.Timeout,
-        settings: ServiceSettings,
-        context: RequestContext,
+        self, scope: Scope, receive: Receive, send: Send, timeout: asyncio.Timeout, settings: ServiceSettings
     ) -> None:
-        self._receive, self._send, self._timeout = receive, send, timeout
+        """Of the current request."""
+        self._scope, self._receive, self._send, self._timeout = scope, receive, send, timeout
         self._settings = settings
-        self.context = context
+        self.context = current_context()
         self.memory: HeldBody | None = None
         """What counts the bytes of the body."""
         self.turn: Turn | None = None
@@ -98,7 +96,8 @@ class Exchange:
         """The next message of the server. Raises BodyTooLarge, BodyTooSlow, Overloaded, DeadlineExceeded."""
         if not self._more:  # the next message is the disconnect, which has no deadline
             return await self._receive()
-        message = await self._receive_in_time()
+        # What has arrived needs no limit of time.
+        message = await (self._receive() if BODY_ARRIVED in self._scope else self._receive_in_time())
         arrived = len(message.get("body", b""))
         self._bytes_read += arrived
         self._more = bool(message.get("more_body", False))

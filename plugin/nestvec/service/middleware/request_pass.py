@@ -78,21 +78,38 @@ class RequestPass:
 
     def __init__(
         self,
-        app: ASGIApp,
         endpoints: Mapping[str, DirectEndpoint],
         checks: RequestChecks,
         wrappers: Sequence[Wrapper] = (),
     ) -> None:
         """``wrappers``, the inner one first, are around all that follows the check of the name."""
-        self._app, self._endpoints, self._checks = app, endpoints, checks
+        self._endpoints, self._checks = endpoints, checks
+        self._app: ASGIApp | None = None
         self._pacer, self._starts, self._turns = RefusalPacer(), RequestStarts(), ClientTurns()
         self._work: ASGIApp = self._answer_in_time
         for wrap in wrappers:
             self._work = wrap(self._work)
 
+    def before(self, app: ASGIApp) -> RequestPass:
+        """The pass itself, before the routes of ``app``: for Starlette's ``add_middleware``."""
+        self._app = app
+        return self
+
+    def entry(self, app: ASGIApp) -> ASGIApp:
+        """``app`` for a server: the endpoints are called without what ``app`` itself has before the pass."""
+
+        async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
+                scope["app"] = app
+                await self(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return enter
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._route(scope, receive, send)
             return
         started = time.perf_counter()
         record = RequestRecord(scope["method"], printable_path(scope["path"]))
@@ -134,7 +151,7 @@ class RequestPass:
         set_current_context(context)
         try:
             async with asyncio.timeout_at(context.deadline + GRACE_SECONDS) as timeout:
-                exchange = Exchange(receive, send, timeout, settings, context)
+                exchange = Exchange(scope, receive, send, timeout, settings)
                 if path not in PUBLIC_PATHS:
                     exchange.pacer = self._pacer
                 await self._answer(scope, exchange)
@@ -188,8 +205,13 @@ class RequestPass:
         # An operator's request sees what it changes.
         with nullcontext() if path.startswith(ADMIN_PATH) else self._checks.catalog.pinned():
             if endpoint is None:
-                await self._app(scope, exchange.receive, exchange.send)
+                await self._route(scope, exchange.receive, exchange.send)
                 return
             exchange.record_route(path)
             response = await endpoint(Request(scope, exchange.receive))
             await response(scope, exchange.receive, exchange.send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            raise RuntimeError("the pass is not before an app")
+        await self._app(scope, receive, send)

@@ -13,8 +13,8 @@ import pytest
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import EMPTY_WEIGHTS, embed_sparse, embed_weights, fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
-from nestvec.service.batching.runner import PartSpec, _max_batch_tokens
+from nestvec.service.batching.batch_size import max_batch_tokens
+from nestvec.service.batching.outputs import SPARSE_DTYPE, PartSpec, top_weights
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
@@ -171,9 +171,9 @@ def test_the_heaviest_stay_in_order() -> None:
 
 
 def test_a_batch_has_room_for_a_number_a_token_and_word() -> None:
-    assert _max_batch_tokens(PartSpec("words", "", "sparse", 30_522, 256), 4096) == 2198
-    assert _max_batch_tokens(PartSpec("words", "", "sparse", 250_000, 256), 4096) == 512
-    assert _max_batch_tokens(PartSpec("tiny", "", "dense", 30_522, 256), 4096) == 4096
+    assert max_batch_tokens(PartSpec("words", "", "sparse", 30_522, 256), 4096) == 2198
+    assert max_batch_tokens(PartSpec("words", "", "sparse", 250_000, 256), 4096) == 512
+    assert max_batch_tokens(PartSpec("tiny", "", "dense", 30_522, 256), 4096) == 4096
 
 
 def test_the_largest_weights_are_asked_for_by_the_request(address: str) -> None:

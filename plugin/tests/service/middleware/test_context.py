@@ -62,7 +62,7 @@ def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list
         RequestAdmission(LIMITS),
         EncoderCatalog([]),
     )
-    app = RequestPass(recorder, {}, checks)
+    app = RequestPass({}, checks).before(recorder)
 
     async def main() -> None:
         for scope in scopes:

@@ -10,7 +10,7 @@ import pytest
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.middleware.exchange import Exchange, declared_size
-from nestvec.service.request_context import RequestContext
+from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import ConnectionLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
@@ -38,9 +38,8 @@ def run(
 
     async def main() -> tuple[int, list[dict[str, Any]]]:
         now = time.monotonic()
-        context = RequestContext()
         if deadline is not None:
-            context = RequestContext("client", now, now + deadline)
+            set_current_context(RequestContext("client", now, now + deadline))
         sent: list[dict[str, Any]] = []
 
         async def receive() -> Any:
@@ -54,8 +53,8 @@ def run(
 
         headers = [] if declared is None else [(b"content-length", declared)]
         async with asyncio.timeout(None) as timeout:
-            exchange = Exchange(receive, send, timeout, SETTINGS, context)
-            with memory.body(context.client) as exchange.memory:
+            exchange = Exchange({}, receive, send, timeout, SETTINGS)
+            with memory.body("client") as exchange.memory:
                 try:
                     exchange.expect(declared_size(headers))
                 except (BodyTooLarge, Overloaded) as error:

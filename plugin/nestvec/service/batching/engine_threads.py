@@ -1,0 +1,52 @@
+"""The threads that run batches, one after the other, whichever encoder they are for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Final
+
+_NAME: Final = "nestvec-engine"
+
+
+class EngineThreads:
+    """As many threads as an engine runs batches at once; they sleep while there is nothing to do.
+
+    Work is done in the order in which it was added. What a thread does next it finds by itself: to ask the
+    event loop would leave the engine idle until the loop has its turn.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{_NAME}-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Have a thread do ``work``, which must not raise."""
+        self._work.put(work)
+
+    def close(self) -> None:
+        """End the threads, after the work that was added before."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            del work  # it may hold a batch
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have a loop call ``call``, unless it is closed: then nobody waits any more."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
