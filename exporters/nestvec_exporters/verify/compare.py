@@ -156,6 +156,15 @@ def check_exit_vectors(source: Vectors, exported: Vectors, precision: Precision,
         )
 
 
+def _advice(precision: Precision) -> str:
+    advice = "Export it with --precision fp32"
+    if precision == "fp32":
+        advice = "Choose another checkpoint: this architecture is not exported faithfully"
+    elif precision == "int4-weights":
+        advice = "Export it with --precision int8-weights, or fp32"
+    return f"{advice}; nothing was written."
+
+
 def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) -> Verification:
     """The cosines of two (n, dim) arrays, row by row. Raises VerificationFailed below the floor."""
     if source.shape != exported.shape:
@@ -170,12 +179,11 @@ def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) ->
     lowest, mean = float(similarities.min()), float(similarities.mean())
     floor = TOLERANCES[precision]
     if lowest < floor.min_cosine or mean < floor.mean_cosine:
-        advice = "Export it with --precision fp32" if precision != "fp32" else "Choose another checkpoint"
         raise VerificationFailed(
             f"the exported vectors are too far from the checkpoint's: {precision} must reach a cosine of "
             f"{floor.min_cosine} at least and {floor.mean_cosine} on average",
             value=f"{lowest:.4f} at least, {mean:.4f} on average",
-            next_step=f"{advice}; nothing was written.",
+            next_step=_advice(precision),
         )
     norms, expected = np.linalg.norm(exported, axis=1), np.linalg.norm(source, axis=1)
     length = float(np.abs(norms - expected).max() / max(float(expected.max()), _SMALLEST_LENGTH))
@@ -184,6 +192,6 @@ def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) ->
             f"the exported vectors are not as long as the checkpoint's: {precision} must be within "
             f"{floor.length_error:.1%}",
             value=f"{length:.1%} away",
-            next_step="Choose another checkpoint: this architecture is not exported faithfully.",
+            next_step=_advice(precision),
         )
     return Verification(sentences=len(similarities), cosine_min=lowest, cosine_mean=mean)
