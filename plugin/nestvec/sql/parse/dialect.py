@@ -125,7 +125,10 @@ class NestvecSql(Postgres):
             kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _DISTANCE_TOKEN
         }
         RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _DISTANCE_TOKEN: _parse_distance}
-        LAMBDAS: ClassVar[Any] = {**PostgresParser.LAMBDAS, TokenType.FARROW: _parse_option}
+        # An arrow in an argument is JSON's operator: PostgreSQL has no lambdas.
+        LAMBDAS: ClassVar[Any] = {
+            kind: parse for kind, parse in PostgresParser.LAMBDAS.items() if kind != TokenType.ARROW
+        } | {TokenType.FARROW: _parse_option}
         # Snowflake's CREATE DYNAMIC TABLE would claim the name in WITH (dynamic = true).
         PROPERTY_PARSERS: ClassVar[Any] = {
             name: parse for name, parse in PostgresParser.PROPERTY_PARSERS.items() if name != "DYNAMIC"

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.relational.arrow_rows import bit_bytes, dense_matrix
+from nestvec.sqltypes import sql_type_of
+from nestvec.sqltypes.vectors import to_sparse
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -18,8 +20,10 @@ def distance_array(column: Column, metric: str, values: Sequence[Any], target: A
     """The distance of each value to the target, as pgvector's operators give it; NULL for NULL."""
     missing = np.asarray([value is None for value in values], bool)
     if column.type == "SPARSE_FLOAT_VECTOR":
-        distances = np.asarray([_sparse(metric, value or {}, target) for value in values], np.float64)
-    elif column.type == "BINARY_VECTOR":
+        dims = (sql_type.sizes if (sql_type := sql_type_of(column)) is not None else ()) or (None,)
+        weights = [to_sparse(value, dims[0]) if isinstance(value, str) else value or {} for value in values]
+        distances = np.asarray([_sparse(metric, value, target) for value in weights], np.float64)
+    elif column.type == "BINARY_VECTOR" or metric in ("HAMMING", "JACCARD"):
         distances = _binary(metric, values, bytes(target))
     else:
         matrix = dense_matrix(column, values).astype(np.float64)

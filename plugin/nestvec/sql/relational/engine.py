@@ -119,7 +119,10 @@ _CAUSES: Final = (
     (r"out of range for the destination type INT32", ("integer out of range", _WIDER)),
     (r"out of range for the destination type INT(16|8)", ("smallint out of range", _WIDER)),
     (r"^Could not convert string '(.*)' to INT64", (r"invalid input syntax for type bigint: '\1'", _EXCLUDE)),
-    (r"^Could not convert string '(.*)' to INT32", (r"invalid input syntax for type integer: '\1'", _EXCLUDE)),
+    (
+        r"^Could not convert string '(.*)' to INT32",
+        (r"invalid input syntax for type integer: '\1'", _EXCLUDE),
+    ),
     (
         r"^Could not convert string '(.*)' to DOUBLE",
         (r"invalid input syntax for type double precision: '\1'", _EXCLUDE),

@@ -35,6 +35,7 @@ _ARITHMETIC: Final = (
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
     ELSE pg_finite(pow(a, b)) END""",
+    "pg_no_nan(x) AS nullif(x, 'NaN'::DOUBLE)",
     r"pg_float_text(x) AS regexp_replace(x::VARCHAR, '\.0$', '')",
 )
 
@@ -58,6 +59,13 @@ _TEXT: Final = (
     """pg_split_part(s, d, n) AS CASE WHEN n = 0 THEN error('fields are counted from 1: field position 0')
     WHEN d = '' THEN CASE WHEN n IN (1, -1) THEN s ELSE '' END ELSE split_part(s, d, n) END""",
     "pg_element(a, i) AS CASE WHEN i > 0 THEN a[i] END",
+    """pg_any(l) AS CASE WHEN l IS NULL THEN NULL WHEN list_aggregate(l, 'bool_or') THEN true
+    WHEN len(l) > list_aggregate(l, 'count') THEN NULL ELSE false END""",
+    """pg_all(l) AS CASE WHEN l IS NULL THEN NULL WHEN NOT list_aggregate(l, 'bool_and') THEN false
+    WHEN len(l) > list_aggregate(l, 'count') THEN NULL ELSE true END""",
+    """pg_has_all(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL
+    WHEN len(b) > coalesce(list_aggregate(b, 'count'), 0) THEN false ELSE list_has_all(a, b) END""",
+    "octet_length(s) AS strlen(s::VARCHAR)",
     "pg_array_length(a) AS nullif(len(a), 0)",
 )
 
@@ -65,6 +73,8 @@ _JSON: Final = (
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
+    """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
+    ELSE CASE WHEN n IN (0, -1) THEN j END END""",
     r"""pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN
     regexp_replace(j::VARCHAR, '((?:"(?:[^"\\]|\\.)*"|[^":,])+)([:,])', '\1\2 ', 'g') ELSE j ->> '$' END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)

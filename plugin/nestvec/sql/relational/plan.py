@@ -6,6 +6,7 @@ distances become columns, and what PostgreSQL means otherwise than DuckDB is rew
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,13 +24,20 @@ from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import open_engine
-from nestvec.sql.relational.names import base_tables, file_tables, fold_identifiers, name_outputs, source_node
+from nestvec.sql.relational.names import (
+    base_tables,
+    file_tables,
+    fold_identifiers,
+    from_entries,
+    name_outputs,
+    source_node,
+)
 from nestvec.sql.relational.parameters import bind_parameters
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.rankings import take_candidates, take_rankings
 from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
-from nestvec.sql.relational.scans import add_scans
+from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.vector_functions import use_family_members, use_operators
 from nestvec.sql.relational.vectors import replace_distances
 from nestvec.sql.session import Session
@@ -170,6 +178,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     """The tree with every column qualified, * expanded, and the outputs named. Raises SqlUnknownName."""
     names = {column for columns in planning.schemas.values() for column in columns}
     name_outputs(planning.source, tree)
+    _name_unnested(tree)
     fold_identifiers(tree, names)
     try:
         qualified: exp.Expr = qualify(
@@ -183,10 +192,38 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
         raise _unresolved(planning, tree, str(error)) from None
     except SqlglotError as error:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
-    for column in qualified.find_all(exp.Column):
-        if not column.table and not _is_alias(column):
+    for column in list(qualified.find_all(exp.Column)):
+        if not column.table and not _resolve(planning, column) and not _is_alias(column):
             raise _unknown_column(planning, column)
     return qualified
+
+
+def _name_unnested(tree: exp.Expr) -> None:
+    """The column of ``unnest(…) AS x`` is x, too."""
+    for node in tree.find_all(exp.Unnest):
+        alias = node.args.get("alias")
+        if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
+            alias.set("columns", [alias.this.copy()])
+
+
+def _resolve(planning: Planning, column: exp.Column) -> bool:
+    """Qualify a name that sqlglot leaves alone, as in HAVING; whether one table has it."""
+    select = column.find_ancestor(exp.Select)
+    if select is None or not any(column.find_ancestor(kind) for kind in (exp.Having, exp.Where, exp.AggFunc)):
+        return False
+    holders = [entry for entry in from_entries(select) if column.name in _columns_of(planning, entry)]
+    if len(holders) == 1:
+        column.set("table", exp.to_identifier(holders[0].alias_or_name, quoted=True))
+    return len(holders) == 1
+
+
+def _columns_of(planning: Planning, entry: exp.Expr) -> Collection[str]:
+    if isinstance(entry, exp.Subquery):
+        return entry.named_selects
+    if entry.name in planning.schemas:
+        return planning.schemas[entry.name]
+    query = cte_query(entry, entry)
+    return query.named_selects if isinstance(query, exp.Query) else ()
 
 
 def _is_alias(column: exp.Column) -> bool:
@@ -200,17 +237,11 @@ def _is_alias(column: exp.Column) -> bool:
             if isinstance(ancestor, exp.Select) and any(
                 not isinstance(entry, (exp.Table, exp.Subquery))
                 or not isinstance(entry.this, (exp.Identifier, exp.Query))
-                for entry in _entries(ancestor)
+                for entry in from_entries(ancestor)
             ):
                 return True
         child, ancestor = ancestor, ancestor.parent
     return False
-
-
-def _entries(select: exp.Select) -> list[exp.Expr]:
-    from nestvec.sql.relational.names import from_entries  # noqa: PLC0415
-
-    return from_entries(select)
 
 
 def _unresolved(planning: Planning, tree: exp.Expr, message: str) -> Exception:

@@ -40,7 +40,9 @@ def _name(node: exp.Expr) -> str:
 
 def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
     """A call of a function of DuckDB or of a macro."""
-    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
+    # In parentheses, because DuckDB takes an arrow in an argument for a lambda.
+    parts = [exp.paren(part) if isinstance(part, exp.JSONExtract) else part.copy() for part in arguments]
+    return exp.Anonymous(this=name, expressions=parts)
 
 
 def kind(node: exp.Expr | None) -> Any:
@@ -90,10 +92,49 @@ def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
     return node
 
 
+_STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
+
+
+def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[exp.Binary]) -> exp.Expr:
+    """A comparison of rows, element by element: DuckDB orders NULLs in rows as values."""
+    first = operator(this=left[0].copy(), expression=right[0].copy())
+    if len(left) == 1:
+        return _compare(first)
+    rest = _compare_rows(left[1:], right[1:], operator)
+    if operator is exp.EQ:
+        return exp.and_(_compare(first), rest)
+    if operator is exp.NEQ:
+        return exp.paren(exp.or_(_compare(first), rest))
+    strict = _STRICTER.get(operator, operator)(this=left[0].copy(), expression=right[0].copy())
+    equal = exp.EQ(this=left[0].copy(), expression=right[0].copy())
+    return exp.paren(exp.or_(_compare(strict), exp.paren(exp.and_(_compare(equal), rest))))
+
+
+def _in_rows(node: exp.In) -> exp.Expr:
+    """``(a, b) IN ((1, 2), (3, 4))``."""
+    row = node.this
+    if not isinstance(row, exp.Tuple) or not all(isinstance(item, exp.Tuple) for item in node.expressions):
+        return node
+    same = [_compare_rows(row.expressions, item.expressions, exp.EQ) for item in node.expressions]
+    return exp.paren(exp.or_(*same)) if same else node
+
+
 def _compare(node: exp.Binary) -> exp.Expr:
+    left, right = node.this, node.expression
+    if (
+        isinstance(left, exp.Tuple)
+        and isinstance(right, exp.Tuple)
+        and len(left.expressions) == len(right.expressions)
+    ):
+        return exp.paren(_compare_rows(left.expressions, right.expressions, type(node)))
+    _type_arrays(node)
+    if _quantifier(node.expression) is not None:
+        return _quantified(node)
     for name, other in (("this", node.expression), ("expression", node.this)):
         side = node.args[name]
-        if kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
+        if kind(other) == exp.DType.BOOLEAN and isinstance(side, exp.Literal) and side.is_string:
+            node.set(name, call("pg_boolean", side))
+        elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
             node.set(name, exp.cast(side.copy(), "double"))
     return node
 
@@ -120,6 +161,11 @@ def _sum(node: exp.Sum) -> exp.Expr:
     if kind(node.this) in _INTEGERS and kind(node.this) != exp.DType.BIGINT:
         return _outside(node, lambda whole: exp.cast(whole, "bigint"))
     return node
+
+
+def _regression(node: exp.Expr) -> exp.Expr:
+    """Of points without a spread DuckDB gives NaN, PostgreSQL NULL."""
+    return _outside(node, lambda whole: call("pg_no_nan", whole))
 
 
 def _avg(node: exp.Avg) -> exp.Expr:
@@ -217,16 +263,37 @@ def _bracket(node: exp.Bracket) -> exp.Expr:
     return call("pg_element", node.this, index)
 
 
+def _overlaps(node: exp.ArrayOverlaps) -> exp.Expr:
+    _type_arrays(node)
+    return node
+
+
+def _type_arrays(node: exp.Binary) -> None:
+    """Give an array constant beside an array the type of that."""
+    for name, other in (("this", node.expression), ("expression", node.this)):
+        side, type_ = node.args[name], other.type
+        if (
+            isinstance(side, exp.Literal)
+            and side.is_string
+            and kind(other) == exp.DType.ARRAY
+            and type_ is not None
+        ):
+            element = type_.expressions[0].this if type_.expressions else None
+            node.set(name, _typed_array(side, element))
+
+
 def _contains(node: exp.ArrayContainsAll) -> exp.Expr:
+    _type_arrays(node)
     if kind(node.this) in _JSON or kind(node.expression) in _JSON:
         return call("json_contains", _as_json(node.this), _as_json(node.expression))
-    return node
+    return call("pg_has_all", node.this, node.expression)
 
 
 def _contained(node: exp.ArrayContainedBy) -> exp.Expr:
+    _type_arrays(node)
     if kind(node.this) in _JSON or kind(node.expression) in _JSON:
         return call("json_contains", _as_json(node.expression), _as_json(node.this))
-    return node
+    return call("pg_has_all", node.expression, node.this)
 
 
 def _as_json(node: exp.Expr) -> exp.Expr:
@@ -264,7 +331,19 @@ def _path_step(step: str) -> str:
 def _json_text(node: exp.JSONExtractScalar) -> exp.Expr:
     """Objects and arrays as text are spaced as PostgreSQL prints them."""
     extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
-    return call("pg_json_text", exp.paren(extracted))
+    return call("pg_json_text", exp.paren(_json_item(extracted)))
+
+
+def _json_item(node: exp.JSONExtract) -> exp.Expr:
+    """An element by its index: of a scalar, PostgreSQL takes the scalar itself."""
+    path = node.expression
+    steps = path.expressions[1:] if isinstance(path, exp.JSONPath) else []
+    index: exp.Expr | None = None
+    if len(steps) == 1 and isinstance(steps[0], exp.JSONPathSubscript) and isinstance(steps[0].this, int):
+        index = exp.Literal.number(steps[0].this)
+    elif isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string:
+        index = path
+    return node if index is None else call("pg_json_item", node.this, index)
 
 
 _WORDS_OF_INTEGERS = {
@@ -279,6 +358,8 @@ def _cast(node: exp.Cast) -> exp.Expr:
         cast = exp.cast(node.this.copy(), "float[]")
         size = to.expressions[0].this if to.expressions else None
         return call("pg_check_dims", cast, size) if size is not None else cast
+    if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal):
+        return _typed_array(node.this, to.expressions[0].this if to.expressions else None)
     if to.this in _JSON:
         node.set("to", exp.DataType.build("json"))
     if to.this in _TEXTS and is_vector(node.this):
@@ -325,6 +406,71 @@ def _pad_rule(node: exp.Pad) -> exp.Expr:
     return _pad("lpad" if node.args.get("is_left") else "rpad")(node)
 
 
+def _quantified(node: exp.Binary) -> exp.Expr:
+    """``x < ANY('{1,2}')``: the constant is an array of the other side's type."""
+    inner = _quantifier(node.expression)
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if inner is None or isinstance(inner, exp.Query):
+        return node
+    values = inner.copy()
+    if isinstance(inner, exp.Literal) and inner.is_string:
+        values = _typed_array(inner, kind(node.this))
+    # DuckDB's own ANY and ALL of a list are subqueries, which it does not allow everywhere.
+    element = exp.to_identifier("pg_item")
+    compared = type(node)(this=node.this.copy(), expression=element.copy())
+    transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
+    return call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
+
+
+def _quantifier(node: exp.Expr) -> exp.Expr | None:
+    """What is inside ANY(…) or ALL(…), the latter of which may parse as a function; None for another node."""
+    if isinstance(node, (exp.Any, exp.All)):
+        inner: exp.Expr = node.this
+        return inner
+    is_call = isinstance(node, exp.Anonymous) and _name(node) == "ALL" and len(node.expressions) == 1
+    return node.expressions[0] if is_call else None
+
+
+def _typed_array(node: exp.Literal, element: Any) -> exp.Expr:
+    """A constant in PostgreSQL's notation, '{1,NULL,"a b"}', as an array."""
+    values = array_constant(node.name)
+    if values is None:
+        return node.copy()
+    items = [exp.Null() if value is None else exp.Literal.string(value) for value in values]
+    if element is None:
+        return exp.Array(expressions=items)
+    type_ = exp.DataType(this=element)
+    return exp.cast(
+        exp.Array(expressions=items), exp.DataType(this=exp.DType.ARRAY, expressions=[type_], nested=True)
+    )
+
+
+_ARRAY_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}]*))\s*(,|$)')
+
+
+def array_constant(text: str) -> list[str | None] | None:
+    """The elements of an array constant of one dimension; None if the text is none."""
+    text = text.strip()
+    if not text.startswith("{") or not text.endswith("}"):
+        return None
+    body, at, values = text[1:-1], 0, list[str | None]()
+    if not body.strip():
+        return values
+    while True:
+        match = _ARRAY_ITEM.match(body, at)
+        if match is None:
+            return None
+        quoted, plain = match[1], match[2]
+        if quoted is not None:
+            values.append(re.sub(r"\\(.)", r"\1", quoted))
+        else:
+            values.append(None if plain.strip().upper() == "NULL" else plain.strip())
+        if not match[3]:
+            return values
+        at = match.end()
+
+
 def _concat(node: exp.Expr) -> exp.Expr:
     """In concat() a boolean is t or f."""
     for item in node.expressions:
@@ -353,6 +499,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Mod: _remainder,
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _compare),
+    exp.In: _in_rows,
     exp.IntDiv: _whole_quotient,
     exp.Pow: _power,
     exp.Exp: lambda node: call("pg_finite", node),
@@ -360,9 +507,11 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.ConcatWs: _concat,
     exp.SplitPart: _split_part,
     exp.JSONExtractScalar: _json_text,
+    exp.JSONExtract: _json_item,
     exp.Round: _round,
     exp.Sum: _sum,
     exp.Avg: _avg,
+    **dict.fromkeys((exp.Corr, exp.RegrSlope, exp.RegrIntercept, exp.RegrR2), _regression),
     exp.Like: _like,
     exp.ILike: _like,
     exp.SimilarTo: _similar,
@@ -371,6 +520,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Bracket: _bracket,
     exp.ArrayContainsAll: _contains,
     exp.ArrayContainedBy: _contained,
+    exp.ArrayOverlaps: _overlaps,
     exp.JSONBContainsTopKey: _json_key,
     exp.JSONBContainsAnyTopKeys: _json_keys(any_of=True),
     exp.JSONBContainsAllTopKeys: _json_keys(any_of=False),
@@ -384,6 +534,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
 _BY_NAME: Final[dict[str, Rule]] = {
     "ARRAY_LENGTH": _array_length,
     "CARDINALITY": _cardinality,
+    "EVERY": _renamed("bool_and"),
     "JSONB_BUILD_OBJECT": _renamed("json_object"),
     "JSON_BUILD_OBJECT": _renamed("json_object"),
     "JSONB_BUILD_ARRAY": _renamed("json_array"),

@@ -9,7 +9,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target
+from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target, holds_bits
 from nestvec.sql.bind.vectors.embed import query_request
 from nestvec.sql.bind.vectors.family import resolve_family
 from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
@@ -95,9 +95,9 @@ def _vector_column(scope: Scope, node: exp.Column, metric: str, operator: str) -
             f"Vector columns: {vectors}.",
         )
     binary = metric in ("HAMMING", "JACCARD")
-    if binary != (column.type == "BINARY_VECTOR"):
+    if binary != holds_bits(column):
         raise scope.source.type_mismatch(
-            f"{operator} measures {'bits' if binary else 'numbers'}, and column {column.name} is {column.type}",
+            f"{operator} measures {'bits' if binary else 'numbers'}, and column {column.name} is not of them",
             operator,
             node,
             "Use <~> or <%> for bits, and <=>, <->, <#> or <+> for numbers.",

@@ -53,7 +53,7 @@ def _needed(scope: Scope, node: exp.Expr) -> Iterator[Column]:
     """The columns without a value of which the condition is NULL."""
     if not isinstance(node, _STRICT_CONDITIONS):
         return
-    pending = list(node.iter_expressions())
+    pending = _strict_operands(node)
     if any(quantified(child) is not None for child in pending):
         # Of an empty list, ANY is false and ALL is true, whatever they compare.
         return
@@ -64,4 +64,9 @@ def _needed(scope: Scope, node: exp.Expr) -> Iterator[Column]:
             if is_filterable(column.name) and not column.is_vector and column.name != DYNAMIC_COLUMN.name:
                 yield column
         elif isinstance(child, (*_STRICT, *_STRICT_CONDITIONS)):
-            pending.extend(child.iter_expressions())
+            pending.extend(_strict_operands(child))
+
+
+def _strict_operands(node: exp.Expr) -> list[exp.Expr]:
+    """The operands without a value of which a condition is NULL: a NULL bound of BETWEEN leaves it false."""
+    return [node.this] if isinstance(node, exp.Between) else list(node.iter_expressions())
