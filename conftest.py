@@ -17,7 +17,7 @@ from nestvec.engines.factory import EngineOptions
 
 if TYPE_CHECKING:
     from nestvec.engines.contract import ProbeSource
-    from nestvec.engines.openvino_opening import OpenVinoOptions
+    from nestvec.engines.openvino.opening import OpenVinoOptions
 
 # Before torch is imported. Beside other work, threads that wait for one another make the tests many times as
 # slow; their models are so small that a single thread is as fast.

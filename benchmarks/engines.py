@@ -23,7 +23,7 @@ import numpy as np
 import openvino
 from parts import EngineChoice, Loop, rate, service, tei
 
-from nestvec.engines.openvino_opening import cpu_features, openvino_core
+from nestvec.engines.openvino.opening import cpu_features, openvino_core
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import cosines

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nestvec.datasets.beir import open_dataset
-from nestvec.engines.openvino_opening import compile_config, cpu_features, openvino_core
+from nestvec.engines.openvino.opening import compile_config, cpu_features, openvino_core
 from nestvec.evaluate.metrics.ranking import per_query_metrics
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest

@@ -18,8 +18,8 @@ from nestvec.engines.agreement import largest_difference, smallest_cosine
 from nestvec.engines.auto import AutoEngine
 from nestvec.engines.contract import Batch, ServingPrecision
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import MIN_COSINE, OpenVinoOptions, has_bf16, openvino_core
+from nestvec.engines.openvino.engine import OpenVinoEngine
+from nestvec.engines.openvino.opening import MIN_COSINE, OpenVinoOptions, has_bf16, openvino_core
 from nestvec.service.engine_probe import probe_batches
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters import ExportOptions, Overrides, export

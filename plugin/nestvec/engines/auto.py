@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.engines.contract import Batch, EngineInfo
-from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import OpenVinoOptions
+from nestvec.engines.openvino.engine import OpenVinoEngine
+from nestvec.engines.openvino.opening import OpenVinoOptions
 from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.vectors import Vectors

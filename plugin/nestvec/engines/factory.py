@@ -17,7 +17,7 @@ from nestvec_schemas.errors import EngineError
 
 if TYPE_CHECKING:
     from nestvec.engines.onnx import OnnxEngine
-    from nestvec.engines.openvino_opening import OpenVinoOptions
+    from nestvec.engines.openvino.opening import OpenVinoOptions
 
 EngineName = Literal["auto", "openvino", "onnx", "triton"]
 
@@ -81,6 +81,7 @@ def _open_auto(
         return _open_onnx(folders, options, probes)
     if not is_installed("onnxruntime"):
         return _open_openvino(folders, options, probes)
+    options.gpu.check_unused("the engine runs on the CPU")
     from nestvec.engines.auto import AutoEngine  # noqa: PLC0415
 
     return AutoEngine(folders, _openvino_options(options, probes), lambda: _onnx_engine({}, options))
@@ -101,13 +102,14 @@ def _open_openvino(
             value=f"--device {options.device}",
             next_step="Omit --device, or use --engine onnx for a GPU.",
         )
-    from nestvec.engines.openvino import OpenVinoEngine  # noqa: PLC0415
+    options.gpu.check_unused("OpenVINO runs on the CPU")
+    from nestvec.engines.openvino.engine import OpenVinoEngine  # noqa: PLC0415
 
     return OpenVinoEngine(folders, _openvino_options(options, probes))
 
 
 def _openvino_options(options: EngineOptions, probes: ProbeSource | None) -> OpenVinoOptions:
-    from nestvec.engines.openvino_opening import OpenVinoOptions  # noqa: PLC0415
+    from nestvec.engines.openvino.opening import OpenVinoOptions  # noqa: PLC0415
 
     cache = options.cache or user_cache_path("nestvec") / "openvino"
     return OpenVinoOptions(options.threads, options.precision, cache, probes)
@@ -149,6 +151,7 @@ def _open_onnx(folders: Mapping[str, Path], options: EngineOptions, _: ProbeSour
 
 
 def _open_triton(folders: Mapping[str, Path], options: EngineOptions, _: ProbeSource | None) -> SessionEngine:
+    options.gpu.check_unused("Triton runs as its own configuration says")
     from nestvec.engines.triton import TritonEngine  # noqa: PLC0415
 
     return TritonEngine(folders, url=options.triton_url)

@@ -17,6 +17,17 @@ class GpuOptions:
     cuda_graphs: bool = False
     """Whether short batches replay CUDA graphs; of the provider for CUDA alone."""
 
+    def check_unused(self, cause: str) -> None:
+        """Raise EngineError, because of ``cause``, for options that would be ignored without a GPU."""
+        set_options = {"--gpu-instances": self.instances > 1, "--cuda-graphs": self.cuda_graphs}
+        names = [name for name, is_set in set_options.items() if is_set]
+        if names:
+            raise EngineError(
+                f"{cause}, and has no use for options of a GPU",
+                value=", ".join(names),
+                next_step="Omit them, or name a GPU (--device cuda).",
+            )
+
     def __post_init__(self) -> None:
         if self.cuda_graphs and self.instances > 1:
             raise EngineError(

@@ -16,6 +16,7 @@ import pytest
 
 from nestvec.engines import onnx as onnx_engine
 from nestvec.engines.device import Device, choose_device
+from nestvec.engines.factory import EngineName, EngineOptions, open_engine
 from nestvec.engines.gpu_options import GpuOptions
 from nestvec.engines.graph_sessions import BoundSession, CapturedSession
 from nestvec.engines.onnx import OnnxEngine
@@ -121,8 +122,21 @@ def test_exits_run_without_cuda_graphs(write_encoder: Callable[..., Path]) -> No
     assert engine.run_now("tiny", collate_ids([np.array([1, 2, 3])], 2)).tolist() == [[6]]
 
 
-def test_a_cpu_runs_one_batch_at_a_time(encoder: Path) -> None:
-    assert OnnxEngine({"tiny": encoder}, device="cpu", gpu=GpuOptions(instances=4)).parallel == 1
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (GpuOptions(instances=4), "--gpu-instances"),
+        (GpuOptions(cuda_graphs=True), "--cuda-graphs"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["auto", "onnx", "openvino", "triton"])
+def test_options_of_a_gpu_are_refused_without_one(
+    encoder: Path, engine: EngineName, options: GpuOptions, named: str
+) -> None:
+    if engine in ("auto", "openvino"):
+        pytest.importorskip("openvino")
+    with pytest.raises(EngineError, match=f"no use for options of a GPU: {named}"):
+        open_engine({"tiny": encoder}, EngineOptions(engine, device="auto", gpu=options))
 
 
 def test_cuda_graphs_are_an_option_of_the_provider() -> None:

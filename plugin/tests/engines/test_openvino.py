@@ -15,13 +15,14 @@ import numpy as np
 import onnx
 import pytest
 
-from nestvec.engines import openvino_cache, openvino_opening
 from nestvec.engines.auto import AutoEngine
 from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, open_engine
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.engines.openvino import OpenVinoEngine
-from nestvec.engines.openvino_opening import CompiledGraph, OpenVinoOptions, has_bf16, openvino_core
+from nestvec.engines.openvino import cache as openvino_cache
+from nestvec.engines.openvino import opening as openvino_opening
+from nestvec.engines.openvino.engine import OpenVinoEngine
+from nestvec.engines.openvino.opening import CompiledGraph, OpenVinoOptions, has_bf16, openvino_core
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.errors import EngineError, EngineUnavailable, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest
@@ -134,7 +135,7 @@ def test_an_input_that_no_batch_has(write_encoder: Write) -> None:
 
 
 def test_bf16_on_a_cpu_without_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.engines.openvino.has_bf16", lambda core: False)
+    monkeypatch.setattr("nestvec.engines.openvino.engine.has_bf16", lambda core: False)
     with pytest.raises(EngineError, match=r"does not compute in bfloat16.*use fp32"):
         OpenVinoEngine({}, OpenVinoOptions(precision="bf16"))
 
@@ -275,7 +276,7 @@ def test_a_damaged_entry_is_made_again(folder: Path, tmp_path: Path, damage: str
 SIGNALLED = """
 import os, signal, sys, threading
 from pathlib import Path
-from nestvec.engines.openvino import OpenVinoEngine
+from nestvec.engines.openvino.engine import OpenVinoEngine
 
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 engines = [OpenVinoEngine({"tiny": Path(sys.argv[1])})]

@@ -12,8 +12,8 @@ import openvino
 
 from nestvec.engines.contract import Batch, EngineInfo
 from nestvec.engines.free_memory import return_free_memory
-from nestvec.engines.openvino_cache import CompiledCache
-from nestvec.engines.openvino_opening import (
+from nestvec.engines.openvino.cache import CompiledCache
+from nestvec.engines.openvino.opening import (
     OpenedEncoder,
     Opening,
     OpenVinoOptions,

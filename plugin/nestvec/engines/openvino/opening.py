@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import mmap
 import os
 import platform
@@ -17,7 +18,7 @@ import openvino
 
 from nestvec.engines.agreement import largest_difference, smallest_cosine
 from nestvec.engines.contract import Batch, GraphInputs, Probes, ProbeSource, ServingPrecision, graph_inputs
-from nestvec.engines.openvino_cache import CompiledCache, Decision, cache_key
+from nestvec.engines.openvino.cache import CompiledCache, Decision, cache_key
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
@@ -41,6 +42,9 @@ _CACHED_SHAPES: Final = 1000
 480 MB instead of 240 MB after 1,600 batches of random shapes through MiniLM, at the same speed."""
 
 _MAX_CAUSE: Final = 200
+
+_REFERENCE: Final = "onnxruntime"
+"""The package of the engine that OpenVINO is compared with."""
 
 _DYNAMIC: Final = (b"DynamicQuantizeLinear", b"DynamicQuantizeMatMul", b"QAttention")
 """Operators of int8 graphs whose activations are quantised per batch."""
@@ -240,10 +244,21 @@ class Opening:
                 "cpu": cpu_features(self.core),
                 "threads": self.options.threads,
                 "precision": self.options.precision,
-                "compared": self.options.reference is not None,
+                # Another version of it may give what this one refuses, or the other way round.
+                "reference": None if self.options.reference is None else _version_of(_REFERENCE),
                 "tried": self.options.probes is not None,
             }
         )
+
+
+def _version_of(package: str) -> str:
+    """The version of an installed package, "" for one that is not."""
+    for name in (package, f"{package}-gpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 class _Differs(Exception):

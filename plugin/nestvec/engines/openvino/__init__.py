@@ -1,0 +1,1 @@
+"""OpenVINO in this process: compiling graphs for a CPU, keeping what was compiled, and running batches."""
