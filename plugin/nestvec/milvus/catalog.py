@@ -19,6 +19,9 @@ from nestvec_schemas.model_name import format_model_name
 from nestvec_schemas.spec.compose import Template
 from nestvec_schemas.spec.problem import TEXT_TYPES
 
+_EXACT_INDEXES: Final = ("FLAT", "AUTOINDEX", "BIN_FLAT", "SPARSE_INVERTED_INDEX", "")
+"""Indexes that a vector column has without CREATE INDEX: Milvus cannot do without."""
+
 
 @dataclass(frozen=True)
 class TypeParams:
@@ -167,6 +170,19 @@ class Table:
         )
 
     @cached_property
+    def index_names(self) -> Mapping[str, str]:
+        """The names of the indexes that CREATE INDEX made, by column.
+
+        A vector column without one still has an index in Milvus, which cannot do without.
+        """
+        named = {name: self.properties.get(index_property(name)) for name in self.indexes}
+        return {
+            name: chosen or name
+            for name, chosen in named.items()
+            if chosen or self.indexes[name] not in _EXACT_INDEXES
+        }
+
+    @cached_property
     def mapped(self) -> Mapping[str, Column]:
         """The columns whose values are stored by a mapping of their SQL type."""
         return {column.name: column for column in self.columns if is_mapped(column.type_params.sql_type)}
@@ -186,6 +202,11 @@ class Table:
         return tuple(dict.fromkeys(embedding.service for embedding in self.embeddings))
 
 
+def index_property(column: str) -> str:
+    """The property of a collection that holds the name of a column's index."""
+    return f"nestvec.index.{column}"
+
+
 def read_table(client: MilvusClient, name: str) -> Table:
     """Read one collection. Raises CollectionNotFound with the nearest name, StoreError."""
     return drive(client, table_steps(name))
@@ -203,14 +224,16 @@ def table_steps(name: str) -> Steps[Table]:
             next_step=f"{available}{nearest(name, names)} Create one with nestvec collection create.",
         )
     described: dict[str, Any] = yield call(doing, "describe_collection", name)
-    metrics, indexes = {}, {}
+    metrics, indexes, names = {}, {}, dict[str, str]()
     for index in (yield call(doing, "list_indexes", name)):
         index_info = yield call(doing, "describe_index", name, index)
         indexes[index_info["field_name"]] = str(index_info.get("index_type", ""))
+        if index != index_info["field_name"]:
+            names[index_property(index_info["field_name"])] = str(index)
         if index_info.get("metric_type") not in (None, "", "NONE"):
             metrics[index_info["field_name"]] = str(index_info["metric_type"])
     embeddings = tuple(_read_embeddings(described))
-    properties = dict(described.get("properties") or {})
+    properties = names | dict(described.get("properties") or {})
     return Table(
         name=str(described.get("collection_name") or name),
         columns=tuple(_read_column(described_field, properties) for described_field in described["fields"]),

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nestvec.sqltypes.vectors import pack_bits
+
 Distances = NDArray[np.float64]
 
 BITS_PER_NUMBER: Final[Mapping[str, int]] = {
@@ -34,6 +36,8 @@ def decode_vectors(column_type: str, values: Sequence[Any]) -> NDArray[Any]:
     """Vectors as pymilvus returns them as rows: float32, or uint8 bits (0 and 1) of binary ones."""
     if column_type == "FLOAT_VECTOR":
         return np.asarray(values, np.float32)
+    if column_type == "BINARY_VECTOR" and any(isinstance(value, str) for value in values):
+        values = [pack_bits(value) if isinstance(value, str) else value for value in values]
     raw = [_raw_bytes(value) for value in values]
     if any(value is None for value in raw):
         return np.asarray([np.asarray(value, np.float32) for value in values], np.float32)

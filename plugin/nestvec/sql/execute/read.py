@@ -15,7 +15,7 @@ from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.session import Session
-from nestvec.sqltypes import from_stored
+from nestvec.sqltypes import from_stored, to_stored
 from nestvec_schemas.errors import SqlNotSupported
 
 _PAGE_ROWS: Final = 8_192
@@ -99,7 +99,7 @@ def _read_pages(client: MilvusClient, request: ReadRequest, limit: int, offset: 
 def with_dynamic_fields(
     session: Session, collection: str, fields: Sequence[str], rows: Iterable[Row]
 ) -> list[Row]:
-    """The rows with values of SQL types as Python's, and with their dynamic fields gathered in ``$meta``, a JSON
+    """The rows with values of SQL types as Python's, and their dynamic fields gathered in ``$meta``, a JSON
     column, where ``fields`` has it.
 
     Milvus returns dynamic fields one by one.
@@ -160,9 +160,11 @@ def read_matching(
 def read_by_ids(
     session: Session, table: Table, ids: Sequence[object], fields: Sequence[str], partition: str = ""
 ) -> Steps[dict[Any, Any]]:
-    """The existing rows of these ids, by id; ids are as they are stored."""
+    """The existing rows of these ids, by id; an id is as it is stored, or in Python's type."""
     yield from session.ensure_loaded(table.name)
     key, rows_by_id = table.primary.name, dict[Any, Any]()
+    by_stored = {_stored_id(table, row_id): row_id for row_id in ids}
+    ids = list(by_stored)
     options: dict[str, Any] = {"partition_names": [partition]} if partition else {}
     for start in range(0, len(ids), MAX_IDS_PER_FILTER):
         read = tuple(dict.fromkeys([key, *fields]))
@@ -176,9 +178,14 @@ def read_by_ids(
             **options,
             **STRONG_CONSISTENCY,
         )
-        stored_ids = [row[key] for row in rows]
-        rows_by_id |= zip(stored_ids, with_dynamic_fields(session, table.name, read, rows), strict=True)
+        found_ids = [by_stored.get(row[key], row[key]) for row in rows]
+        rows_by_id |= zip(found_ids, with_dynamic_fields(session, table.name, read, rows), strict=True)
     return rows_by_id
+
+
+def _stored_id(table: Table, row_id: object) -> object:
+    # No type that is stored as a number or a text is one of these in Python.
+    return row_id if isinstance(row_id, (int, str)) else to_stored(table.primary, row_id)
 
 
 def ids_filter(table: Table, ids: Sequence[Any]) -> str:

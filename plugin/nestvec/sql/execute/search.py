@@ -20,6 +20,7 @@ from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
+    SparseLiteral,
     StoredVector,
     Target,
     Term,
@@ -333,6 +334,8 @@ def _search_data(target: Target, vectors: Mapping[Term, Any]) -> SearchData:
     if isinstance(target, EmbeddedText):
         data: SearchData = vectors[target]
         return data
+    if isinstance(target, SparseLiteral):
+        return dict(target.entries)
     if not isinstance(target, VectorSum):
         return target
     total = np.zeros_like(vectors[target.terms[0][1]])

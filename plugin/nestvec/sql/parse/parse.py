@@ -14,6 +14,7 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from nestvec.sql.parse.dialect import NestvecSql
+from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlSyntaxError, nearest
 
@@ -84,6 +85,9 @@ def parse(statement: str) -> ParsedStatement:
 def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
+    extension = parse_extension(source, tokens)
+    if extension is not None:
+        return extension
     try:
         with _silent():
             trees = NestvecSql().parser().parse(tokens, source.text)

@@ -68,7 +68,7 @@ def _indexes(table: Table) -> Steps[StatementResult]:
         metric = table.metrics.get(description["field_name"])
         rows.append(
             (
-                name,
+                table.index_names.get(description["field_name"], name),
                 description["field_name"],
                 description.get("index_type"),
                 metric,

@@ -261,7 +261,7 @@ def declared(statement: str, table: Table) -> IndexDefinition:
 @pytest.mark.parametrize(
     ("statement", "name", "index"),
     [
-        ("CREATE INDEX ON papers (v)", "v", Index("AUTOINDEX", "IP")),
+        ("CREATE INDEX ON papers (v)", "papers_v_idx", Index("AUTOINDEX", "IP")),
         (
             "CREATE INDEX fast ON papers USING hnsw (v vector_cosine_ops) WITH (m = 16, ef_construction = 9)",
             "fast",
@@ -269,10 +269,14 @@ def declared(statement: str, table: Table) -> IndexDefinition:
         ),
         (
             "CREATE INDEX ON papers USING ivfflat (v vector_l2_ops) WITH (lists = 9)",
-            "v",
+            "papers_v_idx",
             Index("IVF_FLAT", "L2", {"nlist": 9}),
         ),
-        ("CREATE INDEX ON papers USING diskann (v vector_ip_ops)", "v", Index("DISKANN", "IP")),
+        (
+            "CREATE INDEX ON papers USING diskann (v vector_ip_ops)",
+            "papers_v_idx",
+            Index("DISKANN", "IP"),
+        ),
         ("CREATE INDEX y ON papers USING btree (year)", "y", Index("INVERTED", "")),
     ],
 )
@@ -287,7 +291,10 @@ def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, ind
         ("no such index method: hnws.*'hnsw'", "CREATE INDEX ON papers USING hnws (v)"),
         ("HNSW does not index INT: year", "CREATE INDEX ON papers USING hnsw (year)"),
         ("INVERTED does not index VECTOR", "CREATE INDEX ON papers USING btree (v)"),
-        ("no such operator class", "CREATE INDEX ON papers USING hnsw (v ‸vector_l1_ops)"),
+        ("an index by vector_l1_ops", "CREATE INDEX ON papers USING hnsw (v ‸vector_l1_ops)"),
+        ("no such operator class", "CREATE INDEX ON papers USING hnsw (v ‸vector_l3_ops)"),
+        ("no such operator class", "CREATE INDEX ON papers USING hnsw (v ‸halfvec_l2_ops)"),
+        ("an index on an expression", "CREATE INDEX ON papers USING hnsw ((‸v::halfvec(3)) halfvec_l2_ops)"),
         (
             "HNSW has no such parameter: lists",
             "CREATE INDEX ON papers USING hnsw (v) WITH (lists = 3)",

@@ -14,6 +14,7 @@ from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sqltypes import sql_type_of
 from nestvec_schemas.errors import nearest
 
 _WRITE = "Write CREATE INDEX ON t USING hnsw (v vector_cosine_ops) WITH (m = 16)."
@@ -49,11 +50,23 @@ INDEX_METHODS: Final[dict[str, IndexMethod]] = {
     "btree": IndexMethod("INVERTED", {}, for_vectors=False),
     "inverted": IndexMethod("INVERTED", {}, for_vectors=False),
     "bitmap": IndexMethod("BITMAP", {}, for_vectors=False),
+    "gin": IndexMethod("INVERTED", {}, for_vectors=False),
+    "hash": IndexMethod("INVERTED", {}, for_vectors=False),
 }
 """A row for each method. INVERTED is the one scalar index of Milvus Lite, so btree maps to it."""
 
-OPERATOR_CLASSES: Final = {"vector_cosine_ops": "COSINE", "vector_l2_ops": "L2", "vector_ip_ops": "IP"}
-"""Milvus's metrics by pgvector's operator classes."""
+_DENSE_METRICS: Final = {"cosine": "COSINE", "l2": "L2", "ip": "IP"}
+OPERATOR_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
+    "vector": {f"vector_{name}_ops": metric for name, metric in _DENSE_METRICS.items()},
+    "halfvec": {f"halfvec_{name}_ops": metric for name, metric in _DENSE_METRICS.items()},
+    "bit": {"bit_hamming_ops": "HAMMING", "bit_jaccard_ops": "JACCARD"},
+    "sparsevec": {"sparsevec_ip_ops": "IP"},
+}
+"""Milvus's metrics by pgvector's operator classes, for each type of vector."""
+
+_NOT_IN_MILVUS: Final = ("sparsevec_l2_ops", "sparsevec_cosine_ops", "l1_ops")
+_BINARY_TYPES: Final = {"HNSW": "BIN_FLAT", "FLAT": "BIN_FLAT", "IVF_FLAT": "BIN_IVF_FLAT"}
+"""Milvus's indexes of bit vectors: it has no graph for them, so hnsw is searched exactly."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
     column, class_ = _column(scope, chosen)
     using = chosen.args.get("using")
     method = _method(source, using, column)
-    if column.type == "SPARSE_FLOAT_VECTOR":
+    filled = {*table.generated, *(lexical.column for lexical in table.lexical)}
+    if column.type == "SPARSE_FLOAT_VECTOR" and column.name in filled:
         raise source.not_supported(
             "another index on a SPARSEVEC column",
             using if using is not None else inner,
@@ -93,8 +107,22 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
         )  # fmt: skip
     metric = _metric(source, table, column, class_)
     values = _params(scope, method, chosen.args.get("with_storage") or ())
-    name = identifier_name(inner.this) if isinstance(inner.this, exp.Identifier) else column.name
-    return IndexDefinition(table, column, name, Index(method.type, metric, values))
+    written = isinstance(inner.this, exp.Identifier)
+    name = identifier_name(inner.this) if written else f"{table.name}_{column.name}_idx"
+    index = _stored_index(column, Index(method.type, metric, values))
+    return IndexDefinition(table, column, name, index)
+
+
+def _stored_index(column: Column, index: Index) -> Index:
+    """The index of Milvus for a column of bits or of sparse vectors."""
+    if column.type == "SPARSE_FLOAT_VECTOR":
+        return Index("SPARSE_INVERTED_INDEX", index.metric, {})
+    if column.type == "BINARY_VECTOR":
+        return Index(_BINARY_TYPES.get(index.type, "BIN_FLAT"), index.metric, {})
+    if index.metric in ("HAMMING", "JACCARD"):
+        # Bits in Milvus Lite are numbers, whose squared Euclidean distance is Hamming's.
+        return Index(index.type, "L2", index.params)
+    return index
 
 
 def _column(scope: Scope, chosen: exp.Expr) -> tuple[Column, exp.Expr | None]:
@@ -112,7 +140,11 @@ def _column(scope: Scope, chosen: exp.Expr) -> tuple[Column, exp.Expr | None]:
     if isinstance(node, exp.Opclass):
         node, class_ = node.this, node.args["expression"]
     if not isinstance(node, exp.Column):
-        raise scope.source.not_supported("an index on an expression", node, "Name a column.")
+        raise scope.source.not_supported(
+            "an index on an expression",
+            node,
+            "Milvus indexes columns: add a column of the type, and write the expression into it.",
+        )
     return scope.column(node), class_
 
 
@@ -133,12 +165,26 @@ def _metric(source: SourceText, table: Table, column: Column, class_: exp.Expr |
         return table.metrics.get(column.name, "COSINE") if column.is_vector else ""
     inner = class_.this if isinstance(class_, exp.Table) else class_
     name = str(inner.name).lower()
-    if name not in OPERATOR_CLASSES or not column.is_vector:
+    offered = OPERATOR_CLASSES[_vector_kind(column)] if column.is_vector else {}
+    if name.endswith(_NOT_IN_MILVUS) and column.is_vector:
+        raise source.not_supported(
+            f"an index by {name}", class_,
+            "Milvus has no index of this metric for these vectors: they are compared exactly without one.",
+        )  # fmt: skip
+    if name not in offered:
         raise source.unknown_name(
             "there is no such operator class for this column", name, class_,
-            f"Vector columns take {', '.join(OPERATOR_CLASSES)}.{nearest(name, OPERATOR_CLASSES)}",
+            f"It takes {', '.join(offered) or 'none'}.{nearest(name, offered)}",
         )  # fmt: skip
-    return OPERATOR_CLASSES[name]
+    return offered[name]
+
+
+def _vector_kind(column: Column) -> str:
+    """pgvector's name of the type of a vector column."""
+    sql_type = sql_type_of(column)
+    if sql_type is not None:
+        return sql_type.name
+    return {"BINARY_VECTOR": "bit", "SPARSE_FLOAT_VECTOR": "sparsevec"}.get(column.type, "vector")
 
 
 def _params(scope: Scope, method: IndexMethod, nodes: Any) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import STRINGS, Scope
+from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec.sql.bind.vectors.arithmetic import bind_vector_expression, is_vector_cast, is_vector_expression
 from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request, server_embedded_text
 from nestvec.sql.bind.vectors.family import resolve_family
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
+    SparseLiteral,
     Target,
     check_text,
     column_vector,
@@ -25,7 +28,9 @@ from nestvec.sql.bind.vectors.targets import (
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import without_parens
-from nestvec_schemas.errors import SqlTypeMismatch
+from nestvec.sqltypes import sql_type_of
+from nestvec.sqltypes.vectors import pack_bits, to_bits, to_sparse
+from nestvec_schemas.errors import RowRejected, SqlTypeMismatch
 
 OPERATOR_METRICS: Final = {
     "<=>": "COSINE",
@@ -37,6 +42,7 @@ OPERATOR_METRICS: Final = {
 }
 """The operators of pgvector, and that of pg_textsearch for BM25, with Milvus's metrics for them."""
 
+_BIT_OPERATORS: Final = ("<~>", "<%>")
 _ORDER_BY_FORM = "Order by one distance: ORDER BY vector_column <=> 'text' LIMIT 10."
 
 
@@ -117,6 +123,14 @@ def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: 
     source, position = scope.source, int(node.meta["start"])
     if not column.is_vector:
         raise _not_a_vector(scope, column, node, operator)
+    if holds_bits(column) != (operator in _BIT_OPERATORS):
+        kind = "bits" if operator in _BIT_OPERATORS else "numbers"
+        raise source.type_mismatch(
+            f"{operator} measures {kind}, and column {column.name} is {type_sql(column)}",
+            operator,
+            position,
+            "Use <~> or <%> for bits, and <=>, <->, <#> or <+> for numbers.",
+        )
     metric = scope.table.metrics.get(column.name)
     if metric is None:
         raise IndexMismatch(
@@ -151,7 +165,7 @@ def _not_a_vector(scope: Scope, column: Column, node: VectorDistance, operator: 
 
 def bind_target(scope: Scope, column: Column, node: exp.Expr) -> Target:
     """The text or vector to measure to. Raises the errors of ``bind_query``."""
-    if column.type == "BINARY_VECTOR":
+    if holds_bits(column):
         return bind_bits(scope, column, node)
     if column.type == "SPARSE_FLOAT_VECTOR":
         return bind_sparse(scope, column, node)
@@ -197,6 +211,12 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
 _CODE = re.compile("[01]+")
 
 
+def holds_bits(column: Column) -> bool:
+    """Whether a vector column holds bits, whatever stores them."""
+    sql_type = sql_type_of(column)
+    return column.type == "BINARY_VECTOR" or (sql_type is not None and sql_type.name == "bit")
+
+
 def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedText:
     """Bits (``'0110…'``), bytes in a parameter, or a text that the column's service turns into bits.
 
@@ -205,6 +225,9 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedT
     source, dim = scope.source, column.dim or 0
     if is_embed(node):
         return bind_embed(scope, column, node)
+    sql_type = sql_type_of(column)
+    if sql_type is not None and scope.table.embedding(column.name) is None:
+        return _plain_bits(scope, sql_type.sizes[0], node)
     if isinstance(node, PARAMETER_NODES):
         value = scope.params.value(source, node)
         if isinstance(value, (bytes, bytearray)):
@@ -226,10 +249,31 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedT
     return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))
 
 
-def bind_sparse(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
-    """A text whose words the column's service weights. Raises SqlTypeMismatch, SqlNotSupported."""
+def _plain_bits(scope: Scope, length: int, node: exp.Expr) -> bytes:
+    """The bits of a column that no service fills, as whole bytes."""
+    value = sql_constant(scope, node)
+    if isinstance(value, bytes) and len(value) == -(-length // 8):
+        return value
+    try:
+        return pack_bits(to_bits(value, length))
+    except RowRejected as error:
+        raise scope.source.data_error(error.cause, error.value, node, error.next_step) from error
+
+
+def bind_sparse(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText | SparseLiteral:
+    """A sparse vector, or a text whose words the column's service weights.
+
+    Raises SqlTypeMismatch, SqlNotSupported.
+    """
     if is_embed(node):
         return bind_embed(scope, column, node)
+    if scope.table.embedding(column.name) is None:
+        sql_type = sql_type_of(column)
+        dims = sql_type.sizes[0] if sql_type is not None and sql_type.sizes else None
+        try:
+            return SparseLiteral(tuple(to_sparse(sql_constant(scope, node), dims).items()))
+        except RowRejected as error:
+            raise scope.source.data_error(error.cause, error.value, node, error.next_step) from error
     text = text_constant(scope, node)
     if text is None:
         raise scope.source.not_supported(

@@ -48,6 +48,13 @@ class StoredVector:
     """``avg`` or ``sum``; empty for the vector of one row."""
 
 
+@dataclass(frozen=True)
+class SparseLiteral:
+    """A sparse vector in the statement or its parameters: numbers by index from 0."""
+
+    entries: tuple[tuple[int, float], ...]
+
+
 Term = EmbeddedText | VectorLiteral | StoredVector
 
 
@@ -58,7 +65,7 @@ class VectorSum:
     terms: tuple[tuple[float, Term], ...]
 
 
-Target = str | tuple[float, ...] | bytes | EmbeddedText | VectorSum
+Target = str | tuple[float, ...] | bytes | SparseLiteral | EmbeddedText | VectorSum
 """A text that Milvus embeds or tokenizes, a vector, bits, or a vector that is computed by nestvec."""
 
 

@@ -8,6 +8,7 @@ from pymilvus import MilvusClient
 from pymilvus.milvus_client import IndexParams
 from sqlglot import exp
 
+from nestvec.milvus.catalog import Column, Table, index_property, table_steps
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index
 from nestvec.milvus.lite import is_lite
@@ -16,7 +17,7 @@ from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index
 from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table, with_table
@@ -28,31 +29,68 @@ _DESCRIPTION_KEYS: Final = (
 )  # fmt: skip
 """Keys of describe_index that are not build parameters."""
 
+_ONLY_INDEXES: Final = {"BINARY_VECTOR": "BIN_FLAT", "SPARSE_FLOAT_VECTOR": "SPARSE_INVERTED_INDEX"}
+"""The index of vectors that Milvus indexes in one way, or in one exact way."""
+
 
 def run_create_index(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """CREATE INDEX. A column has one index, which is replaced; the table cannot be searched meanwhile.
+    """CREATE INDEX. A column of Milvus has one index: another one is an error; the table cannot be searched
+    meanwhile.
 
     Raises SqlError, StoreError, after the previous index is restored.
     """
     source, tree = parsed.source, parsed.tree
-    for part in stray_parts(tree, ("this", "kind", "exists")):
+    for part in stray_parts(tree, ("this", "kind", "exists", "concurrently")):
         raise source.not_supported(
             f"{part.upper()} in CREATE INDEX", 0, "Write CREATE INDEX ON t USING hnsw (v)."
         )
     node = tree.this.args.get("table")
     plain_table(source, node)
     check_consumed(source, tree)
+    first = yield from session.table(source, node)
+    session.forget(first.name)
     declared = yield from with_table(
         session, source, node, lambda table: bind_index(source, tree, table, params)
     )
-    name = declared.table.name
-    if tree.args.get("exists"):
-        existing = yield call(f"listing the indexes of {name}", "list_indexes", name)
-        if declared.name in existing:
+    table, name = declared.table, declared.table.name
+    if not isinstance(tree.this.this, exp.Identifier):
+        _check_single(source, declared, tree.this)
+    if declared.name in table.index_names.values():
+        if tree.args.get("exists"):
             return StatementResult(tag="CREATE INDEX")
+        raise source.type_mismatch(
+            "an index of this name already exists", declared.name, tree.this, "Choose another name."
+        )
+    _check_single(source, declared, tree.this)
     yield BlockingCall(lambda client: replace_index(client, declared))
+    yield from _set_name(table, declared.column.name, declared.name)
     session.forget(name)
     return StatementResult(tag="CREATE INDEX")
+
+
+def _check_single(source: SourceText, declared: IndexDefinition, at: exp.Expr) -> None:
+    """Raise SqlNotSupported for a second index of a column: Milvus would only replace the first one."""
+    table, column = declared.table, declared.column
+    existing = table.index_names.get(column.name)
+    if existing is None:
+        return
+    metric = table.metrics.get(column.name)
+    by = f" by {metric}" if metric else ""
+    raise source.not_supported(
+        f"a second index on column {column.name}, which has {existing}{by},",
+        at,
+        f"Milvus keeps one index per column: DROP INDEX {existing} first, or add a column for the other one. "
+        "A distance of another metric is computed exactly.",
+    )
+
+
+def _set_name(table: Table, column: str, name: str | None) -> Steps[None]:
+    """Record the name of a column's index, or remove it: Milvus Lite has no names of indexes."""
+    doing, key = f"naming the index of {table.name}.{column}", index_property(column)
+    if name is not None:
+        yield call(doing, "alter_collection_properties", table.name, {key: name})
+    elif key in table.properties:
+        yield call(doing, "drop_collection_properties", table.name, [key])
 
 
 def replace_index(client: MilvusClient, declared: IndexDefinition) -> None:
@@ -99,7 +137,7 @@ def _create_index(client: MilvusClient, declared: IndexDefinition, index: Index)
     index_params.add_index(
         declared.column.name,
         index_type=index.type,
-        index_name=declared.name,
+        index_name=declared.column.name,
         params=dict(index.params),
         **metric,
     )
@@ -107,16 +145,18 @@ def _create_index(client: MilvusClient, declared: IndexDefinition, index: Index)
 
 
 def run_drop_index(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """DROP INDEX name [ON table]. A vector column gets AUTOINDEX: Milvus cannot search it without an index.
+    """DROP INDEX name [ON table]. A vector column is searched exactly afterwards.
 
     Raises SqlError, StoreError.
     """
     source, tree = parsed.source, parsed.tree
-    for part in stray_parts(tree, ("exists", "tables", "kind", "cluster", "cascade", "restrict")):
+    allowed = ("exists", "tables", "kind", "cluster", "cascade", "restrict", "concurrently")
+    for part in stray_parts(tree, allowed):
         raise source.not_supported(f"{part.upper()} in DROP INDEX", 0, "Write DROP INDEX name ON table.")
     for node in tree.args["tables"]:
         index_name = plain_table(source, node)
-        holders = yield from _indexes_named(session, parsed, index_name)
+        every = yield from _all_indexes(session, parsed)
+        holders = [holder for name, holder in every if name == index_name]
         if not holders and tree.args.get("exists"):
             continue
         if len(holders) > 1:
@@ -127,65 +167,54 @@ def run_drop_index(session: Session, parsed: ParsedStatement, params: Params) ->
                 "Write DROP INDEX name ON table.",
             )
         if not holders:
-            names = sorted({existing for existing, _ in (yield from _all_indexes(session, parsed))})
+            names = sorted({name for name, _ in every})
             raise source.unknown_name(
                 "there is no index of this name",
                 index_name,
                 node,
                 f"Available: {', '.join(names) or 'none'}.{nearest(index_name, names)}",
             )
-        yield from _drop(session, parsed, node, *holders[0])
+        yield from _drop(session, *holders[0])
     return StatementResult(tag="DROP INDEX")
 
 
-def _drop(
-    session: Session, parsed: ParsedStatement, node: exp.Expr, index: str, table_name: str
-) -> Steps[None]:
-    table_node = exp.Table(this=exp.Identifier(this=table_name, quoted=True))
-    table = yield from session.table(parsed.source, table_node)
-    doing = f"reading the index {index} of {table_name}"
-    description = yield call(doing, "describe_index", table_name, index)
-    column = table.column(description["field_name"])
-    if column is not None and column.is_vector:
-        if column.type == "SPARSE_FLOAT_VECTOR" or description.get("index_type") == "AUTOINDEX":
-            raise parsed.source.not_supported(
-                f"dropping the index of vector column {column.name}",
-                node,
-                "Milvus cannot search vectors without an index.",
-            )
-        automatic = Index("AUTOINDEX", str(description.get("metric_type") or "COSINE"), {})
-        declared = IndexDefinition(table, column, column.name, automatic)
+def _drop(session: Session, table: Table, column: Column) -> Steps[None]:
+    if column.is_vector:
+        metric = table.metrics.get(column.name, "COSINE")
+        # Milvus cannot do without an index: this one compares every vector.
+        without = Index("FLAT" if table.embedding(column.name) is None else "AUTOINDEX", metric, {})
+        if column.type in _ONLY_INDEXES:
+            without = Index(_ONLY_INDEXES[column.type], metric, {})
+        declared = IndexDefinition(table, column, column.name, without)
         yield BlockingCall(lambda client: replace_index(client, declared))
     else:
-        yield BlockingCall(lambda client: _drop_scalar(client, table_name, description["field_name"], index))
-    session.forget(table_name)
+        yield BlockingCall(lambda client: _drop_scalar(client, table.name, column.name))
+    yield from _set_name(table, column.name, None)
+    session.forget(table.name)
 
 
-def _drop_scalar(client: MilvusClient, name: str, column: str, index: str) -> None:
-    with milvus_errors(f"dropping the index {index} of {name}"):
+def _drop_scalar(client: MilvusClient, name: str, column: str) -> None:
+    with milvus_errors(f"dropping the index of {name}.{column}"):
         client.release_collection(name)
         try:
-            _drop_named_index(client, name, column, index)
+            for previous in _describe_indexes(client, name, column):
+                _drop_named_index(client, name, column, previous["index_name"])
         finally:
             client.load_collection(name)
 
 
-def _indexes_named(session: Session, parsed: ParsedStatement, name: str) -> Steps[list[tuple[str, str]]]:
-    every = yield from _all_indexes(session, parsed)
-    return [pair for pair in every if pair[0] == name]
-
-
-def _all_indexes(session: Session, parsed: ParsedStatement) -> Steps[list[tuple[str, str]]]:
-    """Every index with its table: of the table that ON names, or of all tables."""
+def _all_indexes(session: Session, parsed: ParsedStatement) -> Steps[list[tuple[str, tuple[Table, Column]]]]:
+    """The name of every index with its table and column: of the table that ON names, or of all tables."""
     on = parsed.tree.args.get("cluster")
     if on is not None:
         plain_table(parsed.source, on.this)
-        table = yield from session.table(parsed.source, on.this)
-        names = [table.name]
+        names = [(yield from session.table(parsed.source, on.this)).name]
     else:
         names = yield call("listing the collections", "list_collections")
-    pairs = []
+    indexes = []
     for name in names:
-        for index in (yield call(f"listing the indexes of {name}", "list_indexes", name)):
-            pairs.append((str(index), str(name)))
-    return pairs
+        table: Table = yield from table_steps(str(name))
+        for column in table.columns:
+            if column.name in table.index_names:
+                indexes.append((table.index_names[column.name], (table, column)))
+    return indexes
