@@ -13,8 +13,8 @@ CopyFormat = Literal["text", "csv", "binary"]
 
 _NAME: Final = r'(?:"(?:[^"]|"")+"|\w+)'
 _COPY: Final = re.compile(
-    rf"copy\s+(?:(?P<query>\(.*\))|(?P<table>{_NAME}(?:\.{_NAME})*)\s*(?:\((?P<columns>[^()]*)\))?)"
-    r"\s+(?P<way>from\s+stdin|to\s+stdout)\b\s*(?P<options>[^;]*);?\s*",
+    rf"copy\s+(?:(?P<query>\(.*\))\s+|(?P<table>{_NAME}(?:\.{_NAME})*)(?:\s*\((?P<columns>[^()]*)\)\s*|\s+))"
+    r"(?P<way>from\s+stdin|to\s+stdout)\b\s*(?P<options>(?:[^;']|'(?:[^'\\]|''|\\.)*+')*+);?\s*",
     re.I | re.S,
 )
 _TOKEN: Final = re.compile(r"\s*(?:(?P<text>[eE]?'(?:[^'\\]|''|\\.)*')|(?P<word>\w+)|(?P<mark>[(),*]))")

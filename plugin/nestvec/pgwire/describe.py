@@ -52,9 +52,7 @@ _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Nu
 
 SAMPLES: Final[Mapping[int, Any]] = {
     oids.BOOL: True,
-    oids.INT2: 1,
-    oids.INT4: 1,
-    oids.INT8: 1,
+    **dict.fromkeys(oids.INTEGERS, 1),
     oids.FLOAT4: 1.0,
     oids.FLOAT8: 1.0,
     oids.NUMERIC: Decimal(1),
@@ -77,7 +75,7 @@ def cast_oid(node: exp.Expr | None) -> int:
         return oids.TEXT
     if node.this == exp.DType.ARRAY and node.expressions:
         return oids.array_of(cast_oid(node.expressions[0]))
-    name = str(node.args.get("kind") or "").lower()
+    name = str(node.args.get("kind") or "").lower().rpartition(".")[2].strip('"')
     named = oids.BY_NAME.get(name)
     return named.oid if named is not None else _CASTS.get(node.this, oids.TEXT)
 

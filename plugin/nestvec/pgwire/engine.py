@@ -81,12 +81,12 @@ class Engine:
                 await stack.enter_async_context(self._writing)
             loop = asyncio.get_running_loop()
             timer = loop.call_later(seconds, cancellation.cancel, statement_timeout()) if seconds else None
-            future = loop.run_in_executor(
-                self._executor, drive, self.client, _interruptible(steps, cancellation)
-            )
+            interruptible = _interruptible(steps, cancellation)
+            future = loop.run_in_executor(self._executor, lambda: drive(self.client, interruptible))
             stop = asyncio.ensure_future(cancellation.wait())
             try:
-                await asyncio.wait({future, stop}, return_when=asyncio.FIRST_COMPLETED)
+                waited: set[asyncio.Future[Any]] = {future, stop}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 if writes and not future.done():
                     await asyncio.wait({future})
             finally:

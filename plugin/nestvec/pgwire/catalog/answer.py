@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,13 +17,14 @@ from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
 from nestvec.pgwire.catalog.macros import FUNCTIONS
 from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
-from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes
+from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes, sample_values
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.outcome import Outcome, field_of
 from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.types import oids
+from nestvec.sql.bind.params import parameter_name
 from nestvec.sql.session import Session
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ _TYPES: Final = {
     "DOUBLE": oids.FLOAT8,
     "TIMESTAMP": oids.TIMESTAMP,
     "DATE": oids.DATE,
+    "JSON": oids.JSON,
 }
 _NAMES: Final = {
     "integer": "int4",
@@ -158,12 +161,13 @@ class CatalogAnswers:
         tree = query_of_catalogs(statement.sql)
         if tree is None:
             raise PgError("XX000", "not a query of the catalogs")
-        self._set_config(tree, driver.parameters)
+        self._set_config(tree, params, driver.parameters)
         context = ClientContext(
             self._user, self._database.database, self._process, VERSION, driver.parameters.value
         )
         sql = rewrite(tree, context)
-        return await driver.drive(self._steps(tree, sql, list(params)))
+        outcome: Outcome = await driver.drive(self._steps(tree, sql, list(params)))
+        return outcome
 
     async def describe(
         self, statement: Statement, declared: Sequence[int], driver: Driver
@@ -173,7 +177,8 @@ class CatalogAnswers:
         if tree is None:
             raise PgError("XX000", "not a query of the catalogs")
         types = _CatalogParameterTypes(tree).infer(tree, _with_casts(statement.sql, declared))
-        outcome = await self.run(statement, [None] * len(types), driver)
+        # With NULLs DuckDB would not know the types of what is computed from them.
+        outcome = await self.run(statement, sample_values(tree, types, ()), driver)
         return types, outcome.fields
 
     def _steps(self, tree: exp.Expr, sql: str, params: list[Any]) -> Steps[Outcome]:
@@ -185,16 +190,19 @@ class CatalogAnswers:
         outcome: Outcome = yield BlockingCall(run)
         return outcome
 
-    def _set_config(self, tree: exp.Expr, parameters: PgParameters) -> None:
+    def _set_config(self, tree: exp.Expr, params: Sequence[Any], parameters: PgParameters) -> None:
         """``set_config(name, value, local)`` takes effect before the query runs."""
         for call in tree.find_all(exp.Anonymous):
             if call.name.lower() != "set_config" or len(call.expressions) != 3:
                 continue
             name, value, local = call.expressions
-            if isinstance(name, exp.Literal) and isinstance(value, exp.Literal):
-                parameters.set(
-                    name.name, value.name, local=isinstance(local, exp.Boolean) and bool(local.this)
-                )
+            if isinstance(value, exp.Literal):
+                text: object = value.name
+            else:
+                number = parameter_name(value) if isinstance(value, exp.Parameter) else None
+                text = params[int(number) - 1] if number and number.isdecimal() and params else None
+            if isinstance(name, exp.Literal) and isinstance(text, str):
+                parameters.set(name.name, text, local=isinstance(local, exp.Boolean) and bool(local.this))
 
 
 def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: list[Any]) -> Outcome:
@@ -209,6 +217,15 @@ def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: 
         raise _duckdb_error(error) from error
     finally:
         cursor.close()
+    documents = [index for index, (_, type_) in enumerate(described) if type_ == "JSON"]
+    if documents:
+        rows = [
+            tuple(
+                json.loads(value) if index in documents and value is not None else value
+                for index, value in enumerate(row)
+            )
+            for row in rows
+        ]
     types = _column_types(tree)
     fields = tuple(
         field_of(name, (types[index] if types else 0) or _duckdb_oid(type_))

@@ -15,6 +15,7 @@ from nestvec.milvus.steps import Steps, call
 from nestvec.pgwire.catalog.macros import TYPE_NAMES, macro_statements
 from nestvec.pgwire.catalog.rows import Rows, Values, catalog_rows
 from nestvec.pgwire.catalog.views import VIEWS
+from nestvec.pgwire.parameters import DEFAULTS
 from nestvec_schemas.errors import CollectionNotFound
 
 if TYPE_CHECKING:
@@ -144,6 +145,10 @@ def _open() -> duckdb.DuckDBPyConnection:
         schema, _, relation = name.partition(".")
         marks = ", ".join("?" for _ in postgres_relations()[name])
         connection.executemany(f'INSERT INTO {SCHEMAS[schema]}."{relation}" VALUES ({marks})', rows)  # noqa: S608
+    settings = [(name, value, value, value) for name, value in DEFAULTS.items()]
+    connection.executemany(
+        "INSERT INTO pgc.pg_settings (name, setting, boot_val, reset_val) VALUES (?, ?, ?, ?)", settings
+    )
     for statement in macro_statements():
         connection.execute(statement)
     for name, query in VIEWS.items():
@@ -165,10 +170,7 @@ def _write(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     _insert(connection, "pg_type", rows.get("pg_type", []))
     connection.execute("DELETE FROM pgc.index_definitions")
     connection.execute("DELETE FROM pgc.constraint_definitions")
-    indexes = [
-        (row["indexrelid"], row["definition"], row["definition"].partition(" (")[2].removesuffix(")"))
-        for row in rows.get("pg_index", [])
-    ]
+    indexes = [(row["indexrelid"], row["definition"], row["key"]) for row in rows.get("pg_index", [])]
     constraints = [(row["oid"], row["definition"]) for row in rows.get("pg_constraint", [])]
     if indexes:
         connection.executemany("INSERT INTO pgc.index_definitions VALUES (?, ?, ?)", indexes)

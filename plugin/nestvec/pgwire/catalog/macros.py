@@ -94,13 +94,15 @@ _EXPRESSIONS: Final = (
         "CASE WHEN regexp_full_match(n, '[a-z_][a-z0-9_$]*') THEN n "
         "ELSE '\"' || replace(n, '\"', '\"\"') || '\"' END",
     ),
-    ("quote_literal(n)", "'''' || replace(n, '''', '''''') || ''''"),
+    ("quote_literal(n)", "'''' || replace(CAST(n AS VARCHAR), '''', '''''') || ''''"),
+    ("quote_nullable(n)", "coalesce(quote_literal(n), 'NULL')"),
     (
         "_pg_expandarray(a)",
         "unnest(list_transform(range(1, len(a) + 1), i -> {'x': a[i], 'n': i}))",
     ),
     ("array_lower(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN 1 END"),
     ("array_upper(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN len(a) END"),
+    ("default_setting(n)", "(SELECT max(s.setting) FROM pgc.pg_settings s WHERE lower(s.name) = lower(n))"),
     ("pg_postmaster_start_time()", "CAST('2000-01-01' AS TIMESTAMP)"),
     ("pg_client_encoding()", "'UTF8'"),
     ("getdatabaseencoding()", "'UTF8'"),
@@ -162,7 +164,7 @@ def macro_statements() -> list[str]:
     for signature, value in _EXPRESSIONS:
         name, _, parameters = signature.partition("(")
         bodies.setdefault(name, []).append((f"({parameters}", value))
-    late = {"regclass_oid", "regtype_oid", "format_type"}
+    late = {"quote_nullable", "regclass_oid", "regtype_oid", "format_type"}
     ordered = sorted(bodies, key=lambda name: name in late)
     statements = [
         f'CREATE OR REPLACE MACRO main."{name}"'

@@ -26,7 +26,7 @@ _TEXTS: Final = frozenset(
         "aclitem",
     }
 )
-_REGEXPS: Final = {
+_REGEXPS: Final[Mapping[str, Callable[[exp.Expr, exp.Expr], exp.Expr]]] = {
     "~": lambda left, right: exp.RegexpLike(this=left, expression=right),
     "!~": lambda left, right: exp.Not(this=exp.RegexpLike(this=left, expression=right)),
     "~*": lambda left, right: exp.RegexpILike(this=left, expression=right),
@@ -34,6 +34,15 @@ _REGEXPS: Final = {
     "<>": lambda left, right: exp.NEQ(this=left, expression=right),
     "+": lambda left, right: exp.Add(this=left, expression=right),
 }
+_RENAMED: Final = {
+    "json_build_object": "json_object",
+    "jsonb_build_object": "json_object",
+    "json_agg": "json_group_array",
+    "jsonb_agg": "json_group_array",
+    "array_length": "array_upper",
+}
+"""Functions that DuckDB has by another name."""
+
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.In, exp.GT, exp.LT, exp.GTE, exp.LTE)
 
 
@@ -85,8 +94,12 @@ def _rewritten(node: exp.Expr, context: ClientContext) -> exp.Expr:
         return exp.Parameter(this=node.this)
     if isinstance(node, exp.Column) and node.name.lower() == "tableoid":
         return exp.convert(RELATIONS_OID)
+    if isinstance(node, exp.Column) and node.db.lower() in SCHEMAS:
+        node.set("db", exp.to_identifier(SCHEMAS[node.db.lower()]))
     if isinstance(node, exp.Lock):
         raise PgError("0A000", "FOR UPDATE is not supported")
+    if isinstance(node, exp.Anonymous) and node.name.lower() in _RENAMED:
+        return exp.Anonymous(this=_RENAMED[node.name.lower()], expressions=node.expressions)
     replaced = _name_function(node) or _session_value(node, context)
     return node if replaced is None else replaced
 
@@ -120,17 +133,18 @@ def _operator(node: exp.Operator) -> exp.Expr:
     build = _REGEXPS.get(name)
     if build is None:
         raise PgError("0A000", f"OPERATOR({name[:40]}) is not supported in a query of the catalogs")
-    built: exp.Expr = build(node.this, node.expression)
-    return built
+    return build(node.this, node.expression)
 
 
 def _unqualified(node: exp.Dot) -> exp.Expr:
     """``pg_catalog.format_type(…)`` without the schema."""
     first = node.this
     if isinstance(first, exp.Collate):  # COLLATE pg_catalog.default
-        return first.this
+        collated: exp.Expr = first.this
+        return collated
     if isinstance(first, exp.Identifier) and first.name.lower() in (*SCHEMAS, "public"):
-        return node.expression
+        function: exp.Expr = node.expression
+        return function
     return node
 
 
@@ -189,11 +203,14 @@ def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:
     }
     if name in values:
         return _named(node, exp.convert(values[name]), name)
-    if name in ("current_setting", "set_config"):
-        arguments = node.expressions
-        setting = arguments[0].name if arguments and isinstance(arguments[0], exp.Literal) else ""
-        value = context.setting(setting) if name == "current_setting" else arguments[1].name
+    if name == "current_setting" and node.expressions:
+        setting = node.expressions[0]
+        if not isinstance(setting, exp.Literal):
+            return _named(node, exp.func("default_setting", setting), name)
+        value = context.setting(setting.name)
         return _named(node, exp.null() if value is None else exp.Literal.string(value), name)
+    if name == "set_config" and len(node.expressions) == 3:
+        return _named(node, node.expressions[1], name)
     return None
 
 

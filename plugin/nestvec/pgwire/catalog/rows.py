@@ -293,6 +293,7 @@ def _index(
             "indclass": [0],
             "indoption": [0],
             "definition": definition,
+            "key": quoted(relation.table.columns[column - 1].name),
         },
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, SupportsIndex
 
 from nestvec.pgwire.errors import PgError, protocol_violation
 from nestvec.pgwire.protocol.messages import TYPES, FrontendMessage, decode_message
@@ -25,9 +26,10 @@ class CountingReader(asyncio.StreamReader):
         self.received = 0
         self.consumed = 0
 
-    def feed_data(self, data: bytes) -> None:
-        self.received += len(data)
-        super().feed_data(data)
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        part = bytes(data)
+        self.received += len(part)
+        super().feed_data(part)
 
     async def read_exactly(self, count: int) -> bytes:
         """The next bytes. Raises IncompleteReadError at the end of the connection."""

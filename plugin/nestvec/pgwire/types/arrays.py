@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nestvec.pgwire.errors import PgError
+from nestvec.pgwire.protocol.messages import decode_text
 
 MAX_DIMENSIONS: Final = 6
 _PLAIN: Final = re.compile(r'[^\s{}",\\]+')
@@ -24,11 +25,12 @@ def is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
 
 
-def encode_array_text(value: Any, encode: Encode) -> bytes:
-    """An array as text."""
+def encode_array_text(value: Any, encode: Encode, flat: bool = False) -> bytes:
+    """An array as text; ``flat`` if its elements may be sequences themselves, such as vectors."""
     if not is_sequence(value):
         return _item(value, encode)
-    return b"{" + b",".join(encode_array_text(item, encode) for item in value) + b"}"
+    items = (_item(item, encode) if flat else encode_array_text(item, encode) for item in value)
+    return b"{" + b",".join(items) + b"}"
 
 
 def _item(value: Any, encode: Encode) -> bytes:
@@ -43,7 +45,7 @@ def _item(value: Any, encode: Encode) -> bytes:
 
 def decode_array_text(data: bytes, decode: Decode) -> list[Any]:
     """The elements of an array; lists of lists if it has several dimensions. Raises PgError."""
-    text = data.decode().strip()
+    text = decode_text(data).strip()
     # Bounds, ``[0:2]={…}``, do not change the elements.
     start = text.find("={") + 1 if text.startswith("[") else 0
     value, at = _parse(text, start, decode, 1)
@@ -61,8 +63,8 @@ def _parse(text: str, at: int, decode: Decode, depth: int) -> tuple[list[Any], i
     while True:
         at = _skip(text, at)
         if text[at : at + 1] == "{":
-            item, at = _parse(text, at, decode, depth + 1)
-            items.append(item)
+            inner, at = _parse(text, at, decode, depth + 1)
+            items.append(inner)
         elif text[at : at + 1] == '"':
             match = _QUOTED.match(text, at)
             if match is None:
@@ -96,10 +98,15 @@ def malformed_array(text: str) -> PgError:
     return PgError("22P02", f'malformed array literal: "{text[:100]}"')
 
 
-def encode_array_binary(value: Any, element: int, encode: Encode, first: int = 1) -> bytes:
-    """An array in binary; ``element`` is the type of its elements. Raises PgError for ragged dimensions."""
+def encode_array_binary(
+    value: Any, element: int, encode: Encode, *, first: int = 1, flat: bool = False
+) -> bytes:
+    """An array in binary; ``element`` is the type of its elements, which may be sequences if it is ``flat``.
+
+    ``first`` is the index of the first element. Raises PgError for ragged dimensions.
+    """
     dims, level = list[int](), value
-    while is_sequence(level):
+    while is_sequence(level) and not (flat and dims):
         dims.append(len(level))
         level = level[0] if level else None
     flat = _flatten(value, dims)

@@ -19,20 +19,25 @@ from nestvec.terminal.values import shortest_float32
 
 Encoder = Callable[[Any], bytes]
 
+_SEQUENCES: Final = frozenset({oids.JSON, oids.JSONB, oids.VECTOR, oids.HALFVEC, oids.SPARSEVEC, oids.BIT})
+"""Types whose values may be sequences: an array of them has one dimension."""
+
 
 def encoder(oid: int, binary: bool) -> Encoder:
     """What encodes the values of one column, which are not NULL."""
     element = oids.element_of(oid)
     if not element:
         return (_BINARY if binary else _TEXT).get(oid, any_text)
-    inner = encoder(element, binary)
+    inner, flat = encoder(element, binary), element in _SEQUENCES
     if oid in (22, 30):
         if binary:
-            return lambda value: encode_array_binary(value, element, inner, 0)
+            return lambda value: encode_array_binary(value, element, inner, first=0)
         return lambda value: b" ".join(map(inner, value)) if is_sequence(value) else any_text(value)
     if binary:
-        return lambda value: encode_array_binary(_list(value), element, inner)
-    return lambda value: any_text(value) if isinstance(value, str) else encode_array_text(_list(value), inner)
+        return lambda value: encode_array_binary(_list(value), element, inner, flat=flat)
+    return lambda value: (
+        any_text(value) if isinstance(value, str) else encode_array_text(_list(value), inner, flat)
+    )
 
 
 def _list(value: Any) -> list[Any]:
@@ -81,7 +86,7 @@ def format_float(value: float, shortest: Callable[[float], str]) -> str:
     if scale < -4 or scale >= (15 if shortest is repr else 6):
         mantissa = shown[0] + (f".{shown[1:]}" if len(shown) > 1 else "")
         return f"{minus}{mantissa}e{'-' if scale < 0 else '+'}{abs(scale):02d}"
-    return f"{minus}{Decimal((0, digits, exponent)):f}"
+    return f"{minus}{Decimal((0, digits, int(exponent))):f}"
 
 
 def numeric_text(value: Any) -> bytes:
