@@ -15,6 +15,7 @@ from nestvec.dbapi.batch import execute_many, is_read_only
 from nestvec.dbapi.connection import ConnectOptions
 from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.dbapi.registered import register_table, unregister_table
 from nestvec.milvus.connection import open_milvus as opened_blocking
 from nestvec.milvus.connection import open_milvus_async as opened
 from nestvec.milvus.steps import Steps, adrive
@@ -49,6 +50,20 @@ class AsyncConnection:
     async def execute(self, statement: str, parameters: ParameterValues | None = None) -> AsyncCursor:
         """A new cursor with the statement executed."""
         return await self.cursor().execute(statement, parameters)
+
+    def register(self, name: str, data: Any) -> None:
+        """Let statements read ``data`` as the table ``name``, to join it with collections.
+
+        An Arrow table, a data frame of pandas or Polars, or a dict of columns. Its name is as in SQL: one
+        with capitals is written in double quotes. Raises InterfaceError if it is not a table.
+        """
+        self._check()
+        register_table(self.session, name, data)
+
+    def unregister(self, name: str) -> None:
+        """Forget a registered table. Raises InterfaceError if there is none of this name."""
+        self._check()
+        unregister_table(self.session, name)
 
     async def run(self, statement: str, steps: Steps[StatementResult]) -> StatementResult:
         """Run the steps of a statement on this connection's Milvus. Raises PEP 249's errors."""

@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import RLock
 from types import TracebackType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from nestvec.dbapi import errors
 from nestvec.dbapi.batch import execute_many
 from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.dbapi.registered import register_table, unregister_table
 from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.connection import open_milvus as opened
 from nestvec.milvus.steps import Steps, drive
@@ -79,6 +80,20 @@ class Connection:
     def execute(self, statement: str, parameters: ParameterValues | None = None) -> Cursor:
         """A new cursor with the statement executed."""
         return self.cursor().execute(statement, parameters)
+
+    def register(self, name: str, data: Any) -> None:
+        """Let statements read ``data`` as the table ``name``, to join it with collections.
+
+        An Arrow table, a data frame of pandas or Polars, or a dict of columns. Its name is as in SQL: one
+        with capitals is written in double quotes. Raises InterfaceError if it is not a table.
+        """
+        self._check()
+        register_table(self.session, name, data)
+
+    def unregister(self, name: str) -> None:
+        """Forget a registered table. Raises InterfaceError if there is none of this name."""
+        self._check()
+        unregister_table(self.session, name)
 
     def run(self, steps: Steps[T]) -> T:
         """Run steps on this connection's Milvus. Raises PEP 249's errors."""

@@ -40,10 +40,9 @@ def _is_cte(node: exp.Table) -> bool:
     while ancestor is not None:
         with_ = ancestor if isinstance(ancestor, exp.With) else ancestor.args.get("with_")
         for cte in with_.expressions if isinstance(with_, exp.With) else ():
-            if cte is child:
+            if cte is child and not with_.args.get("recursive"):
                 # A query without RECURSIVE sees only those before it.
-                if not with_.args.get("recursive"):
-                    break
+                break
             if identifier_name(cte.args["alias"].this) == name:
                 return True
         child, ancestor = ancestor, ancestor.parent

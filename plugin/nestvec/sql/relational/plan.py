@@ -49,10 +49,11 @@ _ALIAS_CLAUSES: Final = ("order", "group", "having", "distinct")
 
 
 def plan_relational(
-    session: Session, source: SourceText, query: exp.Expr, params: Params
+    session: Session, source: SourceText, query: exp.Expr, params: Params, reason: str = ""
 ) -> Steps[RelationalPlan]:
     """Plan a SELECT, a set operation or VALUES for DuckDB; collections are read, files described.
 
+    ``reason`` says why Milvus alone does not do it.
     Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported, SqlSyntaxError, StoreError.
     """
     planning = Planning(source, params, session.settings, session.settings.service or DEFAULT_SERVICE)
@@ -66,7 +67,7 @@ def plan_relational(
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)
     add_scans(planning, tree, distances)
-    return _finished(planning, tree)
+    return replace(_finished(planning, tree), reason=reason)
 
 
 def _as_select(query: exp.Expr) -> exp.Expr:
@@ -152,7 +153,7 @@ def _described(data: Any = None, call: str = "") -> dict[str, str]:
     with open_engine(files=bool(call)) as connection:
         if not call:
             connection.register("described", data)
-        described = connection.execute(f"DESCRIBE SELECT * FROM {call or 'described'}")
+        described = connection.execute(f"DESCRIBE FROM {call or 'described'}")
         return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
 
@@ -282,7 +283,12 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
     rank = {RankingScan: 0, SuppliedRelation: 1, CollectionScan: 2}
     ordered = sorted(planning.relations, key=lambda relation: rank[type(relation)])
     return RelationalPlan(
-        sql, columns, tuple(ordered), {}, planning.targets, tuple(dict.fromkeys(services)), decimals
+        sql,
+        columns,
+        tuple(ordered),
+        targets=planning.targets,
+        services=tuple(dict.fromkeys(services)),
+        decimals=decimals,
     )
 
 

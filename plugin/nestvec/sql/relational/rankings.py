@@ -60,7 +60,8 @@ def take_rankings(planning: Planning, tree: exp.Expr, tables: dict[int, Table]) 
             continue
         name = f"ranking_{len(planning.relations)}"
         planning.relations.append(RankingScan(name, plan, table))
-        replacement = exp.select(exp.Star()).from_(exp.to_identifier(name, quoted=True))
+        columns = [exp.column(column, quoted=True) for column in plan.columns]
+        replacement = exp.select(*columns).from_(exp.Table(this=exp.to_identifier(name, quoted=True)))
         planning.schemas[name] = _schema(plan, table)
         if select is tree:
             return replacement
@@ -132,7 +133,7 @@ def take_candidates(planning: Planning, tree: exp.Expr) -> None:
 
 
 def _is_rowwise(select: exp.Select) -> bool:
-    """Whether the first rows by the ranking suffice: nothing reads several rows, but ranks by the same key."""
+    """Whether the first rows by the ranking suffice: only ranks by the same key read several rows."""
     key = _key(select, select.args["order"].expressions[0])
     for node in (*select.expressions, select.args["order"]):
         for window in node.find_all(exp.Window):

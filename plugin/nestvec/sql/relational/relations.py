@@ -93,6 +93,8 @@ class RelationalPlan:
     """Vectors that parameters of the statement stand for."""
     services: tuple[str, ...] = ()
     """Base URLs of the services that embed the statement's texts."""
+    reason: str = ""
+    """Why Milvus alone does not carry out the statement, for EXPLAIN."""
     decimals: bool = False
     """Whether the statement names a NUMERIC type, so that results keep it."""
 

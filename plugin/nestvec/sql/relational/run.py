@@ -56,7 +56,7 @@ def run_relational(
 ) -> Steps[StatementResult]:
     """The rows of a plan. Raises SqlError, StoreError, ServiceError."""
     started = time.perf_counter()
-    tables, params = yield from _load(session, plan, counts or RelationCounts())
+    tables, params = yield from _load(session, plan, RelationCounts() if counts is None else counts)
     result: StatementResult = yield BlockingCall(lambda client: _execute(plan, tables, params))
     return replace(result, seconds=time.perf_counter() - started)
 
@@ -87,7 +87,7 @@ def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, Loaded
         add_table(connection, name, table.data, table.casts)
     for relation in plan.relations:
         if isinstance(relation, SuppliedRelation) and relation.call:
-            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS SELECT * FROM {relation.call}")
+            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS FROM {relation.call}")
 
 
 def _load(

@@ -120,8 +120,7 @@ def _limit(select: exp.Select) -> int | None:
         return None
     if any(True for item in select.expressions for _ in item.find_all(exp.AggFunc, exp.Window)):
         return None
-    count = constant_window(select)
-    return count
+    return constant_window(select)
 
 
 def constant_window(select: exp.Select) -> int | None:

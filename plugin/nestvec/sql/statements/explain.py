@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
@@ -17,9 +18,10 @@ from nestvec.sql.plan.explain import ExplainNode, as_data, as_lines, count_of, e
 from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import HybridSearch, Plan, Rescore, VectorSearch
 from nestvec.sql.plan.search_method import SearchMethod
+from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.select import plan_statement
 
 _COLUMN = "QUERY PLAN"
 _WORDS = {"ANALYZE", "VERBOSE", "FORMAT", "TEXT", "JSON", "TRUE", "FALSE", "ON", "OFF"}
@@ -35,7 +37,9 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
                 token.start,
                 "Write EXPLAIN ANALYZE, or EXPLAIN (FORMAT JSON).",
             )
-    plan = yield from plan_select(session, parsed, params)
+    plan = yield from plan_statement(session, parsed, params)
+    if not isinstance(plan, Plan):
+        return (yield from _explain_relational(session, plan, words))
     timings: Profile = {}
     summary = ""
     if "ANALYZE" in words:
@@ -46,11 +50,34 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
         word_details = yield from explain_words(session, tree, context.table, matched="ANALYZE" in words)
         methods = yield from _search_methods(session, tree)
         tree = add_details(tree, replace(context, word_details=word_details, methods=methods))
+    return _shown(tree, words, summary)
+
+
+def _shown(tree: ExplainNode, words: Sequence[str], summary: str) -> StatementResult:
+    """The tree as the statement asks for it: lines of text, or JSON."""
     if "JSON" in words:
         data = as_data(tree) | ({"ran": summary} if summary else {})
         return StatementResult((_COLUMN,), ("JSON",), ((orjson.dumps(data).decode(),),), "EXPLAIN", 1)
     text = [*as_lines(tree), *([f"Total: {summary}"] if summary else [])]
     return StatementResult((_COLUMN,), ("VARCHAR",), tuple((line,) for line in text), "EXPLAIN", len(text))
+
+
+def _explain_relational(
+    session: Session, plan: RelationalPlan, words: Sequence[str]
+) -> Steps[StatementResult]:
+    """The plan of a statement that DuckDB carries out."""
+    from nestvec.sql.relational.explain import explain_relational  # noqa: PLC0415
+    from nestvec.sql.relational.run import RelationCounts, run_relational  # noqa: PLC0415
+
+    counts, summary = RelationCounts(), ""
+    if "ANALYZE" in words:
+        result = yield from run_relational(session, plan, counts)
+        summary = f"{count_of(result.count, 'row')} in {result.seconds * 1000:.1f} ms"
+    row_counts: dict[str, int] = {}
+    for name in {relation.table.name for relation in plan.relations if isinstance(relation, CollectionScan)}:
+        counted = yield call(f"counting the rows of {name}", "get_collection_stats", name)
+        row_counts[name] = int(counted.get("row_count", 0))
+    return _shown(explain_relational(plan, row_counts, counts if summary else None), words, summary)
 
 
 def _run_timed(session: Session, plan: Plan, timings: Profile) -> Steps[StatementResult]:

@@ -16,6 +16,7 @@ from nestvec.sql.bind.select import bind_query, table_name, table_node
 from nestvec.sql.bind.vectors.distance import IndexMismatch
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.parse.completeness import check_select_consumed
+from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.hints import shortlist_hint
 from nestvec.sql.parse.parse import ParsedStatement
@@ -39,8 +40,8 @@ _NO_TABLE: Final = Table("", ())
 """The table of a SELECT without FROM."""
 
 
-_RELATIONAL_PARTS: Final = ("with_", "joins", "windows", "locks")
-"""Parts of a SELECT that Milvus has no calls for."""
+_RELATIONAL_PARTS: Final = {"with_": "WITH", "joins": "JOIN", "windows": "WINDOW", "locks": "FOR UPDATE"}
+"""Parts of a SELECT that Milvus has no calls for, with their names in SQL."""
 
 _RELATIONAL_NODES: Final = (exp.Window, exp.Filter, exp.SetOperation)
 
@@ -58,16 +59,17 @@ def run_select(session: Session, parsed: ParsedStatement, params: Params) -> Ste
 def plan_statement(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan | RelationalPlan]:
     """Plan a SELECT, a set operation or VALUES, for the engine that it needs. Raises SqlError, StoreError."""
     unsupported: NestvecError | None = None
-    if not _is_relational(session, parsed.tree):
+    reason = _relational_part(session, parsed.tree)
+    if not reason:
         try:
             return (yield from plan_select(session, parsed, params))
         except (SqlNotSupported, IndexMismatch) as error:
-            unsupported = error
+            unsupported, reason = error, str(error.cause)
     # DuckDB is loaded by the statements that need it, and by no others.
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
 
     try:
-        return (yield from plan_relational(session, parsed.source, parsed.tree, params))
+        return (yield from plan_relational(session, parsed.source, parsed.tree, params, reason))
     except SqlNotSupported as error:
         raise unsupported or error from None
 
@@ -96,21 +98,25 @@ def select_arrow(session: Session, source: SourceText, query: exp.Expr, params: 
     return (yield from relational_arrow(session, plan))
 
 
-def _is_relational(session: Session, tree: exp.Expr) -> bool:
-    """Whether a statement has a part that Milvus cannot carry out, whatever its collections are."""
+def _relational_part(session: Session, tree: exp.Expr) -> str:
+    """The part of a statement that Milvus has no call for, whatever its collections are; empty for none."""
     if not isinstance(tree, exp.Select):
-        return True
+        return "a set operation" if isinstance(tree, exp.SetOperation) else construct_name(tree)
     if is_lateral(tree):
-        return False
-    if any(tree.args.get(part) for part in _RELATIONAL_PARTS) or tree.find(*_RELATIONAL_NODES) is not None:
-        return True
+        return ""
+    part = next((name for key, name in _RELATIONAL_PARTS.items() if tree.args.get(key)), "")
+    node = tree.find(*_RELATIONAL_NODES)
+    if part or node is not None:
+        return part or (construct_name(node) if node is not None else "")
     from_ = tree.args.get("from_")
     table = from_.this if from_ is not None else None
     if table is None:
-        return False
-    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-        return True
-    return identifier_name(table.this) in session.registered
+        return ""
+    if not isinstance(table, exp.Table):
+        return f"{construct_name(table)} in FROM"
+    if not isinstance(table.this, exp.Identifier):
+        return "a function in FROM"
+    return "a table of the caller" if identifier_name(table.this) in session.registered else ""
 
 
 def plan_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan]:
