@@ -312,6 +312,9 @@ class StoreError(NestvecError):
 class StoreUnreachable(StoreError):
     """No Milvus server responds at the address."""
 
+    may_pass: bool = False
+    """Whether it may respond later: nothing listens there now, or the host does not answer."""
+
 
 class StoreInUse(StoreError):
     """Another process has the Milvus Lite database open."""

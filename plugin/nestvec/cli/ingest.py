@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -227,7 +227,9 @@ def command(args: IngestArgs) -> None:
     reports = dict[Path, "IngestReport"]()
     doing = "Checking" if args.rows.dry_run else "Ingesting"
     with ExitStack() as stack:
-        start = partial(start_patiently, args.delivery, resumes=_resumes(args.files, args.collection))
+        # Who only has rows checked, waits for the answer.
+        delivery = replace(args.delivery, retry_seconds=0) if args.rows.dry_run else args.delivery
+        start = partial(start_patiently, delivery, resumes=_resumes(args.files, args.collection))
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
         if not args.rows.dry_run:

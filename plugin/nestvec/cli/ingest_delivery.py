@@ -62,7 +62,7 @@ def make_delivery(args: DeliveryArgs) -> DeliveryOptions:
 
 
 def start_patience(args: DeliveryArgs) -> Patience:
-    """How long the start of an ingest waits for the service, which it says on standard error."""
+    """How long the start of an ingest waits for Milvus or the service, which it says on standard error."""
     from nestvec.ingest.write.patience import Patience
     from nestvec.ingest.write.waiting_lines import WaitingLines
 
@@ -70,21 +70,13 @@ def start_patience(args: DeliveryArgs) -> Patience:
 
 
 def start_patiently(args: DeliveryArgs, start: Callable[[], T], *, resumes: bool) -> T:
-    """The result of ``start``; Milvus is waited for if the command continues an interrupted ingest.
+    """The result of ``start``; a Milvus that is not there is waited for.
 
-    Raises what ``start`` raises: a first run says at once that an address is wrong.
+    Raises what ``start`` raises; a first run says at once that an address is wrong.
     """
-    from nestvec.ingest.write.faults import classify
-    from nestvec.ingest.write.patience import Patience
-    from nestvec.ingest.write.waiting_lines import WaitingLines
-    from nestvec_schemas.errors import StoreUnreachable
+    from nestvec.ingest.write.patience import wait_for_milvus
 
-    patience = Patience(args.retry_seconds if resumes else 0, waiting=WaitingLines())
-    while True:
-        try:
-            return start()
-        except StoreUnreachable as error:
-            patience.wait(classify(error), error)
+    return wait_for_milvus(start_patience(args), start, resumes=resumes)
 
 
 def confirm_again(args: DeliveryArgs, *, interactive: bool) -> Callable[[FinishedIngest], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +94,7 @@ def command(args: SqlArgs) -> None:
       nestvec sql --uri demo.db "SELECT name FROM pydoc WHERE module = 'csv'
         ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
     """
+    from nestvec.ingest.write.patience import Patience, wait_for_milvus
     from nestvec.ingest.write.waiting_lines import WaitingLines
     from nestvec.shell.params import parse_params
     from nestvec.shell.shell import Shell
@@ -108,10 +109,11 @@ def command(args: SqlArgs) -> None:
     # Only CREATE may name a database that does not exist yet.
     create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
     session = Session(SessionSettings(models=args.models), waiting=WaitingLines())
-    with (
-        closing(session),
-        args.milvus.open(create=create) as client,
-    ):
+    # A load of many rows waits for a Milvus that is not there yet; whoever asks for a few wants to know it.
+    loads = any(statement[:4].upper() == "COPY" for statement in statements)
+    patience = session.patience() if loads else Patience(0)
+    with closing(session), ExitStack() as stack:
+        client = wait_for_milvus(patience, lambda: stack.enter_context(args.milvus.open(create=create)))
         shell = Shell(client, session, form, args.output.timing, parameters)
         if script is None:
             from nestvec.shell.prompt import interact

@@ -242,11 +242,16 @@ def _open_error(address: MilvusAddress, settings: ConnectSettings, error: BaseEx
     refused = _refusal(address, error, reason)
     if refused is not None:
         return refused
-    return diagnose(address, settings) or StoreUnreachable(
+    diagnosis = diagnose(address, settings)
+    if diagnosis is not None:
+        return diagnosis
+    unknown = StoreUnreachable(
         f"cannot open Milvus at {address.uri}",
         value=reason,
         next_step="Use a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
     )
+    unknown.may_pass = not address.is_lite  # a server that starts, or stops
+    return unknown
 
 
 def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> StoreUnreachable | None:

@@ -50,23 +50,30 @@ def _connect(address: MilvusAddress, seconds: float) -> socket.socket:
             next_step="Correct the address, or use a path that ends in .db for Milvus Lite.",
         ) from error
     except ConnectionRefusedError as error:
-        raise StoreUnreachable(
+        raise _absent(
             "nothing listens at the address of Milvus",
-            value=address.place,
-            next_step="Start Milvus there, or correct the address; a path that ends in .db needs no server.",
+            address.place,
+            "Start Milvus there, or correct the address; a path that ends in .db needs no server.",
         ) from error
     except TimeoutError as error:
-        raise StoreUnreachable(
+        raise _absent(
             f"the host of Milvus does not answer within {seconds:g} s",
-            value=address.place,
-            next_step="Check the address, the network and its firewalls, or give it longer with --timeout.",
+            address.place,
+            "Check the address, the network and its firewalls, or give it longer with --timeout.",
         ) from error
     except OSError as error:
-        raise StoreUnreachable(
+        raise _absent(
             "the host of Milvus cannot be reached",
-            value=f"{address.place}: {error.strerror or error}",
-            next_step="Check the address and the network.",
+            f"{address.place}: {error.strerror or error}",
+            "Check the address and the network.",
         ) from error
+
+
+def _absent(cause: str, value: str, next_step: str) -> StoreUnreachable:
+    """The error of a server that may be there later."""
+    error = StoreUnreachable(cause, value=value, next_step=next_step)
+    error.may_pass = True
+    return error
 
 
 def _receive(connection: socket.socket, deadline: float) -> bytes:

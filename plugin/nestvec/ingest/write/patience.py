@@ -129,6 +129,24 @@ def wait_for_service(patience: Patience, use: Callable[[], T]) -> T:
             return result
 
 
+def wait_for_milvus(patience: Patience, use: Callable[[], T], *, resumes: bool = False) -> T:
+    """The result of ``use``, which is called again for as long as the Milvus that it calls is not there.
+
+    An address that is wrong, or a Milvus that refuses, is an error at once; but if the work ``resumes``, it
+    was right before. Raises what ``patience.wait`` raises, and other errors of ``use`` at once.
+    """
+    while True:
+        try:
+            result = use()
+        except StoreUnreachable as error:
+            if not (resumes or error.may_pass):
+                raise
+            patience.wait(replace(classify(error), reason=str(error), absent=True), error)
+        else:
+            patience.succeeded()
+            return result
+
+
 def _given_up(fault: Fault, error: NestvecError, seconds: float) -> NestvecError:
     time_waited = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     if fault.absent:
