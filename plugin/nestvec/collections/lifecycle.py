@@ -14,7 +14,7 @@ from pymilvus.milvus_client import IndexParams
 from nestvec.collections.changes import exists_error
 from nestvec.collections.limits import check_limits
 from nestvec.collections.sql_types import lite_vectors, type_properties
-from nestvec.milvus.catalog import Table, read_table
+from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, read_table
 from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, field_notes, index_params
@@ -74,7 +74,7 @@ def drop_collection(client: MilvusClient, name: str) -> None:
 def collection_names(client: MilvusClient) -> tuple[str, ...]:
     """The collections in the database, sorted. Raises StoreError."""
     with milvus_errors("listing the collections"):
-        return tuple(sorted(client.list_collections()))
+        return tuple(sorted(set(client.list_collections()) - {LOCKS_COLLECTION}))
 
 
 def count_rows(client: MilvusClient, name: str) -> int:

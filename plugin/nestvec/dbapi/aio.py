@@ -32,7 +32,7 @@ class AsyncConnection:
     """
 
     def __init__(self, opening: ConnectOptions) -> None:
-        self.session = Session(opening.settings)
+        self.session = Session(opening.settings, shared=not opening.uri.endswith(".db"))
         self.closed = False
         self._opening = opening
         self._client: AsyncMilvusClient | None = None

@@ -57,7 +57,7 @@ class Connection:
     NotSupportedError: ClassVar = errors.NotSupportedError
 
     def __init__(self, opening: ConnectOptions) -> None:
-        self.session = Session(opening.settings)
+        self.session = Session(opening.settings, shared=not opening.uri.endswith(".db"))
         self._lock = RLock()
         self._stack = ExitStack()
         with dbapi_errors():

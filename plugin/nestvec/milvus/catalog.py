@@ -19,6 +19,9 @@ from nestvec_schemas.model_name import format_model_name
 from nestvec_schemas.spec.compose import Template
 from nestvec_schemas.spec.problem import TEXT_TYPES
 
+LOCKS_COLLECTION: Final = "nestvec_locks"
+"""Where statements of SQL claim a collection that they change; no table of the user."""
+
 _EXACT_INDEXES: Final = ("FLAT", "AUTOINDEX", "BIN_FLAT", "SPARSE_INVERTED_INDEX", "")
 """Indexes that a vector column has without CREATE INDEX: Milvus cannot do without."""
 

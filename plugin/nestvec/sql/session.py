@@ -88,6 +88,8 @@ class Session:
     plan_cache: PlanCache = field(default_factory=PlanCache)
     waiting: Callable[[Waiting], None] = field(default_factory=lambda: WaitingLines(logger.warning))
     """Called before each wait of a write for a service or a Milvus that does not respond."""
+    shared: bool = True
+    """Whether other processes may write to the same Milvus; no other can to a ``.db`` that this one opened."""
     _services: LocalServices = field(default_factory=LocalServices)
     _loaded: set[str] = field(default_factory=set)
     _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)

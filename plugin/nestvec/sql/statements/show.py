@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, LOCKS_COLLECTION, Column, Table
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.ddl.generated import EMBED_ATTRIBUTES
@@ -38,7 +38,7 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
     listing = _LISTS.get(rest.upper())
     if listing is not None:
-        return _name_list(sorted((yield call(*listing))))
+        return _name_list(sorted(set((yield call(*listing))) - {LOCKS_COLLECTION}))
     named = _OF_TABLE.fullmatch(rest)
     if named is None:
         return (yield from show_setting(session, parsed, params))

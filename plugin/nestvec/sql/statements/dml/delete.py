@@ -13,18 +13,26 @@ from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import STRINGS, Scope
-from nestvec.sql.execute.read import MAX_IDS_PER_FILTER, STRONG_CONSISTENCY, ids_filter, read_matching
+from nestvec.sql.execute.read import (
+    MAX_IDS_PER_FILTER,
+    STRONG_CONSISTENCY,
+    ids_filter,
+    read_by_ids,
+    read_matching,
+)
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.assigned import source_query, strong, target_column
 from nestvec.sql.statements.dml.returning import Returning, bind_returning
-from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.select import plan_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.sqltypes import to_stored
+from nestvec_schemas.errors import SqlNotSupported
 
 _WRITE = "Write DELETE FROM t WHERE condition."
 
@@ -44,6 +52,43 @@ def run_delete(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     source, tree = parsed.source, parsed.tree
     node = tree.this
     plain_table(source, node, "alias")
+    if tree.args.get("using") or tree.args.get("with_"):
+        return (yield from _delete_by_query(session, parsed, params))
+    try:
+        return (yield from _delete_in_milvus(session, parsed, params))
+    except SqlNotSupported as error:
+        # What the filter cannot say, a query computes.
+        try:
+            return (yield from _delete_by_query(session, parsed, params))
+        except SqlNotSupported:
+            raise error from None
+
+
+def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """DELETE of the rows that a query finds."""
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("this", "where", "returning", "using", "with_")):
+        raise source.not_supported(f"{part.upper().strip('_')} in DELETE", 0, _WRITE)
+    table = yield from session.table(source, tree.this)
+    alias = tree.this.args.get("alias")
+    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    returning = bind_returning(scope, tree.args.get("returning"))
+    using = tree.args.get("using") or []
+    outputs = {"__key": target_column(tree.this, table.primary.name)}
+    query = source_query(tree, tree.this, list(using) if isinstance(using, list) else [using], outputs)
+    found = yield from select_rows(strong(session), source, query, params)
+    ids = list(dict.fromkeys(to_stored(table.primary, row[0]) for row in found.rows))
+    rows: dict[Any, Any] = {}
+    if returning is not None:
+        rows = yield from read_by_ids(session, table, ids, returning.fields)
+    count = yield from _delete_ids(table, ids)
+    result = StatementResult(tag=f"DELETE {count}", count=count)
+    return result if returning is None else returning.with_rows(list(rows.values()), result)
+
+
+def _delete_in_milvus(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    source, tree = parsed.source, parsed.tree
+    node = tree.this
     for part in stray_parts(tree, ("this", "where", "returning")):
         where = tree.args[part]
         at = where[0] if isinstance(where, list) else where

@@ -12,7 +12,14 @@ from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.dml.conflict import OnConflict, bind_conflict
-from nestvec.sql.bind.dml.literals import ValueKeyword, bind_value, fit_row, fit_value, writable_column
+from nestvec.sql.bind.dml.literals import (
+    ValueKeyword,
+    bind_value,
+    fit_row,
+    fit_value,
+    is_default,
+    writable_column,
+)
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -23,7 +30,9 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.assigned import assigned, is_computed, strong
 from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
+from nestvec.sql.statements.select import select_rows
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec_schemas.errors import SqlError, SqlKeyExists
 
@@ -62,14 +71,33 @@ def insert_many(
     """The same INSERT for many sets of parameters, written in batches as if it were one statement."""
     source, tree = parsed.source, parsed.tree
     node = _table(source, tree)
-    check_consumed(source, tree)
     if not param_sets:
         return StatementResult(tag="INSERT 0 0", count=0)
-
-    def bind(table: Table) -> Insert:
-        return _merge([bind_insert(source, tree, table, params) for params in param_sets])
-
-    insert = yield from with_table(session, source, node, bind)
+    query = _query(tree)
+    if query is None:
+        check_consumed(source, tree)
+        bound = bind_insert
+        insert = yield from with_table(
+            session,
+            source,
+            node,
+            lambda table: _merge([bound(source, tree, table, params) for params in param_sets]),
+        )
+    else:
+        selected = []
+        for params in param_sets:
+            selected.append((yield from select_rows(strong(session), source, query, params)))
+        insert = yield from with_table(
+            session,
+            source,
+            node,
+            lambda table: _merge(
+                [
+                    _bind_selected(Scope(source, table, table.name, params), tree, query, result)
+                    for params, result in zip(param_sets, selected, strict=True)
+                ]
+            ),
+        )
     ids = yield from _write(session, insert)
     result = StatementResult(tag=f"INSERT 0 {len(ids)}", count=len(ids))
     if insert.returning is None:
@@ -85,14 +113,65 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
     columns = _columns(scope, shape, tree)
     values = tree.args.get("expression")
     if not isinstance(values, exp.Values):
-        what = "INSERT of a SELECT" if isinstance(values, exp.Select) else "INSERT without VALUES"
-        raise source.not_supported(what, values if values is not None else 0, _WRITE)
+        raise source.not_supported(
+            "INSERT without VALUES or a query", values if values is not None else 0, _WRITE
+        )
     nodes = tuple(values.expressions)
     listed = isinstance(tree.this, exp.Schema)
     rows = tuple(_row(scope, shape, columns, node, listed=listed) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
     return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning)
+
+
+def _query(tree: exp.Expr) -> exp.Expr | None:
+    """The query whose rows are inserted; None for VALUES without expressions."""
+    values = tree.args.get("expression")
+    if isinstance(values, exp.Values):
+        cells = [cell for row in values.expressions for cell in getattr(row, "expressions", None) or [row]]
+        computed = [cell for cell in cells if is_computed(cell)]
+        # A query cannot contain DEFAULT.
+        if not computed or any(is_default(cell) for cell in cells):
+            return None
+        return values
+    if not isinstance(values, exp.Query):
+        return None
+    query: exp.Expr = values.unnest() if isinstance(values, exp.Subquery) else values
+    if tree.args.get("with_") is not None:
+        query = query.copy()
+        query.set("with_", tree.args["with_"].copy())
+    return query
+
+
+def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: StatementResult) -> Insert:
+    """An INSERT of the rows of a query. Raises SqlError."""
+    shape = row_schema(scope.table)
+    columns = _columns(scope, shape, tree)
+    if not isinstance(tree.this, exp.Schema) and takes_own_ids(scope.table):
+        # As in VALUES, the id may be the first of them.
+        every = tuple(name for name in shape.columns if name not in shape.generated)
+        columns = every if len(result.columns) == len(every) else columns
+    if len(result.columns) != len(columns):
+        raise scope.source.syntax_error(
+            f"{len(result.columns)} values for {len(columns)} columns",
+            query,
+            f"Columns: {', '.join(columns)}.",
+        )
+    rows = []
+    for values in result.rows:
+        cells = zip(columns, values, strict=True)
+        rows.append(
+            _stored_row(
+                scope,
+                shape,
+                {name: assigned(scope, value, shape.columns.get(name), query) for name, value in cells},
+                {},
+                query,
+            )
+        )
+    conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
+    returning = bind_returning(scope, tree.args.get("returning"))
+    return Insert(scope, columns, tuple(rows), (query,) * len(rows), conflict=conflict, returning=returning)
 
 
 def _merge(parts: Sequence[Insert]) -> Insert:
@@ -102,8 +181,8 @@ def _merge(parts: Sequence[Insert]) -> Insert:
 
 
 def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
-    for part in stray_parts(tree, ("this", "expression", "conflict", "returning")):
-        what = {"default": "DEFAULT VALUES", "with_": "WITH"}.get(part, part.upper().strip("_"))
+    for part in stray_parts(tree, ("this", "expression", "conflict", "returning", "with_")):
+        what = {"default": "DEFAULT VALUES"}.get(part, part.upper().strip("_"))
         raise source.not_supported(f"{what} in INSERT", 0, _WRITE)
     node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     plain_table(source, node, "alias")
@@ -151,11 +230,16 @@ def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Exp
     at = dict(zip(columns, values, strict=True))
     row = {name: bind_value(scope, value_node, shape.columns.get(name)) for name, value_node in at.items()}
     row = {name: value for name, value in row.items() if value is not ValueKeyword.DEFAULT}
+    return _stored_row(scope, shape, row, at, node)
+
+
+def _stored_row(scope: Scope, shape: RowSchema, row: Row, at: Mapping[str, exp.Expr], node: exp.Expr) -> Row:
+    """A row as Milvus takes it, with NULLs, and with its id where Milvus would generate it."""
     key = scope.table.primary
     own_id = row.pop(key.name, None) if key.auto_id else None
     stored = fit_row(scope, shape, row, at, node)
     if own_id is not None:
-        stored[key.name] = fit_value(scope, shape, own_id, key, at[key.name])
+        stored[key.name] = fit_value(scope, shape, own_id, key, at.get(key.name, node))
     return {**{name: None for name, value in row.items() if value is None}, **stored}
 
 

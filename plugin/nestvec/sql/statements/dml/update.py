@@ -19,7 +19,7 @@ from nestvec.sql.bind.expressions.nodes import Expression, columns_read
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.evaluate import ScoredRow, evaluate
-from nestvec.sql.execute.read import read_matching
+from nestvec.sql.execute.read import read_by_ids, read_matching
 from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
@@ -27,11 +27,20 @@ from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.assigned import (
+    assigned,
+    is_computed,
+    source_query,
+    strong,
+    target_column,
+)
+from nestvec.sql.statements.dml.exclusive import exclusively
 from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
-from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.select import plan_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.sqltypes import to_stored
+from nestvec_schemas.errors import SqlNotSupported
 
 _WRITE = "Write UPDATE t SET a = 1, b = b + 1 WHERE condition."
 
@@ -68,6 +77,20 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     """
     source, tree = parsed.source, parsed.tree
     plain_table(source, tree.this, "alias")
+    if tree.args.get("from_") is not None or tree.args.get("with_") is not None:
+        return (yield from update_by_query(session, parsed, params))
+    try:
+        return (yield from _update_in_milvus(session, parsed, params))
+    except SqlNotSupported as error:
+        # What the filter or the values cannot say, a query computes.
+        try:
+            return (yield from update_by_query(session, parsed, params))
+        except SqlNotSupported:
+            raise error from None
+
+
+def _update_in_milvus(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    source, tree = parsed.source, parsed.tree
     for part in stray_parts(tree, ("this", "expressions", "where", "returning")):
         at = tree.args[part]
         raise source.not_supported(
@@ -78,6 +101,12 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     update = yield from with_table(
         session, source, tree.this, lambda table: bind_update(source, statement.tree, table, statement.params)
     )
+    if any(assignment.expression is not None for assignment in update.assignments):
+        return (yield from exclusively(session, update.table, _write_update(session, update)))
+    return (yield from _write_update(session, update))
+
+
+def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
     key = update.table.primary.name
     again = stale_composed(update.table, (assignment.column.name for assignment in update.assignments))
     read = [
@@ -113,7 +142,7 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
     shape, changes = row_schema(table), dict[str, Assignment]()
     for node in tree.expressions:
-        for target, value in _assignment_pairs(scope, node):
+        for target, value in assignment_pairs(scope, node):
             change = _bind_assignment(scope, shape, target, value)
             if change.column.name in changes:
                 raise source.syntax_error(f"column {change.column.name} is set twice", target, "Remove one.")
@@ -124,7 +153,7 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     return Update(scope, shape, tuple(changes.values()), render_filter(condition), returning)
 
 
-def _assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
+def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
     """The columns and values of ``a = 1`` and of ``(a, b) = (1, 2)``."""
     if not isinstance(node, exp.EQ):
         raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
@@ -140,6 +169,15 @@ def _assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.
 
 
 def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
+    column = assigned_column(scope, target)
+    if is_computed(value) and not is_default(value):
+        return Assignment(column, value, expression=ExpressionBinder(scope, "UPDATE").bind(value).expression)
+    bound = bind_value(scope, value, column)
+    return Assignment(column, value, fit_value(scope, shape, bound, column, value))
+
+
+def assigned_column(scope: Scope, target: exp.Expr) -> Column:
+    """The column that SET names. Raises SqlError."""
     if not isinstance(target, exp.Column) or stray_parts(target, ("this",)):
         raise scope.source.not_supported("SET of anything but a column", target, _WRITE)
     column = writable_column(scope, target.this)
@@ -151,20 +189,7 @@ def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: ex
         raise scope.source.type_mismatch(
             "a primary key cannot be changed", column.name, target, "INSERT a new row, and DELETE this one."
         )
-    if _is_computed(value):
-        return Assignment(column, value, expression=ExpressionBinder(scope, "UPDATE").bind(value).expression)
-    bound = bind_value(scope, value, column)
-    return Assignment(column, value, fit_value(scope, shape, bound, column, value))
-
-
-def _is_computed(node: exp.Expr) -> bool:
-    """Whether a value is computed, from columns or by operators and functions."""
-    while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
-        node = node.this
-    literal = isinstance(
-        node, (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
-    )
-    return not literal and not is_default(node)
+    return column
 
 
 def _new_values(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
@@ -179,3 +204,80 @@ def _new_values(update: Update, row: Mapping[str, Any], again: Sequence[str] = (
         )
     node = update.assignments[0].node
     return new_values | recompose(update.scope, update.shape, again, {**row, **new_values}, node)
+
+
+def update_by_query(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """UPDATE whose rows and values a query computes: any expression, and FROM.
+
+    A row that several rows of FROM match is changed by one of them. Raises SqlError, StoreError,
+    ServiceError.
+    """
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("this", "expressions", "where", "returning", "from_", "with_")):
+        at = tree.args[part]
+        raise source.not_supported(f"{part.upper()} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE)
+    table = yield from session.table(source, tree.this)
+    alias = tree.this.args.get("alias")
+    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    returning = bind_returning(scope, tree.args.get("returning"))
+    return (yield from exclusively(session, table, _write_computed(session, scope, tree, returning)))
+
+
+def _write_computed(
+    session: Session, scope: Scope, tree: exp.Expr, returning: Returning | None
+) -> Steps[StatementResult]:
+    table, shape = scope.table, row_schema(scope.table)
+    pairs = [pair for node in tree.expressions for pair in assignment_pairs(scope, node)]
+    changes = {assigned_column(scope, target).name: value for target, value in pairs}
+    outputs = {"__key": target_column(tree.this, table.primary.name)}
+    for name, value in changes.items():
+        if is_computed(value) and not is_default(value):
+            outputs[name] = value
+    from_ = tree.args.get("from_")
+    others = [] if from_ is None else [from_.this]
+    query = source_query(tree, tree.this, others, outputs)
+    result = yield from select_rows(strong(session), scope.source, query, scope.params)
+    computed: dict[Any, Row] = {}
+    for values in result.rows:
+        row = dict(zip(outputs, values, strict=True))
+        computed.setdefault(to_stored(table.primary, row.pop("__key")), row)
+    rows: dict[Any, Row] = {}
+    for row_id, row in computed.items():
+        stored: Row = {table.primary.name: row_id}
+        for name, node in changes.items():
+            column = shape.columns[name]
+            value = (
+                assigned(scope, row[name], column, node) if name in row else bind_value(scope, node, column)
+            )
+            stored[name] = fit_value(scope, shape, value, column, node)
+        rows[row_id] = stored
+    yield from _recompose_rows(session, scope, rows, changes)
+    yield from _write_by_partition(session, table, rows)
+    result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
+    if returning is None:
+        return result
+    return (yield from read_returning(session, table, returning, list(rows), result))
+
+
+def _recompose_rows(
+    session: Session, scope: Scope, rows: dict[Any, Row], changes: Mapping[str, exp.Expr]
+) -> Steps[None]:
+    """Compute the composed columns of changed rows again."""
+    again = stale_composed(scope.table, changes)
+    if not again:
+        return
+    shape, node = row_schema(scope.table), next(iter(changes.values()))
+    before = yield from read_by_ids(session, scope.table, list(rows), composed_sources(scope.table, again))
+    for row_id, row in rows.items():
+        row.update(recompose(scope, shape, again, {**before.get(row_id, {}), **row}, node))
+
+
+def _write_by_partition(session: Session, table: Table, rows: dict[Any, Row]) -> Steps[None]:
+    """Write changed rows, each into the partition that it is in."""
+    pending = dict(rows)
+    for partition in (yield from write_partitions(session, table)) or ("",):
+        ids = list(pending)
+        if partition:
+            ids = list((yield from read_by_ids(session, table, ids, (), partition)))
+        chosen = [pending.pop(row_id) for row_id in ids]
+        yield from write_in_batches(session, table, chosen, partial=True, partition=partition)

@@ -1,0 +1,104 @@
+"""Values that a query computes, as PostgreSQL assigns them to columns."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import orjson
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
+from nestvec.sql.session import Session
+from nestvec.sqltypes import is_mapped
+
+
+def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr) -> Any:
+    """A value in Python's types as a column takes it: numbers are rounded, other types become texts.
+
+    Raises SqlDataError for a text that is not JSON, or no vector.
+    """
+    if value is None or column is None or is_mapped(column.type_params.sql_type):
+        return value
+    if column.type in INTEGERS and isinstance(value, (float, Decimal)) and math.isfinite(value):
+        if isinstance(value, float):
+            return round(value)
+        return int(value.to_integral_value(ROUND_HALF_UP)) if abs(value) < 1 << 70 else value
+    if column.type in FLOATS and isinstance(value, Decimal):
+        return float(value)
+    if column.type in STRINGS and not isinstance(value, str):
+        return _text(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if column.type in ("JSON", "FLOAT_VECTOR") and isinstance(value, str):
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise scope.source.data_error(
+                f"column {column.name} is {column.type}", value[:60], node, "Cast the value to its type."
+            ) from error
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (list, dict)):
+        return orjson.dumps(value, default=str).decode()
+    return str(value)
+
+
+def strong(session: Session) -> Session:
+    """The session with reads that see every earlier write, for rows that are about to be changed."""
+    reading = copy.copy(session)
+    reading.settings = replace(session.settings, consistency="Strong")
+    return reading
+
+
+def is_computed(node: exp.Expr) -> bool:
+    """Whether a value is computed, from columns or by operators and functions."""
+    while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
+        node = node.this
+    literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
+    constants = (exp.BitString, exp.HexString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
+    return not isinstance(node, (*literals, *constants))
+
+
+def source_query(
+    tree: exp.Expr, target: exp.Table, others: list[exp.Expr], outputs: Mapping[str, exp.Expr]
+) -> exp.Select:
+    """The query for the rows that an UPDATE or DELETE changes: ``outputs`` by their names.
+
+    ``others`` are the tables of FROM or USING.
+    """
+    select = exp.Select(
+        expressions=[exp.alias_(node.copy(), name, quoted=True) for name, node in outputs.items()]
+    )
+    select.set("from_", exp.From(this=target.copy()))
+    if others:
+        select.set("joins", [exp.Join(this=other.copy()) for other in others])
+    where = tree.args.get("where")
+    if where is not None:
+        select.set("where", where.copy())
+    if tree.args.get("with_") is not None:
+        select.set("with_", tree.args["with_"].copy())
+    return select
+
+
+def target_column(target: exp.Table, name: str) -> exp.Column:
+    """A column of the target of an UPDATE or DELETE, under the name that the statement gives the table."""
+    alias = target.args.get("alias")
+    identifier = alias.this if alias is not None else target.this
+    column = exp.column(exp.to_identifier(name, quoted=True))
+    column.set("table", identifier.copy())
+    return column
