@@ -111,6 +111,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mild_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with smaller weights, whose vectors of a text and of its sentences are a little alike."""
+    folder = _write_model(tmp_path_factory.mktemp("checkpoints") / "mild", "Bert", initializer_range=0.05)
+    _write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with 4 layers."""
     folder = _write_model(tmp_path_factory.mktemp("checkpoints") / "deep", "Bert", num_hidden_layers=4)

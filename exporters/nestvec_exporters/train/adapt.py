@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec_exporters.progress import Listener
+from nestvec_exporters.train.linear.training import LinearTraining
 from nestvec_exporters.train.measure import FIGURE_NAMES
 from nestvec_exporters.train.options import AdaptOptions, Hyperparameters, RunOutput
 from nestvec_exporters.train.result import Adapted, Comparison, DataSummary
@@ -39,6 +40,8 @@ def adapt(
     The new checkpoint appears complete or not at all; a run that was stopped or killed resumes when called
     again with the same arguments, without ``force``. Raises as ``run_training`` does.
     """
+    if options.part == "map":
+        return run_training(LinearTraining(options, data), listener, stop)
     return run_training(_TextTraining(options, data), listener, stop)
 
 
@@ -74,6 +77,7 @@ class _TextTraining:
         options, hyperparameters = self.options, self.hyperparameters
         length = hyperparameters.length
         return {
+            "train": "encoder",
             "data": self.data.digest(),
             "dims": None if options.dims is None else sorted(options.dims),
             "exits": sorted(options.exits),

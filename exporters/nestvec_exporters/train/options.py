@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, TrainingFailed
 
@@ -13,6 +13,9 @@ DEFAULT_EPOCHS: Final = 3.0
 
 DEFAULT_DIMS: Final = (256, 128, 64, 32)
 """Prefixes that are trained by default, as far as they are shorter than the encoder's vectors."""
+
+TrainedPart = Literal["map", "encoder"]
+"""What is trained: a linear map of the vectors, or the encoder itself with such a map."""
 
 MIN_BATCH: Final = 8
 MIN_TOKENS: Final = 8
@@ -77,6 +80,10 @@ class Hyperparameters:
             )
 
 
+LINEAR_MAP: Final = Hyperparameters(TrainingLength(steps=400), batch=160, learning_rate=1e-3, max_tokens=256)
+"""The defaults for a linear map, whose steps take a fraction of a second."""
+
+
 @dataclass(frozen=True)
 class RunOutput:
     """Where the new checkpoint goes. Raises TrainingFailed if a run is both to be resumed and discarded."""
@@ -122,8 +129,17 @@ class AdaptOptions:
     teacher: str | None = None
     """A cross-encoder's checkpoint whose scores of the pairs or triplets are learned."""
 
+    part: TrainedPart = "encoder"
+    """What to train. Exits and a teacher's scores need the encoder."""
+
     def __post_init__(self) -> None:
         check_dims(self.dims or ())
+        if self.part == "map" and (self.exits or self.teacher is not None):
+            raise TrainingFailed(
+                "a linear map alone has neither exits nor a teacher",
+                value="--exits" if self.exits else "--teacher",
+                next_step="Train the encoder: --train encoder.",
+            )
         if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
             raise ExitNotOffered(
                 "the exits are not distinct layers",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nestvec.datasets.training_texts import Kind
     from nestvec.terminal.progress import Stages
     from nestvec_exporters.progress import Listener
-    from nestvec_exporters.train.options import Hyperparameters
+    from nestvec_exporters.train.options import Hyperparameters, TrainedPart
 
 T = TypeVar("T")
 
@@ -40,7 +40,9 @@ class DataArgs:
 
 @dataclass(frozen=True)
 class TrainingArgs:
-    """How to train; None is the default, which differs between texts and captions."""
+    """How to train; None is the default, which differs between a map, an encoder and captions."""
+
+    train: TrainedPart | None
 
     epochs: float | None
     steps: int | None
@@ -94,12 +96,22 @@ class AdaptArgs:
         if data.captions is None:
             unsuitable = self.images.option_names()
         else:
-            only_for_texts = {"--exits": self.exits, "--scores": data.scores, "--teacher": data.teacher}
+            only_for_texts = {
+                "--train": self.training.train,
+                "--exits": self.exits,
+                "--scores": data.scores,
+                "--teacher": data.teacher,
+            }
             unsuitable = [name for name, value in only_for_texts.items() if value]
         if unsuitable:
             use = "with --captions" if data.captions is None else "without --captions"
             raise click.UsageError(f"{', '.join(unsuitable)}: available only {use}.")
         return files[0] if files else None
+
+    def part(self) -> TrainedPart:
+        """What to train on texts: by default a map, unless an option needs the encoder to be trained."""
+        needs_encoder = self.exits or self.data.scores or self.data.teacher
+        return self.training.train or ("encoder" if needs_encoder else "map")
 
 
 def _or(value: T | None, default: T) -> T:
@@ -149,9 +161,15 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @option_group(
     "Training",
     option(
+        "--train",
+        type=click.Choice(["map", "encoder"]),
+        show_default="map; encoder with --exits, --scores or --teacher",
+        help="What to train: a linear map of the vectors, which takes minutes, or the encoder.",
+    ),
+    option(
         "--epochs",
         type=click.FloatRange(0, min_open=True),
-        show_default="3; 10 for captions",
+        show_default="400 steps for a map; 3; 10 for captions",
         help="Passes over the data.",
     ),
     option("--steps", type=click.IntRange(1), help="Number of steps, instead of epochs."),
@@ -159,24 +177,27 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         "--minutes", type=click.FloatRange(0, min_open=True), help="Minutes of training, instead of epochs."
     ),
     option(
-        "--batch", type=click.IntRange(8, 4096), show_default="32; 64 for captions", help="Rows per step."
+        "--batch",
+        type=click.IntRange(8, 4096),
+        show_default="160 for a map; 32; 64 for captions",
+        help="Rows per step.",
     ),
     option(
         "--learning-rate",
         type=click.FloatRange(0, 1, min_open=True),
-        show_default="3e-4; 1e-3 for captions",
+        show_default="1e-3 for a map and captions; 3e-4",
         help="Highest learning rate of AdamW, after a short warm-up; it decays to 0.",
     ),
     option(
         "--max-tokens",
         type=click.IntRange(8),
-        show_default="128; 64 for captions",
+        show_default="256 for a map; 128; 64 for captions",
         help="Truncate training texts to this many tokens. The result still takes longer texts.",
     ),
     option(
         "--hard-negatives/--no-hard-negatives",
         default=True,
-        help="Form batches of similar texts.",
+        help="Form batches of similar texts, to train an encoder.",
     ),
     option("--seed", type=click.IntRange(0), default=0, help="Random seed."),
 )
@@ -191,6 +212,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 def command(args: AdaptArgs) -> None:
     """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
 
+    By default only a linear map of the vectors is trained, in minutes; with --exits or --train encoder, the
+    encoder itself.
+
     A file is JSONL, CSV or Parquet; for --texts also a .txt with a text per line. BEIR's corpus.jsonl
     works as it is. With --captions, each row has the path of an image and one or more captions, in lists
     or in several columns. CHECKPOINT (CLIP, SigLIP and similar) learns from them, or a text encoder
@@ -201,7 +225,8 @@ def command(args: AdaptArgs) -> None:
     \b
     Examples:
       nestvec adapt sentence-transformers/all-MiniLM-L6-v2 --to nested \\
-        --texts corpus.jsonl --exits 2,3,4
+        --texts corpus.jsonl
+      nestvec adapt CHECKPOINT --to nested --texts corpus.jsonl --exits 2,3,4
       nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet \\
         --columns query,document --minutes 15
       nestvec adapt CHECKPOINT --to clip --captions pairs.jsonl \\
@@ -219,15 +244,18 @@ def _adapt_texts(args: AdaptArgs, kind: Kind, path: Path) -> None:
     from nestvec.datasets.training_texts import TrainingColumns, read_rows
     from nestvec.terminal.progress import stages
     from nestvec_exporters.train import AdaptOptions, Hyperparameters, RunOutput, TrainingData, adapt
+    from nestvec_exporters.train.options import LINEAR_MAP
 
+    part = args.part()
     options = AdaptOptions(
         args.checkpoint,
         RunOutput(args.to, args.resume, args.force),
         dims=args.dims,
         exits=args.exits or (),
-        hyperparameters=args.training.over(Hyperparameters()),
+        hyperparameters=args.training.over(LINEAR_MAP if part == "map" else Hyperparameters()),
         hard_negatives=args.training.hard_negatives,
         teacher=args.data.teacher,
+        part=part,
     )
     rows = read_rows(path, kind, TrainingColumns(args.data.columns, args.data.scores))
     data = TrainingData(path.name, kind, rows.rows, rows.scores)

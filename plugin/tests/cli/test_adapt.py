@@ -18,6 +18,7 @@ from nestvec_exporters.train import (
     TrainingData,
     TrainingLength,
 )
+from nestvec_exporters.train.options import LINEAR_MAP
 from nestvec_exporters.train.result import Comparison, DataSummary, TrainingProgress
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
 
@@ -107,7 +108,34 @@ def test_the_defaults_are_the_trainings_own(
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 0, done.output
-    assert training_calls[0][0] == AdaptOptions("model", RunOutput(tmp_path / "n"))
+    assert training_calls[0][0] == AdaptOptions(
+        "model", RunOutput(tmp_path / "n"), hyperparameters=LINEAR_MAP, part="map"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--exits", "3"], "encoder"),
+        (["--teacher", "ranker"], "encoder"),
+        (["--train", "encoder"], "encoder"),
+        (["--steps", "9"], "map"),
+    ],
+)
+def test_an_encoder_is_trained_where_an_option_needs_it(
+    training_calls: list[tuple[AdaptOptions, TrainingData]],
+    corpus: Path,
+    tmp_path: Path,
+    words: list[str],
+    part: str,
+) -> None:
+    arguments = ["model", "--to", str(tmp_path / "n"), "--pairs", str(corpus), "--columns", "title,text"]
+    done = CliRunner().invoke(cli, ["adapt", *arguments, *words])
+    assert done.exit_code == 0, done.output
+    options = training_calls[0][0]
+    assert options.part == part
+    defaults = LINEAR_MAP if part == "map" else Hyperparameters()
+    assert options.hyperparameters.batch == defaults.batch
 
 
 def test_figures_are_shown_before_and_after(
