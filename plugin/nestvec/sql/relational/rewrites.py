@@ -49,6 +49,8 @@ def kind(node: exp.Expr | None) -> Any:
     """The type of a node, as sqlglot names it; None if it is unknown."""
     while isinstance(node, (exp.Paren, exp.Alias)):
         node = node.this
+    if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdecimal():
+        return exp.DType.DECIMAL
     type_ = node.type if node is not None else None
     return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
 
@@ -73,8 +75,13 @@ def _remainder(node: exp.Mod) -> exp.Expr:
     return call("pg_remainder", _numeric(node.this, node.expression), _numeric(node.expression, node.this))
 
 
+_VECTOR_ARITHMETIC: Final = {exp.Add: "vector_add", exp.Sub: "vector_subtract", exp.Mul: "vector_multiply"}
+
+
 def _arithmetic(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
+    if type(node) in _VECTOR_ARITHMETIC and (is_vector(left) or is_vector(right)):
+        return call(_VECTOR_ARITHMETIC[type(node)], left, right)
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
         converted = _widened(_numeric(side, other), other)
         if converted is not side:
@@ -358,7 +365,7 @@ def _cast(node: exp.Cast) -> exp.Expr:
         cast = exp.cast(node.this.copy(), "float[]")
         size = to.expressions[0].this if to.expressions else None
         return call("pg_check_dims", cast, size) if size is not None else cast
-    if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal):
+    if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
         return _typed_array(node.this, to.expressions[0].this if to.expressions else None)
     if to.this in _JSON:
         node.set("to", exp.DataType.build("json"))
@@ -491,6 +498,8 @@ def _power(node: exp.Pow) -> exp.Expr:
 
 
 def _split_part(node: exp.SplitPart) -> exp.Expr:
+    if "part_index" not in node.args:
+        return node
     return call("pg_split_part", node.this, node.args["delimiter"], node.args["part_index"])
 
 

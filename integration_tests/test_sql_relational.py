@@ -1,0 +1,201 @@
+"""What DuckDB does with rows of a real Milvus Lite, against PostgreSQL with pgvector on the same rows."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from integration_tests.fixtures.postgres import run_postgres
+from integration_tests.fixtures.random_rows import NAME, create_in_milvus, create_in_postgresql, random_rows
+from integration_tests.fixtures.random_statements import writer
+from pymilvus import MilvusClient
+
+import nestvec
+from nestvec import dbapi
+
+STATEMENTS = int(os.environ.get("NESTVEC_STATEMENTS", "300"))
+"""Random statements that are compared; a nightly run sets more."""
+FIRST_SEED = int(os.environ.get("NESTVEC_SEED", "0"))
+
+LAZY = re.compile(
+    r"invalid input|malformed|out of range|does not exist|division by zero|cannot", re.IGNORECASE
+)
+"""Errors of PostgreSQL that a statement may have or not, by the order in which its rows are read."""
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    return random_rows(Random(5), 60)
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Iterator[dbapi.Connection]:
+    path = str(tmp_path_factory.mktemp("relational") / "rows.db")
+    client = MilvusClient(path)
+    create_in_milvus(client, rows)
+    client.close()
+    with nestvec.connect(path) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def postgres(rows: list[dict[str, Any]]) -> Iterator[psycopg.Connection]:
+    with run_postgres() as server, server.connect() as connection:
+        create_in_postgresql(connection, rows)
+        yield connection
+
+
+def normal(value: Any) -> Any:
+    """A value as both engines may give it: numbers to six digits, JSON as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float, Decimal)):
+        number = float(value)
+        return "nan" if math.isnan(number) else float(f"{number:.6g}") + 0.0
+    if isinstance(value, (list, tuple)):
+        return tuple(normal(item) for item in value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+
+
+def multiset(rows: list[Any]) -> Counter[Any]:
+    return Counter(tuple(normal(value) for value in row) for row in rows)
+
+
+def psycopg_form(statement: str) -> str:
+    """``:p1`` as psycopg writes it."""
+    return re.sub(r"(?<!:):(p\d+)\b", r"%(\1)s", statement.replace("%", "%%"))
+
+
+def compare(
+    db: dbapi.Connection, postgres: psycopg.Connection, statement: str, parameters: dict[str, Any]
+) -> str:
+    """How the answers differ; empty if they do not."""
+    try:
+        asked = psycopg_form(statement) if parameters else statement
+        expected: Any = postgres.execute(asked, parameters or None).fetchall()  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        expected = error
+    try:
+        answered: Any = db.execute(statement, parameters).fetchall()
+    except dbapi.Error as error:
+        answered = error
+    if isinstance(expected, psycopg.Error):
+        lazy = isinstance(answered, dbapi.Error) or LAZY.search(str(expected))
+        return "" if lazy else f"PostgreSQL refuses it: {expected}"
+    if isinstance(answered, dbapi.Error):
+        return f"nestvec refuses it: {answered}"
+    missing, extra = multiset(expected) - multiset(answered), multiset(answered) - multiset(expected)
+    return f"missing {list(missing)[:3]}, extra {list(extra)[:3]}" if missing or extra else ""
+
+
+def test_random_statements_have_postgresqls_answers(
+    db: dbapi.Connection, postgres: psycopg.Connection
+) -> None:
+    differences = []
+    for seed in range(FIRST_SEED, FIRST_SEED + STATEMENTS):
+        random = writer(seed)
+        statement = random.statement()
+        difference = compare(db, postgres, statement, dict(random.parameters))
+        if difference:
+            differences.append(f"{seed}: {statement}\n   {random.parameters}\n   {difference}")
+    assert not differences, "\n".join(differences[:20])
+
+
+WRITTEN = [
+    "SELECT id, 1 - (v <=> '[1,2]') AS s FROM rows WHERE 1 - (v <=> '[1,2]') > 0.5",
+    "SELECT id FROM rows WHERE u LIKE 'a%' ORDER BY v <-> '[1,2]', id LIMIT 5",
+    "SELECT id FROM rows WHERE u ~ 'b' ORDER BY v <-> '[1,2]', id LIMIT 50",
+    "SELECT id, v <-> '[0,1]' AS d FROM rows ORDER BY v <-> '[0,1]' DESC, id LIMIT 4",
+    "SELECT id FROM rows ORDER BY v <=> '[3,1]', id LIMIT 6",
+    "SELECT id, 0.7 * (1 - (v <=> '[1,2]')) + 0.3 * s AS x FROM rows WHERE abs(s) < 10 "
+    "ORDER BY x DESC, id LIMIT 5",
+    "SELECT g, min(v <-> '[1,2]'), avg(v <#> '[1,2]') FROM rows GROUP BY g",
+    "SELECT count(*) FROM rows WHERE (v <-> '[1,2]') BETWEEN 1 AND 3",
+    "SELECT x.id, (SELECT y.id FROM rows AS y WHERE y.id <> x.id ORDER BY y.v <-> x.v, y.id LIMIT 1) AS n "
+    "FROM rows AS x",
+    "SELECT x.id, n.id FROM rows AS x CROSS JOIN LATERAL (SELECT y.id FROM rows AS y WHERE y.a = x.a "
+    "ORDER BY y.v <-> x.v, y.id LIMIT 2) AS n WHERE x.id < 9",
+    "WITH near AS (SELECT id, rank() OVER (ORDER BY v <-> '[1,2]', id) AS rank FROM rows "
+    "ORDER BY v <-> '[1,2]', id LIMIT 20), words AS (SELECT id, rank() OVER (ORDER BY length(u), id) AS rank "
+    "FROM rows WHERE u LIKE '%a%' ORDER BY length(u), id LIMIT 20) "
+    "SELECT coalesce(near.id, words.id) AS id, coalesce(1.0 / (60 + near.rank), 0.0) + "
+    "coalesce(1.0 / (60 + words.rank), 0.0) AS score FROM near FULL OUTER JOIN words ON near.id = words.id "
+    "ORDER BY score DESC, id LIMIT 5",
+    "SELECT * FROM (SELECT id FROM rows ORDER BY v <-> '[1,2]', id LIMIT 7) AS n "
+    "JOIN (SELECT id, u FROM rows) AS r USING (id)",
+    "(SELECT id FROM rows ORDER BY v <-> '[1,2]', id LIMIT 3) UNION ALL "
+    "(SELECT id FROM rows ORDER BY v <-> '[-1,2]', id LIMIT 3)",
+    "SELECT id FROM rows WHERE id IN (SELECT id FROM rows ORDER BY v <-> '[1,2]', id LIMIT 5) AND u <> 'b'",
+    "VALUES (1, 'a'), (2, NULL) ORDER BY 1 DESC",
+    "SELECT 1 WHERE FALSE",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", WRITTEN, ids=[statement[:70] for statement in WRITTEN])
+def test_statements_have_postgresqls_answers(
+    db: dbapi.Connection, postgres: psycopg.Connection, statement: str
+) -> None:
+    assert compare(db, postgres, statement, {}) == ""
+
+
+def test_files_and_tables_of_the_caller_are_joined(
+    db: dbapi.Connection, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    stars = pa.table({"id": [row["id"] for row in rows], "stars": [row["id"] % 5 for row in rows]})
+    pyarrow.parquet.write_table(stars, tmp_path / "stars.parquet")
+    pyarrow.csv.write_csv(stars, tmp_path / "stars.csv")
+    db.register("stars", stars)
+    nearest = db.execute(f"SELECT id FROM {NAME} ORDER BY v <-> '[1,2]', id LIMIT 10").fetchall()
+    expected = sorted((row_id, row_id % 5) for (row_id,) in nearest)
+    for source in (
+        "stars",
+        f"read_parquet('{tmp_path}/stars.parquet')",
+        f"read_csv('{tmp_path}/stars.csv')",
+    ):
+        joined = db.execute(
+            f"SELECT n.id, s.stars FROM (SELECT id FROM {NAME} ORDER BY v <-> '[1,2]', id LIMIT 10) AS n "
+            f"JOIN {source} AS s ON s.id = n.id ORDER BY 1"
+        )
+        assert joined.fetchall() == expected
+    db.unregister("stars")
+    with pytest.raises(dbapi.ProgrammingError, match="no collection of this name"):
+        db.execute("SELECT * FROM stars")
+
+
+def test_explain_says_what_runs_where(db: dbapi.Connection) -> None:
+    statement = (
+        "SELECT n.id, r.u FROM (SELECT id FROM rows ORDER BY v <-> '[1,2]' LIMIT 3) AS n "
+        "JOIN rows AS r ON r.id = n.id WHERE r.u ~ '.'"
+    )
+    lines = "\n".join(row[0] for row in db.execute(f"EXPLAIN ANALYZE {statement}").fetchall())
+    for part in (
+        "Answer by DuckDB",
+        "why: JOIN",
+        "Search rows: 3 rows by L2",
+        "id in ranking_0.id",
+        "read: 3 rows",
+    ):
+        assert part in lines
+    (plan,) = db.execute(f"EXPLAIN (FORMAT JSON) {statement}").fetchall()
+    assert json.loads(plan[0])["why"] == "JOIN"
+
+
+def test_a_ranking_is_widened_until_enough_rows_pass(
+    db: dbapi.Connection, rows: list[dict[str, Any]]
+) -> None:
+    passing = [row["id"] for row in rows if row["u"].endswith("b")]
+    statement = "SELECT id FROM rows WHERE right(u, 1) = 'b' ORDER BY v <-> '[1,2]' LIMIT 500"
+    assert sorted(row[0] for row in db.execute(statement).fetchall()) == sorted(passing)

@@ -1,0 +1,105 @@
+"""What is read of Milvus for a statement that DuckDB answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from nestvec.sql import StatementResult
+from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlUnknownName
+
+from .conftest import FakeMilvus
+
+Answer = Callable[..., StatementResult]
+
+
+def test_a_scan_reads_only_the_columns_used(answer: Answer, milvus: FakeMilvus) -> None:
+    assert answer("WITH a AS (SELECT * FROM t) SELECT n + 1 AS m FROM a").rows == ((8,),)
+    assert milvus.requests[0]["output_fields"] == ["n"] or "n" in milvus.requests[0]["output_fields"]
+    answer("SELECT upper(name) FROM t AS x JOIN (VALUES (7)) AS y(k) ON x.n = y.k")
+    assert set(milvus.requests[1]["output_fields"]) == {"n", "name"}
+
+
+def test_conditions_are_pushed_except_below_outer_joins(answer: Answer, milvus: FakeMilvus) -> None:
+    answer("SELECT a.n FROM t AS a JOIN t AS b ON a.n = b.n WHERE a.n > 3 AND b.wide < 0 AND a.name ~ 'b'")
+    assert ["n > 3" in request["filter"] for request in milvus.requests] == [True, False]
+    assert "wide < 0" in milvus.requests[1]["filter"]
+    milvus.requests.clear()
+    answer("SELECT a.n FROM t AS a LEFT JOIN t AS b ON a.n = b.n WHERE a.n > 3 AND b.small IS NULL")
+    assert "n > 3" in milvus.requests[0]["filter"]
+    assert milvus.requests[1]["filter"] == ""
+
+
+def test_limit_without_an_order_reads_no_more_rows(plan: Callable[..., RelationalPlan]) -> None:
+    def limit(statement: str) -> int | None:
+        scan = plan(statement).relations[0]
+        assert isinstance(scan, CollectionScan)
+        return scan.limit
+
+    assert limit("SELECT upper(name) FROM t LIMIT 3 OFFSET 2") == 5
+    assert limit("SELECT upper(name) FROM t ORDER BY 1 LIMIT 3") is None
+    assert limit("SELECT count(*) FROM t LIMIT 3") is None
+    assert limit("SELECT upper(name) FROM t WHERE name ~ 'a' LIMIT 3") is None
+
+
+def test_tables_of_the_caller_are_joined(answer: Answer) -> None:
+    ratings = pa.table({"n": [7, 8], "Stars": [5, 1]})
+    assert answer('SELECT name, "Stars" FROM ratings JOIN t USING (n)', ratings=ratings).rows == (
+        ("Ábc, déf", 5),
+    )
+
+
+def test_parameters_have_their_types(answer: Answer) -> None:
+    values = {
+        "d": date(2024, 2, 28),
+        "n": Decimal("1.5"),
+        "l": [1, 7],
+        "s": "it's",
+        "x": None,
+        "v": [3.0, 0.0],
+    }
+    statement = "SELECT :d + 2, :n * 2, n = ANY(:l), :s || 'x', :x::int, v <-> :v FROM t"
+    assert answer(statement, values).rows == ((date(2024, 3, 1), 3.0, True, "it'sx", None, 4.0),)
+
+
+def test_names_are_checked_at_their_position(plan: Callable[..., RelationalPlan]) -> None:
+    with pytest.raises(SqlUnknownName, match="no such column: nope") as caught:
+        plan("WITH a AS (SELECT nope FROM t) SELECT * FROM a")
+    assert caught.value.position == 18
+    with pytest.raises(SqlUnknownName, match="several tables have a column of this name"):
+        plan("SELECT n FROM t AS a, t AS b")
+    with pytest.raises(SqlUnknownName, match="no such column: z"):
+        plan("SELECT a.z FROM t AS a, t AS b")
+
+
+def test_output_names_are_postgresqls(plan: Callable[..., RelationalPlan]) -> None:
+    statement = "SELECT N, n + 1, 1 + n, count(*) OVER (), upper(name), CASE WHEN yes THEN 1 END FROM t"
+    assert plan(statement).columns == ("n", "?column?", "?column?_2", "count", "upper", "case")
+
+
+def test_what_only_milvus_does_is_refused_elsewhere(plan: Callable[..., RelationalPlan]) -> None:
+    with pytest.raises(SqlNotSupported, match="<@> outside ORDER BY"):
+        plan("SELECT name <@> 'words' FROM t")
+    with pytest.raises(SqlNotSupported, match="FOR UPDATE"):
+        plan("SELECT n FROM t FOR UPDATE")
+
+
+def test_files_of_the_machine_need_a_function_in_from(answer: Answer) -> None:
+    for function in ("read_text", "read_blob"):
+        with pytest.raises(SqlError, match="file system operations are disabled"):
+            answer(f"SELECT * FROM {function}('/etc/hostname')")
+
+
+def test_a_plain_search_never_loads_duckdb() -> None:
+    code = (
+        "import sys, nestvec, nestvec.sql.statements.select, nestvec.sql.statements.explain;"
+        "sys.exit('duckdb' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,105 @@
+"""Where DuckDB means something else than PostgreSQL: values of PostgreSQL 16 are expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nestvec.sql import StatementResult
+from nestvec.sql.relational.rewrites import array_constant
+from nestvec_schemas.errors import SqlError
+
+Answer = Callable[..., StatementResult]
+
+VALUES: list[tuple[str, Any]] = [
+    ("7 / 2", 3),
+    ("-7 / 2", -3),
+    ("-7 % 3", -1),
+    ("7 / 2.0", 3.5),
+    ("round(2.5)", 3.0),
+    ("round(2.5::float8)", 2.0),
+    ("2.5::int", 3),
+    ("'5' + 1", 6),
+    ("concat('a', NULL, TRUE)", "at"),
+    ("substring('abcdef', -1, 4)", "ab"),
+    ("split_part('abc', '', 1)", "abc"),
+    ("'a%' LIKE 'a\\%'", True),
+    ("'abc' SIMILAR TO 'a(b|x)_'", True),
+    ("1 BETWEEN SYMMETRIC 2 AND 0", True),
+    ("(1, NULL) < (2, 0)", True),
+    ("(1, NULL) < (1, 0)", None),
+    ("(1, 2) IN ((1, NULL), (1, 2))", True),
+    ("2 < ANY('{1,NULL}')", None),
+    ("2 > ALL('{}'::int[])", True),
+    ("ARRAY[1] @> '{NULL}'", False),
+    ("array_length('{}'::int[], 1)", None),
+    ("'off'::boolean", False),
+    ("1.0::float8::text", "1"),
+    ("'{\"a\": [1, 2]}'::jsonb ->> 'a'", "[1, 2]"),
+    ("'\"x\"'::jsonb ->> 0", "x"),
+    ("'{\"a\": null}'::jsonb ->> 'a'", None),
+    ("'{\"a\": 1}'::jsonb ? 'a'", True),
+    ("'{\"a\": {\"b\": [5]}}'::jsonb #>> '{a,b,-1}'", "5"),
+    ("'[1, 2]'::vector <-> '[1, 4]'", 2.0),
+    ("l2_norm('[3, 4]'::vector)", 5.0),
+    ("vector_dims('[3, 4]'::vector)", 2),
+    ("binary_quantize('[1, -1]'::vector)::text", "10"),
+    ("'[1, 2]'::vector <+> '[0, 4]'", 3.0),
+    ("inner_product('[1, 2]'::vector, '[3, 4]')", 11.0),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), VALUES, ids=[case[0] for case in VALUES])
+def test_values(answer: Answer, expression: str, expected: Any) -> None:
+    assert answer(f"SELECT {expression} AS x").rows == ((expected,),)
+
+
+COLUMNS: list[tuple[str, Any]] = [
+    ("real::text || '|' || wide", "0.1|-2.5"),
+    ("real * 2 > 0.2", True),
+    ("tags[1] || tags[2]", "xy"),
+    ("tags[0]", None),
+    ("tags[n - 5]", "y"),
+    ("array_length(empty, 1)", None),
+    ("meta -> 'a'", [1, {"z": None, "é": "ü"}]),
+    ("meta -> 'a' -> -1 ->> 'é'", "ü"),
+    ("meta ->> 'a'", '[1, {"z": null, "é": "ü"}]'),
+    ("jsonb_typeof(meta -> 'k')", "number"),
+    ("(meta ->> 's')::int + n", 19),
+    ("v::text", "[3,4]"),
+    ("avg(v)", [3.0, 4.0]),
+    ("v <-> '[0, 0]'", 5.0),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), COLUMNS, ids=[case[0] for case in COLUMNS])
+def test_columns(answer: Answer, expression: str, expected: Any) -> None:
+    assert answer(f"SELECT {expression} AS x FROM t").rows == ((expected,),)
+
+
+FAILING = [
+    ("division by zero", "1 / 0"),
+    ("division by zero", "n % 0"),
+    ("bigint out of range", "9223372036854775807 + 1"),
+    ("smallint out of range", "40000::smallint"),
+    ("value out of range", "exp(1000)"),
+    ("invalid input syntax for type integer: '1.5'", "'1.5'::int"),
+    ("invalid input syntax for type boolean: 'maybe'", "'maybe'::boolean"),
+    ("square root", "sqrt(-1)"),
+    ("nope", "nope(1)"),
+]
+
+
+@pytest.mark.parametrize(("message", "expression"), FAILING, ids=[case[1] for case in FAILING])
+def test_errors_of_duckdb_are_those_of_the_statement(answer: Answer, message: str, expression: str) -> None:
+    with pytest.raises(SqlError, match=message) as caught:
+        answer(f"SELECT {expression} FROM t")
+    assert caught.value.next_step
+
+
+def test_constants_of_arrays() -> None:
+    assert array_constant("{}") == []
+    assert array_constant('{1, NULL,"a \\"b\\", c", d}') == ["1", None, 'a "b", c', "d"]
+    assert array_constant("[1]") is None
