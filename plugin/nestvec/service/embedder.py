@@ -16,9 +16,9 @@ from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.engine_threads import EngineThreads
 from nestvec.service.batching.input_keys import InputKeys
-from nestvec.service.batching.loop_slices import LoopSlices, slices
+from nestvec.service.batching.loop_slices import SLICE_INPUTS, LoopSlices, slices
 from nestvec.service.batching.outputs import zero_output
-from nestvec.service.batching.pending import PendingEmbedding, check_lengths
+from nestvec.service.batching.pending import PendingEmbedding, check_lengths, share_keys
 from nestvec.service.batching.runner import BatchRunner, PartSpec
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.turns import turn_paused
@@ -261,6 +261,8 @@ class Embedder:
     ) -> EmbeddingResult:
         keys = await self._keys(encoder, inputs, options)
         entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
+        if len(keys) > SLICE_INPUTS:
+            keys, entries = share_keys(keys, entries)
         embeddings = await self._collect(encoder, entries)
         await self.slices.next(len(keys))
         failed = {

@@ -30,6 +30,9 @@ _LENGTH_NAMES: Final = frozenset(
 )
 """Names of the length of vectors in all kinds of APIs, without underscores and in lower case."""
 
+_MESSAGES: Final = "messages"
+"""What vLLM's embedding and pooling requests may have in place of an input."""
+
 
 class ApiRequest(BaseModel):
     """A request's body.
@@ -44,6 +47,12 @@ class ApiRequest(BaseModel):
         """Raise BodyInvalid for the first such field."""
         if isinstance(values, dict):
             fields = [field.alias or name for name, field in cls.model_fields.items()]
+            if _MESSAGES in values and "input" in fields:
+                raise BodyInvalid(
+                    "messages of a chat are not embedded",
+                    value=_MESSAGES,
+                    next_step="Send the texts as input.",
+                )
             for name in values.keys() - set(fields):
                 check_name(str(name), fields)
         return values

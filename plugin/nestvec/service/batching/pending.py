@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from nestvec.service.batching.batch_queue import QueuedInput
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.preprocess.inputs import ModelInput
 from nestvec_schemas.errors import InputTooLong
+
+T = TypeVar("T")
 
 
 class PendingEmbedding(QueuedInput):
@@ -99,6 +102,15 @@ class Wait:
     def _time_out(self) -> None:
         if not self._done.done():
             self._done.set_exception(TimeoutError())
+
+
+def share_keys(
+    keys: Sequence[CacheKey], entries: Mapping[CacheKey, T]
+) -> tuple[list[CacheKey], dict[CacheKey, T]]:
+    """The same keys and entries, with the keys of what is pending as that has them: hundreds of requests that
+    wait for the same inputs need the keys once."""
+    own = {key: entry.key if isinstance(entry, PendingEmbedding) else key for key, entry in entries.items()}
+    return [own[key] for key in keys], {own[key]: entry for key, entry in entries.items()}
 
 
 def check_lengths(encoder: str, entries: Iterable[CachedEmbedding | PendingEmbedding | ModelInput]) -> None:

@@ -63,6 +63,19 @@ class Reloader:
                 self._repository.select(before)
             raise
 
+    def remaining(self, names: tuple[str, ...] | None = None) -> list[EncoderInstance]:
+        """The served instances that a reload for these ``names`` would keep or replace."""
+        instances = self._embedder.encoders.instances
+        before = None if names is None else self._repository.select(names)
+        try:
+            served = self._repository.names()
+        except NestvecError:  # which the reload reports
+            return [*instances]
+        finally:
+            if before is not None:
+                self._repository.select(before)
+        return [instance for instance in instances if instance.name in served]
+
     async def _reload(self, aliases: Mapping[str, str]) -> EncoderChanges:
         catalog, changes = self._embedder.encoders, EncoderChanges()
         current = {instance.name: instance for instance in catalog.instances}

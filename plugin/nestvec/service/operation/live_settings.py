@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.embedder import Embedder
 from nestvec.service.settings import ServiceSettings
 
 
-def apply_settings(embedder: Embedder, settings: ServiceSettings) -> None:
+def apply_settings(
+    embedder: Embedder, settings: ServiceSettings, instances: Sequence[EncoderInstance] | None = None
+) -> None:
     """Take other settings, except for those of the engine and of batches, which need a restart.
 
-    Raises ServiceError for a memory budget that an encoder is larger than, and then nothing has changed.
+    Raises ServiceError for a memory budget that one of ``instances`` is larger than, by default of all, and
+    then nothing has changed.
     """
-    embedder.residency.check_limits(settings.engine.memory, embedder.encoders.instances)
+    if instances is None:
+        instances = embedder.encoders.instances
+    embedder.residency.check_limits(settings.engine.memory, instances)
     embedder.settings = settings
     embedder.residency.apply(settings.engine.memory)
     embedder.admission.apply(settings.load)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 
+from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.catalog.reload import EncoderChanges, Reloader
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeys
@@ -94,8 +95,8 @@ class Operations:
             if declared.aliases != before.aliases:
                 aliases = declared.aliases
             settings = self._embedder.settings
-            # Before the encoders: a new one may need a larger budget.
-            self._apply(declared.settings)
+            # Before the encoders: a new one may need a larger budget, and one that goes does not count.
+            self._apply(declared.settings, reloader.remaining(declared.encoders))
             try:
                 changes = await reloader.reload(aliases, declared.encoders)
             except NestvecError:
@@ -108,11 +109,13 @@ class Operations:
             _log_options(changes)
             return changes
 
-    def _apply(self, settings: ServiceSettings | None) -> None:
+    def _apply(
+        self, settings: ServiceSettings | None, instances: Sequence[EncoderInstance] | None = None
+    ) -> None:
         """Take up settings if they are others. Raises ServiceError, and then nothing has changed."""
         if settings is None or settings == self._embedder.settings:
             return
-        apply_settings(self._embedder, settings)
+        apply_settings(self._embedder, settings, instances)
         for apply in self.on_settings:
             apply(settings)
 

@@ -142,3 +142,11 @@ def test_openai_s_client_lists_the_models(service: str) -> None:
     assert (exact["id"], exact["root"], exact["max_model_len"]) == ("tiny@2", "tiny", 8)
     with pytest.raises(openai.NotFoundError, match="no encoder of this name: gpt-4"):
         client.models.retrieve("gpt-4")
+
+
+@pytest.mark.parametrize("path", ["/pooling", "/v1/embeddings"])
+def test_messages_of_a_chat_are_refused_by_name(service: str, path: str) -> None:
+    chat = {"model": "tiny", "messages": [{"role": "user", "content": "w1"}]}
+    refused = httpx.post(f"{service}{path}", json=chat)
+    assert refused.status_code in (400, 422)
+    assert "messages of a chat are not embedded: messages. Send the texts as input." in refused.text

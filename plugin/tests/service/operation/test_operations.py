@@ -169,6 +169,23 @@ def test_what_does_not_fit_changes_nothing(running: Running) -> None:
     assert running.embedder.settings.load.inputs == 1
 
 
+def test_a_budget_may_become_too_small_for_an_encoder_that_goes(
+    running: Running,
+    write_version: WriteVersion,  # noqa: F811
+) -> None:
+    write_version(2, "second")
+    running.reload()
+    first, second = (running.embedder.encoders.instance(name) for name in ("tiny", "second"))
+    first.size = 2 * second.size
+    budget = replace(running.start.engine, memory=MemoryLimits(budget_bytes=second.size))
+    running.declare(replace(running.start, engine=budget))
+    assert "tiny is larger than the memory budget" in str(running.reload(500))
+    running.declare(replace(running.start, engine=budget), encoders=("second",))
+    assert running.reload()["removed"] == ["tiny"]
+    assert running.embedder.settings.engine.memory.budget_bytes == second.size
+    assert running.embed("w1") == 200, "the only one"
+
+
 def test_options_that_cannot_be_read_are_reported_and_the_rest_is_reloaded(
     running: Running,
     write_version: WriteVersion,  # noqa: F811
