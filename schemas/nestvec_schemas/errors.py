@@ -72,7 +72,8 @@ service maps the classes to statuses in ``nestvec.service.api.error_codes``.
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Final, Self
 
 from nestvec_schemas.message_text import nearest as nearest
 from nestvec_schemas.message_text import printable, shown
@@ -106,6 +107,13 @@ class NestvecError(Exception):
         value = f": {shown(self.value)}" if self._has_value else ""
         return f"{printable(self.cause)}{value}. {printable(self.next_step)}"
 
+    def __reduce__(self) -> tuple[Callable[..., NestvecError], tuple[Any, ...]]:
+        """Pickles with every attribute: a call of ``__init__`` with ``args`` alone would lack some."""
+        state = dict(self.__dict__)
+        if not isinstance(self.value, _PICKLED):
+            state["value"] = str(self.value)
+        return _restored, (type(self), self.args, state)
+
     def reworded(self, *, cause: str | None = None, next_step: str | None = None) -> Self:
         """The same error with another cause or next step; everything else about it stays."""
         error = type(self).__new__(type(self))
@@ -114,6 +122,17 @@ class NestvecError(Exception):
         error.next_step = self.next_step if next_step is None else next_step
         error.args = (error.cause,)
         return error
+
+
+_PICKLED: Final = (str, int, float, bool, bytes, list, tuple, dict, type(None))
+"""Types of values that stay what they are; another one becomes its text."""
+
+
+def _restored(kind: type[NestvecError], args: tuple[Any, ...], state: dict[str, Any]) -> NestvecError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class CheckpointError(NestvecError):

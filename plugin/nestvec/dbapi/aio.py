@@ -23,6 +23,7 @@ from nestvec.sql.bind.params import ParameterValues
 from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements import execute_steps
+from nestvec.sql.statements.transaction import roll_back
 
 
 class AsyncConnection:
@@ -73,12 +74,15 @@ class AsyncConnection:
                 return await adrive(client, self._blocking_client, steps)
 
     async def commit(self) -> None:
-        """Does nothing: Milvus has no transactions, and every statement takes effect when it returns."""
+        """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
+        self.session.changes = 0
 
     async def rollback(self) -> None:
-        """Does nothing, because Milvus has no transactions; no error, because pools call it."""
+        """As ``Connection.rollback``: an error after changes, which Milvus cannot undo."""
         self._check()
+        with dbapi_errors():
+            roll_back(self.session)
 
     async def close(self) -> None:
         """Close the connection, release a Lite database, and stop the services that it started."""

@@ -22,6 +22,7 @@ from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
+from nestvec.sql.statements.transaction import roll_back
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,19 @@ class Connection:
             return drive(self._client, steps)
 
     def commit(self) -> None:
-        """Does nothing: Milvus has no transactions, and every statement takes effect when it returns."""
+        """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
+        self.session.changes = 0
 
     def rollback(self) -> None:
-        """Does nothing: Milvus has no transactions, and executed statements remain in effect.
+        """Nothing if nothing was changed since the last ``commit``.
 
-        It is not an error, because pools (SQLAlchemy's) call it on every connection that is returned to them.
+        Raises NotSupportedError after changes, which remain in effect: Milvus has no transactions. With
+        ``SET nestvec.rollback = 'warn'`` it is a warning.
         """
         self._check()
+        with dbapi_errors():
+            roll_back(self.session)
 
     def close(self) -> None:
         """Close the connection, release a Lite database, and stop the services that it started."""

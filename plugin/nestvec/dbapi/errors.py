@@ -3,9 +3,9 @@
 Error
 ├── InterfaceError          wrong use of a connection or cursor: closed, or without rows to fetch
 └── DatabaseError
-    ├── DataError           a value or a file's row that cannot be stored
+    ├── DataError           a value that is out of range or not of its type, a division by zero
     ├── OperationalError    Milvus or the embedding service fails
-    ├── IntegrityError      a row whose primary key already exists
+    ├── IntegrityError      a row whose primary key already exists, or NULL where it may not be
     ├── InternalError       (not raised)
     ├── ProgrammingError    the statement is wrong
     └── NotSupportedError   valid SQL that nestvec does not support
@@ -23,7 +23,7 @@ from nestvec_schemas.errors import NestvecError
 
 
 class Warning(Exception):  # PEP 249's name for it
-    """An important warning. nestvec raises none."""
+    """An important warning. nestvec raises none; a rollback that is no error issues a UserWarning."""
 
 
 class Error(NestvecError):

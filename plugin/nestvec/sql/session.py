@@ -90,6 +90,10 @@ class Session:
     """Called before each wait of a write for a service or a Milvus that does not respond."""
     shared: bool = True
     """Whether other processes may write to the same Milvus; no other can to a ``.db`` that this one opened."""
+    changes: int = 0
+    """Statements that changed something since the last COMMIT."""
+    settings_before_local: SessionSettings | None = None
+    """What the settings are again after COMMIT or ROLLBACK; None unless SET LOCAL changed one."""
     _services: LocalServices = field(default_factory=LocalServices)
     _loaded: set[str] = field(default_factory=set)
     _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)

@@ -40,6 +40,9 @@ class IndexSettings:
     searches of the index only. ``off``: whatever one search of the index returns."""
 
 
+ROLLBACKS: Final = ("error", "warn", "ignore")
+
+
 @dataclass(frozen=True)
 class SessionSettings:
     """The settings of one connection."""
@@ -60,6 +63,8 @@ class SessionSettings:
     """How searches by an index are made."""
     on_error: OnError = "reject"
     """What happens to a row whose image cannot be fetched."""
+    rollback: str = "error"
+    """What a rollback after changes does, which it cannot undo: ``error``, ``warn`` or ``ignore``."""
     retry_seconds: float = 600.0
     """How long a write waits for a service or a Milvus that does not respond, since its last success."""
 
@@ -123,6 +128,13 @@ def _parse_on_error(text: str) -> str:
     return policy
 
 
+def _parse_rollback(text: str) -> str:
+    policy = text.lower() or "error"
+    if policy not in ROLLBACKS:
+        raise ValueError(f"Use one of {', '.join(ROLLBACKS)}.")
+    return policy
+
+
 def _parse_seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", text):
         raise ValueError("Use a number of seconds, such as 600; 0 does not wait.")
@@ -171,6 +183,11 @@ SETTINGS: Final = {
         _parse_seconds,
         "Seconds that a write waits for a service or a Milvus that is busy, restarts or is gone.",
     ),
+    "nestvec.rollback": SettingSpec(
+        "rollback",
+        _parse_rollback,
+        "A rollback after changes, which it cannot undo: error, warn or ignore.",
+    ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(
         "index.ef_search", _parse_width, "Candidates of a search by HNSW; 0 for what nestvec.recall needs."
@@ -187,6 +204,14 @@ SETTINGS: Final = {
         "index.iterative_scan", _parse_iterative_scan, "Another name of hnsw.iterative_scan."
     ),
 }
+
+
+_UNUSED: Final = """
+    hnsw.max_scan_tuples hnsw.scan_mem_multiplier ivfflat.max_probes maintenance_work_mem work_mem
+    enable_seqscan enable_indexscan max_parallel_workers_per_gather max_parallel_maintenance_workers
+    parallel_setup_cost min_parallel_table_scan_size"""
+UNUSED_SETTINGS: Final = frozenset(_UNUSED.split())
+"""Settings of PostgreSQL and pgvector that SET takes and that change nothing here."""
 
 
 def with_setting(settings: SessionSettings, name: str, text: str) -> SessionSettings:

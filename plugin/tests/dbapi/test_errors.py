@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 
 import pytest
 
@@ -35,6 +37,29 @@ def test_every_error_has_a_dbapi_error() -> None:
     for _, kind in inspect.getmembers(errors, inspect.isclass):
         if issubclass(kind, NestvecError):
             assert isinstance(to_dbapi_error(kind("cause", next_step="Do.")), dbapi.DatabaseError)
+
+
+def _every_error() -> list[NestvecError]:
+    kinds = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, NestvecError)
+    ]
+    raised = [kind("cause", value=["x", 1], next_step="Do.") for kind in kinds]
+    for error in raised:
+        if isinstance(error, SqlError):
+            error.statement, error.position = "SELECT x", 7
+    return [*raised, *map(to_dbapi_error, raised)]
+
+
+@pytest.mark.parametrize("error", _every_error(), ids=lambda error: type(error).__name__)
+def test_errors_pickle_with_every_attribute(error: NestvecError) -> None:
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(copied) is type(error)
+        assert (str(copied), copied.args, copied.__dict__) == (str(error), error.args, error.__dict__)
+
+
+def test_an_error_pickles_whatever_its_value_is() -> None:
+    error = SqlError("cause", value=object(), next_step="Do.")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_the_error_tree_is_pep_249s() -> None:

@@ -26,7 +26,7 @@ from nestvec.sql.statements.explain import run_explain
 from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
 from nestvec.sql.statements.show import run_describe, run_show
-from nestvec.sql.statements.transaction import run_transaction
+from nestvec.sql.statements.transaction import note_changes, run_transaction
 from nestvec_schemas.errors import NestvecError
 
 Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
@@ -88,7 +88,7 @@ def execute_steps(
     bound = bind_params(values)
     remembered = frozenset(session.tables)
     try:
-        return (yield from handler(session, parsed, bound))
+        return note_changes(session, (yield from handler(session, parsed, bound)))
     except NestvecError:
         # The collection may have changed since it was read: try once more with what it is now.
         tree = parsed.tree

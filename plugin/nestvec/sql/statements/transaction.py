@@ -1,6 +1,9 @@
-"""BEGIN and COMMIT, which do nothing, and ROLLBACK, which is an error."""
+"""BEGIN and COMMIT, which do nothing, and ROLLBACK, which is an error after changes."""
 
 from __future__ import annotations
+
+import warnings
+from typing import Final
 
 from sqlglot import exp
 
@@ -10,16 +13,47 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec_schemas.errors import SqlNotSupported
+
+_CHANGES: Final = ("INSERT", "UPDATE", "DELETE", "COPY", "CREATE", "DROP", "ALTER", "TRUNCATE")
+"""First words of the tags of statements that change rows or tables."""
 
 
 def run_transaction(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """BEGIN and COMMIT do nothing; ROLLBACK raises SqlNotSupported: Milvus has no transactions."""
+    """BEGIN, COMMIT and ROLLBACK. Raises SqlNotSupported for a ROLLBACK of changes."""
     yield from ()
     source, tree = parsed.source, parsed.tree
+    if session.settings_before_local is not None and not isinstance(tree, exp.Transaction):
+        session.settings, session.settings_before_local = session.settings_before_local, None
     if isinstance(tree, exp.Rollback):
-        raise source.not_supported(
-            "ROLLBACK", 0, "Milvus has no transactions: undo the changes with further statements."
-        )
+        roll_back(session, statement=source.text)
+        return StatementResult(tag="ROLLBACK")
     for part in stray_parts(tree, ("this",)):
         raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")
+    session.changes = 0
     return StatementResult(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")
+
+
+def note_changes(session: Session, result: StatementResult) -> StatementResult:
+    """Count a statement that changed something, for a rollback."""
+    if result.tag.startswith(_CHANGES) and result.count != 0:
+        session.changes += 1
+    return result
+
+
+def roll_back(session: Session, statement: str = "") -> None:
+    """Forget what was changed. Raises SqlNotSupported if something was, as ``nestvec.rollback`` says."""
+    changes, session.changes = session.changes, 0
+    policy = session.settings.rollback
+    if not changes or policy == "ignore":
+        return
+    counted = "1 statement" if changes == 1 else f"{changes:,} statements"
+    error = SqlNotSupported(
+        f"ROLLBACK of {counted} is not supported: Milvus has no transactions",
+        next_step="Undo the changes with further statements, and COMMIT where they are to stay.",
+        statement=statement,
+        position=0 if statement else None,
+    )
+    if policy == "error":
+        raise error
+    warnings.warn(str(error), UserWarning, stacklevel=2)
