@@ -60,8 +60,8 @@ class RotationChoice:
 
     retention: dict[str, float]
     """What each candidate keeps: the nDCG@10 by prefixes, over kinds of held-out queries and over prefixes.
-    Of a sampled query the document is relevant that it was taken from, of a document or a real query the
-    nearest at full length."""
+    To a sampled query the document is relevant that it was taken from, to a real query the nearest at full
+    length. Where too few queries could be sampled, held-out documents are queries as well."""
 
     candidates: Mapping[str, Matrix]
     """The rotations that were compared, (d, d) float64."""
@@ -188,12 +188,14 @@ class _Judged:
 def _judged(documents: Vectors, held_out: Rows, queries: Mapping[str, QueryVectors]) -> list[_Judged]:
     if QUERY_LOG in queries:
         return [_nearest(queries[QUERY_LOG], documents)]
-    # The nearest at full length would favour what has learned from full similarities alone.
+    # The nearest at full length, and documents as queries, would favour principal axes of the documents.
     by_source = [
         _Judged(QueryVectors(kind.vectors, np.full(len(kind.rows), -1)), kind.rows)
         for kind in queries.values()
         if len(kind.rows)
     ]
+    if sum(len(kind.relevant) for kind in by_source) >= _MIN_QUERIES:
+        return by_source
     return [_nearest(QueryVectors(documents[held_out], held_out), documents), *by_source]
 
 
