@@ -89,7 +89,10 @@ class Wait:
         """
         if not self._remaining:
             return
-        timer = asyncio.get_running_loop().call_at(deadline, self._time_out)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(deadline, self._time_out)
+        if deadline <= loop.time():  # the engine might be quicker than the timer
+            self._time_out()
         try:
             await self._done
         except (asyncio.CancelledError, TimeoutError):

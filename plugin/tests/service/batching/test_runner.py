@@ -15,7 +15,7 @@ from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import ServiceSettings
-from nestvec_schemas.errors import EngineError
+from nestvec_schemas.errors import DeadlineExceeded, EngineError
 
 Pending = Mapping[CacheKey, PendingEmbedding]
 
@@ -137,6 +137,21 @@ def test_a_request_waits_from_the_call_on_whoever_goes_away_before_it_starts() -
         running = asyncio.create_task(runner.run())
         async with asyncio.timeout(60):
             assert len(await second) == 2
+        running.cancel()
+
+    asyncio.run(main())
+
+
+def test_what_comes_after_the_deadline_is_too_late_however_quick_the_engine_is() -> None:
+    async def main() -> None:
+        spec, engine = PartSpec("tiny", "", "dense", 16, 256), FakeEngine({"tiny": 16})
+        runner = BatchRunner(spec, engine, ServiceSettings(), NullObserver())
+        running = asyncio.create_task(runner.run())
+        await asyncio.sleep(0)
+        pending = submit(runner, "client", 2, tokens=16)
+        set_current_context(RequestContext("client", 0.0, asyncio.get_running_loop().time() - 1))
+        with pytest.raises(DeadlineExceeded):
+            await runner.collect(pending)
         running.cancel()
 
     asyncio.run(main())
