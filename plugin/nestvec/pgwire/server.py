@@ -43,7 +43,7 @@ class PgServer:
     def __init__(self, client: MilvusClient, settings: PgSettings, tls: ssl.SSLContext | None = None) -> None:
         self._settings, self._tls = settings, tls
         self._executor = ThreadPoolExecutor(settings.limits.threads, "nestvec-pg")
-        self._engine = Engine(client, self._executor, settings.serial_writes)
+        self.engine = Engine(client, self._executor, settings.serial_writes)
         self._catalog = CatalogDatabase(settings.database)
         self._services = LocalServices()
         self.metrics = PgMetrics()
@@ -172,7 +172,7 @@ class PgServer:
         session = Session(self._settings.sql, _services=self._services)
         catalogs = CatalogAnswers(self._catalog, login.user, number, session)
         runner = StatementRunner(
-            self._engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds
+            self.engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds
         )
         connection = PgConnection(stream, runner, limits.idle_seconds)
         self._connections[number] = (secret, connection)
