@@ -14,9 +14,9 @@ _VECTOR: Final = (
     "vector_norm(v) AS l2_norm(v)",
     """vector_pairs(a, b) AS CASE WHEN len(a) <> len(b) THEN error('different vector dimensions')
     ELSE list_zip(a, b) END""",
-    """vector_add(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] + x[2])""",
-    """vector_subtract(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] - x[2])""",
-    """vector_multiply(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] * x[2])""",
+    "vector_add(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] + x[2])",
+    "vector_subtract(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] - x[2])",
+    "vector_multiply(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] * x[2])",
     "subvector(v, start, count) AS list_slice(v::FLOAT[], start, start + count - 1)",
     r"""pg_vector_text(v) AS CASE WHEN v IS NOT NULL THEN '[' || array_to_string(
     list_transform(v::FLOAT[], lambda x: regexp_replace(x::VARCHAR, '\.0$', '')), ',') || ']' END""",

@@ -15,7 +15,7 @@ from nestvec.sql.bind.vectors.family import resolve_family
 from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import without_parens
-from nestvec.sql.relational.names import from_entries, source_node
+from nestvec.sql.relational.names import from_entries, function_label, source_node
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.relations import DistanceColumn
 from nestvec.sql.relational.rewrites import call
@@ -31,6 +31,9 @@ _FUNCTIONS: Final = {
     "HAMMING": "bits_hamming",
     "JACCARD": "bits_jaccard",
 }
+
+_VECTOR_CALLS: Final = ("SUBVECTOR", "BINARY_QUANTIZE", "L2_NORMALIZE")
+"""Functions whose result is a vector."""
 
 
 def replace_distances(planning: Planning, tree: exp.Expr) -> tuple[exp.Expr, dict[str, list[DistanceColumn]]]:
@@ -129,7 +132,7 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
             node = node.copy()
             node.set("this", exp.to_identifier(column.name, quoted=True))
         return node
-    if isinstance(node, (exp.Cast, exp.Array)):
+    if isinstance(node, (exp.Cast, exp.Array)) or function_label(node) in _VECTOR_CALLS:
         return node
     found = _base_column(planning, other) if isinstance(other, exp.Column) else None
     if found is None:

@@ -12,26 +12,31 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec.sql.settings import SETTINGS, format_setting, with_default, with_setting
+from nestvec.sql.settings import SETTINGS, UNUSED_SETTINGS, format_setting, with_default, with_setting
 from nestvec_schemas.errors import SqlUnknownName, nearest
 
 _SET = "Write SET name = value."
 
 
 def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """SET: one setting of this connection. Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch."""
+    """SET: one setting of this connection, with LOCAL until COMMIT or ROLLBACK.
+
+    Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch.
+    """
     yield from ()
     source, node, item = parsed.source, parsed.tree, _assignment(parsed.tree)
     if item is None:
         raise source.syntax_error("SET takes one name and one value", _second_token_position(source), _SET)
-    kind = node.expressions[0].args.get("kind")
-    if kind and str(kind).upper() != "SESSION":
+    kind = str(node.expressions[0].args.get("kind") or "SESSION").upper()
+    if kind not in ("SESSION", "LOCAL"):
         raise source.not_supported(
             f"SET {kind}",
             _second_token_position(source),
             "Settings belong to the connection: write SET name = value.",
         )
     name = ".".join(identifier_name(part) for part in item.this.parts)
+    if name in UNUSED_SETTINGS:
+        return StatementResult(tag="SET")
     if name not in SETTINGS:
         raise _unknown_setting(source, name, item.this)
     value = item.args["expression"]
@@ -39,6 +44,8 @@ def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[
         session.settings = with_default(session.settings, session.defaults, name)
         return StatementResult(tag="SET")
     text = _value_text(source, value, params)
+    if kind == "LOCAL" and session.settings_before_local is None:
+        session.settings_before_local = session.settings
     try:
         session.settings = with_setting(session.settings, name, text)
     except ValueError as error:

@@ -100,7 +100,7 @@ def test_reads_follow_the_settings() -> None:
         ("SET nestvec.recall = 0.5 + 1", SqlSyntaxError, "one value"),
         ("SET nestvec.recall = 1, nestvec.shortlist = off", SqlSyntaxError, "one name and one value"),
         ("SET nestvec.recall", SqlSyntaxError, "one name and one value"),
-        ("SET LOCAL nestvec.recall = 1", SqlNotSupported, "SET LOCAL"),
+        ("SET GLOBAL nestvec.recall = 1", SqlNotSupported, "SET GLOBAL"),
         ("SHOW", SqlSyntaxError, "SHOW ALL"),
         ("RESET a b", SqlSyntaxError, "one name"),
     ],
@@ -110,4 +110,24 @@ def test_refused(statement: str, kind: type[SqlError], says: str) -> None:
     with pytest.raises(kind, match=says.replace("?", r"\?")) as raised:
         run(session, statement)
     assert raised.value.position is not None
+    assert session.settings == SessionSettings()
+
+
+def test_a_local_setting_ends_with_the_transaction() -> None:
+    session = Session()
+    run(session, "SET hnsw.ef_search = 50")
+    run(session, "BEGIN")
+    run(session, "SET LOCAL hnsw.ef_search = 200")
+    run(session, "SET LOCAL nestvec.recall = 0.5")
+    assert session.settings.index.ef_search == 200
+    run(session, "COMMIT")
+    assert (session.settings.index.ef_search, session.settings.recall) == (50, 0.99)
+    run(session, "BEGIN")
+    assert session.settings.index.ef_search == 50
+
+
+def test_settings_of_postgresql_that_do_nothing_here_are_taken() -> None:
+    session = Session()
+    run(session, "SET maintenance_work_mem = '8GB'")
+    run(session, "SET LOCAL enable_seqscan = off")
     assert session.settings == SessionSettings()
