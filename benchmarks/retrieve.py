@@ -6,6 +6,7 @@ The source of the idea is the funnel of Kusupati et al. 2022 (MRL) and Rege et a
 
     python benchmarks/retrieve.py setup [--venv DIR]
     python benchmarks/retrieve.py milvus --vectors FILE.npy [--rows 1000000] [--work DIR] [--json FILE]
+    python benchmarks/retrieve.py reopened --vectors FILE.npy [--queries FILE.npy] [--rows N] [--analyze]
     python benchmarks/retrieve.py scifact --data FOLDER --models models [--encoder minilm] [--limit QUERIES]
 
 Every step is recorded in ``--work``: an interrupted run continues where it stopped.
@@ -30,6 +31,7 @@ import numpy as np
 from mixtures import NOISE, Floats, rotated_mixtures, rotation, unit
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient
+from reopened import reopened
 from scifact import scifact
 from standalone import files, resident, server, setup
 
@@ -352,11 +354,11 @@ def reported(
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=["setup", "milvus", "scifact"])
+    parser.add_argument("part", choices=["setup", "milvus", "reopened", "scifact"])
     parser.add_argument("--venv", type=Path, default=Path("/tmp/w/venv-milvus"))
     parser.add_argument("--work", type=Path, default=Path(".cache/retrieve"), help="state and data of a run")
     parser.add_argument("--vectors", type=Path, help="real vectors, (n, 384) float32, .npy")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, help="default: 1,000,000 for milvus, all for reopened")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--hnsw-rows", type=int, default=100_000, help="rows of the build and memory ratios")
     parser.add_argument("--short-hnsw", action="store_true", help="time a shortlist by HNSW as well")
@@ -364,6 +366,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a dataset in BEIR's layout, for scifact")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--queries", type=Path, help="vectors of queries, .npy, for reopened")
+    parser.add_argument("--probes", type=int, default=200, help="queries of reopened")
+    parser.add_argument("--deep-probes", type=int, default=5, help="queries of reopened with a deep LIMIT")
+    parser.add_argument("--index", default="HNSW", help="index of reopened")
+    parser.add_argument("--analyze", action="store_true", help="run ANALYZE before the searches of reopened")
     parser.add_argument("--recall", type=float, default=TARGET, help="required of scifact's shortlist")
     parser.add_argument(
         "--port", type=int, default=18_380, help="of scifact's service, the same in every run"
@@ -380,7 +387,7 @@ def main() -> None:
     if options.part == "setup":
         setup(options.venv)
         return
-    needed = {"milvus": "vectors", "scifact": "data"}[options.part]
+    needed = {"milvus": "vectors", "reopened": "vectors", "scifact": "data"}[options.part]
     if getattr(options, needed) is None:
         raise SystemExit(f"--{needed} is needed")
     options.work = options.work.absolute()
@@ -388,8 +395,14 @@ def main() -> None:
         "date": date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
     }
-    report |= {"milvus": milvus, "scifact": scifact}[options.part](options)
+    if options.part == "milvus" and options.rows is None:
+        options.rows = 1_000_000
+    report |= {"milvus": milvus, "reopened": reopened, "scifact": scifact}[options.part](options)
     existing = json.loads(options.json.read_text()) if options.json.exists() else {}
+    if options.part == "reopened":
+        # Several collections are kept side by side.
+        label = f"{options.vectors.stem}, {report['rows']:,} rows, {options.index}"
+        report = {**existing.get("reopened", {}), label: report, "ratios": report["ratios"]}
     options.json.write_text(
         json.dumps(existing | {options.part: report}, indent=1, ensure_ascii=False) + "\n"
     )

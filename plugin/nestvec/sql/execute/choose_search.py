@@ -63,7 +63,8 @@ def choose_search(
         rows=max(rows, matching),
         matching=matching,
         recall=settings.recall,
-        exact=node.exact,
+        # A row that is missed before a page shifts all of it.
+        exact=node.exact or node.offset > 0,
         lite=lite,
     )
     choose = choose_method if own_rows else by_index

@@ -6,10 +6,11 @@ primary key, which every collection has.
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from nestvec.sql.execute.distances import decode_vectors
 from nestvec.sql.execute.exact_scan import Nearest, vector_pages
 from nestvec.sql.execute.read import ReadRequest
 from nestvec.sql.execute.sampling import SEED, sample_keys
+from nestvec.sql.execute.search import DISTANCE_OF_SCORE
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.plan.index_kinds import IndexKind, Workload, search_params, within_limits
 from nestvec.sql.plan.recall import lower_bound
@@ -47,7 +49,7 @@ _NARROWEST: Final = 16
 _WIDEST: Final = 8_192
 _ENOUGH: Final = 0.999
 """Recall beyond which nothing wider is measured."""
-_TIE: Final = 1e-6
+_TIE: Final = 1e-5
 """Rows whose distances differ by less are equally good."""
 
 
@@ -66,16 +68,14 @@ class _Truth:
     filter: SampledFilter
     nearest: list[Nearest]
     matching: int = 0
-    _good: list[set[Any]] = field(default_factory=list)
 
     def good_keys(self, key: str) -> list[set[Any]]:
-        """For each query, the keys of the rows that are as near as the last of the nearest."""
-        if not self._good:
-            for ranked in self.nearest:
-                rows = ranked.nearest()
-                last = rows[min(_NEIGHBOURS, len(rows)) - 1][0] if rows else 0.0
-                self._good.append({row[key] for distance, row in rows if distance <= last + _TIE})
-        return self._good
+        """For each query, the keys of its nearest rows."""
+        return [{row[key] for _, row in ranked.nearest()} for ranked in self.nearest]
+
+    def last_distances(self) -> list[float]:
+        """For each query, the distance of the last of its nearest rows."""
+        return [max((distance for distance, _ in ranked.nearest()), default=0.0) for ranked in self.nearest]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _measure(client: MilvusClient, measured: _Measured, metric: str) -> WidthSta
         keys, _ = sample_keys(client, table, 4 * QUERIES, rng)
         queries = _queries(client, measured, keys[:QUERIES])
         truths = [
-            _Truth(sampled, [Nearest(query, metric, 4 * _NEIGHBOURS) for query in queries])
+            _Truth(sampled, [Nearest(query, metric, _NEIGHBOURS) for query in queries])
             for sampled in sampled_filters(table.primary.name, keys, rng)
         ]
         _compare_all(client, measured, truths)
@@ -218,6 +218,7 @@ def _widths(
     table, index = measured.table, measured.index
     key = table.primary.name
     workload = Workload(_NEIGHBOURS, measured.rows, truth.matching, 1.0, lite=measured.lite)
+    good_keys, last_distances = truth.good_keys(key), truth.last_distances()
     for width in dict.fromkeys(_ladder(index.kind, measured, workload)):
         hit_lists = client.search(
             table.name,
@@ -228,17 +229,27 @@ def _widths(
             output_fields=[key],
             search_params={"metric_type": metric, "params": search_params(index.name, width, workload)},
         )
-        wanted = min(_NEIGHBOURS, truth.matching)
         shares = np.array(
             [
-                min(1.0, sum(hit["entity"][key] in good for hit in hits) / wanted)
-                for hits, good in zip(hit_lists, truth.good_keys(key), strict=True)
+                _share(hits, key, good, math.inf if index.kind.compressed else last, metric)
+                for hits, good, last in zip(hit_lists, good_keys, last_distances, strict=True)
             ]
         )
         floor = lower_bound(shares)
         yield WidthRecall(width=width, mean=float(shares.mean()), floor=floor)
         if floor >= _ENOUGH:
             return
+
+
+def _share(hits: Sequence[Any], key: str, good: set[Any], last: float, metric: str) -> float:
+    """The share of places of the truth that hold a row of it, or one that is as near as ``last``, its last.
+
+    ``last`` is infinite where the distances of the hits are those of compressed vectors.
+    """
+    reach = -math.inf if math.isinf(last) else last + _TIE * max(1.0, abs(last))
+    to_distance = DISTANCE_OF_SCORE[metric]
+    right = sum(hit["entity"][key] in good or to_distance(float(hit["distance"])) <= reach for hit in hits)
+    return min(right, len(good)) / max(len(good), 1)
 
 
 def _sent(column: Column, query: NDArray[Any]) -> Any:

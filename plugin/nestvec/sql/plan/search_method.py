@@ -139,17 +139,17 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
         return ""
     if matching <= SCAN_ROWS:
         return rows
-    if (
-        kind.parameter
-        and matching * (1 if workload.lite else _VISITS_PER_READ) <= _width(index, workload, settings)[0]
-    ):
-        return f"{rows}: the index would have to visit as many"
     if workload.recall >= 1:
         return f"{rows}: nestvec.recall is 1"
     if workload.exact and matching <= EXACT_ROWS:
         return rows
     if count > DEEP_COUNT or 2 * count > matching:
-        return f"{rows}: LIMIT {count:,} is deep"
+        return f"{rows}: LIMIT plus OFFSET of {count:,} is deep"
+    if (
+        kind.parameter
+        and matching * (1 if workload.lite else _VISITS_PER_READ) <= _width(index, workload, settings)[0]
+    ):
+        return f"{rows}: the index would have to visit as many"
     return ""
 
 
@@ -176,6 +176,8 @@ def _width(index: SearchedIndex, workload: Workload, settings: IndexSettings) ->
     if kind.complete_width and (deep or workload.recall >= 1 or workload.matching <= SCAN_ROWS):
         return index.lists, "every list"
     default = default_width(kind, workload, index.lists)
+    if kind.parameter == "nprobe" and default >= index.lists:
+        return default, "every list"
     statistics = index.statistics
     measured = measured_width(statistics, workload) if statistics is not None else None
     if statistics is None or measured is None:

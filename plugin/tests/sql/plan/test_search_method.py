@@ -77,8 +77,8 @@ def test_an_ivf_index_reads_some_lists_or_all_of_them(
     [
         (work(matching=SCAN_ROWS), "compares the 200 matching rows"),
         (work(rows=100), "compares all 100 matching rows"),
-        (work(count=3000), "LIMIT 3,000 is deep"),
-        (work(count=600, rows=1000), "LIMIT 600 is deep"),
+        (work(count=3000), "LIMIT plus OFFSET of 3,000 is deep"),
+        (work(count=600, rows=1000), "LIMIT plus OFFSET of 600 is deep"),
         (work(recall=1), "nestvec.recall is 1"),
         (replace(work(rows=1500), exact=True), "compares all 1,500"),
         (replace(work(matching=1000), lite=True), "the index would have to visit as many"),
