@@ -14,6 +14,7 @@ import pyarrow as pa
 from nestvec.sql.relational.macros import MACROS
 from nestvec_schemas.errors import (
     NestvecError,
+    SqlDataError,
     SqlNotSupported,
     SqlSyntaxError,
     SqlTypeMismatch,
@@ -90,11 +91,18 @@ def convert_error(error: duckdb.Error) -> NestvecError:
         match = re.search(pattern, cause)
         if match:
             worded, next_step = replacement
-            return SqlTypeMismatch(match.expand(worded)[:_MAX_CAUSE], next_step=next_step)
+            return SqlDataError(match.expand(worded)[:_MAX_CAUSE], next_step=next_step)
     if isinstance(
         error, (duckdb.OutOfRangeException, duckdb.ConversionException, duckdb.TypeMismatchException)
     ):
-        return SqlTypeMismatch(cause, next_step="Change the value, or cast an operand to a wider type.")
+        return SqlDataError(cause, next_step="Change the value, or cast an operand to a wider type.")
+    unknown = re.match(r"(?:Scalar|Table|Aggregate)?\s*Function with name (\S+) does not exist", cause)
+    if unknown:
+        # The words before the name are those of other unknown constructs.
+        return SqlUnknownName(
+            f"the function {unknown[1]}() does not exist",
+            next_step="Use a function of PostgreSQL or pgvector.",
+        )
     if isinstance(error, duckdb.CatalogException):
         return SqlUnknownName(cause.split("\n")[0], next_step="Use a function or type of PostgreSQL.")
     if isinstance(error, duckdb.ParserException):
@@ -103,7 +111,7 @@ def convert_error(error: duckdb.Error) -> NestvecError:
         return SqlTypeMismatch(cause, next_step="Check the names and the types, and cast where they differ.")
     if isinstance(error, (duckdb.NotImplementedException, duckdb.OutOfMemoryException)):
         return SqlNotSupported(cause, next_step="Simplify the statement, or read fewer rows.")
-    return SqlTypeMismatch(cause, next_step="Check the values of the statement.")
+    return SqlDataError(cause, next_step="Check the values of the statement.")
 
 
 _WIDER: Final = "Cast an operand to a wider type first."

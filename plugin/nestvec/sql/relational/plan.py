@@ -67,7 +67,7 @@ def plan_relational(
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)
     add_scans(planning, tree, distances)
-    return replace(_finished(planning, tree), reason=reason)
+    return replace(_finished(planning, tree), reason=reason, source=source, query=query)
 
 
 def _as_select(query: exp.Expr) -> exp.Expr:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlglot import exp
+
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.conditions.nodes import Condition
 from nestvec.sql.bind.vectors.targets import Target
+from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.nodes import Plan
 
 
@@ -95,6 +98,10 @@ class RelationalPlan:
     """Base URLs of the services that embed the statement's texts."""
     reason: str = ""
     """Why Milvus alone does not carry out the statement, for EXPLAIN."""
+    source: SourceText = field(default_factory=lambda: SourceText(""))
+    """The text of the statement, for errors that point into it."""
+    query: exp.Expr | None = None
+    """Its tree."""
     decimals: bool = False
     """Whether the statement names a NUMERIC type, so that results keep it."""
 

@@ -22,11 +22,12 @@ from nestvec.sql.plan.nodes import VectorSearch, source_of, with_source
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
+from nestvec.sql.relational.error_location import located
 from nestvec.sql.relational.output import read_result
 from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import SqlError, SqlNotSupported
 
 _MAX_JOIN_VALUES: Final = 10_000
 """Values of a join that narrow a scan; with more, every row is read."""
@@ -57,7 +58,10 @@ def run_relational(
     """The rows of a plan. Raises SqlError, StoreError, ServiceError."""
     started = time.perf_counter()
     tables, params = yield from _load(session, plan, RelationCounts() if counts is None else counts)
-    result: StatementResult = yield BlockingCall(lambda client: _execute(plan, tables, params))
+    try:
+        result: StatementResult = yield BlockingCall(lambda client: _execute(plan, tables, params))
+    except SqlError as error:
+        raise located(plan, error) from None
     return replace(result, seconds=time.perf_counter() - started)
 
 
@@ -71,7 +75,10 @@ def relational_arrow(session: Session, plan: RelationalPlan) -> Steps[pa.Table]:
             table = connection.execute(plan.sql, params).to_arrow_table()
             return table.rename_columns(list(plan.columns))
 
-    return (yield BlockingCall(lambda client: run()))
+    try:
+        return (yield BlockingCall(lambda client: run()))
+    except SqlError as error:
+        raise located(plan, error) from None
 
 
 def _execute(

@@ -57,8 +57,6 @@ NOT_SUPPORTED = [
     ("a distance in WHERE without ORDER BY", "SELECT id FROM pydoc WHERE ‸public OR doc_64 <=> 'a' < 0.3"),
     ("a comparison with a JSON column", "SELECT id FROM pydoc WHERE meta = ‸'x'"),
     ("LIMIT with more", "SELECT id FROM pydoc LIMIT ‸5 BY id"),
-    ("UNION", "SELECT id FROM pydoc ‸UNION SELECT id FROM pydoc"),
-    ("a SELECT in parentheses", "‸(SELECT id FROM pydoc)"),
     ("WITH (a common table expression)", "‸WITH x AS (SELECT 1) SELECT * FROM x"),
     ("INSERT", "‸INSERT INTO pydoc VALUES (1)"),
     ("CREATE", "‸CREATE TABLE x (id int)"),
@@ -164,7 +162,7 @@ def refusal(planned: Callable[..., Plan]) -> Refusal:
 def test_refused(kind: type[SqlError], named: str, marked: str, refusal: Refusal) -> None:
     statement = marked.replace("‸", "")
     error = refusal(statement)
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert named in str(error)
     assert error.next_step
     str(error).encode()
