@@ -40,13 +40,26 @@ def run_create(session: Session, parsed: ParsedStatement, params: Params) -> Ste
         raise source.not_supported(f"CREATE {kind}", 0, "Write CREATE TABLE or CREATE INDEX.")
     if tree.args.get("replace"):
         raise source.not_supported("CREATE OR REPLACE TABLE", 0, "Write DROP TABLE IF EXISTS first.")
+    if tree.args.get("expression") is not None:
+        return (yield from _create_as(session, parsed, params))
     for part in stray_parts(tree, ("this", "kind", "exists", "properties")):
         raise source.not_supported(
-            "CREATE TABLE AS" if part == "expression" else f"{part.upper()} in CREATE TABLE",
+            f"{part.upper()} in CREATE TABLE",
             tree.args[part] if isinstance(tree.args[part], exp.Expr) else 0,
             "Write CREATE TABLE name (columns).",
         )
     return (yield from _create_table(session, parsed, params))
+
+
+def _create_as(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    for part in stray_parts(parsed.tree, ("this", "kind", "exists", "expression")):
+        raise parsed.source.not_supported(
+            f"{part.upper()} in CREATE TABLE AS", 0, "Write CREATE TABLE name AS SELECT …."
+        )
+    # DuckDB is loaded by the statements that need it.
+    from nestvec.sql.statements.ddl.create_as import run_create_as  # noqa: PLC0415
+
+    return (yield from run_create_as(session, parsed, params))
 
 
 def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:

@@ -1,4 +1,4 @@
-"""COPY table [(column, …)] FROM 'file' [WITH (option, …)]"""
+"""COPY table [(column, …)] FROM 'file' [WITH (option, …)]; COPY TO has its own file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.copy_options import parse_options
+from nestvec.sql.statements.dml.copy_to import run_copy_to
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable, JournalMismatch, nearest
 
@@ -36,6 +37,8 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree
+    if not tree.args.get("kind"):
+        return (yield from run_copy_to(session, parsed, params))
     node = _table(source, tree)
     check_consumed(source, tree)
     session.forget(str(node.name), str(node.name).lower())
@@ -88,8 +91,6 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
 def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
     for part in stray_parts(tree, ("this", "kind", "files", "params", "credentials")):
         raise source.not_supported(f"{part.upper()} in COPY", 0, _WRITE)
-    if not tree.args.get("kind"):
-        raise source.not_supported("COPY TO", 0, "Use SELECT, and write the rows to a file yourself.")
     node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     if not isinstance(node, exp.Table):
         raise source.not_supported("COPY into anything but a table", tree.this, _WRITE)

@@ -143,6 +143,26 @@ def _query(tree: exp.Expr) -> exp.Expr | None:
     return query
 
 
+def insert_rows(
+    session: Session, scope: Scope, columns: tuple[str, ...], query: exp.Expr, result: StatementResult
+) -> Steps[int]:
+    """Insert the rows of a query into these columns. Returns their number. Raises SqlError, StoreError."""
+    rows = _selected_rows(scope, columns, query, result)
+    insert = Insert(scope, columns, rows, (query,) * len(rows), conflict=None, returning=None)
+    return len((yield from _write(session, insert)))
+
+
+def _selected_rows(
+    scope: Scope, columns: tuple[str, ...], query: exp.Expr, result: StatementResult
+) -> tuple[Row, ...]:
+    shape, rows = row_schema(scope.table), list[Row]()
+    for values in result.rows:
+        cells = zip(columns, values, strict=True)
+        row = {name: assigned(scope, value, shape.columns.get(name), query) for name, value in cells}
+        rows.append(_stored_row(scope, shape, row, {}, query))
+    return tuple(rows)
+
+
 def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: StatementResult) -> Insert:
     """An INSERT of the rows of a query. Raises SqlError."""
     shape = row_schema(scope.table)
@@ -157,21 +177,10 @@ def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: Statem
             query,
             f"Columns: {', '.join(columns)}.",
         )
-    rows = []
-    for values in result.rows:
-        cells = zip(columns, values, strict=True)
-        rows.append(
-            _stored_row(
-                scope,
-                shape,
-                {name: assigned(scope, value, shape.columns.get(name), query) for name, value in cells},
-                {},
-                query,
-            )
-        )
+    rows = _selected_rows(scope, columns, query, result)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
-    return Insert(scope, columns, tuple(rows), (query,) * len(rows), conflict=conflict, returning=returning)
+    return Insert(scope, columns, rows, (query,) * len(rows), conflict=conflict, returning=returning)
 
 
 def _merge(parts: Sequence[Insert]) -> Insert:

@@ -1,0 +1,162 @@
+"""CREATE TABLE … AS query: a collection with the columns of the query, and its rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from nestvec.collections import lifecycle
+from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.result import StatementResult
+from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.insert import insert_rows
+from nestvec.sql.statements.select import select_arrow, select_rows
+from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.spec.collection_spec import CollectionSpec, FieldSpec, VectorSpec
+
+KEY: Final = "row_id"
+"""The key of a table whose query has no column ``id``; Milvus generates it."""
+
+_MAX_TEXT: Final = 65_535
+_MAX_ELEMENTS: Final = 4_096
+_WRITE: Final = "Write CREATE TABLE name AS SELECT id, …, vector FROM t."
+
+
+def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """CREATE TABLE AS. The column ``id`` is the key if the query has one.
+
+    Raises SqlError, StoreError, ServiceError; the collection is dropped if its rows cannot be written.
+    """
+    source, tree = parsed.source, parsed.tree
+    node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    name = plain_table(source, node)
+    if (yield call(f"looking for collection {name}", "has_collection", name)):
+        if tree.args.get("exists"):
+            return StatementResult(tag="CREATE TABLE")
+        raise source.type_mismatch(
+            "a collection of this name already exists", name, node, "Drop it, or write IF NOT EXISTS."
+        )
+    query = tree.args["expression"]
+    query = query.unnest() if isinstance(query, exp.Subquery) else query
+    data: pa.Table = yield from select_arrow(session, source, query, params)
+    names = data.column_names
+    if isinstance(tree.this, exp.Schema):
+        names = [identifier_name(column) for column in tree.this.expressions]
+        if len(names) != len(data.column_names):
+            raise source.syntax_error("the list has another number of columns", tree.this, _WRITE)
+    types = {at: _vector_type(data.column(number)) for number, at in enumerate(names)}
+    spec = _spec(source, node, name, types)
+    result = yield from select_rows(session, source, query, params)
+    own_key = "id" in names
+
+    def create(client: object) -> None:
+        version = read_version(client)  # type: ignore[arg-type]
+        takes = version.lite or version.at_least(TAKES_OWN_IDS)
+        settings = {"allow_insert_auto_id": "true"} if takes and not own_key else {}
+        lifecycle.create_collection(client, spec, settings)  # type: ignore[arg-type]
+
+    yield BlockingCall(create)
+    session.forget(name)
+    try:
+        table = yield from session.table(source, node)
+        scope = Scope(source, table, table.name, params)
+        count = yield from insert_rows(session, scope, tuple(names), query, result)
+    except BaseException:
+        session.forget(name)
+        yield call(f"dropping collection {name}", "drop_collection", name)
+        raise
+    return StatementResult(tag=f"SELECT {count}", count=count)
+
+
+def _vector_type(column: pa.ChunkedArray) -> pa.DataType:
+    """The type of a column; a list of 32-bit floats of one length, such as avg(v), is a vector."""
+    type_ = column.type
+    if not pa.types.is_list(type_) or not pa.types.is_float32(type_.value_type):
+        return type_
+    lengths = set(pc.unique(pc.list_value_length(column)).to_pylist())
+    dim = next(iter(lengths)) if len(lengths) == 1 else None
+    return pa.list_(type_.value_type, dim) if dim is not None and dim > 1 else type_
+
+
+def _spec(source: SourceText, node: exp.Expr, name: str, types: dict[str, pa.DataType]) -> CollectionSpec:
+    fields, vectors = dict[str, FieldSpec](), list[VectorSpec]()
+    if "id" not in types:
+        fields[KEY] = FieldSpec(type="INT64", primary=True, auto_id=True)
+    for column, type_ in types.items():
+        if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
+            vectors.append(VectorSpec(name=column, dim=type_.list_size, index="FLAT"))
+            continue
+        fields[column] = _field(source, node, column, type_)
+    if not vectors:
+        raise source.type_mismatch(
+            "the query has no vector column, and Milvus requires one",
+            "none",
+            node,
+            "Select a vector, too, or write COPY (SELECT …) TO 'file.parquet'.",
+        )
+    return CollectionSpec(collection=name, fields=fields, vectors=tuple(vectors))
+
+
+def _field(source: SourceText, node: exp.Expr, column: str, type_: pa.DataType) -> FieldSpec:
+    key = column == "id"
+    element = ""
+    sql_type = _sql_type(type_)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        element, stored, sql_type = _milvus_type(type_.value_type), "ARRAY", ""
+    else:
+        stored = "INT64" if sql_type in _IN_INT64 else "VARCHAR" if sql_type else _milvus_type(type_)
+        if sql_type.startswith("numeric") and type_.precision <= 18:
+            stored = "INT64"
+    if key and stored in ("INT8", "INT16", "INT32"):
+        sql_type = {"INT32": "int4"}.get(stored, "int2")
+        stored = "INT64"
+    if key and stored not in ("INT64", "VARCHAR"):
+        raise source.type_mismatch(
+            "the column id cannot be the key", str(type_), node, "Give it another name."
+        )
+    text = "VARCHAR" in (stored, element)
+    return FieldSpec.model_validate(
+        {
+            "type": stored,
+            "primary": key,
+            "nullable": not key,
+            "max_length": _MAX_TEXT if text else None,
+            "element_type": element or None,
+            "max_capacity": _MAX_ELEMENTS if element else None,
+            "sql_type": sql_type,
+        }
+    )
+
+
+_IN_INT64: Final = ("date", "time", "timestamp", "timestamptz")
+
+
+def _sql_type(type_: pa.DataType) -> str:
+    """The SQL type of Arrow's types that Milvus does not have; empty for the others."""
+    if pa.types.is_date(type_):
+        return "date"
+    if pa.types.is_time(type_):
+        return "time"
+    if pa.types.is_timestamp(type_):
+        return "timestamptz" if type_.tz else "timestamp"
+    if pa.types.is_decimal(type_):
+        return f"numeric({type_.precision},{type_.scale})"
+    return "bytea" if pa.types.is_binary(type_) or pa.types.is_large_binary(type_) else ""
+
+
+def _milvus_type(type_: pa.DataType) -> str:
+    if pa.types.is_boolean(type_):
+        return "BOOL"
+    if pa.types.is_integer(type_):
+        return f"INT{min(type_.bit_width, 64)}"
+    if pa.types.is_floating(type_):
+        return "FLOAT" if type_.bit_width <= 32 else "DOUBLE"
+    return "VARCHAR"
