@@ -179,6 +179,7 @@ def test_transactions_are_honest(pg: RunningPg) -> None:
 
 
 def test_copy_in_and_out(connection: psycopg.Connection) -> None:
+    pgvector.psycopg.register_vector(connection)
     cursor = connection.cursor()
     with cursor.copy("COPY items (id, name, v) FROM STDIN") as copy:
         for number in range(100, 1300):
@@ -188,7 +189,6 @@ def test_copy_in_and_out(connection: psycopg.Connection) -> None:
         "COPY (SELECT id, name FROM items WHERE id < 103 ORDER BY id) TO STDOUT (FORMAT csv)"
     ) as copy:
         assert b"".join(map(bytes, copy)) == b"1,a\n2,b\n3,it's\n100,\n101,tab\t101\n102,\n"
-    pgvector.psycopg.register_vector(connection)
     with cursor.copy("COPY items (id, v) FROM STDIN (FORMAT binary)") as copy:
         copy.set_types(["int8", "vector"])
         copy.write_row((2000, np.array([7, 8, 9])))
