@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
-from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from integration_tests.fixtures.answers import compare
 from integration_tests.fixtures.postgres import run_postgres
 from integration_tests.fixtures.random_rows import NAME, create_in_milvus, create_in_postgresql, random_rows
 from integration_tests.fixtures.random_statements import writer
@@ -29,11 +26,6 @@ from nestvec import dbapi
 STATEMENTS = int(os.environ.get("NESTVEC_STATEMENTS", "300"))
 """Random statements that are compared; a nightly run sets more."""
 FIRST_SEED = int(os.environ.get("NESTVEC_SEED", "0"))
-
-LAZY = re.compile(
-    r"invalid input|malformed|out of range|does not exist|division by zero|cannot", re.IGNORECASE
-)
-"""Errors of PostgreSQL that a statement may have or not, by the order in which its rows are read."""
 
 
 @pytest.fixture(scope="module")
@@ -56,49 +48,6 @@ def postgres(rows: list[dict[str, Any]]) -> Iterator[psycopg.Connection]:
     with run_postgres() as server, server.connect() as connection:
         create_in_postgresql(connection, rows)
         yield connection
-
-
-def normal(value: Any) -> Any:
-    """A value as both engines may give it: numbers to six digits, JSON as text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float, Decimal)):
-        number = float(value)
-        return "nan" if math.isnan(number) else float(f"{number:.6g}") + 0.0
-    if isinstance(value, (list, tuple)):
-        return tuple(normal(item) for item in value)
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
-
-
-def multiset(rows: list[Any]) -> Counter[Any]:
-    return Counter(tuple(normal(value) for value in row) for row in rows)
-
-
-def psycopg_form(statement: str) -> str:
-    """``:p1`` as psycopg writes it."""
-    return re.sub(r"(?<!:):(p\d+)\b", r"%(\1)s", statement.replace("%", "%%"))
-
-
-def compare(
-    db: dbapi.Connection, postgres: psycopg.Connection, statement: str, parameters: dict[str, Any]
-) -> str:
-    """How the answers differ; empty if they do not."""
-    try:
-        asked = psycopg_form(statement) if parameters else statement
-        expected: Any = postgres.execute(asked, parameters or None).fetchall()  # type: ignore[arg-type]
-    except psycopg.Error as error:
-        expected = error
-    try:
-        answered: Any = db.execute(statement, parameters).fetchall()
-    except dbapi.Error as error:
-        answered = error
-    if isinstance(expected, psycopg.Error):
-        lazy = isinstance(answered, dbapi.Error) or LAZY.search(str(expected))
-        return "" if lazy else f"PostgreSQL refuses it: {expected}"
-    if isinstance(answered, dbapi.Error):
-        return f"nestvec refuses it: {answered}"
-    missing, extra = multiset(expected) - multiset(answered), multiset(answered) - multiset(expected)
-    return f"missing {list(missing)[:3]}, extra {list(extra)[:3]}" if missing or extra else ""
 
 
 def test_random_statements_have_postgresqls_answers(

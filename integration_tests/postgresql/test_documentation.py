@@ -39,8 +39,8 @@ REFUSED: Final = {
     "INSERT INTO items (id, embedding) VALUES (1, '{1,2,3}'), (2, '{4,5,6}')": "no collection of this name",
     "SELECT id FROM items ORDER BY embedding::vector(3) <-> '[3,1,2]' LIMIT 5": "no collection of this name",
 }
-"""Statements that nestvec refuses, and what its error names: Milvus has no collection without a vector, and no
-catalog but behind ``nestvec pg``."""
+"""Statements that nestvec refuses, and what its error names: Milvus has no collection without a vector, and
+no catalog except behind ``nestvec pg``."""
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Column, Table
@@ -97,6 +97,8 @@ def _update_in_milvus(session: Session, parsed: ParsedStatement, params: Params)
             f"{part.upper().strip('_')} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
     check_consumed(source, tree)
+    if not tree.expressions:
+        raise source.syntax_error("SET is empty", TokenType.SET, "Write SET column = value.")
     statement = yield from inline_subqueries(session, parsed, params, plan_select)
     update = yield from with_table(
         session, source, tree.this, lambda table: bind_update(source, statement.tree, table, statement.params)
