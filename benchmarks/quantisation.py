@@ -2,16 +2,18 @@
 
 The speeds are those of loops over texts sorted by length, in turns, in one process; medians of the rounds.
 The reference of ratios and cosines is the first encoder in ONNX Runtime. ``--vectors`` keeps vectors of
-datasets for later runs.
+datasets for later runs. ``--ir`` also measures what NNCF makes of the first encoder in OpenVINO's own format,
+calibrated on 128 of this machine's texts as an export is.
 
     python benchmarks/quantisation.py --models models --encoders minilm,minilm-int8-dynamic,minilm-int8 \\
-        [--datasets scifact,cranfield] [--rounds 5] [--vectors FOLDER] [--json FILE]
+        [--datasets scifact,cranfield] [--rounds 5] [--vectors FOLDER] [--ir] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,11 +24,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from openvino import CompiledModel
 from tokenizers import Tokenizer
 
 from nestvec.datasets.beir import open_dataset
 from nestvec.engines.openvino.opening import compile_config, cpu_features, openvino_core
 from nestvec.evaluate.metrics.ranking import per_query_metrics
+from nestvec_exporters.graph.quantise.calibration import MAX_CALIBRATION_INPUTS
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
@@ -45,6 +49,8 @@ ENGINES = {
 
 DEPTH, BATCH, CHECKED = 100, 32, 48
 
+IR, SMOOTHING = "nncf-openvino-ir", 0.85
+
 
 def in_onnxruntime(graph: Path) -> Run:
     options = onnxruntime.SessionOptions()
@@ -55,7 +61,10 @@ def in_onnxruntime(graph: Path) -> Run:
 
 
 def in_openvino(graph: Path, precision: str) -> Run:
-    model = openvino_core().compile_model(str(graph), "CPU", compile_config(0, precision))
+    return compiled(openvino_core().compile_model(str(graph), "CPU", compile_config(0, precision)))
+
+
+def compiled(model: CompiledModel) -> Run:
     names = [tensor.get_any_name() for tensor in model.inputs]
     request = model.create_infer_request()
     return lambda arrays: np.array(request.infer({name: arrays[name] for name in names})[0])
@@ -72,6 +81,29 @@ def open_runs(folder: Path) -> dict[str, Run]:
             else in_openvino(folder / GRAPH, precision)
         )
     return runs
+
+
+def in_openvino_ir(folder: Path) -> Run:
+    """The encoder as NNCF quantises it for OpenVINO, without ONNX between."""
+    os.environ["NNCF_CI"] = "1"  # without it, NNCF reports its use
+    import nncf
+    from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters
+
+    core = openvino_core()
+    source = core.read_model(str(folder / GRAPH))
+    names = [tensor.get_any_name() for tensor in source.inputs]
+    batches = [pad_rows([row]) for row in rows_of(folder, sample_texts(MAX_CALIBRATION_INPUTS))]
+    quantised = nncf.quantize(
+        source,
+        nncf.Dataset([{name: batch[name] for name in names} for batch in batches]),
+        subset_size=len(batches),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=SMOOTHING)
+        ),
+    )
+    return compiled(core.compile_model(quantised, "CPU", compile_config(0, "fp32")))
 
 
 def rows_of(folder: Path, texts: Sequence[str]) -> list[Arrays]:
@@ -122,6 +154,8 @@ def batch_difference(run: Run, rows: Sequence[Arrays]) -> float:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     folders = [options.models / name for name in options.encoders.split(",")]
     runs = {(folder.name, engine): run for folder in folders for engine, run in open_runs(folder).items()}
+    if options.ir:
+        runs[IR, "openvino-fp32"] = in_openvino_ir(folders[0])
     texts = sample_texts(4 * options.texts)[2::4]  # other texts than int8 is calibrated on, but for chance
     rows = rows_of(folders[0], texts)
     tokens = sum(len(row["input_ids"]) for row in rows)
@@ -140,14 +174,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         results.append(
             {
                 "encoder": key[0],
-                "precision": read_manifest(options.models / key[0]).precision,
+                "precision": "int8" if key[0] == IR else read_manifest(options.models / key[0]).precision,
                 "engine": key[1],
                 "tokens_per_second": round(tokens / statistics.median(seconds[key])),
                 "speed": round(statistics.median(ratios), 2),
                 "cosine_min": round(float(near.min()), 5),
                 "cosine_mean": round(float(near.mean()), 5),
                 "batch_difference": batch_difference(run, rows[:CHECKED]),
-                "bytes": (options.models / key[0] / GRAPH).stat().st_size,
+                "bytes": None if key[0] == IR else (options.models / key[0] / GRAPH).stat().st_size,
             }
         )
         print(results[-1], flush=True)
@@ -177,6 +211,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--ir", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     result = measure(options)
