@@ -11,7 +11,7 @@ from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.execute.distances import row_bytes
 from nestvec.sql.execute.read import ReadRequest, query_rows
-from nestvec.sql.plan.index_kinds import DEFAULT_LISTS, Workload
+from nestvec.sql.plan.index_kinds import MAX_LISTS, Workload
 from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.plan.search_method import SearchedIndex, SearchMethod, by_index, choose_method
 from nestvec.sql.plan.width_statistics import stored_widths
@@ -102,7 +102,7 @@ def searched_index(session: Session, table: Table, nearest: DistanceRanking) -> 
         name,
         index.row_bytes,
         same_metric=index.same_metric,
-        lists=int(lists) if lists.isdecimal() and int(lists) > 0 else DEFAULT_LISTS,
+        lists=int(lists) if lists.isdecimal() and int(lists) > 0 else MAX_LISTS,
         statistics=index.statistics,
     )
 

@@ -10,7 +10,7 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from nestvec.sql.execute.search import DISTANCE_OF_SCORE
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.plan.index_kinds import IndexKind, Workload, search_params, within_limits
 from nestvec.sql.plan.recall import lower_bound
-from nestvec.sql.plan.search_method import SearchedIndex
+from nestvec.sql.plan.search_method import SearchedIndex, refined_count
 from nestvec.sql.plan.width_statistics import SELECTIVITIES, FilteredRecall, WidthRecall, WidthStatistics
 from nestvec.sql.session import Session
 
@@ -96,9 +96,13 @@ def measure_widths(session: Session, table: Table, column: Column) -> Steps[Widt
         return None
     index = yield from searched_index(session, table, DistanceRanking(column.name, metric, ""))
     rows = yield from count_matching(session, table.name, "", fresh=True)
+    lite = yield from session.is_lite()
+    if lite and index.kind.complete_width:
+        # Searched by every list anyway.
+        return None
     if index.kind.exact or not index.kind.parameter or not 0 < index.row_bytes * rows <= _MAX_BYTES:
         return None
-    measured = _Measured(table, column, index, rows, (yield from session.is_lite()))
+    measured = _Measured(table, column, index, rows, lite)
     statistics: WidthStatistics = yield BlockingCall(lambda client: _measure(client, measured, metric))
     return statistics
 
@@ -219,13 +223,16 @@ def _widths(
     key = table.primary.name
     workload = Workload(_NEIGHBOURS, measured.rows, truth.matching, 1.0, lite=measured.lite)
     good_keys, last_distances = truth.good_keys(key), truth.last_distances()
+    # Of a compressed index more candidates are put in order by their stored vectors.
+    limit = refined_count(_NEIGHBOURS) if index.kind.compressed else _NEIGHBOURS
+    workload = replace(workload, count=limit)
     for width in dict.fromkeys(_ladder(index.kind, measured, workload)):
         hit_lists = client.search(
             table.name,
             data=[_sent(measured.column, query) for query in queries],
             anns_field=measured.column.name,
             filter=truth.filter.text,
-            limit=_NEIGHBOURS,
+            limit=limit,
             output_fields=[key],
             search_params={"metric_type": metric, "params": search_params(index.name, width, workload)},
         )

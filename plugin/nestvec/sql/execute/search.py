@@ -32,7 +32,7 @@ from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.timing import note_done
-from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.plan.filter import literal, render_filter
 from nestvec.sql.plan.nodes import HybridSearch, VectorSearch
 from nestvec.sql.plan.search_method import SearchMethod, by_index, may_scan, widened
 from nestvec.sql.session import Session
@@ -77,7 +77,10 @@ def search_many(
         index_settings = session.settings.index
         chosen = replace(chosen, method=by_index(chosen.index, chosen.workload, index_settings))
     search_data = yield from resolve_targets(session, targets)
-    results = yield from _search_index(session, node, search_data, chosen.method)
+    if chosen.method.candidates and not node.group and not any(isinstance(data, str) for data in search_data):
+        results = yield from _refine(session, node, search_data, chosen)
+    else:
+        results = yield from _search_index(session, node, search_data, chosen.method)
     if chosen.method.exact or min(map(len, results)) >= node.limit:
         return results
     if session.settings.index.iterative_scan == "off":
@@ -109,6 +112,23 @@ def _search_index(
     )
     to_distance = DISTANCE_OF_SCORE[nearest.metric]
     return [_scored_rows(session, node, hits, to_distance) for hits in hit_lists]
+
+
+def _refine(
+    session: Session, node: VectorSearch, search_data: Sequence[SearchData], chosen: ChosenSearch
+) -> Steps[list[list[ScoredRow]]]:
+    """The candidates of a compressed index, in the order of their stored vectors."""
+    column, key = chosen.table.column(node.nearest.column), chosen.table.primary.name
+    wide = replace(node, fields=(key,), limit=chosen.method.candidates, offset=0)
+    candidates = yield from _search_index(session, wide, search_data, chosen.method)
+    if column is None:
+        return candidates
+    scanned, results = ScannedColumn(chosen.table, column, node.nearest.metric), []
+    for data, rows in zip(search_data, candidates, strict=True):
+        listed = ", ".join(literal(row.row[key]) for row in rows)
+        among = replace(node, filter=f"{key} in [{listed}]")
+        results += yield from scan_nearest(session, among, scanned, [data], len(rows))
+    return results
 
 
 def _scan(

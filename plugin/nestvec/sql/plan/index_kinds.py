@@ -55,14 +55,15 @@ _KINDS: Final[Mapping[str, IndexKind]] = {
     "IVF_PQ": _COMPRESSED_LISTS,
     "IVF_RABITQ": _COMPRESSED_LISTS,
     "GPU_IVF_PQ": _COMPRESSED_LISTS,
-    "SCANN": _COMPRESSED_LISTS,
+    # It puts its candidates in order by the stored vectors itself.
+    "SCANN": IndexKind("nprobe", max_width=65_536),
     "DISKANN": IndexKind("search_list", max_width=65_535),
     "GPU_CAGRA": IndexKind("itopk_size", max_width=16_384),
 }
 """By name. A sparse index is exact unless it was built, or is searched, with a drop ratio."""
 
-DEFAULT_LISTS: Final = 128
-"""``nlist`` of an IVF index that was built without it."""
+MAX_LISTS: Final = 65_536
+"""The largest ``nlist`` of an IVF index and ``nprobe`` of a search. Milvus Lite does not tell its ``nlist``."""
 
 _GRAPH_WIDTH: Final = 128
 """Width of a search in a graph of 10,000 rows, for a recall of 0.9."""
@@ -101,7 +102,7 @@ class Workload:
         return min(1.0, max(self.matching, 1) / max(self.rows, 1))
 
 
-def default_width(kind: IndexKind, workload: Workload, lists: int = DEFAULT_LISTS) -> int:
+def default_width(kind: IndexKind, workload: Workload, lists: int = MAX_LISTS) -> int:
     """The width of a search where nothing was measured, at least ``workload.count`` for a graph.
 
     ``lists`` is the number of lists of an IVF index.

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.plan.index_kinds import (
-    DEFAULT_LISTS,
+    MAX_LISTS,
     IndexKind,
     Workload,
     default_width,
@@ -38,6 +39,13 @@ DEEP_COUNT: Final = 1_000
 MAX_SCAN_BYTES: Final = 256 << 20
 """Vectors that nestvec reads for one search: 174,000 of 384 dims."""
 
+UNREACHED_ROWS: Final = 20_000
+"""Matching rows up to which they are compared where ANALYZE saw that the index misses rows at any width."""
+
+REFINED_FACTOR: Final = 4
+REFINED_ROWS: Final = 32
+"""Candidates of a compressed index, in rows wanted, and beyond: stored vectors put them in order."""
+
 WIDENING_FACTOR: Final = 8
 """Growth of a search that returned fewer rows than there are."""
 
@@ -52,8 +60,8 @@ class SearchedIndex:
     """Bytes of one vector; 0 where nestvec cannot compute distances (sparse vectors)."""
     same_metric: bool = True
     """Whether the index was built for the metric of the search."""
-    lists: int = DEFAULT_LISTS
-    """``nlist`` of an IVF index."""
+    lists: int = MAX_LISTS
+    """``nlist`` of an IVF index; the largest possible if it is unknown."""
     statistics: WidthStatistics | None = None
     """What ANALYZE measured."""
 
@@ -75,6 +83,8 @@ class SearchMethod:
     """Whether nestvec reads the matching vectors and compares them itself."""
     params: Mapping[str, int] = field(default_factory=dict)
     """Milvus's parameters of the search."""
+    candidates: int = 0
+    """Rows that the index returns for nestvec to put in order by their stored vectors; 0 if it does not."""
 
     @property
     def described(self) -> str:
@@ -99,9 +109,17 @@ def by_index(index: SearchedIndex, workload: Workload, settings: IndexSettings) 
     if not kind.parameter:
         return SearchMethod(False, f"{index.name or 'an unknown index'} has no parameter that widens it")
     width, origin = _width(index, workload, settings)
+    refined = refined_count(workload.count)
+    if kind.compressed and refined <= MAX_WINDOW and may_scan(index, refined):
+        width = width if kind.parameter == "nprobe" else max(width, min(refined, kind.max_width))
+        params = search_params(index.name, width, replace(workload, count=refined))
+        reason = (
+            f"{index.name} with {kind.parameter} {width:,}, {origin}; {refined:,} candidates are compared"
+        )
+        return SearchMethod(False, reason, params=params, candidates=refined)
     params = search_params(index.name, width, workload)
     if kind.complete_width and width >= index.lists:
-        return SearchMethod(True, f"{index.name} reads all of its {index.lists:,} lists", params=params)
+        return SearchMethod(True, f"{index.name} reads every list", params=params)
     limits = _limits(index, workload, settings)
     reason = f"{index.name} with {kind.parameter} {width:,}, {origin}{limits}"
     return SearchMethod(False, reason, params=params)
@@ -119,6 +137,11 @@ def widened(index: SearchedIndex, workload: Workload, method: SearchMethod) -> S
     complete = kind.complete_width and wider >= index.lists
     reason = f"{index.name} with {kind.parameter} {wider:,}, widened from {width:,}"
     return replace(method, params=params, exact=complete, reason=reason)
+
+
+def refined_count(count: int) -> int:
+    """Candidates of a compressed index from which ``count`` rows are chosen by their stored vectors."""
+    return REFINED_FACTOR * count + REFINED_ROWS
 
 
 def may_scan(index: SearchedIndex, matching: int) -> bool:
@@ -145,6 +168,14 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
         return rows
     if count > DEEP_COUNT or 2 * count > matching:
         return f"{rows}: LIMIT plus OFFSET of {count:,} is deep"
+    if (
+        index.statistics is not None
+        and matching <= UNREACHED_ROWS
+        and not index.statistics.stale(workload.rows)
+    ):
+        measured = measured_width(index.statistics, workload)
+        if measured is not None and measured[1] < workload.recall:
+            return f"{rows}: ANALYZE found that the index reaches a recall of {measured[1]:.3f} only"
     if (
         kind.parameter
         and matching * (1 if workload.lite else _VISITS_PER_READ) <= _width(index, workload, settings)[0]
