@@ -63,7 +63,7 @@ _KINDS: Final[Mapping[str, IndexKind]] = {
 """By name. A sparse index is exact unless it was built, or is searched, with a drop ratio."""
 
 MAX_LISTS: Final = 65_536
-"""The largest ``nlist`` of an IVF index and ``nprobe`` of a search. Milvus Lite does not tell its ``nlist``."""
+"""The largest ``nlist`` of an IVF index and ``nprobe`` of a search; Milvus Lite tells no ``nlist``."""
 
 _GRAPH_WIDTH: Final = 128
 """Width of a search in a graph of 10,000 rows, for a recall of 0.9."""

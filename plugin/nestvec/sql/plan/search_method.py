@@ -113,9 +113,8 @@ def by_index(index: SearchedIndex, workload: Workload, settings: IndexSettings) 
     if kind.compressed and refined <= MAX_WINDOW and may_scan(index, refined):
         width = width if kind.parameter == "nprobe" else max(width, min(refined, kind.max_width))
         params = search_params(index.name, width, replace(workload, count=refined))
-        reason = (
-            f"{index.name} with {kind.parameter} {width:,}, {origin}; {refined:,} candidates are compared"
-        )
+        reason = f"{index.name} with {kind.parameter} {width:,}, {origin}"
+        reason += f"; nestvec compares {refined:,} candidates"
         return SearchMethod(False, reason, params=params, candidates=refined)
     params = search_params(index.name, width, workload)
     if kind.complete_width and width >= index.lists:
@@ -168,12 +167,9 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
         return rows
     if count > DEEP_COUNT or 2 * count > matching:
         return f"{rows}: LIMIT plus OFFSET of {count:,} is deep"
-    if (
-        index.statistics is not None
-        and matching <= UNREACHED_ROWS
-        and not index.statistics.stale(workload.rows)
-    ):
-        measured = measured_width(index.statistics, workload)
+    statistics = index.statistics
+    if statistics is not None and matching <= UNREACHED_ROWS and not statistics.stale(workload.rows):
+        measured = measured_width(statistics, workload)
         if measured is not None and measured[1] < workload.recall:
             return f"{rows}: ANALYZE found that the index reaches a recall of {measured[1]:.3f} only"
     if (

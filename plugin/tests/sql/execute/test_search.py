@@ -133,7 +133,9 @@ def test_ef_is_at_least_limit_plus_offset_and_what_recall_needs(count: int, offs
     assert narrow >= max(count + offset, 200)
     milvus = FakeMilvus(20_000)
     run(milvus, NEAR.format("", count, offset), settings=SessionSettings(recall=0.999))
-    assert milvus.named("search")[0]["search_params"]["params"]["ef"] > narrow
+    wide = milvus.named("search")[0]["search_params"]["params"]["ef"]
+    # A row that is missed before a page shifts the page: an OFFSET is searched as widely as it gets.
+    assert wide == narrow if offset else wide > narrow
 
 
 def test_rows_are_counted_once_a_minute_and_after_each_write_of_the_session() -> None:
