@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from nestvec.pgwire.copy_run import CopyRunner
-from nestvec.pgwire.copy_syntax import is_copy_stream
+from nestvec.pgwire.copying.runner import CopyRunner
+from nestvec.pgwire.copying.syntax import is_copy_stream
 from nestvec.pgwire.errors import PgError, protocol_violation
-from nestvec.pgwire.outcome import Outcome, row_encoder
+from nestvec.pgwire.outcome import StatementOutcome, row_encoder
 from nestvec.pgwire.portals import ExtendedProtocol
 from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import (
@@ -126,7 +126,7 @@ class PgConnection:
                 await self._send(await self._runner.run(statement))
         self._ready()
 
-    async def _send(self, outcome: Outcome) -> None:
+    async def _send(self, outcome: StatementOutcome) -> None:
         """The whole outcome of a statement, as text."""
         self._notices(outcome)
         formats = (0,) * len(outcome.fields)
@@ -185,13 +185,13 @@ class PgConnection:
                 chunk, size = [], 0
         self._stream.write(b"".join(chunk))
 
-    def _after(self, outcome: Outcome) -> None:
+    def _after(self, outcome: StatementOutcome) -> None:
         if outcome.tag == "DISCARD ALL" or outcome.tag == "DEALLOCATE":
             self._extended.clear()
         elif outcome.tag in ("COMMIT", "ROLLBACK"):
             self._extended.end_block()
 
-    def _notices(self, outcome: Outcome) -> None:
+    def _notices(self, outcome: StatementOutcome) -> None:
         for notice in outcome.notices:
             self._stream.write(responses.notice_response(notice))
 
@@ -207,5 +207,5 @@ class PgConnection:
             self._ready()
 
 
-def _tag(outcome: Outcome, rows: int) -> str:
+def _tag(outcome: StatementOutcome, rows: int) -> str:
     return f"SELECT {rows}" if outcome.fields and not outcome.closing_tag else outcome.tag

@@ -60,7 +60,7 @@ def statement_timeout() -> PgError:
     )
 
 
-class Engine:
+class StatementEngine:
     """One Milvus, for all connections of a server."""
 
     def __init__(self, client: MilvusClient, executor: Executor, serial_writes: bool) -> None:

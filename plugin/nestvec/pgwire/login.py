@@ -15,8 +15,8 @@ from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import (
     GSSENC_REQUEST,
     SSL_REQUEST,
-    BodyReader,
     CancelMessage,
+    FieldReader,
     PasswordMessage,
     StartupMessage,
     decode_startup,
@@ -97,7 +97,7 @@ async def _scram(stream: MessageStream, user: str, accounts: Accounts) -> None:
     exchange = ScramExchange(secrets)
     stream.write(responses.authentication_sasl([MECHANISM]))
     await stream.drain()
-    initial = BodyReader(await _password(stream))
+    initial = FieldReader(await _password(stream))
     if initial.text() != MECHANISM:
         raise protocol_violation("client selected an invalid SASL authentication mechanism")
     challenge = exchange.first(initial.value() or b"")

@@ -18,7 +18,7 @@ _SAMPLED: Final = 200
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StatementOutcome:
     """The result of one statement."""
 
     tag: str
@@ -30,9 +30,11 @@ class Outcome:
     """Whether ``tag`` is to be sent as it is, and not with the number of rows that were sent."""
 
 
-def outcome_of(result: StatementResult) -> Outcome:
+def outcome_of(result: StatementResult) -> StatementOutcome:
     """The outcome of a statement on Milvus."""
-    return Outcome(result.tag, result_fields(result), result.rows, closing_tag=not _counts_rows(result.tag))
+    return StatementOutcome(
+        result.tag, result_fields(result), result.rows, closing_tag=not _counts_rows(result.tag)
+    )
 
 
 def _counts_rows(tag: str) -> bool:
@@ -53,10 +55,10 @@ def field_of(name: str, oid: int, modifier: int = -1) -> Field:
     return Field(name, oid, oids.size_of(oid), modifier)
 
 
-def text_outcome(tag: str, name: str, values: Sequence[str]) -> Outcome:
+def text_outcome(tag: str, name: str, values: Sequence[str]) -> StatementOutcome:
     """One column of texts."""
     fields = (field_of(name, oids.TEXT),)
-    return Outcome(tag, fields, tuple((value,) for value in values), closing_tag=True)
+    return StatementOutcome(tag, fields, tuple((value,) for value in values), closing_tag=True)
 
 
 def formats_of(formats: Sequence[int], count: int) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nestvec.pgwire.copy_syntax import is_copy_stream
+from nestvec.pgwire.copying.syntax import is_copy_stream
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.outcome import Outcome, field_of, formats_of, row_encoder
+from nestvec.pgwire.outcome import StatementOutcome, field_of, formats_of, row_encoder
 from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import BindMessage, ParseMessage
 from nestvec.pgwire.protocol.responses import Field
@@ -45,7 +45,7 @@ class Portal:
     prepared: Prepared
     params: list[Any]
     result_formats: tuple[int, ...]
-    outcome: Outcome | None = None
+    outcome: StatementOutcome | None = None
     fields: tuple[Field, ...] = ()
     position: int = 0
     """Rows that were sent."""
@@ -150,7 +150,7 @@ class ExtendedProtocol:
             return responses.NO_DATA
         return responses.row_description(portal.fields, portal.formats())
 
-    async def run(self, portal: Portal) -> Outcome:
+    async def run(self, portal: Portal) -> StatementOutcome:
         """The outcome of a portal, which runs at most once."""
         if portal.outcome is None:
             prepared = portal.prepared

@@ -10,10 +10,10 @@ from typing import Any
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers
 from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
-from nestvec.pgwire.engine import Cancellation, Engine
+from nestvec.pgwire.engine import Cancellation, StatementEngine
 from nestvec.pgwire.errors import PgError, to_pg_error
 from nestvec.pgwire.metrics import PgMetrics
-from nestvec.pgwire.outcome import Outcome, outcome_of, text_outcome
+from nestvec.pgwire.outcome import StatementOutcome, outcome_of, text_outcome
 from nestvec.pgwire.parameters import PgParameters, parse_set
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
@@ -44,7 +44,7 @@ class StatementRunner:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: StatementEngine,
         session: Session,
         parameters: PgParameters,
         catalogs: CatalogAnswers,
@@ -65,7 +65,7 @@ class StatementRunner:
 
     async def run(
         self, statement: Statement, params: Sequence[Any] = (), types: Sequence[int] = ()
-    ) -> Outcome:
+    ) -> StatementOutcome:
         """Run one statement. Raises PgError."""
         started, tag = time.perf_counter(), "error"
         try:
@@ -90,7 +90,9 @@ class StatementRunner:
             self.metrics.statement_done(word, seconds)
             _access.info("%s, %.2f ms", tag[:40], seconds * 1000)
 
-    async def _run(self, statement: Statement, params: Sequence[Any], types: Sequence[int]) -> Outcome:
+    async def _run(
+        self, statement: Statement, params: Sequence[Any], types: Sequence[int]
+    ) -> StatementOutcome:
         word = statement.word
         if word in _TRANSACTION_WORDS:
             return self._transaction(statement)
@@ -155,20 +157,20 @@ class StatementRunner:
             raise to_pg_error(error, statement.offset) from error
         return sample_values(parsed.tree, types, tables)
 
-    def _transaction(self, statement: Statement) -> Outcome:
+    def _transaction(self, statement: Statement) -> StatementOutcome:
         word = statement.word
         if word in ("BEGIN", "START"):
             notice = self.block.begin()
-            return Outcome("BEGIN", notices=_notices(notice))
+            return StatementOutcome("BEGIN", notices=_notices(notice))
         words = statement.sql.upper().split()
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
             return self._savepoint(word)
         self.parameters.end_block()
         ends = self.block.commit if word in ("COMMIT", "END") else self.block.rollback
         tag, notice = ends()
-        return Outcome(tag, notices=_notices(notice))
+        return StatementOutcome(tag, notices=_notices(notice))
 
-    def _savepoint(self, word: str) -> Outcome:
+    def _savepoint(self, word: str) -> StatementOutcome:
         """Savepoints are accepted inside a block; going back to one is honest only without writes."""
         if self.block.status == "I":
             raise PgError("25P01", f"{word} can only be used in transaction blocks")
@@ -180,20 +182,20 @@ class StatementRunner:
                     hint="Milvus has no transactions: undo the changes with further statements.",
                 )
             self.block.status = "T"
-            return Outcome("ROLLBACK")
+            return StatementOutcome("ROLLBACK")
         self.block.check()
-        return Outcome(word)
+        return StatementOutcome(word)
 
-    def _local(self, statement: Statement) -> Outcome | None:
+    def _local(self, statement: Statement) -> StatementOutcome | None:
         """The outcome of a statement of settings and the session; None for another one."""
         if statement.empty:
-            return Outcome("")
+            return StatementOutcome("")
         tag = _SESSION_WORDS.get(statement.word)
         if tag is not None:
             if statement.word == "DISCARD":
                 self.parameters.reset()
                 self.session.settings = self.session.defaults
-            return Outcome(tag, closing_tag=True)
+            return StatementOutcome(tag, closing_tag=True)
         if statement.word not in ("SET", "SHOW", "RESET"):
             return None
         setting = parse_set(statement.sql)
@@ -207,7 +209,7 @@ class StatementRunner:
         elif setting.name:
             value = "default" if setting.word == "RESET" else setting.value
             self.parameters.set(setting.name, value, local=setting.local and self.block.status != "I")
-        return Outcome(setting.word)
+        return StatementOutcome(setting.word)
 
 
 def _notices(notice: PgError | None) -> tuple[PgError, ...]:

@@ -18,7 +18,7 @@ from pymilvus import MilvusClient
 from nestvec.pgwire.catalog.answer import CatalogAnswers
 from nestvec.pgwire.catalog.database import CatalogDatabase
 from nestvec.pgwire.connection import PgConnection
-from nestvec.pgwire.engine import Engine, user_cancelled
+from nestvec.pgwire.engine import StatementEngine, user_cancelled
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.login import Login, log_in, options_of, read_start
 from nestvec.pgwire.metrics import PgMetrics
@@ -43,7 +43,7 @@ class PgServer:
     def __init__(self, client: MilvusClient, settings: PgSettings, tls: ssl.SSLContext | None = None) -> None:
         self._settings, self._tls = settings, tls
         self._executor = ThreadPoolExecutor(settings.limits.threads, "nestvec-pg")
-        self.engine = Engine(client, self._executor, settings.serial_writes)
+        self.engine = StatementEngine(client, self._executor, settings.serial_writes)
         self._catalog = CatalogDatabase(settings.database)
         self._services = LocalServices()
         self.metrics = PgMetrics()

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.pgwire.copy_format import copy_reader, write_header, write_row, write_trailer
-from nestvec.pgwire.copy_syntax import CopyOptions, is_copy_stream, parse_copy
+from nestvec.pgwire.copying.formats import copy_reader, write_header, write_row, write_trailer
+from nestvec.pgwire.copying.syntax import CopyStreamOptions, is_copy_stream, parse_copy
 from nestvec.pgwire.errors import PgError
 
-TEXT = CopyOptions()
-CSV = CopyOptions(format="csv", delimiter=",", null="")
-SEMICOLON = CopyOptions(format="csv", delimiter=";", null="NIL", quote="'", escape="\\")
-BINARY = CopyOptions(format="binary")
+TEXT = CopyStreamOptions()
+CSV = CopyStreamOptions(format="csv", delimiter=",", null="")
+SEMICOLON = CopyStreamOptions(format="csv", delimiter=";", null="NIL", quote="'", escape="\\")
+BINARY = CopyStreamOptions(format="binary")
 VALUE = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12).map(
     str.encode
 )
@@ -23,13 +23,13 @@ ROWS = st.integers(1, 4).flatmap(
 )
 
 
-def _written(rows: list[list[bytes | None]], options: CopyOptions) -> bytes:
+def _written(rows: list[list[bytes | None]], options: CopyStreamOptions) -> bytes:
     return b"".join(
         (write_header([], options), *(write_row(row, options) for row in rows), write_trailer(options))
     )
 
 
-def _read(data: bytes, options: CopyOptions, size: int) -> list[list[bytes | None]]:
+def _read(data: bytes, options: CopyStreamOptions, size: int) -> list[list[bytes | None]]:
     reader, rows = copy_reader(options), list[list[bytes | None]]()
     for at in range(0, len(data), size):
         rows += reader.feed(data[at : at + size])
@@ -39,7 +39,7 @@ def _read(data: bytes, options: CopyOptions, size: int) -> list[list[bytes | Non
 @settings(max_examples=400)
 @given(ROWS, st.sampled_from((TEXT, CSV, SEMICOLON, BINARY)), st.integers(1, 40))
 def test_rows_are_read_as_they_were_written(
-    rows: list[list[bytes | None]], options: CopyOptions, size: int
+    rows: list[list[bytes | None]], options: CopyStreamOptions, size: int
 ) -> None:
     assert _read(_written(rows, options), options, size) == rows
 
@@ -54,7 +54,7 @@ def test_csv_is_that_of_other_programs(rows: list[list[str]]) -> None:
 
 @settings(max_examples=300)
 @given(st.binary(max_size=80), st.sampled_from((TEXT, CSV, SEMICOLON, BINARY)), st.integers(1, 20))
-def test_no_bytes_lead_to_another_error(data: bytes, options: CopyOptions, size: int) -> None:
+def test_no_bytes_lead_to_another_error(data: bytes, options: CopyStreamOptions, size: int) -> None:
     try:
         _read(data, options, size)
     except PgError as error:
@@ -67,7 +67,7 @@ def test_null_and_empty_differ() -> None:
 
 
 def test_a_header_and_the_end_of_data_are_no_rows() -> None:
-    options = CopyOptions(format="csv", header=True, delimiter=",", null="")
+    options = CopyStreamOptions(format="csv", header=True, delimiter=",", null="")
     assert _read(b"a,b\r\n1,2\r\n\\.\r\n3,4\r\n", options, 3) == [[b"1", b"2"]]
 
 

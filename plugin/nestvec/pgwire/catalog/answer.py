@@ -19,7 +19,7 @@ from nestvec.pgwire.catalog.macros import FUNCTIONS
 from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
 from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes, sample_values
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.outcome import Outcome, field_of
+from nestvec.pgwire.outcome import StatementOutcome, field_of
 from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
@@ -156,7 +156,7 @@ class CatalogAnswers:
         """The collections may have changed."""
         self._database.forget()
 
-    async def run(self, statement: Statement, params: Sequence[Any], driver: Driver) -> Outcome:
+    async def run(self, statement: Statement, params: Sequence[Any], driver: Driver) -> StatementOutcome:
         """The outcome of a query. Raises PgError, NestvecError."""
         tree = query_of_catalogs(statement.sql)
         if tree is None:
@@ -166,7 +166,7 @@ class CatalogAnswers:
             self._user, self._database.database, self._process, VERSION, driver.parameters.value
         )
         sql = rewrite(tree, context)
-        outcome: Outcome = await driver.drive(self._steps(tree, sql, list(params)))
+        outcome: StatementOutcome = await driver.drive(self._steps(tree, sql, list(params)))
         return outcome
 
     async def describe(
@@ -181,13 +181,13 @@ class CatalogAnswers:
         outcome = await self.run(statement, sample_values(tree, types, ()), driver)
         return types, outcome.fields
 
-    def _steps(self, tree: exp.Expr, sql: str, params: list[Any]) -> Steps[Outcome]:
+    def _steps(self, tree: exp.Expr, sql: str, params: list[Any]) -> Steps[StatementOutcome]:
         tables = yield from self._database.fresh_tables()
 
-        def run(_: object) -> Outcome:
+        def run(_: object) -> StatementOutcome:
             return _query(self._database.cursor(tables, self._user), tree, sql, params)
 
-        outcome: Outcome = yield BlockingCall(run)
+        outcome: StatementOutcome = yield BlockingCall(run)
         return outcome
 
     def _set_config(self, tree: exp.Expr, params: Sequence[Any], parameters: PgParameters) -> None:
@@ -205,7 +205,9 @@ class CatalogAnswers:
                 parameters.set(name.name, text, local=isinstance(local, exp.Boolean) and bool(local.this))
 
 
-def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: list[Any]) -> Outcome:
+def _query(
+    cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: list[Any]
+) -> StatementOutcome:
     import duckdb  # noqa: PLC0415 - open by now
 
     used = len({str(node.name) for node in tree.find_all(exp.Parameter)})
@@ -231,7 +233,7 @@ def _query(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: 
         field_of(name, (types[index] if types else 0) or _duckdb_oid(type_))
         for index, (name, type_) in enumerate(described)
     )
-    return Outcome(f"SELECT {len(rows)}", fields, rows)
+    return StatementOutcome(f"SELECT {len(rows)}", fields, rows)
 
 
 def _with_casts(sql: str, declared: Sequence[int]) -> list[int]:

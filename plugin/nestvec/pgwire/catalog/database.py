@@ -1,4 +1,4 @@
-"""The catalogs as tables of an in-memory DuckDB, which are written again when the collections change."""
+"""The catalogs as tables of an in-memory DuckDB, which are definitions again when the collections change."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def _open() -> duckdb.DuckDBPyConnection:
         schema, _, relation = name.partition(".")
         if f"{schema}.{relation}" in VIEWS:
             continue
-        written = ", ".join(f'"{column}" {_duckdb_type(type_)}' for column, type_ in columns.items())
-        connection.execute(f'CREATE TABLE {SCHEMAS[schema]}."{relation}" ({written})')
+        definitions = ", ".join(f'"{column}" {_duckdb_type(type_)}' for column, type_ in columns.items())
+        connection.execute(f'CREATE TABLE {SCHEMAS[schema]}."{relation}" ({definitions})')
     connection.execute("CREATE TABLE pgc.index_definitions (oid BIGINT, definition VARCHAR, keys VARCHAR)")
     connection.execute("CREATE TABLE pgc.constraint_definitions (oid BIGINT, definition VARCHAR)")
     connection.execute("CREATE TABLE pgc.type_names (name VARCHAR, shown VARCHAR)")

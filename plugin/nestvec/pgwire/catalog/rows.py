@@ -52,12 +52,12 @@ class Relation:
 
 def relations(tables: Iterable[Table]) -> list[Relation]:
     """Each collection with an id that its name determines, so that it is the same on every connection."""
-    taken, result = set[int](), list[Relation]()
+    used, result = set[int](), list[Relation]()
     for table in sorted(tables, key=lambda table: table.name):
         oid = _FIRST + zlib.crc32(table.name.encode()) % (_SPAN - _FIRST)
-        while oid in taken:
+        while oid in used:
             oid += 1
-        taken.add(oid)
+        used.add(oid)
         result.append(Relation(table, oid))
     return result
 

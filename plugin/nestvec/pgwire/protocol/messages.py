@@ -130,7 +130,7 @@ class CancelMessage:
     secret: int
 
 
-class BodyReader:
+class FieldReader:
     """Reads the fields of one body, in order. Raises PgError for a body that ends early or is too long."""
 
     def __init__(self, body: bytes) -> None:
@@ -141,8 +141,8 @@ class BodyReader:
         end = self._at + count
         if count < 0 or end > len(self._body):
             raise protocol_violation("a message ends inside a field")
-        taken, self._at = self._body[self._at : end], end
-        return taken
+        part, self._at = self._body[self._at : end], end
+        return part
 
     def int16(self) -> int:
         """A count or a format, unsigned."""
@@ -191,16 +191,16 @@ def decode_text(data: bytes) -> str:
         ) from error
 
 
-def _query(body: BodyReader) -> FrontendMessage:
+def _query(body: FieldReader) -> FrontendMessage:
     return QueryMessage(body.text())
 
 
-def _parse(body: BodyReader) -> FrontendMessage:
+def _parse(body: FieldReader) -> FrontendMessage:
     name, sql = body.text(), body.text()
     return ParseMessage(name, sql, tuple(body.oid() for _ in range(body.int16())))
 
 
-def _bind(body: BodyReader) -> FrontendMessage:
+def _bind(body: FieldReader) -> FrontendMessage:
     portal, statement = body.text(), body.text()
     formats = tuple(body.int16() for _ in range(body.int16()))
     params = tuple(body.value() for _ in range(body.int16()))
@@ -210,30 +210,30 @@ def _bind(body: BodyReader) -> FrontendMessage:
     return BindMessage(portal, statement, formats, params, results)
 
 
-def _target(body: BodyReader) -> tuple[str, str]:
+def _target(body: FieldReader) -> tuple[str, str]:
     kind = body.take(1).decode("latin-1")
     if kind not in "SP":
         raise protocol_violation("neither a statement (S) nor a portal (P) is named")
     return kind, body.text()
 
 
-def _describe(body: BodyReader) -> FrontendMessage:
+def _describe(body: FieldReader) -> FrontendMessage:
     return DescribeMessage(*_target(body))
 
 
-def _close(body: BodyReader) -> FrontendMessage:
+def _close(body: FieldReader) -> FrontendMessage:
     return CloseMessage(*_target(body))
 
 
-def _execute(body: BodyReader) -> FrontendMessage:
+def _execute(body: FieldReader) -> FrontendMessage:
     return ExecuteMessage(body.text(), body.int32())
 
 
-def _copy_fail(body: BodyReader) -> FrontendMessage:
+def _copy_fail(body: FieldReader) -> FrontendMessage:
     return CopyFailMessage(body.text())
 
 
-_DECODERS: Final[dict[str, Callable[[BodyReader], FrontendMessage]]] = {
+_DECODERS: Final[dict[str, Callable[[FieldReader], FrontendMessage]]] = {
     "Q": _query,
     "P": _parse,
     "B": _bind,
@@ -258,7 +258,7 @@ def decode_message(type_: str, body: bytes) -> FrontendMessage:
     decoder = _DECODERS.get(type_)
     if decoder is None:
         raise protocol_violation(f"there is no message of type {type_!r}")
-    reader = BodyReader(body)
+    reader = FieldReader(body)
     message = decoder(reader)
     reader.end()
     return message
@@ -266,7 +266,7 @@ def decode_message(type_: str, body: bytes) -> FrontendMessage:
 
 def decode_startup(body: bytes) -> StartupMessage | CancelMessage | int:
     """The first message; SSL_REQUEST and GSSENC_REQUEST as their codes. Raises PgError."""
-    reader = BodyReader(body)
+    reader = FieldReader(body)
     code = reader.int32()
     if code in (SSL_REQUEST, GSSENC_REQUEST):
         reader.end()

@@ -22,11 +22,11 @@ def encode_numeric(value: Decimal) -> bytes:
     scale = max(0, -int(exponent))
     digits = "".join(map(str, decimals)) + "0" * max(0, int(exponent))
     digits = digits.rjust(scale + 1, "0")
-    whole, fraction = digits[: len(digits) - scale], digits[len(digits) - scale :]
-    whole = whole.rjust(-(-len(whole) // 4) * 4, "0")
+    integral, fraction = digits[: len(digits) - scale], digits[len(digits) - scale :]
+    integral = integral.rjust(-(-len(integral) // 4) * 4, "0")
     fraction = fraction.ljust(-(-len(fraction) // 4) * 4, "0")
-    groups = [int(text[at : at + 4]) for text in (whole, fraction) for at in range(0, len(text), 4)]
-    weight = len(whole) // 4 - 1
+    groups = [int(text[at : at + 4]) for text in (integral, fraction) for at in range(0, len(text), 4)]
+    weight = len(integral) // 4 - 1
     while groups and groups[0] == 0:
         groups, weight = groups[1:], weight - 1
     while groups and groups[-1] == 0:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from nestvec.dbapi.batch import execute_many
 from nestvec.ingest.row_schema import row_schema
 from nestvec.milvus.catalog import Table
-from nestvec.pgwire.copy_format import Values, copy_reader, write_header, write_row, write_trailer
-from nestvec.pgwire.copy_syntax import CopyStatement, parse_copy
+from nestvec.pgwire.copying.formats import Values, copy_reader, write_header, write_row, write_trailer
+from nestvec.pgwire.copying.syntax import CopyStatement, parse_copy
 from nestvec.pgwire.errors import PgError, protocol_violation, to_pg_error
-from nestvec.pgwire.outcome import Outcome
+from nestvec.pgwire.outcome import StatementOutcome
 from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import BareMessage, CopyDataMessage, CopyFailMessage
 from nestvec.pgwire.protocol.stream import MessageStream
@@ -39,7 +39,7 @@ class CopyRunner:
         self._runner.block.check()
         copy = parse_copy(statement.sql)
         try:
-            if copy.reads:
+            if copy.from_client:
                 return f"COPY {await self._read(copy)}"
             return f"COPY {await self._write(copy)}"
         except NestvecError as error:
@@ -80,7 +80,7 @@ class CopyRunner:
             table = await self._table(copy.table)
             columns = ", ".join(copy.columns or [_quoted(name) for name in _names(copy, table)])
             query = f"SELECT {columns} FROM {copy.table}"  # noqa: S608 - names of columns
-        outcome: Outcome = await self._runner.run(Statement(query))
+        outcome: StatementOutcome = await self._runner.run(Statement(query))
         binary = options.format == "binary"
         self._stream.write(responses.copy_response(b"H", binary, len(outcome.fields)))
         encoders = [encoder(field.oid, binary) for field in outcome.fields]

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from nestvec.pgwire.copy_syntax import CopyOptions
+from nestvec.pgwire.copying.syntax import CopyStreamOptions
 from nestvec.pgwire.errors import PgError
 
 MAX_ROW_BYTES: Final = 64 << 20
@@ -42,7 +42,7 @@ class CopyReader(Protocol):
         ...
 
 
-def copy_reader(options: CopyOptions) -> CopyReader:
+def copy_reader(options: CopyStreamOptions) -> CopyReader:
     """What reads this format."""
     if options.format == "binary":
         return _BinaryReader()
@@ -50,7 +50,7 @@ def copy_reader(options: CopyOptions) -> CopyReader:
 
 
 class _LineReader:
-    def __init__(self, options: CopyOptions) -> None:
+    def __init__(self, options: CopyStreamOptions) -> None:
         self._options = options
         self._csv = options.format == "csv"
         self._buffer = bytearray()
@@ -95,7 +95,7 @@ class _LineReader:
             yield _split_csv(line, self._options) if self._csv else _split_text(line, self._options)
 
 
-def _changes_quotes(part: bytearray, options: CopyOptions) -> bool:
+def _changes_quotes(part: bytearray, options: CopyStreamOptions) -> bool:
     """Whether a part of a line leaves quotes open that were not, or the reverse."""
     quote, escape = options.quote.encode(), options.escape.encode()
     if quote != escape:
@@ -103,7 +103,7 @@ def _changes_quotes(part: bytearray, options: CopyOptions) -> bool:
     return part.count(quote) % 2 == 1
 
 
-def _split_text(line: bytes, options: CopyOptions) -> Values:
+def _split_text(line: bytes, options: CopyStreamOptions) -> Values:
     """The fields of a line in which a backslash escapes."""
     null, delimiter = options.null.encode(), options.delimiter.encode()
     if b"\\" not in line:
@@ -123,22 +123,22 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     return _CONTROL.get(escaped, escaped)
 
 
-def _split_csv(line: bytes, options: CopyOptions) -> Values:
+def _split_csv(line: bytes, options: CopyStreamOptions) -> Values:
     """The fields of a record. One in quotes is never NULL."""
     null, delimiter, quote = options.null.encode(), options.delimiter.encode(), options.quote.encode()
     if quote not in line:
         return [None if field == null else field for field in line.split(delimiter)]
     escape, fields = options.escape.encode(), list[bytes | None]()
-    field, quoted, inside, at = bytearray(), False, False, 0
+    field, quoted, in_quotes, at = bytearray(), False, False, 0
     while at < len(line):
         mark, following = line[at : at + 1], line[at + 1 : at + 2]
         at += 1
-        if inside and mark == escape and following in (quote, escape):
+        if in_quotes and mark == escape and following in (quote, escape):
             field += following
             at += 1
         elif mark == quote:
-            inside, quoted = not inside, True
-        elif mark == delimiter and not inside:
+            in_quotes, quoted = not in_quotes, True
+        elif mark == delimiter and not in_quotes:
             fields.append(None if not quoted and bytes(field) == null else bytes(field))
             field, quoted = bytearray(), False
         else:
@@ -219,7 +219,7 @@ class _Incomplete(Exception):
     """More data are needed."""
 
 
-def write_row(values: Sequence[bytes | None], options: CopyOptions) -> bytes:
+def write_row(values: Sequence[bytes | None], options: CopyStreamOptions) -> bytes:
     """A row in text, CSV or binary."""
     if options.format == "binary":
         parts = [struct.pack("!h", len(values))]
@@ -231,26 +231,26 @@ def write_row(values: Sequence[bytes | None], options: CopyOptions) -> bytes:
     return (options.delimiter.join(fields) + "\n").encode()
 
 
-def write_header(names: Sequence[str], options: CopyOptions) -> bytes:
+def write_header(names: Sequence[str], options: CopyStreamOptions) -> bytes:
     """What precedes the rows."""
     if options.format == "binary":
         return SIGNATURE + struct.pack("!Ii", 0, 0)
     return write_row([name.encode() for name in names], options) if options.header else b""
 
 
-def write_trailer(options: CopyOptions) -> bytes:
+def write_trailer(options: CopyStreamOptions) -> bytes:
     """What follows the rows."""
     return _TRAILER if options.format == "binary" else b""
 
 
-def _text_field(value: str, options: CopyOptions) -> str:
+def _text_field(value: str, options: CopyStreamOptions) -> str:
     escaped = "".join(_WRITTEN.get(character, character) for character in value)
     return (
         escaped.replace(options.delimiter, "\\" + options.delimiter) if options.delimiter != "\t" else escaped
     )
 
 
-def _csv_field(value: str, options: CopyOptions) -> str:
+def _csv_field(value: str, options: CopyStreamOptions) -> str:
     quote, escape = options.quote, options.escape
     special = (options.delimiter, quote, "\n", "\r")
     if value != options.null and value != "\\." and not any(mark in value for mark in special):

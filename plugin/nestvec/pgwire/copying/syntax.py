@@ -22,7 +22,7 @@ _ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "b": "\b", "f": "\f"}
 
 
 @dataclass(frozen=True)
-class CopyOptions:
+class CopyStreamOptions:
     """How rows are written."""
 
     format: CopyFormat = "text"
@@ -37,7 +37,7 @@ class CopyOptions:
 class CopyStatement:
     """A COPY that reads from the client or writes to it."""
 
-    reads: bool
+    from_client: bool
     """Whether rows come from the client."""
     table: str
     """The name of the table as it is in the statement; empty for a query."""
@@ -45,7 +45,7 @@ class CopyStatement:
     """Names of columns as they are in the statement; none for all."""
     query: str
     """The SELECT in parentheses; empty for a table."""
-    options: CopyOptions
+    options: CopyStreamOptions
 
 
 def is_copy_stream(sql: str) -> bool:
@@ -60,14 +60,14 @@ def parse_copy(sql: str) -> CopyStatement:
         raise PgError("42601", "syntax error in COPY")
     names = match["columns"]
     columns = tuple(re.findall(_NAME, names)) if names is not None else ()
-    reads = match["way"].lower().startswith("from")
+    from_client = match["way"].lower().startswith("from")
     query = match["query"][1:-1].strip() if match["query"] else ""
-    if reads and query:
+    if from_client and query:
         raise PgError("42601", "COPY of a query can only write: use TO STDOUT")
-    return CopyStatement(reads, match["table"] or "", columns, query, _options(match["options"]))
+    return CopyStatement(from_client, match["table"] or "", columns, query, _options(match["options"]))
 
 
-def _options(text: str) -> CopyOptions:
+def _options(text: str) -> CopyStreamOptions:
     tokens, at = list[tuple[str, str]](), 0
     text = text.strip()
     while at < len(text):
@@ -128,7 +128,7 @@ def _value(token: str) -> str:
     return token[1:-1].replace("''", "'")
 
 
-def _checked(pairs: dict[str, str]) -> CopyOptions:
+def _checked(pairs: dict[str, str]) -> CopyStreamOptions:
     unknown = pairs.keys() - {"format", "header", "delimiter", "null", "quote", "escape", "encoding"}
     if unknown:
         raise PgError("0A000", f'the option "{sorted(unknown)[0][:40]}" of COPY is not supported')
@@ -138,10 +138,10 @@ def _checked(pairs: dict[str, str]) -> CopyOptions:
             "22023", f'COPY format "{format_[:40]}" not recognized', hint="Use text, csv or binary."
         )
     if pairs.get("encoding", "utf8").lower().replace("-", "") not in ("utf8", "unicode"):
-        raise PgError("0A000", "COPY reads and writes UTF8 only")
+        raise PgError("0A000", "COPY from_client and writes UTF8 only")
     csv = format_ == "csv"
     header = pairs.get("header", "false").lower()
-    options = CopyOptions(
+    options = CopyStreamOptions(
         header=header in ("true", "on", "1", "match"),
         delimiter=pairs.get("delimiter", "," if csv else "\t"),
         null=pairs.get("null", "" if csv else "\\N"),
