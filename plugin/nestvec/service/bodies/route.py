@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from nestvec.service.batching.threads import WorkThread
+from nestvec.service.batching.threads import ClientThreads
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.bodies.content_headers import check_content
 from nestvec.service.bodies.direct_call import DirectCall, direct_call
@@ -23,13 +23,14 @@ from nestvec.service.bodies.json_scanner import EXAMPLE
 from nestvec.service.bodies.query_string import query_check
 from nestvec.service.bodies.readers import InputLimits
 from nestvec.service.ranking import MAX_DOCUMENTS
+from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyNotJson
 
 INLINE_BYTES: Final = 64 << 10
 """Bodies of at most this size are read on the event loop: in a few milliseconds at worst."""
 
-_thread: Final = WorkThread("nestvec-bodies")
+_threads: Final = ClientThreads("nestvec-bodies")
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -126,7 +127,7 @@ async def read_body(receive: Receive, readers: FieldReaders, limits: InputLimits
         return readers.read_small(data, limits)
     read = partial(readers.read, data, limits)
     del data  # the call alone holds it, until it is read
-    return await _thread.run(read)
+    return await _threads.run(current_context().client, read)
 
 
 async def _receive_all(receive: Receive) -> bytes | bytearray:

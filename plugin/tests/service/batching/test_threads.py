@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from nestvec.service import server
-from nestvec.service.batching.threads import WorkThread, switch_threads_often
+from nestvec.service.batching.threads import ClientThreads, WorkThread, switch_threads_often
 
 number: ContextVar[int] = ContextVar("number", default=0)
 
@@ -78,3 +78,32 @@ def test_a_service_has_its_threads_hand_the_lock_over_soon(monkeypatch: pytest.M
     finally:
         sys.setswitchinterval(before)
         gc.set_threshold(*thresholds)
+
+
+def test_a_client_has_one_of_two_threads() -> None:
+    async def main() -> None:
+        threads, release, log = ClientThreads("test"), threading.Event(), list[str]()
+
+        def hold() -> None:
+            log.append("held")
+            release.wait(120)
+
+        first = asyncio.create_task(threads.run("a", hold))
+        second = asyncio.create_task(threads.run("a", lambda: log.append("second")))
+        gone = asyncio.create_task(threads.run("a", lambda: log.append("gone")))
+        async with asyncio.timeout(120):
+            while not log:
+                await asyncio.sleep(0.001)
+            await threads.run("b", lambda: log.append("other"))
+            gone.cancel()
+            first.cancel()
+            await asyncio.gather(first, gone, return_exceptions=True)
+            await threads.run("b", lambda: log.append("other again"))
+            assert log == ["held", "other", "other again"], "a thread whose caller is gone still works"
+            release.set()
+            await second
+            while threads._waiting:
+                await asyncio.sleep(0.001)
+        assert log == ["held", "other", "other again", "second"]
+
+    asyncio.run(main())
