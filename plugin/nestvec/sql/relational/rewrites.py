@@ -497,6 +497,27 @@ def _power(node: exp.Pow) -> exp.Expr:
     return call("pg_power", node.this, node.expression)
 
 
+def _distinct(node: exp.Binary) -> exp.Expr:
+    """IS DISTINCT FROM a constant: DuckDB cannot push an OR of such into the scan of an Arrow table."""
+    left, right = node.this, node.expression
+    sides = (left, right)
+    if all(side.find(exp.Column) for side in sides) or any(isinstance(side, exp.Tuple) for side in sides):
+        return node
+    unequal = _compare(exp.NEQ(this=left.copy(), expression=right.copy()))
+    nulls = exp.NEQ(this=exp.paren(left.is_(exp.null())), expression=exp.paren(right.is_(exp.null())))
+    distinct = exp.Coalesce(this=unequal, expressions=[nulls])
+    return exp.Not(this=distinct) if isinstance(node, exp.NullSafeEQ) else distinct
+
+
+def _is_boolean(node: exp.Is) -> exp.Expr:
+    """IS TRUE and IS FALSE, for the same reason."""
+    if not isinstance(node.expression, exp.Boolean) or node.args.get("negate"):
+        return node
+    condition = node.this.copy()
+    holds = condition if node.expression.this else exp.Not(this=exp.paren(condition))
+    return exp.Coalesce(this=holds, expressions=[exp.false()])
+
+
 def _split_part(node: exp.SplitPart) -> exp.Expr:
     if "part_index" not in node.args:
         return node
@@ -507,6 +528,9 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Div: _quotient,
     exp.Mod: _remainder,
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
+    **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), _distinct),
+    exp.Is: _is_boolean,
+    **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _compare),
     exp.In: _in_rows,
     exp.IntDiv: _whole_quotient,
