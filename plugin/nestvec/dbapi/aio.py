@@ -21,7 +21,7 @@ from nestvec.milvus.connection import open_milvus_async as opened
 from nestvec.milvus.steps import Steps, adrive
 from nestvec.sql.bind.params import ParameterValues
 from nestvec.sql.result import Row, StatementResult
-from nestvec.sql.session import Session
+from nestvec.sql.session import Session, WriteState
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.transaction import roll_back
 
@@ -33,7 +33,7 @@ class AsyncConnection:
     """
 
     def __init__(self, opening: ConnectOptions) -> None:
-        self.session = Session(opening.settings, shared=not opening.uri.endswith(".db"))
+        self.session = Session(opening.settings, writes=WriteState(shared=not opening.uri.endswith(".db")))
         self.closed = False
         self._opening = opening
         self._client: AsyncMilvusClient | None = None
@@ -76,7 +76,7 @@ class AsyncConnection:
     async def commit(self) -> None:
         """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
-        self.session.changes = 0
+        self.session.writes.changes = 0
 
     async def rollback(self) -> None:
         """As ``Connection.rollback``: an error after changes, which Milvus cannot undo."""

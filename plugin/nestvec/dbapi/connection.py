@@ -19,7 +19,7 @@ from nestvec.milvus.connection import open_milvus as opened
 from nestvec.milvus.steps import Steps, drive
 from nestvec.sql.bind.params import ParameterValues
 from nestvec.sql.result import Row, StatementResult
-from nestvec.sql.session import Session
+from nestvec.sql.session import Session, WriteState
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.transaction import roll_back
@@ -58,7 +58,7 @@ class Connection:
     NotSupportedError: ClassVar = errors.NotSupportedError
 
     def __init__(self, opening: ConnectOptions) -> None:
-        self.session = Session(opening.settings, shared=not opening.uri.endswith(".db"))
+        self.session = Session(opening.settings, writes=WriteState(shared=not opening.uri.endswith(".db")))
         self._lock = RLock()
         self._stack = ExitStack()
         with dbapi_errors():
@@ -105,7 +105,7 @@ class Connection:
     def commit(self) -> None:
         """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
-        self.session.changes = 0
+        self.session.writes.changes = 0
 
     def rollback(self) -> None:
         """Nothing if nothing was changed since the last ``commit``.

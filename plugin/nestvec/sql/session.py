@@ -75,6 +75,16 @@ class LocalServices:
 
 
 @dataclass
+class WriteState:
+    """What a session has changed, and who else may."""
+
+    shared: bool = True
+    """Whether other processes may write to the same Milvus; none can to a ``.db`` that this one opened."""
+    changes: int = 0
+    """Statements that changed something since the last COMMIT."""
+
+
+@dataclass
 class Session:
     """State of one connection, whose statements may run concurrently: nothing here belongs to one of them."""
 
@@ -88,10 +98,8 @@ class Session:
     plan_cache: PlanCache = field(default_factory=PlanCache)
     waiting: Callable[[Waiting], None] = field(default_factory=lambda: WaitingLines(logger.warning))
     """Called before each wait of a write for a service or a Milvus that does not respond."""
-    shared: bool = True
-    """Whether other processes may write to the same Milvus; no other can to a ``.db`` that this one opened."""
-    changes: int = 0
-    """Statements that changed something since the last COMMIT."""
+    writes: WriteState = field(default_factory=WriteState)
+    """What is to know of the changes that statements make."""
     settings_before_local: SessionSettings | None = None
     """What the settings are again after COMMIT or ROLLBACK; None unless SET LOCAL changed one."""
     _services: LocalServices = field(default_factory=LocalServices)

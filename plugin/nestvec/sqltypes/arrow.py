@@ -37,8 +37,8 @@ def duckdb_name(kind: SqlType) -> str:
     if kind.array:
         return f"{duckdb_name(kind.element)}[]"
     if kind.name == "numeric":
-        fits = kind.sizes and kind.sizes[0] <= _MAX_DECIMAL
-        return f"decimal({kind.sizes[0]},{kind.scale or 0})" if fits else "double"
+        is_exact = kind.sizes and kind.sizes[0] <= _MAX_DECIMAL
+        return f"decimal({kind.sizes[0]},{kind.scale or 0})" if is_exact else "double"
     return _DUCKDB.get(kind.name, kind.name)
 
 
@@ -46,8 +46,8 @@ def arrow_type(kind: SqlType) -> pa.DataType | None:
     """The Arrow type of a SQL type; None for a NUMERIC whose digits depend on the values."""
     if kind.name != "numeric":
         return _ARROW[kind.name]
-    fits = kind.sizes and kind.sizes[0] <= _MAX_DECIMAL
-    return pa.decimal128(kind.sizes[0], kind.scale or 0) if fits else None
+    is_exact = kind.sizes and kind.sizes[0] <= _MAX_DECIMAL
+    return pa.decimal128(kind.sizes[0], kind.scale or 0) if is_exact else None
 
 
 def arrow_array(kind: SqlType, values: Sequence[Any]) -> pa.Array:
@@ -77,7 +77,7 @@ def _plain(values: Sequence[Any]) -> list[Any]:
 def _decimals(values: Sequence[Decimal | None]) -> pa.Array:
     present = [value for value in values if value is not None]
     scale = max((max(-int(value.as_tuple().exponent), 0) for value in present), default=0)
-    whole = max((value.adjusted() + 1 for value in present), default=0)
-    if max(whole, 0) + scale <= _MAX_DECIMAL:
+    digits = max((value.adjusted() + 1 for value in present), default=0)
+    if max(digits, 0) + scale <= _MAX_DECIMAL:
         return pa.array(values, pa.decimal128(_MAX_DECIMAL, scale))
     return pa.array([None if value is None else float(value) for value in values], pa.float64())

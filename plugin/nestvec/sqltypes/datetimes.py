@@ -138,12 +138,12 @@ def _clock(match: re.Match[str], text: str) -> timedelta:
     fraction = match["fraction"] or "0"
     # PostgreSQL rounds to microseconds.
     micros = round(int(fraction.ljust(7, "0")[:7]) / 10)
-    whole = timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micros)
-    if hour > 24 or minute > 59 or second > 60 or (hour == 24 and whole != _DAY):
+    clock = timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micros)
+    if hour > 24 or minute > 59 or second > 60 or (hour == 24 and clock != _DAY):
         raise RowRejected(
             "date/time field value out of range", value=text[:60], next_step="Correct the time of day."
         )
-    return whole
+    return clock
 
 
 def _offset(match: re.Match[str], moment: datetime, text: str) -> timedelta:

@@ -115,15 +115,15 @@ def _integer(value: object, kind: SqlType, column: Column, exact: bool) -> int:
     number = decimals.to_decimal(value)
     if exact and number != number.to_integral_value():
         raise RowRejected("the number is not whole", value=str(number)[:60], next_step="Round it.")
-    whole = int(number.to_integral_value("ROUND_HALF_UP"))
+    rounded = int(number.to_integral_value("ROUND_HALF_UP"))
     low, high = _RANGES[kind.name]
-    if not exact and not low <= whole <= high:
+    if not exact and not low <= rounded <= high:
         raise RowRejected(
             f"{_RANGE_NAMES[kind.name]} out of range",
-            value=whole,
+            value=rounded,
             next_step=f"Write a number from {low} to {high}.",
         )
-    return whole
+    return rounded
 
 
 def _half(value: object, kind: SqlType, column: Column, exact: bool) -> Any:

@@ -99,18 +99,18 @@ def to_sparse(value: object, dims: int | None) -> dict[int, float]:
     value = vector_text(value)
     if isinstance(value, Mapping):
         entries = {int(index): float(number) for index, number in value.items()}
-        written = dims
+        own_dims = dims
     elif isinstance(value, str) and (match := _SPARSE.fullmatch(value)):
-        entries, written = _sparse_entries(match["entries"]), int(match["dims"])
+        entries, own_dims = _sparse_entries(match["entries"]), int(match["dims"])
     else:
         numbers = to_numbers(value, None)
-        entries, written = dict(enumerate(numbers)), len(numbers)
-    if dims is not None and written != dims:
+        entries, own_dims = dict(enumerate(numbers)), len(numbers)
+    if dims is not None and own_dims != dims:
         raise RowRejected(
-            f"expected {dims} dimensions, not {written}", value=written, next_step="Correct it."
+            f"expected {dims} dimensions, not {own_dims}", value=own_dims, next_step="Correct it."
         )
     entries = {index: number for index, number in sorted(entries.items()) if number}
-    beyond = next((index for index in entries if written is not None and not 0 <= index < written), None)
+    beyond = next((index for index in entries if own_dims is not None and not 0 <= index < own_dims), None)
     if beyond is not None or not all(map(math.isfinite, entries.values())):
         raise RowRejected("sparsevec index out of bounds", value=beyond, next_step="Correct the index.")
     return entries

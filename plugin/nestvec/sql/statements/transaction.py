@@ -30,20 +30,20 @@ def run_transaction(session: Session, parsed: ParsedStatement, params: Params) -
         return StatementResult(tag="ROLLBACK")
     for part in stray_parts(tree, ("this",)):
         raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")
-    session.changes = 0
+    session.writes.changes = 0
     return StatementResult(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")
 
 
 def note_changes(session: Session, result: StatementResult) -> StatementResult:
     """Count a statement that changed something, for a rollback."""
     if result.tag.startswith(_CHANGES) and result.count != 0:
-        session.changes += 1
+        session.writes.changes += 1
     return result
 
 
 def roll_back(session: Session, statement: str = "") -> None:
     """Forget what was changed. Raises SqlNotSupported if something was, as ``nestvec.rollback`` says."""
-    changes, session.changes = session.changes, 0
+    changes, session.writes.changes = session.writes.changes, 0
     policy = session.settings.rollback
     if not changes or policy == "ignore":
         return

@@ -107,8 +107,8 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
         )  # fmt: skip
     metric = _metric(source, table, column, class_)
     values = _params(scope, method, chosen.args.get("with_storage") or ())
-    written = isinstance(inner.this, exp.Identifier)
-    name = identifier_name(inner.this) if written else f"{table.name}_{column.name}_idx"
+    is_named = isinstance(inner.this, exp.Identifier)
+    name = identifier_name(inner.this) if is_named else f"{table.name}_{column.name}_idx"
     index = _stored_index(column, Index(method.type, metric, values))
     return IndexDefinition(table, column, name, index)
 

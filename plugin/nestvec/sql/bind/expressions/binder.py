@@ -60,7 +60,7 @@ class ExpressionBinder:
         """Bind one expression. Raises the errors of ``bind_query``."""
         _check_depth(self.scope, node)
         inner = without_parens(node)
-        return self._column(inner, whole=True) if isinstance(inner, exp.Column) else self.bind_child(node)
+        return self._column(inner, alone=True) if isinstance(inner, exp.Column) else self.bind_child(node)
 
     def bind_child(self, node: exp.Expr) -> TypedExpression:
         """Bind a part of an expression."""
@@ -79,11 +79,11 @@ class ExpressionBinder:
         bound = special_forms.bind_form(self, node)
         return bound if bound is not None else self._function(node)
 
-    def _column(self, node: exp.Column, whole: bool = False) -> TypedExpression:
+    def _column(self, node: exp.Column, alone: bool = False) -> TypedExpression:
         column = self.scope.column(node)
         check_readable(self.scope, column, node)
         sql_type = column.type_params.sql_type
-        if is_mapped(sql_type) and not whole:
+        if is_mapped(sql_type) and not alone:
             raise self.scope.source.not_supported(
                 f"an expression of column {column.name}, whose type is {sql_type}",
                 node,

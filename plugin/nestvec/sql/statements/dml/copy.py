@@ -37,6 +37,10 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree
+    if not session.local_files:
+        raise source.not_supported(
+            "COPY with a file of the server", 0, "Write COPY t FROM STDIN, or COPY t TO STDOUT."
+        )
     if not tree.args.get("kind"):
         return (yield from run_copy_to(session, parsed, params))
     node = _table(source, tree)

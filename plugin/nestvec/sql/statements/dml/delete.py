@@ -76,8 +76,8 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
     using = tree.args.get("using") or []
     outputs = {"__key": target_column(tree.this, table.primary.name)}
     query = source_query(tree, tree.this, list(using) if isinstance(using, list) else [using], outputs)
-    found = yield from select_rows(strong(session), source, query, params)
-    ids = list(dict.fromkeys(to_stored(table.primary, row[0]) for row in found.rows))
+    matching = yield from select_rows(strong(session), source, query, params)
+    ids = list(dict.fromkeys(to_stored(table.primary, row[0]) for row in matching.rows))
     rows: dict[Any, Any] = {}
     if returning is not None:
         rows = yield from read_by_ids(session, table, ids, returning.fields)

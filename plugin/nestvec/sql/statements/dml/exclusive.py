@@ -46,7 +46,7 @@ def exclusively(session: Session, table: Table, steps: Steps[T]) -> Steps[T]:
     lock = _process_lock(table.name)
     yield BlockingCall(lambda client: lock.acquire())
     try:
-        if not session.shared:
+        if not session.writes.shared:
             return (yield from steps)
         claim = yield from _claim(session, table.name)
         try:
@@ -70,7 +70,7 @@ def _claim(session: Session, collection: str) -> Steps[str]:
     yield BlockingCall(_create_collection)
     yield from session.ensure_loaded(LOCKS_COLLECTION)
     doing = f"claiming collection {collection} for an UPDATE"
-    started, seen, pause = time.monotonic(), dict[str, float](), 0.01
+    started, first_seen, pause = time.monotonic(), dict[str, float](), 0.01
     while True:
         key = uuid.uuid4().hex
         row: dict[str, Any] = {"id": key, "collection": collection, "v": [0.0, 1.0]}
@@ -87,8 +87,8 @@ def _claim(session: Session, collection: str) -> Steps[str]:
         if not others:
             return key
         now = time.monotonic()
-        seen = {other: seen.get(other, now) for other in others}
-        left_over = [other for other, since in seen.items() if now - since > CLAIM_SECONDS]
+        first_seen = {other: first_seen.get(other, now) for other in others}
+        left_over = [other for other, since in first_seen.items() if now - since > CLAIM_SECONDS]
         yield from _withdraw(collection, [key, *left_over])
         if now - started > WAIT_SECONDS:
             raise StoreRefused(

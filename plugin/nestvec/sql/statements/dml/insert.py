@@ -258,10 +258,10 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     generated = [row for row in insert.rows if key.auto_id and key.name not in row]
     if generated:
         insert = _with_own_ids(insert)
-        written = yield from write_in_batches(
+        new_ids = yield from write_in_batches(
             session, table, generated, partition=_target_partition(session, insert)
         )
-        return written + ((yield from _write(session, insert)) if insert.rows else [])
+        return new_ids + ((yield from _write(session, insert)) if insert.rows else [])
     _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]
     again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []
@@ -297,8 +297,8 @@ def takes_own_ids(table: Table) -> bool:
 def _with_own_ids(insert: Insert) -> Insert:
     """The part of an INSERT whose rows have ids, in a table whose ids Milvus generates."""
     key = insert.table.primary.name
-    kept = [(row, node) for row, node in zip(insert.rows, insert.nodes, strict=True) if key in row]
-    return replace(insert, rows=tuple(row for row, _ in kept), nodes=tuple(node for _, node in kept))
+    own_rows = [(row, node) for row, node in zip(insert.rows, insert.nodes, strict=True) if key in row]
+    return replace(insert, rows=tuple(row for row, _ in own_rows), nodes=tuple(node for _, node in own_rows))
 
 
 def _updates(
