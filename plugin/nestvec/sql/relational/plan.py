@@ -38,8 +38,7 @@ from nestvec.sql.relational.rankings import take_candidates, take_rankings
 from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.scans import add_scans, cte_query
-from nestvec.sql.relational.vector_functions import use_family_members, use_operators
-from nestvec.sql.relational.vectors import replace_distances
+from nestvec.sql.relational.vectors import replace_distances, use_family_members, use_operators
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec_schemas.errors import nearest
@@ -191,7 +190,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
         )
     except OptimizeError as error:
         raise _unresolved(planning, tree, str(error)) from None
-    except SqlglotError as error:
+    except (SqlglotError, ValueError) as error:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
     for column in list(qualified.find_all(exp.Column)):
         if not column.table and not _resolve(planning, column) and not _is_alias(column):
@@ -273,7 +272,11 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         ranking = planning.relations[at]
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
-    decimals = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens)
+    decimals = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens) or any(
+        column.type_params.sql_type.startswith("numeric")
+        for table in planning.tables.values()
+        for column in table.columns
+    )
     columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
     sql = _duckdb_sql(planning, tree)
     services = [service for target in planning.targets.values() for service in target_services(target)]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column
+from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target, holds_bits
 from nestvec.sql.bind.vectors.embed import query_request
-from nestvec.sql.bind.vectors.family import resolve_family
+from nestvec.sql.bind.vectors.family import families, resolve_family
 from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import without_parens
+from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec.sql.relational.names import from_entries, function_label, source_node
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.relations import DistanceColumn
-from nestvec.sql.relational.rewrites import call
+from nestvec.sql.relational.rewrites.nodes import call
 from nestvec.sql.relational.scans import cte_query
 
 METRICS: Final = {**OPERATOR_METRICS, "<+>": "L1"}
@@ -164,3 +165,77 @@ def _base_column(planning: Planning, node: exp.Column) -> tuple[str, exp.Column]
     item = next((item for item in inner.expressions if item.alias_or_name == node.name), None)
     source = item.this if isinstance(item, exp.Alias) else item
     return _base_column(planning, source) if isinstance(source, exp.Column) else None
+
+
+_SPELLINGS: Final = {
+    "L2_DISTANCE": "<->",
+    "COSINE_DISTANCE": "<=>",
+    "INNER_PRODUCT": "<#>",
+    "NEGATIVE_INNER_PRODUCT": "<#>",
+    "L1_DISTANCE": "<+>",
+    "HAMMING_DISTANCE": "<~>",
+    "JACCARD_DISTANCE": "<%>",
+}
+
+
+def is_distance_function(node: exp.Expr) -> bool:
+    """Whether a node calls one of pgvector's distance functions."""
+    return isinstance(node, exp.Func) and function_label(node) in _SPELLINGS
+
+
+def use_operators(tree: exp.Expr) -> exp.Expr:
+    """Write calls of pgvector's distance functions as operators. Returns the tree."""
+    for node in [node for node in tree.find_all(exp.Func) if is_distance_function(node)]:
+        operands = [*node.expressions] or [node.this, node.args.get("expression")]
+        if len(operands) != 2 or None in operands:
+            continue
+        distance: exp.Expr = VectorDistance(
+            this=operands[0].copy(),
+            expression=operands[1].copy(),
+            operator=_SPELLINGS[function_label(node)],
+        )
+        distance.meta["start"] = node.meta.get("start") or next(
+            (child.meta["start"] for child in node.walk() if child.meta.get("start") is not None), 0
+        )
+        replaced: exp.Expr = distance
+        if function_label(node) == "INNER_PRODUCT":
+            replaced = exp.paren(exp.Neg(this=exp.paren(distance)))
+        if isinstance(node.parent, exp.Binary):
+            replaced = exp.paren(replaced)
+        if node is tree:
+            return replaced
+        node.replace(replaced)
+    return tree
+
+
+def use_family_members(tree: exp.Expr, table_of: Callable[[exp.Column], Table | None]) -> None:
+    """Replace ``subvector(v, 1, n)`` in distances by the family's column of n dims, where there is one."""
+    for distance in tree.find_all(VectorDistance):
+        for side in (distance.this, distance.args["expression"]):
+            node = without_parens(side)
+            member = _member(node, table_of)
+            if member is not None:
+                side.replace(member)
+
+
+def _member(node: exp.Expr, table_of: Callable[[exp.Column], Table | None]) -> exp.Expr | None:
+    if isinstance(node, exp.Cast):
+        node = without_parens(node.this)
+    if function_label(node) != "SUBVECTOR" or len(node.expressions) != 3:
+        return None
+    column, start, count = node.expressions
+    numbers = [part.name for part in (start, count) if isinstance(part, exp.Literal) and not part.is_string]
+    if not isinstance(column, exp.Column) or len(numbers) != 2 or numbers[0] != "1":
+        return None
+    table = table_of(column)
+    if table is None or not isinstance(column.this, exp.Identifier):
+        return None
+    name = identifier_name(column.this)
+    for family in families(table):
+        dims = {member.dim: member.column for member in family.members}
+        if name in (*dims.values(), family.source) and numbers[1].isdecimal() and int(numbers[1]) in dims:
+            member = column.copy()
+            member.this.set("this", dims[int(numbers[1])])
+            member.this.set("quoted", True)
+            return member
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nestvec.sql import StatementResult
-from nestvec.sql.relational.rewrites import array_constant
+from nestvec.sql.relational.rewrites.arrays import array_constant
 from nestvec_schemas.errors import SqlError
 
 Answer = Callable[..., StatementResult]

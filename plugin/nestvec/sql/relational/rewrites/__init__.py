@@ -1,0 +1,112 @@
+"""Where DuckDB's meaning differs from PostgreSQL's: rules that rewrite nodes of a typed tree."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_avg, rewrite_sum
+from nestvec.sql.relational.rewrites.arithmetic import (
+    arithmetic,
+    quotient,
+    remainder,
+    rewrite_power,
+    rewrite_round,
+    whole_quotient,
+)
+from nestvec.sql.relational.rewrites.arrays import (
+    array_contains,
+    array_length,
+    array_size,
+    bracket,
+    cardinality,
+    contained,
+    overlaps,
+)
+from nestvec.sql.relational.rewrites.casts import rewrite_cast
+from nestvec.sql.relational.rewrites.comparisons import between, compare, in_rows, is_boolean, is_distinct
+from nestvec.sql.relational.rewrites.json_operators import (
+    json_item,
+    json_key,
+    json_keys,
+    json_path,
+    json_text,
+)
+from nestvec.sql.relational.rewrites.nodes import Rule, anonymous_name, call
+from nestvec.sql.relational.rewrites.patterns import rewrite_like, similar_to
+from nestvec.sql.relational.rewrites.texts import pad, renamed, rewrite_concat, split_part, substring
+
+
+def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
+    """Apply the rules, innermost nodes first. The tree is changed, and returned."""
+    for node in reversed(list(tree.walk())):
+        rule = RULES.get(type(node)) or _BY_NAME.get(anonymous_name(node))
+        rewritten = node if rule is None else rule(node)
+        if rewritten is node:
+            continue
+        if isinstance(rewritten, (exp.Anonymous, exp.Paren)) and not rewritten.type:
+            rewritten.type = node.type
+        if node is tree:
+            tree = rewritten
+        node.replace(rewritten)
+    return tree
+
+
+RULES: Final[dict[type[exp.Expr], Rule]] = {
+    exp.Div: quotient,
+    exp.Mod: remainder,
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), arithmetic),
+    **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), is_distinct),
+    exp.Is: is_boolean,
+    **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
+    exp.In: in_rows,
+    exp.IntDiv: whole_quotient,
+    exp.Pow: rewrite_power,
+    exp.Exp: lambda node: call("pg_finite", node),
+    exp.Concat: rewrite_concat,
+    exp.ConcatWs: rewrite_concat,
+    exp.SplitPart: split_part,
+    exp.JSONExtractScalar: json_text,
+    exp.JSONExtract: json_item,
+    exp.Round: rewrite_round,
+    exp.Sum: rewrite_sum,
+    exp.Avg: rewrite_avg,
+    **dict.fromkeys((exp.Corr, exp.RegrSlope, exp.RegrIntercept, exp.RegrR2), regression),
+    exp.Like: rewrite_like,
+    exp.ILike: rewrite_like,
+    exp.SimilarTo: similar_to,
+    exp.Between: between,
+    exp.ArraySize: array_size,
+    exp.Bracket: bracket,
+    exp.ArrayContainsAll: array_contains,
+    exp.ArrayContainedBy: contained,
+    exp.ArrayOverlaps: overlaps,
+    exp.JSONBContainsTopKey: json_key,
+    exp.JSONBContainsAnyTopKeys: json_keys(any_of=True),
+    exp.JSONBContainsAllTopKeys: json_keys(any_of=False),
+    exp.JSONBExtract: json_path,
+    exp.JSONBExtractScalar: json_path,
+    exp.Cast: rewrite_cast,
+    exp.Substring: substring,
+    exp.Pad: pad,
+}
+
+
+_BY_NAME: Final[dict[str, Rule]] = {
+    "ARRAY_LENGTH": array_length,
+    "CARDINALITY": cardinality,
+    "EVERY": renamed("bool_and"),
+    "JSONB_BUILD_OBJECT": renamed("json_object"),
+    "JSON_BUILD_OBJECT": renamed("json_object"),
+    "JSONB_BUILD_ARRAY": renamed("json_array"),
+    "JSON_BUILD_ARRAY": renamed("json_array"),
+    "JSONB_AGG": renamed("json_group_array"),
+    "JSON_AGG": renamed("json_group_array"),
+    "JSONB_ARRAY_LENGTH": renamed("json_array_length"),
+    "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
+    "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
+    "TO_JSONB": renamed("to_json"),
+}
+"""Rules for functions that sqlglot does not know."""

@@ -1,0 +1,67 @@
+"""Arithmetic: division, promotion of small numbers, rounding."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, is_vector, kind
+
+
+def quotient(node: exp.Div) -> exp.Expr:
+    left, right = _numeric(node.this, node.expression), _numeric(node.expression, node.this)
+    whole = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
+    return call("pg_integer_quotient" if whole else "pg_quotient", left, right)
+
+
+def remainder(node: exp.Mod) -> exp.Expr:
+    return call("pg_remainder", _numeric(node.this, node.expression), _numeric(node.expression, node.this))
+
+
+_VECTOR_ARITHMETIC: Final = {exp.Add: "vector_add", exp.Sub: "vector_subtract", exp.Mul: "vector_multiply"}
+
+
+def arithmetic(node: exp.Binary) -> exp.Expr:
+    left, right = node.this, node.expression
+    if type(node) in _VECTOR_ARITHMETIC and (is_vector(left) or is_vector(right)):
+        return call(_VECTOR_ARITHMETIC[type(node)], left, right)
+    for side, other, name in ((left, right, "this"), (right, left, "expression")):
+        converted = _widened(_numeric(side, other), other)
+        if converted is not side:
+            node.set(name, converted)
+    return node
+
+
+def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """A small number as PostgreSQL promotes it beside another."""
+    own, type_ = kind(node), kind(other)
+    if own == exp.DType.FLOAT and type_ not in (None, exp.DType.FLOAT):
+        return exp.cast(node.copy(), "double")
+    if own in (exp.DType.TINYINT, exp.DType.SMALLINT) and isinstance(other, exp.Literal):
+        return exp.cast(node.copy(), "int")
+    return node
+
+
+def _numeric(node: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """A string constant beside a number, as that number: '5' + 1."""
+    if not (isinstance(node, exp.Literal) and node.is_string) or kind(other) is None:
+        return node
+    other_kind = kind(other)
+    if other_kind in INTEGERS or other_kind in FLOAT_TYPES:
+        return exp.cast(node.copy(), exp.DataType(this=other_kind))
+    return node
+
+
+def rewrite_round(node: exp.Round) -> exp.Expr:
+    if node.args.get("decimals") is None and kind(node.this) in FLOAT_TYPES:
+        return call("round_even", node.this, exp.Literal.number(0))
+    return node
+
+
+def whole_quotient(node: exp.IntDiv) -> exp.Expr:
+    return exp.cast(call("trunc", call("pg_quotient", node.this, node.expression)), "double")
+
+
+def rewrite_power(node: exp.Pow) -> exp.Expr:
+    return call("pg_power", node.this, node.expression)

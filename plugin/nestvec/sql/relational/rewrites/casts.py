@@ -1,0 +1,42 @@
+"""Casts, which are stricter in PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, JSON_TYPES, TEXT_TYPES, call, is_vector, kind
+
+_VECTOR_WORDS = {"VECTOR", "HALFVEC"}
+
+
+_WORDS_OF_INTEGERS = {
+    exp.DType.BIGINT: "bigint", exp.DType.INT: "integer", exp.DType.SMALLINT: "smallint",
+}  # fmt: skip
+
+
+def rewrite_cast(node: exp.Cast) -> exp.Expr:
+    to = node.args["to"]
+    word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
+    if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
+        cast = exp.cast(node.this.copy(), "float[]")
+        size = to.expressions[0].this if to.expressions else None
+        return call("pg_check_dims", cast, size) if size is not None else cast
+    if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
+        return typed_array(node.this, to.expressions[0].this if to.expressions else None)
+    if to.this in JSON_TYPES:
+        node.set("to", exp.DataType.build("json"))
+    if to.this in TEXT_TYPES and is_vector(node.this):
+        return call("pg_vector_text", node.this)
+    if kind(node.this) in TEXT_TYPES and to.this in _WORDS_OF_INTEGERS:
+        word = exp.Literal.string(_WORDS_OF_INTEGERS[to.this])
+        node.set("this", call("pg_whole", node.this, word))
+        return node
+    if kind(node.this) in TEXT_TYPES and to.this == exp.DType.BOOLEAN:
+        return call("pg_boolean", node.this)
+    if to.this in TEXT_TYPES and kind(node.this) in FLOAT_TYPES:
+        return call("pg_float_text", node.this)
+    if to.this == exp.DType.VARCHAR and to.expressions and isinstance(to.expressions[0].this, exp.Literal):
+        text = exp.cast(node.this.copy(), "text")
+        return call("left", text, to.expressions[0].this)
+    return node

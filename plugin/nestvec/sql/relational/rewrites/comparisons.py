@@ -1,0 +1,108 @@
+"""Comparisons: of rows, with ANY and ALL, IS DISTINCT FROM, BETWEEN SYMMETRIC."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
+from nestvec.sql.relational.rewrites.nodes import anonymous_name, call, kind
+
+_STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
+
+
+def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[exp.Binary]) -> exp.Expr:
+    """A comparison of rows, element by element: DuckDB orders NULLs in rows as values."""
+    first = operator(this=left[0].copy(), expression=right[0].copy())
+    if len(left) == 1:
+        return compare(first)
+    rest = _compare_rows(left[1:], right[1:], operator)
+    if operator is exp.EQ:
+        return exp.and_(compare(first), rest)
+    if operator is exp.NEQ:
+        return exp.paren(exp.or_(compare(first), rest))
+    strict = _STRICTER.get(operator, operator)(this=left[0].copy(), expression=right[0].copy())
+    equal = exp.EQ(this=left[0].copy(), expression=right[0].copy())
+    return exp.paren(exp.or_(compare(strict), exp.paren(exp.and_(compare(equal), rest))))
+
+
+def in_rows(node: exp.In) -> exp.Expr:
+    """``(a, b) IN ((1, 2), (3, 4))``."""
+    row = node.this
+    if not isinstance(row, exp.Tuple) or not all(isinstance(item, exp.Tuple) for item in node.expressions):
+        return node
+    same = [_compare_rows(row.expressions, item.expressions, exp.EQ) for item in node.expressions]
+    return exp.paren(exp.or_(*same)) if same else node
+
+
+def compare(node: exp.Binary) -> exp.Expr:
+    left, right = node.this, node.expression
+    if (
+        isinstance(left, exp.Tuple)
+        and isinstance(right, exp.Tuple)
+        and len(left.expressions) == len(right.expressions)
+    ):
+        return exp.paren(_compare_rows(left.expressions, right.expressions, type(node)))
+    type_arrays(node)
+    if _quantifier(node.expression) is not None:
+        return _quantified(node)
+    for name, other in (("this", node.expression), ("expression", node.this)):
+        side = node.args[name]
+        if kind(other) == exp.DType.BOOLEAN and isinstance(side, exp.Literal) and side.is_string:
+            node.set(name, call("pg_boolean", side))
+        elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
+            node.set(name, exp.cast(side.copy(), "double"))
+    return node
+
+
+def between(node: exp.Between) -> exp.Expr:
+    if not node.args.get("symmetric"):
+        return node
+    low, high = node.args["low"], node.args["high"]
+    return exp.Between(this=node.this.copy(), low=call("least", low, high), high=call("greatest", low, high))
+
+
+def _quantified(node: exp.Binary) -> exp.Expr:
+    """``x < ANY('{1,2}')``: the constant is an array of the other side's type."""
+    inner = _quantifier(node.expression)
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if inner is None or isinstance(inner, exp.Query):
+        return node
+    values = inner.copy()
+    if isinstance(inner, exp.Literal) and inner.is_string:
+        values = typed_array(inner, kind(node.this))
+    # DuckDB's own ANY and ALL of a list are subqueries, which it does not allow everywhere.
+    element = exp.to_identifier("pg_item")
+    compared = type(node)(this=node.this.copy(), expression=element.copy())
+    transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
+    return call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
+
+
+def _quantifier(node: exp.Expr) -> exp.Expr | None:
+    """What is inside ANY(…) or ALL(…), the latter of which may parse as a function; None for another node."""
+    if isinstance(node, (exp.Any, exp.All)):
+        inner: exp.Expr = node.this
+        return inner
+    is_call = isinstance(node, exp.Anonymous) and anonymous_name(node) == "ALL" and len(node.expressions) == 1
+    return node.expressions[0] if is_call else None
+
+
+def is_distinct(node: exp.Binary) -> exp.Expr:
+    """IS DISTINCT FROM a constant: DuckDB cannot push an OR of such into the scan of an Arrow table."""
+    left, right = node.this, node.expression
+    sides = (left, right)
+    if all(side.find(exp.Column) for side in sides) or any(isinstance(side, exp.Tuple) for side in sides):
+        return node
+    unequal = compare(exp.NEQ(this=left.copy(), expression=right.copy()))
+    nulls = exp.NEQ(this=exp.paren(left.is_(exp.null())), expression=exp.paren(right.is_(exp.null())))
+    distinct = exp.Coalesce(this=unequal, expressions=[nulls])
+    return exp.Not(this=distinct) if isinstance(node, exp.NullSafeEQ) else distinct
+
+
+def is_boolean(node: exp.Is) -> exp.Expr:
+    """IS TRUE and IS FALSE, for the same reason."""
+    if not isinstance(node.expression, exp.Boolean) or node.args.get("negate"):
+        return node
+    condition = node.this.copy()
+    holds = condition if node.expression.this else exp.Not(this=exp.paren(condition))
+    return exp.Coalesce(this=holds, expressions=[exp.false()])

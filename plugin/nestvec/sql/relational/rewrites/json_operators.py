@@ -1,0 +1,55 @@
+"""PostgreSQL's operators of JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.nodes import Rule, call
+
+
+def json_key(node: exp.Expr) -> exp.Expr:
+    return call("json_has_key", node.this, node.expression)
+
+
+def json_keys(*, any_of: bool) -> Rule:
+    def keys(node: Any) -> exp.Expr:
+        return call("json_has_any" if any_of else "json_has_all", node.this, node.expression)
+
+    return keys
+
+
+def json_path(node: exp.Expr) -> exp.Expr:
+    """``j #> '{a,0}'`` as one step after the other."""
+    path = node.expression
+    if not isinstance(path, exp.Literal) or not path.name.startswith("{"):
+        return node
+    steps = [step.strip().strip('"') for step in path.name.strip("{}").split(",") if step.strip()]
+    joined = "".join(_path_step(step) for step in steps)
+    name = "json_extract_string" if isinstance(node, exp.JSONBExtractScalar) else "json_extract"
+    return call(name, node.this, exp.Literal.string(f"${joined}"))
+
+
+def _path_step(step: str) -> str:
+    if step.lstrip("-").isdecimal():
+        return f"[#{step}]" if step.startswith("-") else f"[{step}]"
+    return f'."{step}"'
+
+
+def json_text(node: exp.JSONExtractScalar) -> exp.Expr:
+    """Objects and arrays as text are spaced as PostgreSQL prints them."""
+    extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
+    return call("pg_json_text", exp.paren(json_item(extracted)))
+
+
+def json_item(node: exp.JSONExtract) -> exp.Expr:
+    """An element by its index: of a scalar, PostgreSQL takes the scalar itself."""
+    path = node.expression
+    steps = path.expressions[1:] if isinstance(path, exp.JSONPath) else []
+    index: exp.Expr | None = None
+    if len(steps) == 1 and isinstance(steps[0], exp.JSONPathSubscript) and isinstance(steps[0].this, int):
+        index = exp.Literal.number(steps[0].this)
+    elif isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string:
+        index = path
+    return node if index is None else call("pg_json_item", node.this, index)

@@ -1,0 +1,67 @@
+"""Helpers of the rules: the types of nodes, and calls of functions of DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+INTEGERS = exp.DataType.INTEGER_TYPES
+
+
+FLOAT_TYPES = {exp.DType.FLOAT, exp.DType.DOUBLE}
+
+
+TEXT_TYPES = exp.DataType.TEXT_TYPES
+
+
+JSON_TYPES = {exp.DType.JSON, exp.DType.JSONB}
+
+
+_VECTORS = {exp.DType.VECTOR}
+
+
+Rule = Callable[[Any], exp.Expr]
+
+
+def anonymous_name(node: exp.Expr) -> str:
+    return str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
+
+
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    """A call of a function of DuckDB or of a macro."""
+    # In parentheses, because DuckDB takes an arrow in an argument for a lambda.
+    parts = [exp.paren(part) if isinstance(part, exp.JSONExtract) else part.copy() for part in arguments]
+    return exp.Anonymous(this=name, expressions=parts)
+
+
+def kind(node: exp.Expr | None) -> Any:
+    """The type of a node, as sqlglot names it; None if it is unknown."""
+    while isinstance(node, (exp.Paren, exp.Alias)):
+        node = node.this
+    if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdecimal():
+        return exp.DType.DECIMAL
+    type_ = node.type if node is not None else None
+    return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
+
+
+def is_vector(node: exp.Expr | None) -> bool:
+    """Whether a node has the type of a vector."""
+    type_ = node.type if node is not None else None
+    if type_ is None:
+        return False
+    return type_.this == exp.DType.VECTOR or (
+        type_.this == exp.DType.ARRAY and bool(type_.args.get("values") or type_.meta.get("vector"))
+    )
+
+
+def outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """Wrap an aggregate with the FILTER or OVER around it."""
+    whole = node
+    while isinstance(whole.parent, (exp.Filter, exp.Window, exp.WithinGroup)) and whole.arg_key == "this":
+        whole = whole.parent
+    if whole is node:
+        return wrap(node.copy())
+    whole.replace(wrap(whole.copy()))
+    return node
