@@ -89,17 +89,17 @@ def measured(
     count: int,
 ) -> dict[str, float]:
     """Mean and smallest recall, the fewest rows, and p50 in ms."""
-    mask, found, spent, fewest = passing(name, len(base)), [], [], count
+    mask, recalls, spent, fewest = passing(name, len(base)), [], [], count
     for query in queries:
         expected = truth(base, query, mask, count)
         started = time.perf_counter()
         ids = find(query, FILTERS[name], count)
         spent.append((time.perf_counter() - started) * 1000)
-        found.append(len(set(ids) & set(expected)) / len(expected))
+        recalls.append(len(set(ids) & set(expected)) / len(expected))
         fewest = min(fewest, len(ids))
     return {
-        "recall": round(statistics.fmean(found), 4),
-        "worst": round(min(found), 4),
+        "recall": round(statistics.fmean(recalls), 4),
+        "worst": round(min(recalls), 4),
         "fewest rows": fewest,
         "p50 ms": round(statistics.median(spent), 2),
     }

@@ -23,6 +23,8 @@ from nestvec_schemas.vectors import Vectors, normalise, to_int8, truncate
 
 _INSERT_ROWS = 1000
 _SEARCH_QUERIES = 64
+_MAX_EF = 32_768
+"""Candidates of a search that servers accept."""
 
 _FIELDS: dict[Coding, tuple[Any, str, str]] = {
     "float": (DataType.FLOAT_VECTOR, "FLAT", "COSINE"),
@@ -139,7 +141,9 @@ class MilvusIndex:
             )
 
     def _nearest(self, form: VectorForm, vectors: Sequence[Any], k: int, condition: str = "") -> Ranking:
-        name, (_, _, metric) = self._collections[form], _FIELDS[form.coding]
+        name, (_, index, metric) = self._collections[form], _FIELDS[form.coding]
+        # A graph visits 64 candidates or so, whatever k is, unless it is told to visit more.
+        params = {} if "FLAT" in index else {"ef": min(_MAX_EF, 8 * k + 1024)}
         ranking = np.full((len(vectors), k), -1, np.int64)
         for start in range(0, len(vectors), _SEARCH_QUERIES):
             with milvus_errors(f"searching the temporary collection {name}"):
@@ -149,7 +153,7 @@ class MilvusIndex:
                     anns_field="vector",
                     limit=k,
                     filter=condition,
-                    search_params={"metric_type": metric},
+                    search_params={"metric_type": metric} | ({"params": params} if params else {}),
                 )
             for row, hits in enumerate(answers, start):
                 numbers = [int(hit["id"]) for hit in hits]

@@ -218,7 +218,7 @@ def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
     rows = yield from _search_parts(session, node, search_data, ranker, chosen)
     vector_parts = [search for search in chosen if not search.index.kind.exact]
     while vector_parts and len(rows) < node.limit and session.settings.index.iterative_scan != "off":
-        # Each part finds its own limit of rows where there are so many, so there are as many in all.
+        # Each part finds its own limit of rows where that number exists, so at least as many exist in all.
         matching = yield from count_matching(session, node.collection, node.filter, fresh=True)
         if len(rows) >= min(node.limit, max(0, matching - node.offset)):
             break
