@@ -88,3 +88,31 @@ def test_it_exports_like_any(adapted: dict[str, str], tmp_path: Path) -> None:
     assert manifest.nesting == "trained"
     assert manifest.source == "nested" and manifest.dim == 384
     assert manifest.verification.cosine_min > 0.99999
+
+
+@pytest.fixture(scope="module")
+def mapped(minilm_checkpoint: Path, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint with a linear map, trained for some steps, and the output in ``out.json`` beside it."""
+    folder = tmp_path_factory.mktemp("map")
+    to, corpus = folder / "mapped", words[words.index("--texts") + 1]
+    given = ["adapt", str(minilm_checkpoint), "--to", str(to), "--texts", corpus, "--dims", "64,32"]
+    given += ["--steps", "40", "--batch", "64", "--max-tokens", "48", "--json"]
+    done = subprocess.run([str(NESTVEC), *given], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (folder / "out.json").write_text(done.stdout)
+    return to
+
+
+def test_a_linear_map_alone_improves_short_vectors_and_not_at_the_cost_of_full_ones(mapped: Path) -> None:
+    result = json.loads((mapped.parent / "out.json").read_text())
+    assert result["method"] == "linear map" and result["finished"] is True
+    before, after = result["before"]["alike"]["6"], result["after"]["alike"]["6"]
+    assert after["32"] > before["32"] and after["64"] > before["64"]
+    assert after["384"] >= before["384"] - 1e-3
+
+
+def test_a_linear_map_is_part_of_the_exported_graph(mapped: Path, tmp_path: Path) -> None:
+    manifest = export(ExportOptions(str(mapped), tmp_path / "models", "mapped"))
+    assert manifest.nesting == "trained" and manifest.dim == 384
+    # The reference is sentence-transformers' own run of the adapted checkpoint, which has the map.
+    assert manifest.verification.cosine_min > 0.99999
