@@ -171,11 +171,13 @@ def _split(sources: NDArray[np.intp], generator: Any) -> tuple[QueryDocumentIndi
     source_rows = source_rows.clamp(min=_NO_SOURCE)
     learned = torch.zeros(len(sources), dtype=torch.bool)
     learned[training] = True
-    known = source_rows[training]
-    known = torch.where((known >= 0) & learned[known.clamp(min=0)], known, _NO_SOURCE)
+    learned_sources = source_rows[training]
+    learned_sources = torch.where(
+        (learned_sources >= 0) & learned[learned_sources.clamp(min=0)], learned_sources, _NO_SOURCE
+    )
     return QueryDocumentIndices(held_out, documents, source_rows[held_out]).sample(
         held_out_count, DOCUMENTS_PER_STEP, generator
-    ), QueryDocumentIndices(training, documents[learned[documents]], known)
+    ), QueryDocumentIndices(training, documents[learned[documents]], learned_sources)
 
 
 def _better_start(
