@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -56,16 +57,23 @@ def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any
     if kind.startswith("DECIMAL"):
         return "DOUBLE", _each(values, float)
     if kind in ("HUGEINT", "UHUGEINT", "UBIGINT"):
-        fits = all(value is None or abs(value) <= _MAX_INT64 for value in values)
-        return ("INT64", values) if fits else ("DECIMAL", _each(values, Decimal))
+        in_range = all(value is None or abs(value) <= _MAX_INT64 for value in values)
+        return ("INT64", values) if in_range else ("DECIMAL", _each(values, Decimal))
     if kind == "JSON":
         return "JSON", _each(values, orjson.loads)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return "TIMESTAMPTZ", _each(values, _in_utc)
     if kind.endswith("]"):
         vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
         return ("FLOAT_VECTOR" if vector else "ARRAY"), _each(values, list)
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
+
+
+def _in_utc(value: datetime) -> datetime:
+    """A time as it is read without DuckDB: DuckDB's values have a time zone of pytz."""
+    return value.astimezone(UTC)
 
 
 def _each(values: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
