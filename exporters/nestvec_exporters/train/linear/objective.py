@@ -66,7 +66,8 @@ class LinearMap:
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""
-        return {"map": self.student.map.linear.weight, "scales": self.log_scales}
+        (weight,) = self.student.map.parameters()
+        return {"map": weight, "scales": self.log_scales}
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the trained parameters."""
