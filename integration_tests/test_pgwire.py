@@ -303,7 +303,7 @@ def test_a_statement_is_cancelled(pg: RunningPg, monkeypatch: pytest.MonkeyPatch
 
     with psycopg.connect(pg.address, autocommit=True) as connection:
         monkeypatch.setattr(pg.server.engine.client, "has_collection", wait)
-        canceller = threading.Thread(target=lambda: (entered.wait(HANG_SECONDS), connection.cancel()))
+        canceller = threading.Thread(target=lambda: (entered.wait(HANG_SECONDS), connection.cancel_safe()))
         canceller.start()
         try:
             with pytest.raises(psycopg.errors.QueryCanceled):
