@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -136,6 +136,8 @@ QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 _UNSPECIFIED: Final = EmbeddingConfig()
 
+_UNCOMPARED: Final = tuple(field.name for field in fields(EmbeddingConfig) if not field.compare)
+
 _CACHED: Final = 256
 _MAX_CACHED_NAME: Final = 256
 """Selections that are kept, and characters of their names: most requests select the same."""
@@ -157,13 +159,20 @@ def select_encoder(
     ``minilm@-``.
     """
     if len(body.encoder) <= _MAX_CACHED_NAME:
-        return _select_cached(query.config, body, dim_name)
+        return _select_cached(query.config, body, dim_name, (*_uncompared(query.config), *_uncompared(body)))
     return _select(query.config, body, dim_name)
 
 
 @lru_cache(_CACHED)
-def _select_cached(query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str) -> EmbeddingConfig:
+def _select_cached(
+    query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str, uncompared: tuple[object, ...]
+) -> EmbeddingConfig:
     return _select(query, body, dim_name)
+
+
+def _uncompared(config: EmbeddingConfig) -> tuple[object, ...]:
+    """What two equal configs may differ in."""
+    return tuple(getattr(config, name) for name in _UNCOMPARED)
 
 
 def _select(query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str) -> EmbeddingConfig:
