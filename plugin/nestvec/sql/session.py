@@ -82,6 +82,30 @@ class WriteState:
     """Whether other processes may write to the same Milvus; none can to a ``.db`` that this one opened."""
     changes: int = 0
     """Statements that changed something since the last COMMIT."""
+    settings_before_local: SessionSettings | None = None
+    """What the settings are again after COMMIT or ROLLBACK; None unless SET LOCAL changed one."""
+
+
+@dataclass
+class CallerData:
+    """What statements may read besides collections."""
+
+    tables: dict[str, Any] = field(default_factory=dict)
+    """Arrow tables by name; they hide collections of the same name."""
+    files: bool = True
+    """Whether statements may read and write files of this machine: read_parquet('…'), COPY."""
+
+
+@dataclass
+class CollectionFacts:
+    """What was read of collections once, by their names."""
+
+    image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
+    """The embeddings whose encoders read images."""
+    partitions: dict[str, set[str]] = field(default_factory=dict)
+    """The names of the partitions."""
+    searches: SearchCache = field(default_factory=SearchCache)
+    """What searches are chosen by."""
 
 
 @dataclass
@@ -91,27 +115,25 @@ class Session:
     settings: SessionSettings = field(default_factory=SessionSettings)
     tables: dict[str, Table] = field(default_factory=dict)
     """Collections as they were last read, by the names that statements use; see ``refresh_changed``."""
-    registered: dict[str, Any] = field(default_factory=dict)
-    """Arrow tables of the caller that statements read, by name; they hide collections of the same name."""
-    local_files: bool = True
-    """Whether statements may read files of this machine: read_parquet('…')."""
+    caller: CallerData = field(default_factory=CallerData)
     plan_cache: PlanCache = field(default_factory=PlanCache)
     waiting: Callable[[Waiting], None] = field(default_factory=lambda: WaitingLines(logger.warning))
     """Called before each wait of a write for a service or a Milvus that does not respond."""
     writes: WriteState = field(default_factory=WriteState)
     """What is to know of the changes that statements make."""
-    settings_before_local: SessionSettings | None = None
-    """What the settings are again after COMMIT or ROLLBACK; None unless SET LOCAL changed one."""
     _services: LocalServices = field(default_factory=LocalServices)
     _loaded: set[str] = field(default_factory=set)
-    _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
-    _partitions: dict[str, set[str]] = field(default_factory=dict)
+    _facts: CollectionFacts = field(default_factory=CollectionFacts)
     _version: ServerVersion | None = None
-    search_cache: SearchCache = field(default_factory=SearchCache)
 
     def __post_init__(self) -> None:
         self.defaults = self.settings
         """The initial settings, which RESET restores."""
+
+    @property
+    def search_cache(self) -> SearchCache:
+        """What searches are chosen by, as it was read last."""
+        return self._facts.searches
 
     def table(self, source: SourceText, node: exp.Table) -> Steps[Table]:
         """The collection that a node names, folded as in PostgreSQL. Raises SqlUnknownName, StoreError."""
@@ -141,9 +163,9 @@ class Session:
         for key in stale_keys:
             name = self.tables.pop(key).name
             self._loaded.discard(name)
-            self._partitions.pop(name, None)
+            self._facts.partitions.pop(name, None)
             self.search_cache.forget(name)
-            self._image_embeddings.pop(name, None)
+            self._facts.image_embeddings.pop(name, None)
 
     def refresh_changed(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
         """Read the ``remembered`` collections of a statement again; whether any has changed."""
@@ -183,9 +205,9 @@ class Session:
         """The embeddings whose encoders read images; none if ``nestvec.on_error`` is ``zero``."""
         if self.settings.on_error == "zero":
             return ()
-        if table.embeddings and table.name not in self._image_embeddings:
-            self._image_embeddings[table.name] = yield BlockingCall(lambda client: image_columns(table))
-        return self._image_embeddings.get(table.name, ())
+        if table.embeddings and table.name not in self._facts.image_embeddings:
+            self._facts.image_embeddings[table.name] = yield BlockingCall(lambda client: image_columns(table))
+        return self._facts.image_embeddings.get(table.name, ())
 
     def close(self) -> None:
         """Stop the services that this session started."""
@@ -203,7 +225,7 @@ class Session:
         return self._version
 
     def ensure_loaded(self, collection: str) -> Steps[None]:
-        """Load a collection of Milvus Lite, which opens with none loaded; a server's operator loads its own.
+        """Load a collection that is not loaded: Milvus Lite opens with none, and any client may release one.
 
         Raises SqlUnknownName for a partition of the settings that is missing: Lite would find nothing.
         """
@@ -212,16 +234,16 @@ class Session:
             return
         doing = f"loading collection {collection}"
         state = yield call(doing, "get_load_state", collection)
-        if state["state"] == LoadState.NotLoad and (yield from self.is_lite()):
+        if state["state"] == LoadState.NotLoad:
             yield call(doing, "load_collection", collection)
         self._loaded.add(collection)
 
     def _check_partitions(self, collection: str) -> Steps[None]:
         selected = self.settings.partitions
-        if not set(selected) - self._partitions.get(collection, set()):
+        if not set(selected) - self._facts.partitions.get(collection, set()):
             return
         existing = yield call(f"listing the partitions of {collection}", "list_partitions", collection)
-        self._partitions[collection] = set(existing)
+        self._facts.partitions[collection] = set(existing)
         missing = next((name for name in selected if name not in existing), None)
         if missing is not None:
             raise SqlUnknownName(

@@ -15,7 +15,7 @@ _EPOCH_DAY: Final = date(1970, 1, 1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
 
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,20}))?)?"
+_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,20}))?)?"
 _OFFSET = r"(?P<sign>[+-])(?P<off>\d{1,2})(?::?(?P<offmin>\d{2}))?"
 _ZONE = rf"\s*(?:(?P<zulu>Z|UTC|GMT)|{_OFFSET}|(?P<name>[A-Za-z_]+/[\w/+-]+))?"
 _TIMESTAMP = re.compile(

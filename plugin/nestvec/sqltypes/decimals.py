@@ -10,7 +10,10 @@ from nestvec.sqltypes.kinds import MAX_DIGITS, SqlType
 from nestvec_schemas.errors import RowRejected
 
 _CONTEXT: Final = Context(prec=2 * MAX_DIGITS, Emax=99_999, Emin=-99_999)
-_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
+_DIGITS = r"\d+(?:_\d+)*"
+_NUMBER = re.compile(
+    rf"\s*[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?\d{{1,4}})?\s*", re.ASCII
+)
 _BIAS: Final = 50_000
 _MAX_EXPONENT: Final = MAX_DIGITS
 _NEGATIVE, _ZERO, _POSITIVE = "0", "1", "2"

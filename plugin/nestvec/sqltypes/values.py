@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_BYTEA: Final = 32_767
 """Bytes of a BYTEA, which is stored as hexadecimal text."""
 
-_INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*[+-]?\d{1,19}(?:_\d{1,19}){0,19}\s*", re.ASCII)
 _ESCAPED = re.compile(rb"\\(\\|[0-3][0-7]{2})")
 _RANGES: Final = {"int2": (-(1 << 15), (1 << 15) - 1), "int4": (-(1 << 31), (1 << 31) - 1)}
 _RANGE_NAMES: Final = {"int2": "smallint", "int4": "integer"}
@@ -110,7 +110,11 @@ def _bytea_text(text: str) -> bytes:
 
 
 def _integer(value: object, kind: SqlType, column: Column, exact: bool) -> int:
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
+    if isinstance(value, str):
+        if not _INTEGER.fullmatch(value):
+            raise RowRejected(
+                "this is not a whole number", value=value[:60], next_step="Write it without a fraction."
+            )
         value = int(value)
     number = decimals.to_decimal(value)
     if exact and number != number.to_integral_value():

@@ -19,6 +19,7 @@ from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table
+from nestvec.sqltypes import type_property
 from nestvec_schemas.errors import StoreRefused, StoreUnreachable
 
 _WRITE = "Write ALTER TABLE t RENAME TO u, ADD COLUMN a INT, or DROP COLUMN a."
@@ -91,6 +92,7 @@ def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> St
     doing = f"adding column {draft.name} to {table.name}"
     adding = call(doing, "add_collection_field", table.name, draft.name, DataType[spec.type], **set_options)
     yield from _call_or_not_supported(source, node, "ADD COLUMN", adding)
+    yield from _set_sql_type(table, draft.name, spec.sql_type)
 
 
 def _drop(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
@@ -116,6 +118,16 @@ def _drop(source: SourceText, table: Table, node: exp.Expr, params: Params) -> S
     yield from _call_or_not_supported(
         source, name, "DROP COLUMN", call(doing, "drop_collection_field", table.name, column.name)
     )
+    yield from _set_sql_type(table, column.name, "")
+
+
+def _set_sql_type(table: Table, column: str, sql_type: str) -> Steps[None]:
+    """Record the SQL type of a column, or remove what is recorded of a column of its name."""
+    doing, key = f"recording the type of {table.name}.{column}", type_property(column)
+    if sql_type:
+        yield call(doing, "alter_collection_properties", table.name, {key: sql_type})
+    elif key in table.properties:
+        yield call(doing, "drop_collection_properties", table.name, [key])
 
 
 def _call_or_not_supported(source: SourceText, node: exp.Expr, what: str, request: Any) -> Steps[None]:
