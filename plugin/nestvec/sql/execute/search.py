@@ -170,27 +170,27 @@ def _fill(
     chosen = yield from choose_search(session, node, fresh=True)
     matching = chosen.workload.matching
     available = (yield from count_groups(session, node)) if node.group else matching
-    wanted = min(node.limit, max(0, available - node.offset))
-    if min(map(len, results)) >= wanted:
+    expected = min(node.limit, max(0, available - node.offset))
+    if min(map(len, results)) >= expected:
         return results
     got = min(map(len, results))
     strict = session.settings.index.iterative_scan == "strict_order"
     if strict and may_scan(chosen.index, matching):
         scanned = yield from _scan(session, node, targets, chosen)
         if scanned is not None:
-            note_done(f"the index found {got:,} of {wanted:,} rows: all vectors that match were compared")
+            note_done(f"the index found {got:,} of {expected:,} rows: all vectors that match were compared")
             return scanned
     search_data = yield from resolve_targets(session, targets)
     method = by_index(chosen.index, chosen.workload, session.settings.index)
-    while min(map(len, results)) < wanted:
+    while min(map(len, results)) < expected:
         wider = widened(chosen.index, chosen.workload, method)
         if wider is None:
             break
         method = wider
-        note_done(f"the index found {min(map(len, results)):,} of {wanted:,} rows: {method.reason}")
+        note_done(f"the index found {min(map(len, results)):,} of {expected:,} rows: {method.reason}")
         results = yield from _search_index(session, node, search_data, method)
-    if min(map(len, results)) < wanted:
-        short = f"the index of {node.nearest.column} found {min(map(len, results)):,} of {wanted:,} rows"
+    if min(map(len, results)) < expected:
+        short = f"the index of {node.nearest.column} found {min(map(len, results)):,} of {expected:,} rows"
         note_done(short)
         logger.warning("%s in %s: its widest search misses rows", short, node.collection)
     return results
