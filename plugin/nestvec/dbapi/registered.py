@@ -17,15 +17,15 @@ def register_table(session: Session, name: str, data: Any) -> None:
     """Let statements read ``data`` as the table ``name``. Raises InterfaceError if it is not a table."""
     if not name or not isinstance(name, str) or "\0" in name:
         raise interface_error("a table needs a name", "Pass a name such as 'ratings'.")
-    session.registered = {**session.registered, name: _as_arrow(data)}
+    session.caller.tables = {**session.caller.tables, name: _as_arrow(data)}
 
 
 def unregister_table(session: Session, name: str) -> None:
     """Forget a table of the caller. Raises InterfaceError if there is none of this name."""
-    if name not in session.registered:
-        names = ", ".join(session.registered) or "none"
+    if name not in session.caller.tables:
+        names = ", ".join(session.caller.tables) or "none"
         raise interface_error("there is no registered table of this name", f"Registered: {names}.")
-    session.registered = {key: table for key, table in session.registered.items() if key != name}
+    session.caller.tables = {key: table for key, table in session.caller.tables.items() if key != name}
 
 
 def _as_arrow(data: Any) -> pa.Table:

@@ -53,11 +53,11 @@ def _binary(metric: str, values: Sequence[Any], target: bytes) -> Doubles:
         ).reshape(len(values), -1),
         axis=1,
     ).astype(bool)
-    wanted = np.unpackbits(np.frombuffer(target, np.uint8)).astype(bool)
+    target_bits = np.unpackbits(np.frombuffer(target, np.uint8)).astype(bool)
     if metric == "HAMMING":
-        return np.asarray((bits ^ wanted).sum(axis=1), np.float64)
-    union = (bits | wanted).sum(axis=1)
-    shared = (bits & wanted).sum(axis=1)
+        return np.asarray((bits ^ target_bits).sum(axis=1), np.float64)
+    union = (bits | target_bits).sum(axis=1)
+    shared = (bits & target_bits).sum(axis=1)
     return np.where(union == 0, 1.0, 1.0 - shared / np.maximum(union, 1))
 
 

@@ -43,7 +43,7 @@ def _explain(relation: Relation, row_counts: Mapping[str, int], counts: Relation
         details = [("columns", ", ".join(relation.plan.columns))]
         if relation.residual:
             details.append(("checked by DuckDB", relation.residual))
-            details.append(("widened", f"until {count_of(relation.wanted, 'row')} pass, or the data ends"))
+            details.append(("widened", f"until {count_of(relation.row_goal, 'row')} pass, or the data ends"))
         details += [("note", note) for note in relation.plan.notes]
         title = f"{relation.name}: the rows that Milvus ranks"
         return ExplainNode(title, (*details, *measured), (explain_node(relation.plan.node),), relation)

@@ -54,9 +54,9 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
     for identifier in tree.find_all(exp.Identifier):
         if identifier.args.get("quoted") or isinstance(identifier.parent, (exp.DataType, exp.Dot)):
             continue
-        written = str(identifier.this)
-        lower = written.lower()
-        identifier.set("this", written if lower not in column_names and written in column_names else lower)
+        original = str(identifier.this)
+        lower = original.lower()
+        identifier.set("this", original if lower not in column_names and original in column_names else lower)
         identifier.set("quoted", True)
 
 

@@ -94,7 +94,7 @@ def _read_tables(session: Session, planning: Planning, tree: exp.Expr) -> Steps[
     """The collections that FROM names, by the ids of their nodes."""
     tables: dict[int, Table] = {}
     for node in list(base_tables(tree)):
-        if node.args.get("db") is None and identifier_name(node.this) in session.registered:
+        if node.args.get("db") is None and identifier_name(node.this) in session.caller.tables:
             continue
         if node.args.get("db") is not None and identifier_name(node.args["db"]) != "public":
             raise planning.source.unknown_name(
@@ -118,8 +118,8 @@ def _name_relations(
 ) -> Steps[None]:
     """Give every collection, table and file in FROM a name of its own, and its columns."""
     for node in list(base_tables(tree)):
-        written = identifier_name(node.this)
-        if written in planning.schemas:
+        original = identifier_name(node.this)
+        if original in planning.schemas:
             continue
         table = by_node.get(id(node))
         name = f"scan_{len(planning.schemas)}"
@@ -131,12 +131,12 @@ def _name_relations(
             shown += [DYNAMIC_COLUMN] if table.dynamic else []
             planning.schemas[name] = {column.name: duckdb_type(column) for column in shown}
         else:
-            data = session.registered[written]
+            data = session.caller.tables[original]
             planning.relations.append(SuppliedRelation(name, data))
             planning.schemas[name] = yield BlockingCall(lambda client, data=data: _described(data=data))
-        _rename(node, name, written)
+        _rename(node, name, original)
     for node in list(file_tables(tree)):
-        if not session.local_files:
+        if not session.caller.files:
             raise planning.source.not_supported(
                 "reading files of the server", node, "Load the file with COPY … FROM STDIN."
             )
@@ -156,12 +156,12 @@ def _described(data: Any = None, call: str = "") -> dict[str, str]:
         return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
 
-def _rename(node: exp.Table, name: str, written: str) -> None:
+def _rename(node: exp.Table, name: str, original: str) -> None:
     identifier = exp.to_identifier(name, quoted=True)
     identifier.meta.update(node.this.meta)
     node.set("this", identifier)
     if node.args.get("alias") is None:
-        node.set("alias", exp.TableAlias(this=exp.to_identifier(written, quoted=True)))
+        node.set("alias", exp.TableAlias(this=exp.to_identifier(original, quoted=True)))
 
 
 def _schema(planning: Planning) -> MappingSchema:
@@ -296,8 +296,8 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 
 
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
-    typed = annotate_types(tree, schema=_schema(planning), dialect=CaseSensitiveSql)
-    rewritten = rewrite_for_duckdb(typed)
+    annotated = annotate_types(tree, schema=_schema(planning), dialect=CaseSensitiveSql)
+    rewritten = rewrite_for_duckdb(annotated)
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
     sql: str = rewritten.sql(dialect="duckdb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlglot import exp
@@ -9,7 +10,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.order import find_measure
 from nestvec.sql.bind.query import MAX_WINDOW
-from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select import bind_query
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.embed import query_request
@@ -22,7 +23,7 @@ from nestvec.sql.plan.adaptive import add_shortlist
 from nestvec.sql.plan.nodes import Plan, Rescore, source_of
 from nestvec.sql.plan.select import plan_query
 from nestvec.sql.relational.arrow_rows import DUCKDB_TYPES, duckdb_type
-from nestvec.sql.relational.names import from_entries
+from nestvec.sql.relational.names import base_tables, from_entries
 from nestvec.sql.relational.planning import Planning, within
 from nestvec.sql.relational.relations import CollectionScan, DistanceColumn, RankingScan
 from nestvec.sql.relational.scans import Term, conjunction, constant_window, terms_of
@@ -33,7 +34,7 @@ _FIRST_CANDIDATES = 100
 
 _CANDIDATES_PER_ROW = 4
 _EXTRA_ROWS = 16
-"""Rows read beyond those wanted, so that further sort keys order the ties of the last."""
+"""Rows read beyond the goal, so that further sort keys order the ties of the last."""
 
 RANK = "__distance"
 """The column of a search's rows that holds the value they are ranked by."""
@@ -47,6 +48,7 @@ def take_rankings(planning: Planning, tree: exp.Expr, tables: dict[int, Table]) 
 
     ``tables`` are the collections by the ids of their nodes.
     """
+    named = {identifier_name(node.this): tables[id(node)] for node in base_tables(tree) if id(node) in tables}
     for select in list(tree.find_all(exp.Select)):
         if select is not tree and select.root() is not tree:
             continue
@@ -54,7 +56,7 @@ def take_rankings(planning: Planning, tree: exp.Expr, tables: dict[int, Table]) 
         if table is None or not _ranks(select):
             continue
         try:
-            plan = _plan_whole(planning, select, table)
+            plan = _plan_whole(planning, select, table, named)
         except SqlError:
             # The other steps of planning find what is wrong, or do more than Milvus.
             continue
@@ -107,14 +109,12 @@ def _key(select: exp.Select, ordered: exp.Expr) -> exp.Expr:
     return node
 
 
-def _plan_whole(planning: Planning, select: exp.Select, table: Table) -> Plan:
+def _plan_whole(planning: Planning, select: exp.Select, table: Table, named: Mapping[str, Table]) -> Plan:
+    """The plan of a SELECT on ``table``; ``named`` are the collections of its subqueries for vectors."""
     source = within(planning.source, select)
-    return _plan(planning, source, select, table)
-
-
-def _plan(planning: Planning, source: SourceText, select: exp.Select, table: Table) -> Plan:
+    context = Context(named, planning.service)
     mark_consumed(select)
-    plan = plan_query(bind_query(source, select, table, planning.params, planning.context()))
+    plan = plan_query(bind_query(source, select, table, planning.params, context))
     return add_shortlist(plan, table, planning.settings, shortlist_hint(source), source)
 
 
@@ -186,13 +186,13 @@ def _plan_candidates(
     query = bind_query(source, search, table, planning.params, planning.context())
     conditions = [term.condition for term in terms if term.condition is not None]
     query = replace(query, where=conjunction(conditions))
-    wanted = (query.limit or 0) + query.offset
+    row_goal = (query.limit or 0) + query.offset
     ties = len(select.args["order"].expressions) > 1
     residual = any(not term.complete and not term.of_distance for term in terms)
     if residual:
-        limit = max(_CANDIDATES_PER_ROW * wanted, _FIRST_CANDIDATES)
+        limit = max(_CANDIDATES_PER_ROW * row_goal, _FIRST_CANDIDATES)
     else:
-        limit = wanted + (_EXTRA_ROWS if ties else 0)
+        limit = row_goal + (_EXTRA_ROWS if ties else 0)
     query = replace(query, limit=min(limit, MAX_WINDOW), offset=0)
     plan = plan_query(query)
     return add_shortlist(plan, table, planning.settings, shortlist_hint(planning.source), planning.source)
@@ -207,10 +207,10 @@ def _use_rank(select: exp.Select, alias: str, ranked: exp.Expr) -> None:
 def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
     alias, scan = entry.alias_or_name, entry.name
     measure = find_measure(_key(select, select.args["order"].expressions[0]))
-    wanted = constant_window(select)
+    row_goal = constant_window(select)
     terms = terms_of(planning, select.args.get("where"), scan, alias)
     residual = [term.node.copy() for term in terms if not term.complete and not term.of_distance]
-    if measure is None or wanted is None or any(node.find(exp.Query) for node in residual):
+    if measure is None or row_goal is None or any(node.find(exp.Query) for node in residual):
         return
     body = select.copy()
     body.set("where", exp.Where(this=exp.and_(*residual)) if residual else None)
@@ -236,7 +236,7 @@ def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
     if residual:
         planning.residuals[name] = _residual_count(select, residual)
         fallback = _every_row(planning, name, table, terms, columns, plan)
-    planning.relations.append(RankingScan(name, plan, table, wanted=wanted, fallback=fallback))
+    planning.relations.append(RankingScan(name, plan, table, row_goal=row_goal, fallback=fallback))
 
 
 def _residual_count(select: exp.Select, residual: list[exp.Expr]) -> exp.Expr:
@@ -262,4 +262,6 @@ def _every_row(
         target = EmbeddedText(target, query_request(scope, table.column(column) or table.primary, exp.Null()))
     conditions = [term.condition for term in terms if term.condition is not None]
     distance = DistanceColumn(RANK, nearest.column, nearest.metric, target)
-    return CollectionScan(name, table, tuple(columns), conjunction(conditions), None, (distance,))
+    return CollectionScan(
+        name, table, tuple(columns), condition=conjunction(conditions), distances=(distance,)
+    )

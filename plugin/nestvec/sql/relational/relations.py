@@ -59,7 +59,7 @@ class RankingScan:
     name: str
     plan: Plan
     table: Table
-    wanted: int = 0
+    row_goal: int = 0
     """Rows that the statement wants of those that pass ``residual``; 0 if the plan gives them all."""
     residual: str = ""
     """A query for the number of rows that pass what Milvus cannot filter; empty if it filters all."""

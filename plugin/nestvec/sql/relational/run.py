@@ -130,14 +130,13 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
             return loaded
         passing = yield from _count_passing(scan, loaded)
         search = source_of(plan.node)
-        asked = search.limit if isinstance(search, VectorSearch) else 0
-        if passing >= scan.wanted or not asked or (result.count < asked and asked >= MAX_WINDOW):
+        requested = search.limit if isinstance(search, VectorSearch) else 0
+        if passing >= scan.row_goal or not requested:
             return loaded
-        if asked >= MAX_WINDOW and scan.fallback is not None:
-            return (yield from _read_scan(session, scan.fallback, {}))
-        if asked >= MAX_WINDOW:
-            return loaded
-        wider = replace(search, limit=min(asked * _WIDENING_FACTOR, MAX_WINDOW))
+        if result.count < requested or requested >= MAX_WINDOW:
+            # An index may end early: every row is compared.
+            return loaded if scan.fallback is None else (yield from _read_scan(session, scan.fallback, {}))
+        wider = replace(search, limit=min(requested * _WIDENING_FACTOR, MAX_WINDOW))
         plan = replace(plan, node=with_source(plan.node, wider))
 
 

@@ -96,10 +96,10 @@ def _add_scan(
             scan,
             table,
             columns or (table.primary.name,),
-            conjunction(conditions),
-            limit,
-            tuple(distances),
-            _join_filter(planning, select, entry),
+            condition=conjunction(conditions),
+            limit=limit,
+            distances=tuple(distances),
+            join_filter=_join_filter(planning, select, entry),
         )
     )
 

@@ -135,12 +135,12 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
         return node
     if isinstance(node, (exp.Cast, exp.Array)) or function_label(node) in _VECTOR_CALLS:
         return node
-    found = _base_column(planning, other) if isinstance(other, exp.Column) else None
-    if found is None:
+    base = _base_column(planning, other) if isinstance(other, exp.Column) else None
+    if base is None:
         raise planning.source.not_supported(
             "a distance to this", node, "Write a vector, or measure a column of a collection."
         )
-    scan, column_node = found
+    scan, column_node = base
     scope = planning.scope(scan, column_node.table)
     column, _ = resolve_family(scope, column_node, metric)
     name = f"target_{len(planning.targets)}"

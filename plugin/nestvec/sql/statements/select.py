@@ -116,7 +116,7 @@ def _relational_part(session: Session, tree: exp.Expr) -> str:
         return f"{construct_name(table)} in FROM"
     if not isinstance(table.this, exp.Identifier):
         return "a function in FROM"
-    return "a table of the caller" if identifier_name(table.this) in session.registered else ""
+    return "a table of the caller" if identifier_name(table.this) in session.caller.tables else ""
 
 
 def plan_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan]:

@@ -44,8 +44,8 @@ def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[
         session.settings = with_default(session.settings, session.defaults, name)
         return StatementResult(tag="SET")
     text = _value_text(source, value, params)
-    if kind == "LOCAL" and session.settings_before_local is None:
-        session.settings_before_local = session.settings
+    if kind == "LOCAL" and session.writes.settings_before_local is None:
+        session.writes.settings_before_local = session.settings
     try:
         session.settings = with_setting(session.settings, name, text)
     except ValueError as error:

@@ -23,8 +23,8 @@ def run_transaction(session: Session, parsed: ParsedStatement, params: Params) -
     """BEGIN, COMMIT and ROLLBACK. Raises SqlNotSupported for a ROLLBACK of changes."""
     yield from ()
     source, tree = parsed.source, parsed.tree
-    if session.settings_before_local is not None and not isinstance(tree, exp.Transaction):
-        session.settings, session.settings_before_local = session.settings_before_local, None
+    if session.writes.settings_before_local is not None and not isinstance(tree, exp.Transaction):
+        session.settings, session.writes.settings_before_local = session.writes.settings_before_local, None
     if isinstance(tree, exp.Rollback):
         roll_back(session, statement=source.text)
         return StatementResult(tag="ROLLBACK")

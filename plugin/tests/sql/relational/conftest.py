@@ -17,6 +17,7 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.relational.plan import plan_relational
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.relational.run import run_relational
+from nestvec.sql.session import CallerData
 
 ROW = {
     "n": 7,
@@ -85,7 +86,7 @@ def plan(milvus: FakeMilvus) -> Callable[..., RelationalPlan]:
     """The relational plan of a statement over ``TABLE``."""
 
     def planned(statement: str, values: Any = None, **registered: Any) -> RelationalPlan:
-        session, parsed = Session(tables={"t": TABLE}, registered=registered), parse(statement)
+        session, parsed = Session(tables={"t": TABLE}, caller=CallerData(registered)), parse(statement)
         steps = plan_relational(session, parsed.source, parsed.tree, bind_params(values))
         return drive(cast(MilvusClient, milvus), steps)
 
@@ -97,7 +98,7 @@ def answer(milvus: FakeMilvus, plan: Callable[..., RelationalPlan]) -> Callable[
     """The answer of DuckDB to a statement over ``TABLE``."""
 
     def answered(statement: str, values: Any = None, **registered: Any) -> StatementResult:
-        session = Session(tables={"t": TABLE}, registered=registered)
+        session = Session(tables={"t": TABLE}, caller=CallerData(registered))
         relational = plan(statement, values, **registered)
         return drive(cast(MilvusClient, milvus), run_relational(session, relational))
 

@@ -214,7 +214,9 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
     alias = table.args.get("alias")
     if alias is not None and stray_parts(alias, ("this",)):
         raise source.not_supported("column names after a table alias", alias, _STORED_FORM)
-    inner_table = scope.context.tables[identifier_name(table.this)]
+    inner_table = scope.context.tables.get(identifier_name(table.this))
+    if inner_table is None:
+        raise source.not_supported("a subquery on anything but a collection", node, _STORED_FORM)
     name = identifier_name(alias.this) if alias is not None else identifier_name(table.this)
     inner = replace(scope, table=inner_table, name=name)
     item = select.expressions[0] if len(select.expressions) == 1 else None

@@ -9,11 +9,11 @@ from sqlglot import exp
 from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_avg, rewrite_sum
 from nestvec.sql.relational.rewrites.arithmetic import (
     arithmetic,
+    div_quotient,
     quotient,
     remainder,
     rewrite_power,
     rewrite_round,
-    whole_quotient,
 )
 from nestvec.sql.relational.rewrites.arrays import (
     array_contains,
@@ -62,7 +62,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
     exp.In: in_rows,
-    exp.IntDiv: whole_quotient,
+    exp.IntDiv: div_quotient,
     exp.Pow: rewrite_power,
     exp.Exp: lambda node: call("pg_finite", node),
     exp.Concat: rewrite_concat,

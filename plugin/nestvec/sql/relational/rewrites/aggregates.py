@@ -16,13 +16,13 @@ def rewrite_sum(node: exp.Sum) -> exp.Expr:
     if is_vector(node.this):
         return _vector_aggregate(node, exp.Sum)
     if kind(node.this) in INTEGERS and kind(node.this) != exp.DType.BIGINT:
-        return outside(node, lambda whole: exp.cast(whole, "bigint"))
+        return outside(node, lambda wrapped: exp.cast(wrapped, "bigint"))
     return node
 
 
 def regression(node: exp.Expr) -> exp.Expr:
     """Of points without a spread DuckDB gives NaN, PostgreSQL NULL."""
-    return outside(node, lambda whole: call("pg_no_nan", whole))
+    return outside(node, lambda wrapped: call("pg_no_nan", wrapped))
 
 
 def rewrite_avg(node: exp.Avg) -> exp.Expr:

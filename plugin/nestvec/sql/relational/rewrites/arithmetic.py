@@ -11,8 +11,8 @@ from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, i
 
 def quotient(node: exp.Div) -> exp.Expr:
     left, right = _numeric(node.this, node.expression), _numeric(node.expression, node.this)
-    whole = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
-    return call("pg_integer_quotient" if whole else "pg_quotient", left, right)
+    both_integers = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
+    return call("pg_integer_quotient" if both_integers else "pg_quotient", left, right)
 
 
 def remainder(node: exp.Mod) -> exp.Expr:
@@ -59,7 +59,7 @@ def rewrite_round(node: exp.Round) -> exp.Expr:
     return node
 
 
-def whole_quotient(node: exp.IntDiv) -> exp.Expr:
+def div_quotient(node: exp.IntDiv) -> exp.Expr:
     return exp.cast(call("trunc", call("pg_quotient", node.this, node.expression)), "double")
 
 

@@ -58,10 +58,10 @@ def is_vector(node: exp.Expr | None) -> bool:
 
 def outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
     """Wrap an aggregate with the FILTER or OVER around it."""
-    whole = node
-    while isinstance(whole.parent, (exp.Filter, exp.Window, exp.WithinGroup)) and whole.arg_key == "this":
-        whole = whole.parent
-    if whole is node:
+    wrapped = node
+    while isinstance(wrapped.parent, (exp.Filter, exp.Window, exp.WithinGroup)) and wrapped.arg_key == "this":
+        wrapped = wrapped.parent
+    if wrapped is node:
         return wrap(node.copy())
-    whole.replace(wrap(whole.copy()))
+    wrapped.replace(wrap(wrapped.copy()))
     return node

@@ -37,7 +37,7 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree
-    if not session.local_files:
+    if not session.caller.files:
         raise source.not_supported(
             "COPY with a file of the server", 0, "Write COPY t FROM STDIN, or COPY t TO STDOUT."
         )
