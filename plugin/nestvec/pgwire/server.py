@@ -28,7 +28,7 @@ from nestvec.pgwire.protocol.messages import CancelMessage
 from nestvec.pgwire.protocol.stream import ClientGone, CountingReader, MessageStream
 from nestvec.pgwire.runner import StatementRunner
 from nestvec.pgwire.settings import PgSettings
-from nestvec.sql.session import LocalServices, Session
+from nestvec.sql.session import CallerData, LocalServices, Session
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,8 @@ class PgServer:
         parameters.start("session_authorization", login.user)
         for name, value in (login.parameters | options_of(login.parameters.get("options", ""))).items():
             parameters.start(name, value)
-        session = Session(self._settings.sql, _services=self._services)
+        # Clients may be elsewhere: they read and write no files of this machine.
+        session = Session(self._settings.sql, caller=CallerData(files=False), _services=self._services)
         catalogs = CatalogAnswers(self._catalog, login.user, number, session)
         runner = StatementRunner(
             self.engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds

@@ -7,15 +7,22 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from typing import cast
 
 import pyarrow as pa
 import pytest
+from pymilvus import MilvusClient
 
-from nestvec.sql import StatementResult
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, StatementResult
+from nestvec.sql.bind.params import bind_params
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.relational.plan import plan_relational
 from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
+from nestvec.sql.session import CallerData
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlUnknownName
 
-from .conftest import FakeMilvus
+from .conftest import TABLE, FakeMilvus
 
 Answer = Callable[..., StatementResult]
 
@@ -95,6 +102,14 @@ def test_files_of_the_machine_need_a_function_in_from(answer: Answer) -> None:
     for function in ("read_text", "read_blob"):
         with pytest.raises(SqlError, match="file system operations are disabled"):
             answer(f"SELECT * FROM {function}('/etc/hostname')")
+
+
+def test_a_session_may_be_without_files(milvus: FakeMilvus) -> None:
+    session = Session(tables={"t": TABLE}, caller=CallerData(files=False))
+    parsed = parse("SELECT * FROM read_csv('/etc/hostname')")
+    steps = plan_relational(session, parsed.source, parsed.tree, bind_params(None))
+    with pytest.raises(SqlNotSupported, match="reading files of the server"):
+        drive(cast(MilvusClient, milvus), steps)
 
 
 def test_a_plain_search_never_loads_duckdb() -> None:
