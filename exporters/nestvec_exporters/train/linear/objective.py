@@ -1,8 +1,8 @@
 """What training a linear map minimises, on vectors that the checkpoint computed once.
 
 A rotation keeps every full-length cosine, so that its prefixes can do no more than approach them. A map that
-may stretch directions too (Matryoshka-Adaptor, Yoon et al. 2024) can also be told which document answers a
-query.
+may stretch directions too (Matryoshka-Adaptor, Yoon et al. 2024) can also learn which document answers
+a query.
 """
 
 from __future__ import annotations
