@@ -95,12 +95,17 @@ def test_int8_runs_pair_by_pair(write_checkpoint: Write, tmp_path: Path) -> None
     assert "max_batch_size: 1\n" in (tmp_path / "models" / "cross" / CONFIG).read_text()
 
 
-def test_calibrated_int8_scores_the_same_in_any_batch(write_checkpoint: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "floor"), [("int8", 0.998), ("int8-weights", 0.998), ("int4-weights", 0.99)]
+)
+def test_quantised_scores_are_near_and_the_same_in_any_batch(
+    write_checkpoint: Write, tmp_path: Path, precision: str, floor: float
+) -> None:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
-    manifest = exported(folder, tmp_path / "models", precision="int8")
+    manifest = exported(folder, tmp_path / "models", precision=precision)
     assert not manifest.towers["text"].alone
     assert manifest.quantisation is not None
-    assert manifest.quantisation.cosine_mean >= 0.998
+    assert manifest.quantisation.cosine_mean >= floor
     scores = logits(tmp_path / "models", manifest)
     expected = CrossEncoder(str(folder), device="cpu", max_length=64).predict(
         PAIRS, activation_fn=torch.nn.Identity()
