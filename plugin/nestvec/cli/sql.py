@@ -109,7 +109,7 @@ def command(args: SqlArgs) -> None:
     # Only CREATE may name a database that does not exist yet.
     create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
     session = Session(SessionSettings(models=args.models), waiting=WaitingLines())
-    # A load of many rows waits for a Milvus that is not there yet; whoever asks for a few wants to know it.
+    # A load of many rows waits for a Milvus that is not there yet; another statement fails at once.
     loads = any(statement[:4].upper() == "COPY" for statement in statements)
     patience = session.patience() if loads else Patience(0)
     with closing(session), ExitStack() as stack:

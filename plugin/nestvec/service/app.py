@@ -169,7 +169,7 @@ def _direct_endpoints() -> dict[str, DirectEndpoint]:
         route.path: route.direct
         for router in _ROUTERS
         for route in router.routes
-        if isinstance(route, BodyRoute) and route.direct is not None and "POST" in route.methods
+        if isinstance(route, BodyRoute) and route.direct is not None and "POST" in (route.methods or ())
     }
 
 

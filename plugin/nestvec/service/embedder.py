@@ -17,9 +17,9 @@ from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.engine_threads import EngineThreads
 from nestvec.service.batching.input_keys import InputKeys
 from nestvec.service.batching.loop_slices import SLICE_INPUTS, LoopSlices, slices
-from nestvec.service.batching.outputs import zero_output
+from nestvec.service.batching.outputs import PartSpec, zero_output
 from nestvec.service.batching.pending import PendingEmbedding, check_lengths, share_keys
-from nestvec.service.batching.runner import BatchRunner, PartSpec
+from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.turns import turn_paused
 from nestvec.service.catalog.catalog import EncoderCatalog

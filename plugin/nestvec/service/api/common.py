@@ -21,7 +21,7 @@ from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.readers import check_text_lengths
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
-from nestvec.service.middleware.connection_gate import CONNECTION, UnreadConnection
+from nestvec.service.middleware.connection_gate import CONNECTION, WatchedConnection
 from nestvec.service.preprocess.inputs import EmbedInput
 from nestvec.service.preprocess.modality import Modalities, as_modality, check_modality
 from nestvec.service.preprocess.tokenizer import Direction
@@ -219,7 +219,7 @@ def _watch_connection(request: Request, inputs: int, gone: Callable[[], None]) -
         watch(_wait_for_slice(request, inputs))
 
     # Where the server tells it, no task has to wait for it.
-    connection: UnreadConnection | None = request.scope.get(CONNECTION)
+    connection: WatchedConnection | None = request.scope.get(CONNECTION)
     if connection is None:
         watch(_wait_for_disconnect(request, inputs))
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
-from nestvec.service.batching.batch_size import BatchSize
+from nestvec.service.batching.batch_size import BatchBudget
 from nestvec.service.preprocess.inputs import ModelInput
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 
@@ -22,7 +22,7 @@ MAX_PADDING_RATIO: Final = 1.25
 _PADDING_PART: Final = 0.05
 """Padding, as a part of a batch's tokens, that hardly costs anything."""
 
-_ANY_SIZE: Final = BatchSize()
+_ANY_SIZE: Final = BatchBudget()
 
 _MAX_IDLE_CLIENTS: Final = 256
 
@@ -215,7 +215,7 @@ class BatchQueue:
         self._length -= 1
         return True
 
-    def take(self, size: BatchSize = _ANY_SIZE) -> list[QueuedInput]:
+    def take(self, size: BatchBudget = _ANY_SIZE) -> list[QueuedInput]:
         """The next batch. Every input that is added and not dropped is taken exactly once."""
         clients = sorted((client for client in self._clients.values() if client), key=_priority)
         client = self._next(clients)

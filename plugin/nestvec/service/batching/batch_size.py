@@ -32,7 +32,7 @@ _MIN_PADDING: Final = 24
 
 
 @dataclass(frozen=True)
-class BatchSize:
+class BatchBudget:
     """Limits of one batch, in tokens, besides those of the queue."""
 
     free_tokens: int = 0
@@ -43,21 +43,21 @@ class BatchSize:
     """With more padding, a batch costs more than two; None for any."""
 
 
-def batch_size(speed: EngineSpeed, *, is_shared: bool) -> BatchSize:
+def batch_size(speed: EngineSpeed, *, is_shared: bool) -> BatchBudget:
     """The limits of the next batch; ``is_shared`` says whether several clients, also with queries, wait.
 
     A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed.
     """
     recent, full = speed.recent or 0.0, speed.tokens_per_second
-    known = full or recent
+    tokens_per_second = full or recent
     free = int(recent * _FREE_SECONDS)
-    padding = max(_MIN_PADDING, int(known * _OVERHEAD_SECONDS)) if known else None
+    padding = max(_MIN_PADDING, int(tokens_per_second * _OVERHEAD_SECONDS)) if tokens_per_second else None
     if full is None:
-        return BatchSize(free, None, padding)
+        return BatchBudget(free, None, padding)
     seconds, least = (
         (_SHARED_BATCH_SECONDS, _MIN_SHARED_TOKENS) if is_shared else (_BATCH_SECONDS, _MIN_FULL_TOKENS)
     )
-    return BatchSize(free, max(least, int(full * seconds)), padding)
+    return BatchBudget(free, max(least, int(full * seconds)), padding)
 
 
 def max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:

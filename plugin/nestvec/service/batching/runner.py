@@ -18,8 +18,7 @@ from nestvec.service.batching.batch_queue import BatchQueue
 from nestvec.service.batching.batch_size import batch_size, max_batch_tokens
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
 from nestvec.service.batching.engine_threads import EngineThreads, call_in_loop
-from nestvec.service.batching.outputs import PartSpec as PartSpec
-from nestvec.service.batching.outputs import check_engine_output
+from nestvec.service.batching.outputs import PartSpec, check_engine_output
 from nestvec.service.batching.pending import PendingEmbedding, Wait
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.observability.observer import BatchRun, Observer

@@ -98,7 +98,9 @@ def _direct_handler(
         except ValidationError as error:
             # As FastAPI raises it, with the place in the request.
             errors = error.errors(include_url=False)
-            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors]) from error
+            raise RequestValidationError(
+                [{**detail, "loc": ("body", *detail["loc"])} for detail in errors]
+            ) from error
         return await call(request, body)
 
     return handle

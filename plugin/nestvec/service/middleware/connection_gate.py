@@ -20,7 +20,8 @@ _GRACE_SECONDS: Final = 1.0
 
 
 CONNECTION: Final = "nestvec.connection"
-"""Key of an ASGI scope: the request's UnreadConnection, where the server sets it."""
+"""Key of an ASGI scope: the request's connection, an UnreadConnection and a WatchedConnection, where the server
+sets it."""
 
 
 class UnreadConnection(Protocol):
@@ -31,6 +32,10 @@ class UnreadConnection(Protocol):
 
     def give_up(self) -> None:
         """Close the connection and drop what was not read."""
+
+
+class WatchedConnection(Protocol):
+    """A connection that tells when its client has closed it."""
 
     def call_when_lost(self, call: Callable[[], None]) -> None:
         """Call ``call`` once the client has closed the connection; at once if it has."""

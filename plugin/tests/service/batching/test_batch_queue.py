@@ -12,7 +12,7 @@ from nestvec.service.batching.batch_queue import (
     BatchQueue,
     QueuedInput,
 )
-from nestvec.service.batching.batch_size import BatchSize
+from nestvec.service.batching.batch_size import BatchBudget
 from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 
@@ -131,7 +131,7 @@ def test_whoever_waits_every_input_is_taken_once(
     for number, step in enumerate(steps):
         waiting_now = [item for item in everything if item.lanes]
         if step == "take" and queue:
-            taken += queue.take(BatchSize(free))
+            taken += queue.take(BatchBudget(free))
         elif step == "drop" and waiting_now:
             dropped.append(waiting_now[number % len(waiting_now)])
             assert queue.drop(dropped[-1])
@@ -145,7 +145,7 @@ def test_whoever_waits_every_input_is_taken_once(
             everything += put
         assert len(queue) == len(everything) - len(taken) - len(dropped)
     while queue:
-        batch = queue.take(BatchSize(free))
+        batch = queue.take(BatchBudget(free))
         assert len({item.exit for item in batch}) == 1
         assert len(batch) <= texts
         taken += batch
@@ -204,7 +204,7 @@ def test_a_flood_gets_its_half_beside_a_stream_of_queries(bulk: int, lone: int, 
     served: Counter[str] = Counter()
     for _ in range(40):
         queue.add(waiting([lone] * 8), request_size=1, client="stream")
-        for item in queue.take(BatchSize(free)):
+        for item in queue.take(BatchBudget(free)):
             served["flood" if item in flood else "stream"] += item.length
     assert served["flood"] >= served["stream"] - 2 * 8 * 100
     assert served["flood"] > 0
@@ -234,7 +234,7 @@ def test_queries_of_others_join_a_query_as_far_as_that_costs_nothing(free: int, 
     queue.take()
     query = waiting([10])
     queue.add(query, request_size=1, client="polite")
-    batch = queue.take(BatchSize(free))
+    batch = queue.take(BatchBudget(free))
     assert query[0] in batch
     assert len(batch) == count
 
@@ -262,7 +262,7 @@ def test_a_stream_of_new_clients_is_served_and_forgotten_and_delays_nobody_for_g
 def test_a_batch_may_be_given_less_than_the_budget() -> None:
     queue = BatchQueue(max_tokens=512, max_inputs=64)
     queue.add(waiting([10] * 60), request_size=60)
-    assert [len(queue.take(BatchSize(tokens=tokens))) for tokens in (100, 9, 1000)] == [10, 1, 49]
+    assert [len(queue.take(BatchBudget(tokens=tokens))) for tokens in (100, 9, 1000)] == [10, 1, 49]
 
 
 def test_an_encoder_is_shared_while_a_second_client_sends_queries_now_and_then() -> None:
@@ -297,8 +297,8 @@ def test_a_batch_has_no_more_padding_than_another_batch_would_cost() -> None:
     queue = BatchQueue(4096, 64)
     lengths = [10] * 8 + [12] * 4
     queue.add(waiting(lengths), request_size=len(lengths))
-    assert [len(queue.take(BatchSize(padding=8))) for _ in range(2)] == [8, 4]
+    assert [len(queue.take(BatchBudget(padding=8))) for _ in range(2)] == [8, 4]
     queue.add(waiting(lengths), request_size=len(lengths))
-    assert len(queue.take(BatchSize(padding=16))) == 12
+    assert len(queue.take(BatchBudget(padding=16))) == 12
     queue.add(waiting([100] * 9 + [104]), request_size=10)
-    assert len(queue.take(BatchSize(padding=0))) == 10, "a twentieth of its tokens is nothing"
+    assert len(queue.take(BatchBudget(padding=0))) == 10, "a twentieth of its tokens is nothing"

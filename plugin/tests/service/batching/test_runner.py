@@ -10,7 +10,9 @@ import pytest
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.batching.cache import CacheKey
-from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
+from nestvec.service.batching.outputs import PartSpec
+from nestvec.service.batching.pending import PendingEmbedding
+from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.request_context import RequestContext, set_current_context
