@@ -20,8 +20,8 @@ _GRACE_SECONDS: Final = 1.0
 
 
 CONNECTION: Final = "nestvec.connection"
-"""Key of an ASGI scope: the request's connection, an UnreadConnection and a WatchedConnection, where the server
-sets it."""
+"""Key of an ASGI scope: the request's connection, an UnreadConnection and a WatchedConnection, where the
+server sets it."""
 
 
 class UnreadConnection(Protocol):
