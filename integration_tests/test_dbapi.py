@@ -298,7 +298,7 @@ def test_rows_are_written_by_parameters(tmp_path: Path) -> None:
         assert cursor.rowcount == 10
         assert cursor.executemany("INSERT INTO t (id, title, v) VALUES ($1, $2, $3)", []).rowcount == 0
         assert cursor.execute("SELECT id FROM t").rowcount == 290
-        with pytest.raises(dbapi.ProgrammingError):
+        with pytest.raises(dbapi.DataError):
             cursor.executemany("INSERT INTO t (id, title, v) VALUES ($1, $2, $3)", [[1, "a", [1.0]]])
         connection.execute("DROP TABLE t")
         with pytest.raises(dbapi.ProgrammingError):

@@ -181,3 +181,60 @@ def test_the_statements_of_pgvectors_readme(connection: dbapi.Connection) -> Non
         cursor = connection.execute(statement)
         if expected is not None:
             assert cursor.fetchall() == expected, statement
+
+
+def test_views_stay_with_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "views.db"
+    with nestvec.connect(path) as connection:
+        connection.execute("CREATE TABLE t (id INT PRIMARY KEY, a INT, v VECTOR(2))")
+        connection.execute("INSERT INTO t VALUES (1, 10, '[1,2]'), (2, 20, '[3,4]')")
+        connection.execute("CREATE VIEW large (key, twice) AS SELECT id, a * 2 FROM t WHERE a > 15")
+        connection.execute("CREATE VIEW nearest AS SELECT id FROM t ORDER BY v <-> '[3,4]' LIMIT 1")
+        with pytest.raises(dbapi.ProgrammingError, match="no such column: nope"):
+            connection.execute("CREATE VIEW wrong AS SELECT nope FROM t")
+        with pytest.raises(dbapi.NotSupportedError, match="a parameter in a view"):
+            connection.execute("CREATE VIEW wrong AS SELECT id FROM t WHERE id = $1", [1])
+    with nestvec.connect(path) as connection:
+        joined = "SELECT t.id, large.twice FROM t LEFT JOIN large ON t.id = large.key ORDER BY t.id"
+        assert connection.execute(joined).fetchall() == [(1, None), (2, 40)]
+        assert connection.execute("SELECT * FROM nearest").fetchall() == [(2,)]
+        assert connection.execute("DELETE FROM t USING large WHERE t.id = large.key").rowcount == 1
+        connection.execute("DROP VIEW large")
+        with pytest.raises(dbapi.ProgrammingError, match="no collection of this name: large"):
+            connection.execute("SELECT * FROM large")
+
+
+@pytest.mark.parametrize("extension", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_what_copy_writes_it_reads_back(connection: dbapi.Connection, tmp_path: Path, extension: str) -> None:
+    columns = (
+        "(id INT PRIMARY KEY, day DATE, price NUMERIC(8, 2), name TEXT, raw BYTEA, tags TEXT[], v VECTOR(2))"
+    )
+    path = tmp_path / f"rows.{extension}"
+    for name in ("written", "read_back"):
+        connection.execute(f"CREATE TABLE {name} {columns}")
+    row = [1, NOON.date(), Decimal("1.20"), 'a "b", c', b"\x00\xff", ["x", "y"], [1.0, 2.0]]
+    connection.execute("INSERT INTO written VALUES ($1, $2, $3, $4, $5, $6, $7)", row)
+    connection.execute("INSERT INTO written (id, v) VALUES (2, '[3,4]')")
+    assert connection.execute("COPY written TO :path", {"path": str(path)}).statusmessage == "COPY 2"
+    assert connection.execute("COPY read_back FROM :path", {"path": str(path)}).rowcount == 2
+    rows = "SELECT * FROM {} ORDER BY id"
+    expected = connection.execute(rows.format("written")).fetchall()
+    assert connection.execute(rows.format("read_back")).fetchall() == expected
+    assert sorted(file.name for file in tmp_path.glob(f"*.{extension}*")) == [path.name]
+
+
+def test_a_table_from_a_query(connection: dbapi.Connection) -> None:
+    connection.execute(EVENTS)
+    connection.execute(
+        "INSERT INTO events (id, day, price, code, half, v) "
+        "VALUES ($1, '2024-01-31', 1.25, '00000', '[1,2]', '[1,2]')",
+        [FIRST],
+    )
+    made = connection.execute(
+        "CREATE TABLE days AS SELECT day, sum(price) AS total, avg(v) AS v FROM events GROUP BY day"
+    )
+    assert made.statusmessage == "SELECT 1"
+    rows = connection.execute("SELECT day, total, v FROM days").fetchall()
+    assert rows == [(dt.date(2024, 1, 31), Decimal("1.25"), [1.0, 2.0])]
+    with pytest.raises(dbapi.ProgrammingError, match="no vector column"):
+        connection.execute("CREATE TABLE plain AS SELECT day FROM events")

@@ -31,7 +31,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.subqueries import inline_subqueries
-from nestvec_schemas.errors import NestvecError, SqlNotSupported
+from nestvec_schemas.errors import NestvecError, SqlNotSupported, SqlUnknownName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,26 @@ def run_select(session: Session, parsed: ParsedStatement, params: Params) -> Ste
 
 
 def plan_statement(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan | RelationalPlan]:
-    """Plan a SELECT, a set operation or VALUES, for the engine that it needs. Raises SqlError, StoreError."""
+    """Plan a SELECT, a set operation or VALUES, for the engine that it needs. Raises SqlError, StoreError.
+
+    Views are looked up when a name is no collection's, so that other statements do not pay for them.
+    """
+    try:
+        return (yield from _plan_statement(session, parsed, params))
+    except SqlUnknownName:
+        from nestvec.sql.statements.views import expand_views  # noqa: PLC0415
+
+        expanded = yield from expand_views(session, parsed.source, parsed.tree)
+        if expanded is None:
+            raise
+    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+
+    return (yield from plan_relational(session, parsed.source, expanded, params, "a view"))
+
+
+def _plan_statement(
+    session: Session, parsed: ParsedStatement, params: Params
+) -> Steps[Plan | RelationalPlan]:
     unsupported: NestvecError | None = None
     reason = _relational_part(session, parsed.tree)
     if not reason:
@@ -82,19 +101,33 @@ def select_rows(
     ``query`` is its node: a SELECT, WITH, a set operation or VALUES. Raises SqlError, StoreError,
     ServiceError.
     """
-    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
     from nestvec.sql.relational.run import run_relational  # noqa: PLC0415
 
-    plan = yield from plan_relational(session, source, query, params)
+    plan = yield from _plan_query(session, source, query, params)
     return (yield from run_relational(session, plan))
+
+
+def _plan_query(
+    session: Session, source: SourceText, query: exp.Expr, params: Params
+) -> Steps[RelationalPlan]:
+    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+
+    try:
+        return (yield from plan_relational(session, source, query, params))
+    except SqlUnknownName:
+        from nestvec.sql.statements.views import expand_views  # noqa: PLC0415
+
+        expanded = yield from expand_views(session, source, query)
+        if expanded is None:
+            raise
+    return (yield from plan_relational(session, source, expanded, params))
 
 
 def select_arrow(session: Session, source: SourceText, query: exp.Expr, params: Params) -> Steps[pa.Table]:
     """``select_rows`` as an Arrow table, with the types that DuckDB gives its columns."""
-    from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
     from nestvec.sql.relational.run import relational_arrow  # noqa: PLC0415
 
-    plan = yield from plan_relational(session, source, query, params)
+    plan = yield from _plan_query(session, source, query, params)
     return (yield from relational_arrow(session, plan))
 
 

@@ -316,10 +316,10 @@ def test_indexes_that_are_refused(message: str, marked: str, indexed: Table) -> 
 @pytest.mark.parametrize(
     ("message", "statement"),
     [
-        ("CREATE VIEW", "CREATE VIEW v AS SELECT 1"),
+        ("CREATE SCHEMA", "CREATE SCHEMA s"),
         ("CREATE OR REPLACE TABLE", "CREATE OR REPLACE TABLE x (id BIGINT)"),
         ("lists no columns|a table", "CREATE TABLE x"),
-        ("DROP VIEW", "DROP VIEW x"),
+        ("DROP SCHEMA", "DROP SCHEMA x"),
         ("RESTART IDENTITY", "TRUNCATE x RESTART IDENTITY"),
         ("several changes", "ALTER TABLE x ADD COLUMN a INT, ADD COLUMN b INT"),
         ("this form of ALTER TABLE", "ALTER TABLE x RENAME COLUMN a TO b"),

@@ -26,6 +26,7 @@ from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.ddl.index import run_create_index
 from nestvec.sql.statements.tables import plain_table
+from nestvec.sql.statements.views import run_create_view
 from nestvec_schemas.capabilities import CHECKS
 from nestvec_schemas.errors import EncoderError, EncoderNotFound, SpecError
 
@@ -36,6 +37,8 @@ def run_create(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     kind = str(tree.args.get("kind") or "").upper()
     if kind == "INDEX":
         return (yield from run_create_index(session, parsed, params))
+    if kind == "VIEW":
+        return (yield from run_create_view(session, parsed, params))
     if kind != "TABLE":
         raise source.not_supported(f"CREATE {kind}", 0, "Write CREATE TABLE or CREATE INDEX.")
     if tree.args.get("replace"):

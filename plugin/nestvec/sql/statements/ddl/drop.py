@@ -14,6 +14,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.ddl.index import run_drop_index
 from nestvec.sql.statements.tables import plain_table
+from nestvec.sql.statements.views import run_drop_view
 from nestvec_schemas.errors import SqlUnknownName
 
 
@@ -24,6 +25,8 @@ def run_drop(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     check_consumed(source, tree)
     if kind == "INDEX":
         return (yield from run_drop_index(session, parsed, params))
+    if kind == "VIEW":
+        return (yield from run_drop_view(session, parsed, params))
     if kind != "TABLE":
         raise source.not_supported(f"DROP {kind}", 0, "Write DROP TABLE or DROP INDEX.")
     for part in stray_parts(tree, ("exists", "tables", "kind", "cascade", "restrict")):

@@ -1,0 +1,163 @@
+"""Views: queries that are kept in the properties of the database, and replace their names in a statement."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from pymilvus import MilvusClient
+from sqlglot import exp
+
+from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
+from nestvec.sql.parse.parse import ParsedStatement, parse
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.result import StatementResult
+from nestvec.sql.session import Session
+from nestvec.sql.statements.select import select_rows
+from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.errors import SqlNotSupported, nearest
+
+_PREFIX: Final = "nestvec.view."
+_MAX_BYTES: Final = 16_384
+_MAX_DEPTH: Final = 16
+_WRITE: Final = "Write CREATE VIEW name [(columns)] AS SELECT …."
+
+
+def run_create_view(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """CREATE [OR REPLACE] VIEW; its query is run once, for no rows, so that its errors show now."""
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("this", "kind", "replace", "expression")):
+        raise source.not_supported(f"{part.upper()} in CREATE VIEW", 0, _WRITE)
+    node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    name = plain_table(source, node)
+    columns = [identifier_name(column) for column in tree.this.expressions or ()]
+    query = tree.args.get("expression")
+    if not isinstance(query, exp.Query):
+        raise source.syntax_error("a view is a query", node, _WRITE)
+    parameter = query.find(*PARAMETER_NODES)
+    if parameter is not None:
+        raise source.not_supported("a parameter in a view", parameter, "Write the value.")
+    if (yield call(f"looking for collection {name}", "has_collection", name)):
+        raise source.type_mismatch("a collection of this name exists", name, node, "Choose another name.")
+    views = yield from read_views(session)
+    if name in views and not tree.args.get("replace"):
+        raise source.type_mismatch("a view of this name exists", name, node, "Write CREATE OR REPLACE VIEW.")
+    text = _query_text(source)
+    checked = _replaced(source, query, {**views, name: {}}, 0) if views else query
+    result = yield from select_rows(
+        session, source, exp.select("*").from_(_subquery(checked)).limit(0), params
+    )
+    if columns and len(columns) != len(result.columns):
+        raise source.syntax_error(
+            f"the query has {len(result.columns)} columns, and the list {len(columns)}", node, _WRITE
+        )
+    value = orjson.dumps({"query": text, "columns": columns}).decode()
+    if len(value.encode()) > _MAX_BYTES:
+        raise source.type_mismatch("the view is too long", len(value), node, f"At most {_MAX_BYTES} bytes.")
+    yield BlockingCall(_altering({f"{_PREFIX}{name}": value}, []))
+    return StatementResult(tag="CREATE VIEW")
+
+
+def run_drop_view(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """DROP VIEW [IF EXISTS]."""
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("exists", "tables", "kind", "cascade", "restrict")):
+        raise source.not_supported(f"{part.upper()} in DROP VIEW", 0, "Write DROP VIEW [IF EXISTS] name.")
+    views, dropped = (yield from read_views(session)), list[str]()
+    for node in tree.args["tables"]:
+        name = plain_table(source, node)
+        if name in views:
+            dropped.append(f"{_PREFIX}{name}")
+        elif not tree.args.get("exists"):
+            available = ", ".join(sorted(views)) or "none"
+            raise source.unknown_name(
+                "there is no view of this name", name, node, f"Available: {available}.{nearest(name, views)}"
+            )
+    if dropped:
+        yield BlockingCall(_altering({}, dropped))
+    return StatementResult(tag="DROP VIEW")
+
+
+def read_views(session: Session) -> Steps[dict[str, dict[str, Any]]]:
+    """The views of the database, by name."""
+    properties: dict[str, Any] = yield BlockingCall(_read_properties)
+    views = {}
+    for key, value in properties.items():
+        if key.startswith(_PREFIX):
+            views[key.removeprefix(_PREFIX)] = orjson.loads(str(value))
+    return views
+
+
+def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[exp.Expr | None]:
+    """The statement with its views replaced by their queries; None if it names none. Raises SqlError."""
+    views = yield from read_views(session)
+    named = {identifier_name(table.this) for table in tree.find_all(exp.Table) if _is_plain(table)}
+    return _replaced(source, tree, views, 0) if named & views.keys() else None
+
+
+def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any]], depth: int) -> exp.Expr:
+    if depth > _MAX_DEPTH:
+        raise SqlNotSupported("views nested this deeply are not supported", next_step="Simplify them.")
+    tree = tree.copy()
+    hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
+    for table in list(tree.find_all(exp.Table)):
+        name = identifier_name(table.this) if _is_plain(table) else ""
+        if name in hidden or not views.get(name):
+            continue
+        inner = _replaced(source, parse(views[name]["query"]).tree, views, depth + 1)
+        place = source.position(table)
+        for part in inner.walk():
+            # Positions in the text of the view are none in that of the statement.
+            placed = part.meta.get("start") is not None
+            part.meta.clear()
+            if placed:
+                part.meta["start"] = place
+        alias = table.args.get("alias")
+        columns = [exp.to_identifier(column, quoted=True) for column in views[name]["columns"]]
+        identifier = alias.this.copy() if alias is not None else table.this.copy()
+        replacement = exp.Subquery(this=inner, alias=exp.TableAlias(this=identifier, columns=columns))
+        for part in ("joins", "laterals"):
+            if table.args.get(part):
+                replacement.set(part, [join.copy() for join in table.args[part]])
+        table.replace(replacement)
+    return tree
+
+
+def _is_plain(table: exp.Table) -> bool:
+    return isinstance(table.this, exp.Identifier) and not table.args.get("db")
+
+
+def _subquery(query: exp.Expr) -> exp.Subquery:
+    return exp.Subquery(this=query.copy(), alias=exp.TableAlias(this=exp.to_identifier("view_rows")))
+
+
+def _query_text(source: SourceText) -> str:
+    """The text after the first AS that is not in brackets."""
+    depth = 0
+    for token in source.tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0 and token.text.upper() == "AS":
+            return source.text[token.end + 1 :].strip().rstrip(";").strip()
+    return source.text
+
+
+def _database(client: MilvusClient) -> str:
+    return str(getattr(client._config, "db_name", "") or "default")
+
+
+def _read_properties(client: MilvusClient) -> dict[str, Any]:
+    with milvus_errors("reading the views of the database"):
+        return dict(client.describe_database(_database(client)))
+
+
+def _altering(properties: dict[str, str], dropped: list[str]) -> Any:
+    def alter(client: MilvusClient) -> None:
+        with milvus_errors("changing the views of the database"):
+            if properties:
+                client.alter_database_properties(_database(client), properties)
+            if dropped:
+                client.drop_database_properties(_database(client), dropped)
+
+    return alter
