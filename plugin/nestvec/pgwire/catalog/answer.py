@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 from nestvec import __version__
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
-from nestvec.pgwire.catalog.macros import FUNCTIONS
+from nestvec.pgwire.catalog.macros import FUNCTIONS, TYPE_NAMES
 from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
 from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes, sample_values
 from nestvec.pgwire.errors import PgError
@@ -228,9 +228,9 @@ def _query(
             )
             for row in rows
         ]
-    types = _column_types(tree)
+    types, names = _column_types(tree), column_names(tree)
     fields = tuple(
-        field_of(name, (types[index] if types else 0) or _duckdb_oid(type_))
+        field_of(names[index] if names else name, (types[index] if types else 0) or _duckdb_oid(type_))
         for index, (name, type_) in enumerate(described)
     )
     return StatementOutcome(f"SELECT {len(rows)}", fields, rows)
@@ -277,6 +277,40 @@ def _postgres_oid(type_: str) -> int:
     if type_.endswith("[]"):
         return oids.array_of(_postgres_oid(type_[:-2]))
     return oids.BY_NAME[name].oid if (name := _NAMES.get(type_, type_)) in oids.BY_NAME else oids.TEXT
+
+
+def column_names(tree: exp.Expr) -> list[str] | None:
+    """The names of a query's columns, as PostgreSQL chooses them; None with a star."""
+    select = tree
+    while isinstance(select, exp.SetOperation):
+        select = select.this
+    if not isinstance(select, exp.Select) or any(node.is_star for node in select.expressions):
+        return None
+    return [node.alias or _column_name(node) for node in select.expressions]
+
+
+def _column_name(node: exp.Expr) -> str:
+    if isinstance(node, exp.Column):
+        return node.name
+    if isinstance(node, exp.Dot):
+        return _column_name(node.expression)
+    if isinstance(node, exp.Identifier):
+        return node.name
+    if isinstance(node, exp.Cast):
+        value = node.this
+        while isinstance(value, exp.Cast):
+            value = value.this
+        name = _column_name(value)
+        target = node.args["to"].sql(dialect="postgres").lower().rpartition(".")[2].strip('"')
+        catalog_names = {shown: own for own, shown in TYPE_NAMES.items()}
+        return catalog_names.get(target, target) if name == "?column?" else name
+    if isinstance(node, exp.Case):
+        return "case"
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower()
+    if isinstance(node, (exp.Paren, exp.Collate)):
+        return _column_name(node.this)
+    return node.sql_name().lower() if isinstance(node, exp.Func) else "?column?"
 
 
 def _column_types(tree: exp.Expr) -> list[int] | None:

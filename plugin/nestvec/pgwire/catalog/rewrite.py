@@ -155,7 +155,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
     if name in ("regclass", "regtype", "regnamespace"):
         is_text = isinstance(value, exp.Parameter) or (isinstance(value, exp.Literal) and value.is_string)
         if is_text and not (isinstance(value, exp.Literal) and str(value.this).isdecimal()):
-            return exp.func(f"{name}_oid", value)
+            return _shown_name(node, name, exp.func(f"{name}_oid", value))
         if isinstance(value, exp.Literal):
             return exp.cast(value, "bigint")
         return (
@@ -172,6 +172,16 @@ def _cast(node: exp.Expr) -> exp.Expr:
             value, exp.DataType.build("text[]" if name.endswith("[]") else "text", dialect="duckdb")
         )
     return node
+
+
+def _shown_name(node: exp.Expr, kind: str, oid: exp.Expr) -> exp.Expr:
+    """The id that a name stands for; where the result shows it, the name."""
+    parent = node.parent
+    if isinstance(parent, exp.Cast) and parent.args["to"].this not in exp.DataType.TEXT_TYPES:
+        return oid
+    if not isinstance(parent, (exp.Cast, exp.Select, exp.Alias)):
+        return oid
+    return exp.func("format_type", oid, exp.null()) if kind == "regtype" else exp.func(f"{kind}_name", oid)
 
 
 def _name_function(node: exp.Expr) -> exp.Expr | None:

@@ -109,14 +109,14 @@ def encode_array_binary(
     while is_sequence(level) and not (flat and dims):
         dims.append(len(level))
         level = level[0] if level else None
-    flat = _flatten(value, dims)
-    if not flat:
+    leaves = _flatten(value, dims)
+    if not leaves:
         return struct.pack("!iiI", 0, 0, element)
-    has_null = any(item is None for item in flat)
+    has_null = any(item is None for item in leaves)
     head = struct.pack("!iiI", len(dims), has_null, element)
     bounds = b"".join(struct.pack("!ii", dim, first) for dim in dims)
     parts = [head, bounds]
-    for item in flat:
+    for item in leaves:
         if item is None:
             parts.append(b"\xff\xff\xff\xff")
         else:
