@@ -53,6 +53,8 @@ def add_details(tree: ExplainNode, context: CollectionContext) -> ExplainNode:
     node = tree.node
     children = tuple(_add_child_details(child, context, node) for child in tree.children)
     more = [*_search_details(node, context), *_timing_details(node, context)]
+    if isinstance(node, Rescore):
+        more.insert(0, ("result", "approximate: a row that the shortlist misses is not in it"))
     if isinstance(node, Plan):
         more += [*_total_bytes_details(node, context), *_stale_note(node, context)]
     return replace(tree, details=(*tree.details, *more), children=children)

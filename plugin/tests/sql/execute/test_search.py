@@ -13,7 +13,7 @@ from pymilvus import MilvusClient
 
 from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.sql import Session, SessionSettings, execute
-from nestvec.sql.search_cache import COUNT_SECONDS, SearchCache
+from nestvec.sql.search_cache import COUNT_SECONDS
 from nestvec.sql.settings import IndexSettings
 
 QUERY = [1.0, 0.0]
@@ -140,7 +140,8 @@ def test_ef_is_at_least_limit_plus_offset_and_what_recall_needs(count: int, offs
 
 def test_rows_are_counted_once_a_minute_and_after_each_write_of_the_session() -> None:
     milvus, now = FakeMilvus(20_000), [0.0]
-    session = Session(tables={"t": table()}, search_cache=SearchCache(lambda: now[0]))
+    session = Session(tables={"t": table()})
+    session.search_cache.clock = lambda: now[0]
 
     def search() -> int:
         execute(cast(MilvusClient, milvus), NEAR.format("", 5, 0), {"q": QUERY}, session=session)

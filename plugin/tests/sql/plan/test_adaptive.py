@@ -352,6 +352,7 @@ Answer
   -> Rescore papers: 10 rows of 200
        expected: recall@10 0.9930, at least 0.9920 (95 % confidence), over 200 queries
        stops early: no
+       result: approximate: a row that the shortlist misses is not in it
     -> Search papers: 200 rows by COSINE of abstract_64 to 'q'
          filter: year > 2000
          fields: id
