@@ -75,11 +75,11 @@ def _cosine(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
 
 
 def _euclidean(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
-    return np.linalg.norm(vectors - query, axis=1).astype(np.float64)
+    return np.asarray(np.linalg.norm(vectors - query, axis=1), np.float64)
 
 
 def _inner_product(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
-    return -(vectors @ query).astype(np.float64)
+    return np.asarray(-(vectors @ query), np.float64)
 
 
 def _hamming(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:

@@ -140,7 +140,7 @@ def _list_width(workload: Workload, lists: int) -> int:
     """
     if workload.lite:
         return lists
-    share = min(1.0, 2.0 ** (_digits(workload) - _MAX_DIGITS)) / workload.selectivity
+    share = min(1.0, math.exp2(_digits(workload) - _MAX_DIGITS)) / workload.selectivity
     # A list holds rows / lists on average: there must be room for the rows wanted.
     room = 2 * workload.count * lists / max(workload.matching, 1)
     return min(lists, max(math.ceil(lists * share), math.ceil(room), 8))
