@@ -139,9 +139,8 @@ class QueryDocumentIndices:
         sampled = torch.randperm(len(self.queries), generator=generator)[:max_queries]
         documents = self.documents[torch.randperm(len(self.documents), generator=generator)[:max_documents]]
         sources = self.sources[sampled]
-        return QueryDocumentIndices(
-            self.queries[sampled], torch.cat([documents, sources[sources >= 0]]).unique(), sources
-        )
+        with_sources: Any = torch.cat([documents, sources[sources >= 0]])
+        return QueryDocumentIndices(self.queries[sampled], with_sources.unique(), sources)
 
 
 def _source_rows(
