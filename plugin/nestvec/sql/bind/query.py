@@ -12,12 +12,17 @@ from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.vectors.ranking import Ranking
 from nestvec.sql.bind.vectors.rerank import RerankClause
+from nestvec_schemas.errors import SqlTypeMismatch
 
 MAX_WINDOW: Final = 16_384
 """Milvus's bound on limit + offset (``quotaAndLimits.limits.maxQueryResultWindow``)."""
 
 MAX_SCAN_ROWS: Final = 1_000_000
 """Rows that are read without a ranking, in pages: all of them are held in memory."""
+
+
+class WindowExceeded(SqlTypeMismatch):
+    """A ranking of more rows than a search gives: every row has to be compared."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from nestvec.sql.bind.order import (
     list_sort_keys,
 )
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
-from nestvec.sql.bind.query import MAX_WINDOW, Grouping, Ordering, Query
+from nestvec.sql.bind.query import MAX_WINDOW, Grouping, Ordering, Query, WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select_list import bind_select_items, list_select_items
 from nestvec.sql.bind.thresholds import bind_threshold, split_thresholds
@@ -285,11 +285,13 @@ def check_window(source: SourceText, select: exp.Select, limit: int | None, offs
             "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_WINDOW:,}."
         )
     if limit + offset > MAX_WINDOW:
-        raise source.type_mismatch(
+        at = select.args.get("limit") or select.args.get("offset")
+        raise WindowExceeded(
             f"LIMIT plus OFFSET of a ranking exceeds Milvus's limit of {MAX_WINDOW:,}",
-            limit + offset,
-            select.args.get("limit") or select.args.get("offset"),
-            "Use a smaller LIMIT or OFFSET, or omit the distance from ORDER BY.",
+            value=limit + offset,
+            next_step="Use a smaller LIMIT or OFFSET, or omit the distance from ORDER BY.",
+            statement=source.text,
+            position=source.position(at),
         )
 
 

@@ -11,6 +11,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.lateral import bind_lateral, is_lateral
 from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.query import WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select import bind_query, table_name, table_node
 from nestvec.sql.bind.vectors.distance import IndexMismatch
@@ -82,7 +83,7 @@ def _plan_statement(
     if not reason:
         try:
             return (yield from plan_select(session, parsed, params))
-        except (SqlNotSupported, IndexMismatch) as error:
+        except (SqlNotSupported, IndexMismatch, WindowExceeded) as error:
             unsupported, reason = error, str(error.cause)
     # DuckDB is loaded by the statements that need it, and by no others.
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415

@@ -27,9 +27,11 @@ from nestvec.sql.relational.rewrites.arrays import (
 from nestvec.sql.relational.rewrites.casts import rewrite_cast
 from nestvec.sql.relational.rewrites.comparisons import between, compare, in_rows, is_boolean, is_distinct
 from nestvec.sql.relational.rewrites.json_operators import (
+    json_array,
     json_item,
     json_key,
     json_keys,
+    json_object,
     json_path,
     json_text,
 )
@@ -83,6 +85,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.ArrayContainsAll: array_contains,
     exp.ArrayContainedBy: contained,
     exp.ArrayOverlaps: overlaps,
+    exp.JSONArrayAgg: json_array,
+    **dict.fromkeys((exp.JSONObjectAgg, exp.JSONBObjectAgg), json_object),
     exp.JSONBContainsTopKey: json_key,
     exp.JSONBContainsAnyTopKeys: json_keys(any_of=True),
     exp.JSONBContainsAllTopKeys: json_keys(any_of=False),
@@ -102,8 +106,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "JSON_BUILD_OBJECT": renamed("json_object"),
     "JSONB_BUILD_ARRAY": renamed("json_array"),
     "JSON_BUILD_ARRAY": renamed("json_array"),
-    "JSONB_AGG": renamed("json_group_array"),
-    "JSON_AGG": renamed("json_group_array"),
+    "JSONB_AGG": lambda node: json_array(exp.JSONArrayAgg(this=node.expressions[0].copy())),
     "JSONB_ARRAY_LENGTH": renamed("json_array_length"),
     "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
     "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),

@@ -6,7 +6,22 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import Rule, call
+from nestvec.sql.relational.rewrites.nodes import Rule, call, outside
+
+
+def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
+    """The values of a group as JSON; DuckDB's own function takes neither ORDER BY nor FILTER."""
+    gathered = exp.ArrayAgg(this=node.this.copy())
+    if not isinstance(node.parent, (exp.Filter, exp.Window)):
+        return call("to_json", gathered)
+    node.replace(gathered)
+    outside(gathered, lambda wrapped: call("to_json", wrapped))
+    return node
+
+
+def json_object(node: exp.Expr) -> exp.Expr:
+    """Keys and values of a group as JSON."""
+    return call("json_group_object", *(node.expressions or [node.this, node.args["expression"]]))
 
 
 def json_key(node: exp.Expr) -> exp.Expr:
