@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions.compare import equal_value
-from nestvec.sql.bind.conditions.constants import Constant
+from nestvec.sql.bind.conditions.constants import TypedConstant
 from nestvec.sql.bind.conditions.lists import Item, list_items
 from nestvec.sql.bind.conditions.nodes import (
     NEVER,
@@ -44,7 +44,7 @@ def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
 
 
 def bind_element_of(
-    scope: Scope, constant: Constant, node: exp.Expr, column: Column, negated: bool
+    scope: Scope, constant: TypedConstant, node: exp.Expr, column: Column, negated: bool
 ) -> Narrowed:
     """``constant = ANY(array)``; negated, ``constant <> ALL(array)``."""
     if constant.value is None:

@@ -11,7 +11,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions.constants import (
     RANGES,
-    Constant,
+    TypedConstant,
     mismatch,
     nearest_singles,
     read_boolean,
@@ -50,7 +50,7 @@ _NARROW: Final = {"FLOAT": frozenset({"INT8", "INT16"}), "DOUBLE": frozenset({"I
 
 
 def compare_constant(
-    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     """``value operator constant``. Raises SqlTypeMismatch for a constant of another type."""
     if constant.value is None:
@@ -65,7 +65,7 @@ def compare_constant(
 
 
 def _compare(
-    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, column: Column, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     if is_mapped(column.type_params.sql_type):
         return _compare_stored(scope, column, operator, constant, node)
@@ -85,7 +85,7 @@ def _compare(
 
 
 def _compare_stored(
-    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, column: Column, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     """A column of a type that is stored by a mapping, which sorts and compares as the values do."""
     if column.is_vector:
@@ -105,7 +105,7 @@ def _compare_stored(
 
 
 def _compare_integer(
-    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, column: Column, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     value = constant.value
     if (
@@ -147,7 +147,7 @@ def _compare_exactly(column: Column, operator: Operator, value: int | Decimal) -
 
 
 def _compare_float(
-    scope: Scope, column: Column, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, column: Column, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     if isinstance(constant.value, bool) or constant.kind == "text":
         raise mismatch(scope, column, shown(constant), node)
@@ -201,7 +201,7 @@ def _compare_boolean(column: Column, operator: Operator, value: bool) -> Conditi
     return not_null(column) if passing else NEVER
 
 
-def equal_value(scope: Scope, column: Column, constant: Constant, node: exp.Expr) -> Value | None:
+def equal_value(scope: Scope, column: Column, constant: TypedConstant, node: exp.Expr) -> Value | None:
     """The value of an array element that equals a constant; None if there is none."""
     if column.type in STRINGS | INTEGERS | {"BOOL"}:
         equality = _compare(scope, column, "=", constant, node)

@@ -31,14 +31,14 @@ _TYPED: Final = (date, time, UUID, bytes)
 
 
 @dataclass(frozen=True)
-class Constant:
+class TypedConstant:
     """A constant, and its type as PostgreSQL sees it."""
 
     value: bool | int | float | Decimal | str | TypedValue | None
     kind: Kind
 
 
-NULL: Final = Constant(None, "null")
+NULL: Final = TypedConstant(None, "null")
 
 RANGES: Final = {
     "INT8": (-(1 << 7), (1 << 7) - 1),
@@ -70,7 +70,7 @@ _TRUE: Final = ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1")
 _FALSE: Final = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
 
 
-def read_constant(scope: Scope, node: exp.Expr) -> Constant | None:
+def read_constant(scope: Scope, node: exp.Expr) -> TypedConstant | None:
     """The constant that a node is; None if it is anything else. Raises SqlTypeMismatch, SqlSyntaxError."""
     if isinstance(node, exp.Paren):
         return read_constant(scope, node.this)
@@ -81,18 +81,18 @@ def read_constant(scope: Scope, node: exp.Expr) -> Constant | None:
     if isinstance(node, PARAMETER_NODES):
         return _parameter(scope, node)
     if isinstance(node, exp.Literal):
-        return Constant(str(node.this), "unknown") if node.is_string else _number(scope, node)
+        return TypedConstant(str(node.this), "unknown") if node.is_string else _number(scope, node)
     if isinstance(node, exp.Boolean):
-        return Constant(bool(node.this), "boolean")
+        return TypedConstant(bool(node.this), "boolean")
     return NULL if isinstance(node, exp.Null) else None
 
 
-def parameter_constant(scope: Scope, value: object, node: exp.Expr) -> Constant | None:
+def parameter_constant(scope: Scope, value: object, node: exp.Expr) -> TypedConstant | None:
     """The value of a parameter, or of a list in one, as a constant."""
     if value is None:
         return NULL
     if isinstance(value, bool):
-        return Constant(value, "boolean")
+        return TypedConstant(value, "boolean")
     if isinstance(value, str):
         if re.search("[\0\ud800-\udfff]", value):
             raise scope.source.type_mismatch(
@@ -101,24 +101,24 @@ def parameter_constant(scope: Scope, value: object, node: exp.Expr) -> Constant 
                 node,
                 "Remove it.",
             )
-        return Constant(value, "unknown")
+        return TypedConstant(value, "unknown")
     if isinstance(value, int):
-        return Constant(value, "number")
+        return TypedConstant(value, "number")
     if isinstance(value, float):
-        return Constant(value, "double")
+        return TypedConstant(value, "double")
     if isinstance(value, _TYPED):
-        return Constant(value, "typed")
-    return Constant(value, "number") if isinstance(value, Decimal) and value.is_finite() else None
+        return TypedConstant(value, "typed")
+    return TypedConstant(value, "number") if isinstance(value, Decimal) and value.is_finite() else None
 
 
-def _parameter(scope: Scope, node: exp.Expr) -> Constant | None:
+def _parameter(scope: Scope, node: exp.Expr) -> TypedConstant | None:
     return parameter_constant(scope, scope.params.value(scope.source, node), node)
 
 
-def _number(scope: Scope, node: exp.Literal) -> Constant:
+def _number(scope: Scope, node: exp.Literal) -> TypedConstant:
     text = str(node.this)
     if re.fullmatch("[0-9]{1,400}", text):
-        return Constant(int(text), "number")
+        return TypedConstant(int(text), "number")
     try:
         finite = math.isfinite(float(text))
         number = Decimal(text)
@@ -128,10 +128,10 @@ def _number(scope: Scope, node: exp.Literal) -> Constant:
         raise scope.source.type_mismatch(
             "the number is out of range", text[:40], node, "Use a smaller number."
         )
-    return Constant(number, "number")
+    return TypedConstant(number, "number")
 
 
-def _negative(scope: Scope, node: exp.Neg) -> Constant | None:
+def _negative(scope: Scope, node: exp.Neg) -> TypedConstant | None:
     inner = read_constant(scope, node.this)
     if (
         inner is None
@@ -140,15 +140,15 @@ def _negative(scope: Scope, node: exp.Neg) -> Constant | None:
     ):
         return None
     if isinstance(inner.value, Decimal):
-        return Constant(inner.value.copy_negate(), inner.kind)
-    return inner if inner.value is None else Constant(-inner.value, inner.kind)
+        return TypedConstant(inner.value.copy_negate(), inner.kind)
+    return inner if inner.value is None else TypedConstant(-inner.value, inner.kind)
 
 
-def _cast(scope: Scope, node: exp.Cast) -> Constant | None:
+def _cast(scope: Scope, node: exp.Cast) -> TypedConstant | None:
     """A cast that leaves a value as it is, or reads a string."""
     if node.to.this in _TYPED_CASTS:
         value = sql_constant(scope, node) if read_constant(scope, node.this) is not None else None
-        return Constant(value, "typed") if isinstance(value, _TYPED) else None
+        return TypedConstant(value, "typed") if isinstance(value, _TYPED) else None
     inner = read_constant(scope, node.this)
     kind, sized = node.to.this, bool(node.to.expressions)
     if inner is None or sized or node.to.args.get("nested"):
@@ -156,7 +156,7 @@ def _cast(scope: Scope, node: exp.Cast) -> Constant | None:
     if inner.value is None:
         return inner
     if kind in _TEXT_CASTS:
-        return Constant(inner.value, "text") if isinstance(inner.value, str) else None
+        return TypedConstant(inner.value, "text") if isinstance(inner.value, str) else None
     if inner.kind == "text":
         return None
     if kind in _INTEGER_CASTS and inner.kind in ("number", "unknown"):
@@ -166,12 +166,12 @@ def _cast(scope: Scope, node: exp.Cast) -> Constant | None:
         )
         low, high = RANGES[integer.type]
         in_range = isinstance(value, int) and low <= value <= high
-        return Constant(value, "number") if in_range else None
+        return TypedConstant(value, "number") if in_range else None
     if kind == exp.DataType.Type.DOUBLE and inner.kind in ("number", "double", "unknown"):
         value = read_double(scope, inner.value, node)
-        return Constant(value, "double")
+        return TypedConstant(value, "double")
     if kind == exp.DataType.Type.BOOLEAN and inner.kind in ("boolean", "unknown"):
-        return Constant(read_boolean(scope, Column("", "BOOL"), inner, node), "boolean")
+        return TypedConstant(read_boolean(scope, Column("", "BOOL"), inner, node), "boolean")
     return None
 
 
@@ -204,7 +204,7 @@ def read_double(scope: Scope, value: object, node: exp.Expr) -> float:
     return number
 
 
-def read_boolean(scope: Scope, column: Column, constant: Constant, node: exp.Expr) -> bool:
+def read_boolean(scope: Scope, column: Column, constant: TypedConstant, node: exp.Expr) -> bool:
     """A boolean or a string as a boolean. Raises SqlTypeMismatch."""
     if isinstance(constant.value, bool):
         return constant.value
@@ -230,7 +230,7 @@ _EXPECTED: Final = (
 )
 
 
-def shown(constant: Constant) -> str:
+def shown(constant: TypedConstant) -> str:
     """A constant as SQL writes it."""
     if isinstance(constant.value, bool):
         return str(constant.value).upper()

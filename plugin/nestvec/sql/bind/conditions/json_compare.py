@@ -16,7 +16,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions.constants import (
     RANGES,
-    Constant,
+    TypedConstant,
     mismatch,
     read_boolean,
     read_double,
@@ -44,7 +44,7 @@ _STARTS_OF_OTHERS: Final = frozenset('-0123456789tf{["')
 
 
 def compare_json(
-    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     """A comparison of a value inside JSON with a constant that is not NULL."""
     if value.cast:
@@ -93,7 +93,7 @@ def _other_values(column: Column, text: str) -> Condition | None:
 
 
 def _compare_cast(
-    scope: Scope, value: ConditionOperand, operator: Operator, constant: Constant, node: exp.Expr
+    scope: Scope, value: ConditionOperand, operator: Operator, constant: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     """``(j->>'key')::type operator constant``: a number or a boolean that compares so, or any string."""
     column = value.column
@@ -111,7 +111,7 @@ def _compare_cast(
     return Narrowed(disjunction((Compare(column, loose.get(operator, operator), bound), a_string)), node)
 
 
-def _bound(scope: Scope, column: Column, constant: Constant, node: exp.Expr) -> Value | None:
+def _bound(scope: Scope, column: Column, constant: TypedConstant, node: exp.Expr) -> Value | None:
     """The constant as a filter has it; None if it has none."""
     value = constant.value
     if column.type == "BOOL":

@@ -11,7 +11,7 @@ from sqlglot import exp
 from nestvec.sql.bind.conditions.compare import compare_constant, to_single
 from nestvec.sql.bind.conditions.constants import (
     NULL,
-    Constant,
+    TypedConstant,
     parameter_constant,
     read_constant,
     read_double,
@@ -37,7 +37,7 @@ from nestvec.sql.parse.source import without_parens
 _PLAIN_ARRAY = re.compile(r'\{([^{}"\\]*)\}')
 _QUANTIFIERS = ("ALL", "SOME")
 
-Item = tuple[Constant, exp.Expr]
+Item = tuple[TypedConstant, exp.Expr]
 """A constant of a list, and where it stands."""
 
 
@@ -142,7 +142,7 @@ def list_items(scope: Scope, node: exp.Expr) -> list[Item] | None:
     )
 
 
-def _constant(scope: Scope, node: exp.Expr) -> Constant:
+def _constant(scope: Scope, node: exp.Expr) -> TypedConstant:
     constant = read_constant(scope, node)
     if constant is None:
         raise scope.source.not_supported(construct_name(node), node, "Write a constant here.")
@@ -172,7 +172,7 @@ def _text_items(scope: Scope, text: str, node: exp.Expr) -> list[Item]:
     words = [word.strip() for word in plain[1].split(",")] if plain[1].strip() else []
     if "" in words:
         raise scope.source.type_mismatch("the list is malformed", text[:40], node, "Write '{a,b}'.")
-    return [(NULL if word.upper() == "NULL" else Constant(word, "unknown"), node) for word in words]
+    return [(NULL if word.upper() == "NULL" else TypedConstant(word, "unknown"), node) for word in words]
 
 
 def between(

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from nestvec.sql.bind.conditions import arrays, lists, texts
 from nestvec.sql.bind.conditions.compare import compare_columns, compare_constant, is_null
-from nestvec.sql.bind.conditions.constants import Constant, read_constant
+from nestvec.sql.bind.conditions.constants import TypedConstant, read_constant
 from nestvec.sql.bind.conditions.nodes import (
     ALWAYS,
     NEGATED,
@@ -69,7 +69,7 @@ def _leaf(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     return binder(scope, node, negated)
 
 
-def _truth(scope: Scope, constant: Constant, node: exp.Expr, negated: bool) -> Narrowed:
+def _truth(scope: Scope, constant: TypedConstant, node: exp.Expr, negated: bool) -> Narrowed:
     if constant.value is None:
         return Narrowed(NEVER)
     if not isinstance(constant.value, bool):
@@ -88,7 +88,7 @@ def _boolean(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
             node,
             CONDITION_FORM,
         )
-    return compare_constant(scope, value, "=", Constant(not negated, "boolean"), node)
+    return compare_constant(scope, value, "=", TypedConstant(not negated, "boolean"), node)
 
 
 def _bind_compare(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
@@ -114,7 +114,7 @@ def _bind_compare(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
 
 
 def _compare_constants(
-    scope: Scope, left: Constant, operator: Operator, right: Constant, node: exp.Expr
+    scope: Scope, left: TypedConstant, operator: Operator, right: TypedConstant, node: exp.Expr
 ) -> Narrowed:
     if left.value is None or right.value is None:
         return Narrowed(NEVER)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from nestvec.sql.bind.conditions.compare import compare_constant, present_base
-from nestvec.sql.bind.conditions.constants import Constant, mismatch, read_constant, shown
+from nestvec.sql.bind.conditions.constants import TypedConstant, mismatch, read_constant, shown
 from nestvec.sql.bind.conditions.json_compare import like_json
 from nestvec.sql.bind.conditions.nodes import (
     ALWAYS,
@@ -84,9 +84,9 @@ def _check_text(scope: Scope, value: ConditionOperand, node: exp.Expr) -> None:
         raise scope.source.type_mismatch(f"column {column.name} is {column.type}", "LIKE", node, "Use =.")
 
 
-def _escape(scope: Scope, node: exp.Expr | None) -> Constant | None:
+def _escape(scope: Scope, node: exp.Expr | None) -> TypedConstant | None:
     if node is None:
-        return Constant("\\", "unknown")
+        return TypedConstant("\\", "unknown")
     constant = read_constant(scope, node)
     if constant is not None and isinstance(constant.value, str) and len(constant.value) > 1:
         raise scope.source.type_mismatch(
@@ -100,7 +100,7 @@ def _match(
 ) -> Narrowed:
     if pattern.text is not None and not fold:
         return compare_constant(
-            scope, value, "!=" if negated else "=", Constant(pattern.text, "unknown"), node
+            scope, value, "!=" if negated else "=", TypedConstant(pattern.text, "unknown"), node
         )
     loose, exact = pattern.loosened(fold=fold)
     if negated and (not exact or value.form == "json"):
@@ -113,7 +113,7 @@ def _match(
     if value.form != "column":
         return Narrowed(present_base(value), node)
     if "%" not in loose:
-        return compare_constant(scope, value, "!=" if negated else "=", Constant(loose, "unknown"), node)
+        return compare_constant(scope, value, "!=" if negated else "=", TypedConstant(loose, "unknown"), node)
     return Narrowed(Like(value.column, loose, negated), None if exact else node)
 
 
