@@ -79,7 +79,7 @@ def time_to_micros(value: object) -> int:
     if isinstance(value, time):
         return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    if match is None or not isinstance(value, str):
         raise _rejected("time", value)
     micros = _clock(match, value) // _MICROSECOND
     if micros >= 86_400_000_000:

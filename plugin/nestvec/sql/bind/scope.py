@@ -95,7 +95,8 @@ class Scope:
         if column.type_params.sql_type:
             from nestvec.sql.bind.sql_constants import stored_constant  # noqa: PLC0415
 
-            return stored_constant(self, node, column)
+            stored: Value = stored_constant(self, node, column)
+            return stored
         return self._converted(self.constant(node), column, node)
 
     def list_value(self, value: object, column: Column, node: exp.Expr) -> Value:
@@ -103,7 +104,8 @@ class Scope:
         if column.type_params.sql_type:
             from nestvec.sql.bind.sql_constants import stored_value  # noqa: PLC0415
 
-            return stored_value(self, to_python(value), column, node)
+            stored: Value = stored_value(self, to_python(value), column, node)
+            return stored
         return self._converted(_parameter_value(to_python(value), self.source, node), column, node)
 
     def _converted(self, value: Value | None, column: Column, node: exp.Expr) -> Value:

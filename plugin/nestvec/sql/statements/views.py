@@ -118,9 +118,9 @@ def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any
         columns = [exp.to_identifier(column, quoted=True) for column in views[name]["columns"]]
         identifier = alias.this.copy() if alias is not None else table.this.copy()
         replacement = exp.Subquery(this=inner, alias=exp.TableAlias(this=identifier, columns=columns))
-        for part in ("joins", "laterals"):
-            if table.args.get(part):
-                replacement.set(part, [join.copy() for join in table.args[part]])
+        for clause in ("joins", "laterals"):
+            if table.args.get(clause):
+                replacement.set(clause, [join.copy() for join in table.args[clause]])
         table.replace(replacement)
     return tree
 

@@ -274,9 +274,9 @@ def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | No
         values |= {name: value for name, value in config.items() if value is not None}
         return "embeddings", validate_model(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.function, Bm25Column):
-        function = draft.function
-        values |= {"field": function.source, "k1": function.k1, "b": function.b}
-        values |= {"analyzer": function.analyzer, "analyzers": function.analyzers}
+        words = draft.function
+        values |= {"field": words.source, "k1": words.k1, "b": words.b}
+        values |= {"analyzer": words.analyzer, "analyzers": words.analyzers}
         return "lexical", validate_model(source, draft.node, LexicalSpec, values)
     if draft.type.name.endswith("_VECTOR"):
         values |= {"type": draft.type.name, "dim": draft.type.dim}

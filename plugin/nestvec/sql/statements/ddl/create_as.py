@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.collections import lifecycle
@@ -57,11 +58,11 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
     result = yield from select_rows(session, source, query, params)
     own_key = "id" in names
 
-    def create(client: object) -> None:
-        version = read_version(client)  # type: ignore[arg-type]
+    def create(client: MilvusClient) -> None:
+        version = read_version(client)
         takes = version.lite or version.at_least(TAKES_OWN_IDS)
         settings = {"allow_insert_auto_id": "true"} if takes and not own_key else {}
-        lifecycle.create_collection(client, spec, settings)  # type: ignore[arg-type]
+        lifecycle.create_collection(client, spec, settings)
 
     yield BlockingCall(create)
     session.forget(name)

@@ -135,8 +135,13 @@ def _write_line(file: TextIO, delimiter: str, null: str, cells: Sequence[str | N
             parts.append(null)
             continue
         buffer = io.StringIO()
-        quoting = csv.QUOTE_ALL if cell == null else csv.QUOTE_MINIMAL
-        csv.writer(buffer, delimiter=delimiter, lineterminator="", quoting=quoting).writerow([cell])
+        writer = csv.writer(
+            buffer,
+            delimiter=delimiter,
+            lineterminator="",
+            quoting=csv.QUOTE_ALL if cell == null else csv.QUOTE_MINIMAL,
+        )
+        writer.writerow([cell])
         parts.append(buffer.getvalue())
     file.write(delimiter.join(parts) + "\n")
 

@@ -231,7 +231,7 @@ def _write_computed(
     table, shape = scope.table, row_schema(scope.table)
     pairs = [pair for node in tree.expressions for pair in assignment_pairs(scope, node)]
     changes = {assigned_column(scope, target).name: value for target, value in pairs}
-    outputs = {"__key": target_column(tree.this, table.primary.name)}
+    outputs: dict[str, exp.Expr] = {"__key": target_column(tree.this, table.primary.name)}
     for name, value in changes.items():
         if is_computed(value) and not is_default(value):
             outputs[name] = value
@@ -248,10 +248,11 @@ def _write_computed(
         stored: Row = {table.primary.name: row_id}
         for name, node in changes.items():
             column = shape.columns[name]
-            value = (
-                assigned(scope, row[name], column, node) if name in row else bind_value(scope, node, column)
-            )
-            stored[name] = fit_value(scope, shape, value, column, node)
+            if name in row:
+                new_value = assigned(scope, row[name], column, node)
+            else:
+                new_value = bind_value(scope, node, column)
+            stored[name] = fit_value(scope, shape, new_value, column, node)
         rows[row_id] = stored
     yield from _recompose_rows(session, scope, rows, changes)
     yield from _write_by_partition(session, table, rows)
