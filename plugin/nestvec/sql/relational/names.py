@@ -36,15 +36,18 @@ def function_label(node: exp.Expr) -> str:
 
 def _is_cte(node: exp.Table) -> bool:
     """Whether a name refers to a common table expression of a query around it."""
-    name, child, ancestor = identifier_name(node.this), node, node.parent
+    name = identifier_name(node.this)
+    child: exp.Expr = node
+    ancestor = node.parent
     while ancestor is not None:
         with_ = ancestor if isinstance(ancestor, exp.With) else ancestor.args.get("with_")
-        for cte in with_.expressions if isinstance(with_, exp.With) else ():
-            if cte is child and not with_.args.get("recursive"):
-                # A query without RECURSIVE sees only those before it.
-                break
-            if identifier_name(cte.args["alias"].this) == name:
-                return True
+        if isinstance(with_, exp.With):
+            for cte in with_.expressions:
+                if cte is child and not with_.args.get("recursive"):
+                    # A query without RECURSIVE sees only those before it.
+                    break
+                if identifier_name(cte.args["alias"].this) == name:
+                    return True
         child, ancestor = ancestor, ancestor.parent
     return False
 

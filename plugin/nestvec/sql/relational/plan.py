@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+from pymilvus import MilvusClient
 from sqlglot import exp
 from sqlglot.errors import OptimizeError, SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
@@ -133,7 +135,7 @@ def _name_relations(
         else:
             data = session.caller.tables[original]
             planning.relations.append(SuppliedRelation(name, data))
-            planning.schemas[name] = yield BlockingCall(lambda client, data=data: _described(data=data))
+            planning.schemas[name] = yield BlockingCall(partial(_describe_for, data=data))
         _rename(node, name, original)
     for node in list(file_tables(tree)):
         if not session.caller.files:
@@ -142,9 +144,13 @@ def _name_relations(
             )
         name, file_call = f"file_{len(planning.schemas)}", node.this.sql(dialect="duckdb")
         planning.relations.append(SuppliedRelation(name, call=file_call))
-        planning.schemas[name] = yield BlockingCall(lambda client, sql=file_call: _described(call=sql))
+        planning.schemas[name] = yield BlockingCall(partial(_describe_for, call=file_call))
         label = node.this.sql_name().lower() if isinstance(node.this, exp.Func) else "file"
         _rename(node, name, label)
+
+
+def _describe_for(client: MilvusClient, *, data: Any = None, call: str = "") -> dict[str, str]:
+    return _described(data, call)
 
 
 def _described(data: Any = None, call: str = "") -> dict[str, str]:

@@ -99,13 +99,13 @@ def _ranks(select: exp.Select) -> bool:
 
 def _key(select: exp.Select, ordered: exp.Expr) -> exp.Expr:
     """The expression of a sort key, where it may be named by an alias of the select list."""
-    node = ordered.this
+    node: exp.Expr = ordered.this
     if isinstance(node, exp.Column) and not node.table:
+        name = identifier_name(node.this)
         for item in select.expressions:
-            if isinstance(item, exp.Alias) and identifier_name(item.args["alias"]) == identifier_name(
-                node.this
-            ):
-                return item.this
+            if isinstance(item, exp.Alias) and identifier_name(item.args["alias"]) == name:
+                aliased: exp.Expr = item.this
+                return aliased
     return node
 
 

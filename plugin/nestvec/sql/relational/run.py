@@ -130,13 +130,12 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
             return loaded
         passing = yield from _count_passing(scan, loaded)
         search = source_of(plan.node)
-        requested = search.limit if isinstance(search, VectorSearch) else 0
-        if passing >= scan.row_goal or not requested:
+        if passing >= scan.row_goal or not isinstance(search, VectorSearch):
             return loaded
-        if result.count < requested or requested >= MAX_WINDOW:
+        if result.count < search.limit or search.limit >= MAX_WINDOW:
             # An index may end early: every row is compared.
             return loaded if scan.fallback is None else (yield from _read_scan(session, scan.fallback, {}))
-        wider = replace(search, limit=min(requested * _WIDENING_FACTOR, MAX_WINDOW))
+        wider = replace(search, limit=min(search.limit * _WIDENING_FACTOR, MAX_WINDOW))
         plan = replace(plan, node=with_source(plan.node, wider))
 
 
