@@ -10,6 +10,7 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nestvec.sql.relational.macros import MACROS
 from nestvec_schemas.errors import (
@@ -59,13 +60,21 @@ def add_table(
     connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, casts: Mapping[str, str]
 ) -> None:
     """Make an Arrow table readable as ``name``; ``casts`` gives columns the types that Arrow lacks."""
-    if not casts:
+    # DuckDB has Arrow filter its tables, to which NaN is not above all numbers.
+    copied = _holds_nan(table)
+    if not casts and not copied:
         connection.register(name, table)
         return
     connection.register(f"{name}_raw", table)
     replaced = ", ".join(f"{quote(column)}::{kind} AS {quote(column)}" for column, kind in casts.items())
-    view = f"SELECT * REPLACE ({replaced}) FROM {quote(name + '_raw')}"  # noqa: S608 - quoted names
-    connection.execute(f"CREATE TEMP VIEW {quote(name)} AS {view}")
+    columns = f"* REPLACE ({replaced})" if casts else "*"
+    rows = f"SELECT {columns} FROM {quote(name + '_raw')}"  # noqa: S608 - quoted names
+    connection.execute(f"CREATE TEMP {'TABLE' if copied else 'VIEW'} {quote(name)} AS {rows}")
+
+
+def _holds_nan(table: pa.Table) -> bool:
+    floats = [column for column in table.columns if pa.types.is_floating(column.type)]
+    return any(pc.any(pc.is_nan(column)).as_py() for column in floats)
 
 
 def quote(name: str) -> str:
