@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -148,3 +150,21 @@ def test_a_ranking_is_widened_until_enough_rows_pass(
     passing = [row["id"] for row in rows if row["u"].endswith("b")]
     statement = "SELECT id FROM rows WHERE right(u, 1) = 'b' ORDER BY v <-> '[1,2]' LIMIT 500"
     assert sorted(row[0] for row in db.execute(statement).fetchall()) == sorted(passing)
+
+
+PLAIN = """
+import sys, nestvec
+with nestvec.connect(sys.argv[1]) as db:
+    db.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))")
+    db.execute("CREATE INDEX ON t USING hnsw (v vector_l2_ops)")
+    db.execute("INSERT INTO t VALUES (1, '[1,2]'), (2, '[3,4]')")
+    near = "SELECT id, v <-> '[1,2]' AS d FROM t WHERE id > 0 ORDER BY v <-> '[1,2]' LIMIT 1"
+    assert db.execute(near).fetchall()[0][0] == 1
+    assert "duckdb" not in sys.modules, "a plain search loads DuckDB"
+    assert db.execute(f"SELECT count(*) OVER () FROM ({near}) AS n").fetchall() == [(1,)]
+    assert "duckdb" in sys.modules
+"""
+
+
+def test_only_statements_that_need_duckdb_load_it(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path / "plain.db")], check=True)
