@@ -111,9 +111,10 @@ def default_width(kind: IndexKind, workload: Workload, lists: int = MAX_LISTS) -
         return _list_width(workload, lists)
     digits = _digits(workload)
     width = _GRAPH_WIDTH * digits * max(1.0, math.log10(max(workload.rows, 1)) / 4)
+    filtered = filtered_width(width + 1.5 * workload.count, workload)
     if workload.lite:
-        width = max(width, min(workload.rows / _LITE_SHARE, _LITE_FREE_WIDTH))
-    return within_limits(kind, workload, filtered_width(width + 1.5 * workload.count, workload))
+        filtered = max(filtered, min(workload.rows // _LITE_SHARE, _LITE_FREE_WIDTH))
+    return within_limits(kind, workload, filtered)
 
 
 def filtered_width(width: float, workload: Workload) -> int:

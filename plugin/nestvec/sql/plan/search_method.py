@@ -28,7 +28,7 @@ SCAN_ROWS: Final = 200
 """Matching rows up to which their vectors are read in any case: about two searches' time."""
 
 _VISITS_PER_READ: Final = 8
-"""Candidates that a server visits in the time in which it returns one vector; Milvus Lite visits one."""
+"""Candidates that a graph visits in the time in which Milvus returns one vector."""
 
 EXACT_ROWS: Final = 2_000
 """Matching rows up to which a search that has to be exact reads their vectors."""
@@ -172,10 +172,7 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
         measured = measured_width(statistics, workload)
         if measured is not None and measured[1] < workload.recall:
             return f"{rows}: ANALYZE found that the index reaches a recall of {measured[1]:.3f} only"
-    if (
-        kind.parameter
-        and matching * (1 if workload.lite else _VISITS_PER_READ) <= _width(index, workload, settings)[0]
-    ):
+    if kind.parameter and matching * _VISITS_PER_READ <= _width(index, workload, settings)[0]:
         return f"{rows}: the index would have to visit as many"
     return ""
 
