@@ -105,7 +105,7 @@ class PgArgs:
     option(
         "--api-keys",
         type=_FILE,
-        help="File of API keys, one per line, as of nestvec serve: any user with one of them as the password.",
+        help="File of API keys, one per line, as for nestvec serve: each is a password of any user.",
     ),
     option("--tls-cert", type=_FILE, help="Certificate chain (PEM); other hosts then have to use TLS."),
     option("--tls-key", type=_FILE, help="The certificate's unencrypted private key (PEM)."),
@@ -166,8 +166,11 @@ def command(args: PgArgs) -> None:
         database=milvus.database or ("milvus" if not address.is_lite else Path(milvus.uri).stem) or "milvus",
         serial_writes=address.is_lite,
     )
-    with service_log(args.log_format), bind(args.network.host, args.network.port) as listener:
-        with milvus.open() as client:
-            host, port = listener.getsockname()[:2]
-            click.echo(f"Serving PostgreSQL's protocol at {host}, port {port}: database {settings.database}")
-            run_server(client, settings, listener, args.metrics_port)
+    with (
+        service_log(args.log_format),
+        bind(args.network.host, args.network.port) as listener,
+        milvus.open() as client,
+    ):
+        host, port = listener.getsockname()[:2]
+        click.echo(f"Serving PostgreSQL's protocol at {host}, port {port}: database {settings.database}")
+        run_server(client, settings, listener, args.metrics_port)

@@ -64,7 +64,7 @@ class CursorBase:
         A vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
         """
 
-        from nestvec.dbapi.arrow import arrow_table  # noqa: PLC0415
+        from nestvec.sql.arrow_result import arrow_table  # noqa: PLC0415
 
         rows, result = self._fetch_rest(), self._result_with_rows()
         return arrow_table(result.columns, result.types, rows)

@@ -240,4 +240,5 @@ def _value(settings: SessionSettings, field: str) -> Any:
 
 def _replaced(settings: SessionSettings, field: str, value: Any) -> SessionSettings:
     outer, _, inner = field.partition(".")
-    return replace(settings, **{outer: replace(settings.index, **{inner: value}) if inner else value})
+    changes: dict[str, Any] = {outer: replace(settings.index, **{inner: value}) if inner else value}
+    return replace(settings, **changes)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from nestvec.sqltypes import datetimes, decimals, vectors
 from nestvec.sqltypes.kinds import SqlType, parse_sql_type
 from nestvec_schemas.errors import RowRejected
-
-if TYPE_CHECKING:
-    from nestvec.milvus.catalog import Column
 
 MAX_BYTEA: Final = 32_767
 """Bytes of a BYTEA, which is stored as hexadecimal text."""
@@ -25,13 +22,37 @@ _RANGES: Final = {"int2": (-(1 << 15), (1 << 15) - 1), "int4": (-(1 << 31), (1 <
 _RANGE_NAMES: Final = {"int2": "smallint", "int4": "integer"}
 
 
-def sql_type_of(column: Column) -> SqlType | None:
+class ColumnParams(Protocol):
+    """The parameters of a column's type, as far as a mapping reads them."""
+
+    @property
+    def sql_type(self) -> str:
+        """The SQL type that Milvus's type stores by a mapping; empty for Milvus's own."""
+
+
+class StoredColumn(Protocol):
+    """A column, as far as a mapping reads it; ``nestvec.milvus.catalog`` has the whole of it."""
+
+    @property
+    def type(self) -> str:
+        """Milvus's name for its type."""
+
+    @property
+    def dim(self) -> int | None:
+        """Length of a vector."""
+
+    @property
+    def type_params(self) -> ColumnParams:
+        """The parameters of its type."""
+
+
+def sql_type_of(column: StoredColumn) -> SqlType | None:
     """The SQL type of a column that is stored by a mapping; None if Milvus's type is the SQL type."""
     text = column.type_params.sql_type
     return parse_sql_type(text) if text else None
 
 
-def to_stored(column: Column, value: object, *, exact: bool = False) -> Any:
+def to_stored(column: StoredColumn, value: object, *, exact: bool = False) -> Any:
     """A value, not None, of a column with a SQL type, as Milvus stores and compares it.
 
     ``value`` is of the Python type or its text in PostgreSQL's notation. With ``exact``, for comparisons, a
@@ -47,7 +68,7 @@ def to_stored(column: Column, value: object, *, exact: bool = False) -> Any:
     return [_TO_STORED[kind.name](element, kind.element, column, exact) for element in value]
 
 
-def from_stored(column: Column, stored: Any) -> Any:
+def from_stored(column: StoredColumn, stored: Any) -> Any:
     """A stored value as Python's type: date, datetime, time, UUID, Decimal, bytes, str; None stays None."""
     kind = sql_type_of(column)
     if kind is None or stored is None:
@@ -60,7 +81,7 @@ def from_stored(column: Column, stored: Any) -> Any:
     return read(stored, kind)
 
 
-def _uuid(value: object, kind: SqlType, column: Column, exact: bool) -> str:
+def _uuid(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     try:
@@ -72,7 +93,7 @@ def _uuid(value: object, kind: SqlType, column: Column, exact: bool) -> str:
     raise RowRejected("this is not a uuid", value=shown, next_step="Write 32 hexadecimal digits.")
 
 
-def _numeric(value: object, kind: SqlType, column: Column, exact: bool) -> int | str:
+def _numeric(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> int | str:
     number = decimals.to_scale(decimals.to_decimal(value), kind, exact=exact)
     return decimals.to_fixed_point(number, kind) if kind.is_fixed_point else decimals.to_sorted_text(number)
 
@@ -83,7 +104,7 @@ def _read_numeric(stored: Any, kind: SqlType) -> Any:
     return decimals.with_scale(decimals.from_sorted_text(str(stored)), kind)
 
 
-def _bytea(value: object, kind: SqlType, column: Column, exact: bool) -> str:
+def _bytea(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> str:
     if isinstance(value, str):
         value = _bytea_text(value)
     if not isinstance(value, (bytes, bytearray, memoryview)):
@@ -109,7 +130,7 @@ def _bytea_text(text: str) -> bytes:
     return _ESCAPED.sub(lambda match: b"\\" if match[1] == b"\\" else bytes([int(match[1], 8)]), raw)
 
 
-def _integer(value: object, kind: SqlType, column: Column, exact: bool) -> int:
+def _integer(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> int:
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
             raise RowRejected(
@@ -130,7 +151,7 @@ def _integer(value: object, kind: SqlType, column: Column, exact: bool) -> int:
     return rounded
 
 
-def _half(value: object, kind: SqlType, column: Column, exact: bool) -> Any:
+def _half(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> Any:
     half = vectors.to_half(value, column.dim)
     # Milvus Lite has no 16-bit vectors: the rounded numbers are stored in 32 bits.
     return half.tobytes() if column.type == "FLOAT16_VECTOR" else half.astype(np.float32).tolist()
@@ -140,7 +161,7 @@ def _read_half(stored: Any, kind: SqlType) -> list[float]:
     return read_half(stored)
 
 
-def _bit(value: object, kind: SqlType, column: Column, exact: bool) -> Any:
+def _bit(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> Any:
     bits = vectors.to_bits(value, kind.sizes[0])
     if column.type == "BINARY_VECTOR":
         return vectors.pack_bits(bits)
@@ -156,7 +177,7 @@ def _read_bit(stored: Any, kind: SqlType) -> str:
     return "".join("1" if number else "0" for number in stored)[: kind.sizes[0]]
 
 
-def _sparse(value: object, kind: SqlType, column: Column, exact: bool) -> dict[int, float]:
+def _sparse(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> dict[int, float]:
     entries = vectors.to_sparse(value, kind.sizes[0] if kind.sizes else None)
     if not entries:
         raise RowRejected(
@@ -178,7 +199,7 @@ def read_half(stored: Any) -> list[float]:
     return [float(number) for number in stored]
 
 
-_ToStored = Callable[[object, SqlType, "Column", bool], Any]
+_ToStored = Callable[[object, SqlType, StoredColumn, bool], Any]
 
 _TO_STORED: Final[Mapping[str, _ToStored]] = {
     "date": lambda value, kind, column, exact: datetimes.date_to_days(value, exact=exact),

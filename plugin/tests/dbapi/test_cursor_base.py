@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from nestvec import dbapi
-from nestvec.dbapi.arrow import arrow_table
 from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.sql import StatementResult
+from nestvec.sql.arrow_result import arrow_table
 
 ANSWER = StatementResult(
     ("id", "title", "v"),

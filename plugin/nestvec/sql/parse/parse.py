@@ -174,9 +174,7 @@ def _check_start(source: SourceText) -> None:
     if first.token_type == TokenType.L_PAREN or (word in STATEMENTS and not quoted):
         return
     if word in _UNSUPPORTED_STATEMENTS and not quoted:
-        raise source.not_supported(
-            word, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}."
-        )
+        raise source.not_supported(word, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}.")
     suggestion = nearest(word, STATEMENTS)
     raise SqlSyntaxError(
         "no SQL statement starts with this word",

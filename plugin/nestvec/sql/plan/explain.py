@@ -10,7 +10,14 @@ from nestvec.sql.bind.expressions.nodes import ColumnRef, expression_sql
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.ranking import FusedRanking
-from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, Term, VectorLiteral, VectorSum
+from nestvec.sql.bind.vectors.targets import (
+    EmbeddedText,
+    SparseLiteral,
+    Target,
+    Term,
+    VectorLiteral,
+    VectorSum,
+)
 from nestvec.sql.plan.lateral import search_batches
 from nestvec.sql.plan.nodes import (
     Aggregate,
@@ -87,9 +94,9 @@ def as_data(tree: ExplainNode) -> dict[str, Any]:
     return data
 
 
-def count_of(number: int, noun: str) -> str:
+def count_of(number: int, noun: str, plural: str = "") -> str:
     """``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def describe_target(target: Target) -> str:
@@ -102,6 +109,8 @@ def describe_target(target: Target) -> str:
         return _describe_term(target)
     if isinstance(target, tuple):
         return f"a vector of {len(target)} dims"
+    if isinstance(target, SparseLiteral):
+        return f"a sparse vector of {count_of(len(target.entries), 'entry', 'entries')}"
     return _describe_sum(target)
 
 

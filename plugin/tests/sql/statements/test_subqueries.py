@@ -21,14 +21,14 @@ def filtered(planned: Planned, where: str) -> str:
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        ("id IN (SELECT 3)", "id in [3]"),
-        ("id NOT IN (SELECT 3) AND year > 2", "id not in [3] and year > 2"),
-        ("NOT (year > 2 OR id IN (SELECT 3))", "year <= 2 and id not in [3]"),
-        ("id = ANY(SELECT 3)", "id in [3]"),
+        ("id IN (SELECT 3)", "id == 3"),
+        ("id NOT IN (SELECT 3) AND year > 2", "id != 3 and year > 2"),
+        ("NOT (year > 2 OR id IN (SELECT 3))", "year <= 2 and id != 3"),
+        ("id = ANY(SELECT 3)", "id == 3"),
         ("id > (SELECT 3 + 4)", "id > 7"),
         ("(SELECT 3) >= id", "id <= 3"),
         ("id = (SELECT 3 AS x)", "id == 3"),
-        ("name IN (SELECT 'a'' or 1 == 1')", 'name in ["a\' or 1 == 1"]'),
+        ("name IN (SELECT 'a'' or 1 == 1')", 'name == "a\' or 1 == 1"'),
     ],
 )
 def test_values_replace_the_subquery(planned: Planned, where: str, expected: str) -> None:
@@ -49,7 +49,7 @@ def test_the_plan_says_what_was_read(planned: Planned) -> None:
 
 def test_the_shared_tree_is_not_changed(planned: Planned) -> None:
     for _ in range(2):
-        assert filtered(planned, "id IN (SELECT 3)") == "id in [3]"
+        assert filtered(planned, "id IN (SELECT 3)") == "id == 3"
 
 
 @pytest.mark.parametrize(

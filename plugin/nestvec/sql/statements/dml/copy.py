@@ -49,9 +49,7 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     table = yield from session.table(source, node)
     scope = Scope(source, table, table.name, params)
     file = tree.args["files"][0]
-    name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
-    if not isinstance(name, str):
-        raise source.not_supported("COPY from anything but a file", file, _WRITE)
+    name = _file_name(scope, file)
     options = parse_options(scope, tree.args.get("params") or ())
     selected = _selected(source, tree, table)
     yield from session.ensure_served(table.services, session.patience())
@@ -90,6 +88,13 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     return StatementResult(
         tag=f"COPY {report.inserted}{rejected}{again}", count=report.inserted, seconds=report.seconds
     )
+
+
+def _file_name(scope: Scope, file: exp.Expr) -> str:
+    name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
+    if not isinstance(name, str):
+        raise scope.source.not_supported("COPY from anything but a file", file, _WRITE)
+    return name
 
 
 def _table(source: SourceText, tree: exp.Expr) -> exp.Table:

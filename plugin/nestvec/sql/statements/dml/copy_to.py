@@ -190,7 +190,7 @@ def _write_json(path: Path, options: CopyOptions, result: StatementResult) -> No
 def _write_parquet(path: Path, options: CopyOptions, result: StatementResult) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from nestvec.dbapi.arrow import arrow_table  # noqa: PLC0415
+    from nestvec.sql.arrow_result import arrow_table  # noqa: PLC0415
 
     pq.write_table(arrow_table(result.columns, result.types, result.rows), path)
 
