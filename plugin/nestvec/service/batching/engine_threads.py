@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 _NAME: Final = "nestvec-engine"
 
@@ -30,7 +33,7 @@ class EngineThreads:
             thread.start()
 
     def add(self, work: Callable[[], None]) -> None:
-        """Have a thread do ``work``, which must not raise."""
+        """Have a thread do ``work``; what it raises is logged."""
         self._work.put(work)
 
     def close(self) -> None:
@@ -42,7 +45,10 @@ class EngineThreads:
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            work()
+            try:
+                work()
+            except Exception:  # the thread is that of all encoders
+                logger.exception("work on an engine's thread failed")
             del work  # it may hold a batch
 
 

@@ -68,6 +68,7 @@ class BatchRunner:
     ) -> None:
         self._spec, self._engine, self._settings = spec, engine, settings
         self._observer, self._threads = observer, threads
+        self._blocking = engine if threads is not None and isinstance(engine, BlockingEngine) else None
         speed = self.speed = EngineSpeed(spec.max_tokens)
         self.admission = QueueAdmission(settings.load, lambda: speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
@@ -112,9 +113,8 @@ class BatchRunner:
         self._pending |= submitted
         with self._lock:
             self._queue.add(list(submitted.values()), request_size=request_size, client=client)
-            waiting = len(self._queue)
+            self._observer.queue_changed(self._spec.encoder, len(self._queue))
         self._look_at_queue()
-        self._observer.queue_changed(self._spec.encoder, waiting)
         return submitted
 
     def share(self, pending: PendingEmbedding, request_size: int) -> None:
@@ -193,7 +193,6 @@ class BatchRunner:
                 self._wake.clear()
                 await self._wake.wait()
             batch = self._take()
-            self._observer.queue_changed(self._spec.encoder, len(self._queue))
             self._end(await self._run_in_loop(batch))
 
     def _take(self) -> list[PendingEmbedding]:
@@ -203,17 +202,23 @@ class BatchRunner:
             if not self._queue:
                 return []
             items = self._queue.take(batch_size(self.speed, is_shared=self._queue.is_shared))
+            self._observer.queue_changed(self._spec.encoder, len(self._queue))
         return [item for item in items if isinstance(item, PendingEmbedding)]
 
     def _run_next(self) -> None:
         """Take a batch and run it, on one of the threads."""
-        batch = self._take() if self._is_running else []
-        if batch:
-            ended = self._run_on_thread(batch)
-            call_in_loop(self._loop, lambda: self._end_on_loop(ended))
-        with self._lock:
-            more = self._is_running and bool(self._queue)
-            self._scheduled -= not more
+        more = False
+        try:
+            batch = self._take() if self._is_running else []
+            if batch:
+                self._look_at_queue()  # another thread may take what is left
+                ended = self._run_on_thread(batch)
+                call_in_loop(self._loop, lambda: self._end(ended))
+            more = True
+        finally:
+            with self._lock:
+                more = more and self._is_running and bool(self._queue)
+                self._scheduled -= not more
         if more and self._threads is not None:
             # Behind what other encoders have to run.
             self._threads.add(self._run_next)
@@ -259,11 +264,11 @@ class BatchRunner:
     def _run_on_thread(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
         started, padded = _start(batch), 0
         try:
-            if not isinstance(self._engine, BlockingEngine):
+            if self._blocking is None:
                 raise TypeError("the engine does not run batches on threads of the service")
             inputs = self._collate(batch)
             padded = inputs.padded
-            output = self._engine.run_now(self._spec.encoder, inputs)
+            output = self._blocking.run_now(self._spec.encoder, inputs)
             return self._ended(batch, started, padded, self._embeddings(batch, output))
         except Exception as error:
             return self._ended(batch, started, padded, failure=error)
@@ -292,11 +297,6 @@ class BatchRunner:
         seconds = time.monotonic() - started
         padded = padded or sum(pending.length for pending in batch)
         return _EndedBatch(batch, started, seconds, padded, embeddings, failure)
-
-    def _end_on_loop(self, ended: _EndedBatch) -> None:
-        """``_end``, and what else the loop is to know of a batch that a thread took."""
-        self._end(ended)
-        self._observer.queue_changed(self._spec.encoder, len(self._queue))
 
     def _end(self, ended: _EndedBatch) -> None:
         """Hand out what became of a batch."""

@@ -36,7 +36,7 @@ class Observer(Protocol):
         """The texts of a request: new to the engine, in flight for another request, or cached."""
 
     def queue_changed(self, encoder: str, texts: int) -> None:
-        """``texts`` texts of an encoder now wait for the engine."""
+        """``texts`` texts of an encoder now wait for the engine. Called on the engine's threads too."""
 
     def texts_truncated(self, encoder: str, texts: int) -> None:
         """``texts`` texts of a request were truncated."""

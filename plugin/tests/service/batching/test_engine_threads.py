@@ -58,6 +58,32 @@ def test_work_is_done_in_its_order_until_the_threads_are_closed() -> None:
     assert done == list(range(100))
 
 
+def test_work_that_fails_is_logged_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    threads, done = EngineThreads(1), list[int]()
+    threads.add(lambda: done.append(1 // 0))
+    threads.add(lambda: done.append(1))
+    threads.close()
+    assert done == [1]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_batches_of_one_request_run_on_every_thread(embedder: Embedder, engine: BlockingFake) -> None:
+    async def work() -> None:
+        engine.parallel = 2
+        embedder.start()
+        engine.go.clear()
+        request = asyncio.create_task(embedder.embed("tiny", [f"w{number}" for number in range(200)]))
+        async with asyncio.timeout(HANG_SECONDS):
+            while len(engine.threads) < 2:
+                await asyncio.sleep(0)
+        engine.go.set()
+        await request
+        assert set(engine.threads) == {"nestvec-engine-0", "nestvec-engine-1"}
+        await embedder.close()
+
+    asyncio.run(work())
+
+
 def test_batches_run_on_the_threads_and_give_what_they_would_give_in_the_loop(
     models_folder: Path, embedder: Embedder, engine: BlockingFake
 ) -> None:
