@@ -28,6 +28,15 @@ class GpuOptions:
                 next_step="Omit them, or name a GPU (--device cuda).",
             )
 
+    def check_provider(self, device: str, *, is_cuda: bool) -> None:
+        """Raise EngineError for CUDA graphs on a ``device`` of another provider than CUDA's."""
+        if self.cuda_graphs and not is_cuda:
+            raise EngineError(
+                "only ONNX Runtime's provider for CUDA replays CUDA graphs",
+                value=f"--cuda-graphs on {device}",
+                next_step="Omit --cuda-graphs, or use --device cuda.",
+            )
+
     def __post_init__(self) -> None:
         if self.cuda_graphs and self.instances > 1:
             raise EngineError(

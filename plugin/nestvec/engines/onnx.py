@@ -57,12 +57,13 @@ class OnnxEngine:
         takes 3.5 ms or 5 ms for a query on two idle cores; at a load of 14, 35 ms or 20 ms and half the CPU.
 
         Raises ManifestCorrupt if a file is not the exported one, EngineError if it does not load, the device
-        cannot be used, or ``gpu`` asks for what a CPU does not have.
+        cannot be used, or ``gpu`` asks for what it does not have.
         """
         self._threads, self._device, self._share_cores = threads, choose_device(device), share_cores
         if self._device.name == "cpu":
             gpu.check_unused("ONNX Runtime runs on the CPU")
-        self._cuda_graphs = gpu.cuda_graphs and self._device.is_cuda
+        gpu.check_provider(self._device.name, is_cuda=self._device.is_cuda)
+        self._cuda_graphs = gpu.cuda_graphs
         self.parallel = 1 if self._device.name == "cpu" else gpu.instances
         self._free_instances: SimpleQueue[int] = SimpleQueue()
         for number in range(self.parallel):

@@ -20,6 +20,7 @@ from nestvec.engines.factory import EngineName, EngineOptions, open_engine
 from nestvec.engines.gpu_options import GpuOptions
 from nestvec.engines.graph_sessions import BoundSession, CapturedSession
 from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.tensorrt_rtx import PROVIDER
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.repository import GRAPH
@@ -137,6 +138,14 @@ def test_options_of_a_gpu_are_refused_without_one(
         pytest.importorskip("openvino")
     with pytest.raises(EngineError, match=f"no use for options of a GPU: {named}"):
         open_engine({"tiny": encoder}, EngineOptions(engine, device="auto", gpu=options))
+
+
+def test_cuda_graphs_are_refused_on_a_device_of_another_provider(
+    encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_engine, "choose_device", lambda name: Device("tensorrt-rtx:0", PROVIDER))
+    with pytest.raises(EngineError, match=r"--cuda-graphs on tensorrt-rtx:0"):
+        OnnxEngine({"tiny": encoder}, device="tensorrt-rtx", gpu=GpuOptions(cuda_graphs=True))
 
 
 def test_cuda_graphs_are_an_option_of_the_provider() -> None:
