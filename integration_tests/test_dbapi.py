@@ -245,7 +245,7 @@ def test_sqlalchemy_reflects(engine: sqlalchemy.Engine) -> None:
         "id": "BIGINT",
         "title": "VARCHAR(200)",
         "tags": "ARRAY",
-        "meta": "JSON",
+        "meta": "JSONB",
         "v": "VECTOR(3)",
     }
     assert [column.nullable for column in table.columns] == [False, True, False, False, False]

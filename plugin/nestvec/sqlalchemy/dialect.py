@@ -1,38 +1,47 @@
-"""The dialect: how an engine connects to Milvus, and what it reflects."""
+"""The dialect: how an engine connects to Milvus, what statements it writes, and what a rollback is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import warnings
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from sqlalchemy import pool
-from sqlalchemy.engine import URL, Connection, default
-from sqlalchemy.engine.interfaces import (
-    ReflectedColumn,
-    ReflectedForeignKeyConstraint,
-    ReflectedIndex,
-    ReflectedPrimaryKeyConstraint,
-    ReflectedTableComment,
-)
-from sqlalchemy.exc import ArgumentError, NoSuchTableError
+from sqlalchemy import event, pool, schema
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql.json import JSONPATH
+from sqlalchemy.engine import URL, Connection, Engine, ExecutionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
+from sqlalchemy.types import ARRAY as ANY_ARRAY
+from sqlalchemy.types import JSON as ANY_JSON
 
 from nestvec.collections import lifecycle
-from nestvec.dbapi.errors import Error
+from nestvec.dbapi.connection import Connection as NestvecConnection
 from nestvec.milvus.address import DEFAULT_PORT
-from nestvec.milvus.catalog import Table, table_steps
-from nestvec.milvus.steps import BlockingCall, Steps
-from nestvec.sqlalchemy.types import reflected_type
-from nestvec_schemas.errors import CollectionNotFound
+from nestvec.sql.session import Session
+from nestvec.sqlalchemy.compiler import (
+    NestvecCompiler,
+    NestvecDdlCompiler,
+    NestvecIdentifierPreparer,
+    NestvecTypeCompiler,
+)
+from nestvec.sqlalchemy.dropped import drop_set_aside, execute_statement, restore_dropped
+from nestvec.sqlalchemy.reflection import Reflection, ask
 
 _QUERY: Final = frozenset(
     {"service", "models", "timeout", "ca_file", "client_cert", "client_key", "server_name"}
 )
 """Arguments of ``nestvec.connect`` that a URL may have."""
 
+_TYPES: Final = {ANY_ARRAY: ARRAY, ANY_JSON: JSON, ANY_JSON.JSONPathType: JSONPATH}
+"""PostgreSQL's types in place of SQLAlchemy's general ones: with their operators."""
 
-class NestvecDialect(default.DefaultDialect):
-    """nestvec's SQL: named parameters, no transactions, no joins.
+
+class NestvecDialect(Reflection):
+    """nestvec's SQL: PostgreSQL's, with named parameters and without transactions.
 
     The URL's query may have ``service``, ``models``, ``timeout`` and, for Milvus with TLS, ``secure=true``
     with ``ca_file``, ``client_cert``, ``client_key`` and ``server_name``.
@@ -40,6 +49,14 @@ class NestvecDialect(default.DefaultDialect):
 
     name = "nestvec"
     driver = "nestvec"
+    statement_compiler = NestvecCompiler
+    ddl_compiler = NestvecDdlCompiler
+    type_compiler_cls = NestvecTypeCompiler
+    preparer = NestvecIdentifierPreparer
+    colspecs = _TYPES
+    construct_arguments: ClassVar = [  # type: ignore[misc]
+        (schema.Table, {"with": None}),
+    ]
     default_paramstyle = "named"
     supports_statement_cache = True
     supports_alter = False
@@ -48,8 +65,28 @@ class NestvecDialect(default.DefaultDialect):
     supports_native_boolean = True
     postfetch_lastrowid = False
     supports_default_values = False
+    supports_native_decimal = True
+    supports_native_uuid = True
+    supports_comments = False
+    supports_smallserial = True
+    supports_identity_columns = True
+    insert_returning = True
+    update_returning = True
+    delete_returning = True
+    supports_multivalues_insert = True
+    use_insertmanyvalues = True
+    # Milvus generates keys in the order of the rows.
+    insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     max_identifier_length = 255
+    # What PostgreSQL's compiler asks of its dialect.
+    server_version_info = (16, 0)
+    _backslash_escapes = False
+    _supports_create_index_concurrently = False
+    _supports_drop_index_concurrently = False
+    _supports_jsonb_subscripting = False
+    supports_virtual_generated_columns = False
     # Milvus returns JSON as Python values.
+    _json_serializer = None
     _json_deserializer = staticmethod(lambda value: value)
 
     @classmethod
@@ -94,85 +131,73 @@ class NestvecDialect(default.DefaultDialect):
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         """Whether the server answers."""
-        _ask(dbapi_connection, lifecycle.collection_names)
+        ask(dbapi_connection, lifecycle.collection_names)
         return True
 
-    def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:
-        return []
+    @classmethod
+    def engine_created(cls, engine: Engine) -> None:
+        """A connection that returns to the pool without a commit is reported there, not raised."""
+        event.listen(engine, "reset", _note_uncommitted)
 
-    def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return list(_ask(_dbapi_connection(connection), lifecycle.collection_names))
+    def do_execute(
+        self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext | None = None
+    ) -> None:
+        """Run one statement; a table that is dropped is kept until the commit."""
+        execute_statement(cursor.connection, context, lambda: cursor.execute(statement, parameters))
 
-    def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return []
+    def do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, context: ExecutionContext | None = None
+    ) -> None:
+        """Run one statement with several sets of parameters."""
+        execute_statement(cursor.connection, context, lambda: cursor.executemany(statement, parameters))
 
-    def has_table(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> bool:
-        return table_name in self.get_table_names(connection)
+    def do_execute_no_params(
+        self, cursor: Any, statement: str, context: ExecutionContext | None = None
+    ) -> None:
+        """Run one statement without parameters."""
+        execute_statement(cursor.connection, context, lambda: cursor.execute(statement))
 
-    def get_columns(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[ReflectedColumn]:
-        return [
-            {
-                "name": column.name,
-                "type": reflected_type(column),
-                "nullable": column.nullable,
-                "default": None if column.default is None else repr(column.default),
-                "autoincrement": column.auto_id,
-                "comment": column.description or None,
-            }
-            for column in _table(connection, table_name).columns
-        ]
+    def do_commit(self, dbapi_connection: Any) -> None:
+        """Accept the changes, and drop the tables that were dropped."""
+        drop_set_aside(_unwrapped(dbapi_connection))
+        dbapi_connection.commit()
 
-    def get_pk_constraint(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> ReflectedPrimaryKeyConstraint:
-        return {"constrained_columns": [_table(connection, table_name).primary.name], "name": None}
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """Bring back dropped tables. Raises NotSupportedError after other changes, which stay in effect.
 
-    def get_foreign_keys(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[ReflectedForeignKeyConstraint]:
-        return []
-
-    def get_indexes(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> list[ReflectedIndex]:
-        table = _table(connection, table_name)
-        return [
-            {
-                "name": column,
-                "column_names": [column],
-                "unique": False,
-                "dialect_options": {"nestvec_using": kind},
-            }
-            for column, kind in table.indexes.items()
-        ]
-
-    def get_table_comment(
-        self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
-    ) -> ReflectedTableComment:
-        return {"text": _table(connection, table_name).description or None}
+        While another error is handled, that is a warning, so that it does not take the place of that error.
+        ``nestvec.rollback`` may make it one always, or nothing.
+        """
+        restore_dropped(_unwrapped(dbapi_connection))
+        session = _unwrapped(dbapi_connection).session
+        if sys.exc_info()[1] is not None and session.settings.rollback == "error":
+            _warn_of_changes(session, "rolled back because of an error")
+            return
+        dbapi_connection.rollback()
 
 
-def _dbapi_connection(connection: Connection) -> Any:
-    """nestvec's own connection."""
-    return connection.connection.dbapi_connection
+def _unwrapped(connection: Any) -> NestvecConnection:
+    """nestvec's connection, which the pool wraps."""
+    raw: NestvecConnection = getattr(connection, "dbapi_connection", connection)
+    return raw
 
 
-def _ask(raw: Any, ask: Callable[..., Any]) -> Any:
-    def steps() -> Steps[Any]:
-        return (yield BlockingCall(ask))
+def _note_uncommitted(
+    dbapi_connection: DBAPIConnection, record: ConnectionPoolEntry, state: PoolResetState
+) -> None:
+    """Warn of changes that nobody committed, before the pool's own rollback of the connection."""
+    if not state.transaction_was_reset:
+        session: Session = dbapi_connection.session
+        _warn_of_changes(session, "returned to the pool without commit()")
 
-    return raw.run(steps())
 
-
-def _table(connection: Connection, name: str) -> Table:
-    try:
-        table: Table = _dbapi_connection(connection).run(table_steps(name))
-    except Error as error:
-        if isinstance(error.__cause__, CollectionNotFound):
-            raise NoSuchTableError(name) from error
-        raise
-    return table
+def _warn_of_changes(session: Session, what: str) -> None:
+    changes, session.writes.changes = session.writes.changes, 0
+    if changes and session.settings.rollback != "ignore":
+        counted = "1 statement" if changes == 1 else f"{changes:,} statements"
+        stays = "stays" if changes == 1 else "stay"
+        warnings.warn(
+            f"The connection was {what}: {counted} {stays} in effect, as Milvus has no transactions.",
+            UserWarning,
+            stacklevel=2,
+        )
