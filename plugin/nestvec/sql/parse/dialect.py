@@ -158,10 +158,31 @@ class NestvecSql(Postgres):
             return order
 
 
+def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
+    """A number with a fraction is NUMERIC, which sqlglot takes for a double."""
+    annotated: exp.Literal = annotator._annotate_literal(node)
+    if not node.is_string and not node.is_int:
+        annotator._set_type(annotated, exp.DType.DECIMAL)
+    return annotated
+
+
+def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
+    """The average of whole numbers is NUMERIC, of others a double."""
+    kind = node.this.type.this if node.this.type is not None else None
+    exact = kind in exp.DataType.INTEGER_TYPES or kind == exp.DType.DECIMAL
+    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
+    return node
+
+
 class CaseSensitiveSql(NestvecSql):
-    """The same grammar for trees whose names are folded and quoted already."""
+    """The same grammar for trees whose names are folded and quoted already, with PostgreSQL's types."""
 
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
+    EXPRESSION_METADATA: Any = {  # noqa: RUF012 - sqlglot declares it without ClassVar
+        **Postgres.EXPRESSION_METADATA,
+        exp.Literal: {"annotator": _annotate_literal},
+        exp.Avg: {"annotator": _annotate_avg},
+    }
 
 
 # sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.sql.relational.json_containment import json_contains
 from nestvec.sql.relational.macros import MACROS
 from nestvec_schemas.errors import (
     NestvecError,
@@ -42,6 +43,7 @@ def _database(files: bool) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:", config={**_CONFIG, "enable_external_access": access})
     for macro in MACROS:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
+    database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
     return database
 
 

@@ -73,6 +73,11 @@ _TEXT: Final = (
     WHEN len(b) > coalesce(list_aggregate(b, 'count'), 0) THEN false ELSE list_has_all(a, b) END""",
     "octet_length(s) AS strlen(s::VARCHAR)",
     "pg_array_length(a) AS nullif(len(a), 0)",
+    r"""pg_array_item(x) AS CASE WHEN x IS NULL THEN 'NULL'
+    WHEN regexp_full_match(x, '[^\s{},"\\]+') AND upper(x) <> 'NULL' THEN x
+    ELSE '"' || replace(replace(x, '\', '\\'), '"', '\"') || '"' END""",
+    """pg_array_text(a) AS CASE WHEN a IS NOT NULL THEN
+    '{' || array_to_string(list_transform(a, lambda x: pg_array_item(x)), ',') || '}' END""",
 )
 
 _JSON: Final = (
@@ -81,13 +86,17 @@ _JSON: Final = (
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
     """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
     ELSE CASE WHEN n IN (0, -1) THEN j END END""",
-    r"""pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN
-    regexp_replace(j::VARCHAR, '((?:"(?:[^"\\]|\\.)*"|[^":,])+)([:,])', '\1\2 ', 'g') ELSE j ->> '$' END""",
+    r"""pg_json_print(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN rtrim(regexp_replace(
+    j::VARCHAR, '((?:"(?:[^"\\]|\\.)*"|[^":,])*)([:,]|$)', '\1\2 ', 'g')) ELSE j::VARCHAR END""",
+    """pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_print(j)
+    ELSE j ->> '$' END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)
     WHEN 'ARRAY' THEN json_contains(j, to_json(k)) WHEN 'VARCHAR' THEN j ->> '$' = k
     ELSE CASE WHEN j IS NOT NULL THEN false END END""",
-    "json_has_any(j, keys) AS len(list_filter(keys, lambda k: json_has_key(j, k))) > 0",
-    "json_has_all(j, keys) AS len(list_filter(keys, lambda k: json_has_key(j, k))) = len(keys)",
+    """json_has_any(j, keys) AS CASE WHEN j IS NOT NULL THEN
+    len(list_filter(keys, lambda k: json_has_key(j, k))) > 0 END""",
+    """json_has_all(j, keys) AS CASE WHEN j IS NOT NULL THEN
+    len(list_filter(keys, lambda k: json_has_key(j, k))) = len(keys) END""",
 )
 
 MACROS: Final = (*_VECTOR, *_ARITHMETIC, *_CASTS, *_TEXT, *_JSON)

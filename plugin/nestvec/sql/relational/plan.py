@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pymilvus import MilvusClient
 from sqlglot import exp
-from sqlglot.errors import OptimizeError, SqlglotError
+from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError, UnsupportedError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
@@ -88,6 +88,8 @@ def _check_supported(source: SourceText, tree: exp.Expr) -> None:
             continue
         if isinstance(node, exp.Lock):
             raise source.not_supported("a row lock (FOR UPDATE)", node, "Milvus has no transactions.")
+        if isinstance(node, exp.LimitOptions) and (node.args.get("with_ties") or node.args.get("percent")):
+            raise source.not_supported("FETCH FIRST … WITH TIES or PERCENT", node, "Write LIMIT, or rank().")
         if isinstance(node, exp.Select) and node.args.get("into") is not None:
             raise source.not_supported("SELECT INTO", node, "Write CREATE TABLE … AS SELECT ….")
 
@@ -306,5 +308,9 @@ def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
     rewritten = rewrite_for_duckdb(annotated)
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
-    sql: str = rewritten.sql(dialect="duckdb")
+    try:
+        # What sqlglot cannot say in DuckDB's dialect it would leave out.
+        sql: str = rewritten.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
     return sql

@@ -87,7 +87,9 @@ def _single_table(select: exp.Select, tables: dict[int, Table], refused: tuple[s
     if any(select.args.get(part) for part in refused):
         return None
     entries = from_entries(select)
-    return tables.get(id(entries[0])) if len(entries) == 1 else None
+    if len(entries) != 1 or entries[0].args.get("sample"):
+        return None
+    return tables.get(id(entries[0]))
 
 
 def _ranks(select: exp.Select) -> bool:

@@ -25,7 +25,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     overlaps,
 )
 from nestvec.sql.relational.rewrites.casts import rewrite_cast
-from nestvec.sql.relational.rewrites.comparisons import between, compare, in_rows, is_boolean, is_distinct
+from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
     json_item,
@@ -37,7 +37,18 @@ from nestvec.sql.relational.rewrites.json_operators import (
 )
 from nestvec.sql.relational.rewrites.nodes import Rule, anonymous_name, call
 from nestvec.sql.relational.rewrites.patterns import rewrite_like, similar_to
-from nestvec.sql.relational.rewrites.texts import pad, renamed, rewrite_concat, split_part, substring
+from nestvec.sql.relational.rewrites.set_operations import type_constants
+from nestvec.sql.relational.rewrites.texts import (
+    only_in_duckdb,
+    pad,
+    renamed,
+    rewrite_concat,
+    split_part,
+    substring,
+    text_format,
+    time_format,
+)
+from nestvec.sql.relational.rewrites.times import time_part
 
 
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
@@ -63,7 +74,11 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Is: is_boolean,
     **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
-    exp.In: in_rows,
+    exp.In: membership,
+    exp.Extract: time_part,
+    exp.Format: text_format,
+    **dict.fromkeys((exp.TimeToStr, exp.StrToTime, exp.StrToDate), time_format),
+    **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),
     exp.IntDiv: div_quotient,
     exp.Pow: rewrite_power,
     exp.Exp: lambda node: call("pg_finite", node),
@@ -102,6 +117,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "ARRAY_LENGTH": array_length,
     "CARDINALITY": cardinality,
     "EVERY": renamed("bool_and"),
+    "REGEXP_MATCHES": only_in_duckdb,
     "JSONB_BUILD_OBJECT": renamed("json_object"),
     "JSON_BUILD_OBJECT": renamed("json_object"),
     "JSONB_BUILD_ARRAY": renamed("json_array"),

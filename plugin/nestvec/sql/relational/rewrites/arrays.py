@@ -60,14 +60,14 @@ def type_arrays(node: exp.Binary) -> None:
 def array_contains(node: exp.ArrayContainsAll) -> exp.Expr:
     type_arrays(node)
     if kind(node.this) in JSON_TYPES or kind(node.expression) in JSON_TYPES:
-        return call("json_contains", _as_json(node.this), _as_json(node.expression))
+        return call("pg_json_contains", _as_json(node.this), _as_json(node.expression))
     return call("pg_has_all", node.this, node.expression)
 
 
 def contained(node: exp.ArrayContainedBy) -> exp.Expr:
     type_arrays(node)
     if kind(node.this) in JSON_TYPES or kind(node.expression) in JSON_TYPES:
-        return call("json_contains", _as_json(node.expression), _as_json(node.this))
+        return call("pg_json_contains", _as_json(node.expression), _as_json(node.this))
     return call("pg_has_all", node.expression, node.this)
 
 

@@ -28,6 +28,10 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         node.set("to", exp.DataType.build("json"))
     if to.this in TEXT_TYPES and is_vector(node.this):
         return call("pg_vector_text", node.this)
+    if to.this in TEXT_TYPES and kind(node.this) in JSON_TYPES:
+        return call("pg_json_print", node.this)
+    if to.this in TEXT_TYPES and kind(node.this) == exp.DType.ARRAY:
+        return _array_text(node.this)
     if kind(node.this) in TEXT_TYPES and to.this in _WORDS_OF_INTEGERS:
         word = exp.Literal.string(_WORDS_OF_INTEGERS[to.this])
         node.set("this", call("pg_whole", node.this, word))
@@ -40,3 +44,17 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         text = exp.cast(node.this.copy(), "text")
         return call("left", text, to.expressions[0].this)
     return node
+
+
+def _array_text(node: exp.Expr) -> exp.Expr:
+    """An array in PostgreSQL's notation, ``{1,NULL,"a b"}``."""
+    element = node.type.expressions[0].this if node.type and node.type.expressions else None
+    item: exp.Expr = exp.to_identifier("x")
+    if element in FLOAT_TYPES:
+        text: exp.Expr = call("pg_float_text", item)
+    elif element == exp.DType.BOOLEAN:
+        text = call("left", exp.cast(item, "text"), exp.Literal.number(1))
+    else:
+        text = exp.cast(item, "text")
+    texts = call("list_transform", node, exp.Lambda(this=text, expressions=[exp.to_identifier("x")]))
+    return call("pg_array_text", texts)

@@ -25,13 +25,32 @@ def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[ex
     return exp.paren(exp.or_(compare(strict), exp.paren(exp.and_(compare(equal), rest))))
 
 
-def in_rows(node: exp.In) -> exp.Expr:
-    """``(a, b) IN ((1, 2), (3, 4))``."""
+def membership(node: exp.In) -> exp.Expr:
+    """``(a, b) IN ((1, 2), (3, 4))``, and REAL in a list of numbers."""
     row = node.this
+    if kind(row) == exp.DType.FLOAT and node.expressions:
+        return _real_in(node)
     if not isinstance(row, exp.Tuple) or not all(isinstance(item, exp.Tuple) for item in node.expressions):
         return node
     same = [_compare_rows(row.expressions, item.expressions, exp.EQ) for item in node.expressions]
     return exp.paren(exp.or_(*same)) if same else node
+
+
+def _real_in(node: exp.In) -> exp.Expr:
+    """PostgreSQL makes an array of several constants, of their common type with REAL, and compares others."""
+    constants = [item for item in node.expressions if item.find(exp.Column) is None]
+    others = [item for item in node.expressions if item.find(exp.Column) is not None]
+    if len(constants) < 2:
+        constants, others = [], node.expressions
+    tests: list[exp.Expr] = [
+        compare(exp.EQ(this=node.this.copy(), expression=item.copy())) for item in others
+    ]
+    if constants:
+        wide = any(kind(item) == exp.DType.DOUBLE for item in constants)
+        name = "double" if wide else "real"
+        items = [exp.cast(item.copy(), name) for item in constants]
+        tests.append(exp.In(this=exp.cast(node.this.copy(), name), expressions=items))
+    return exp.paren(exp.or_(*tests))
 
 
 def compare(node: exp.Binary) -> exp.Expr:

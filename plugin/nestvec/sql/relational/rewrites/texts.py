@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, kind
+from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 
 def substring(node: exp.Substring) -> exp.Expr:
@@ -45,6 +47,42 @@ def rewrite_concat(node: exp.Expr) -> exp.Expr:
             case = exp.Case(ifs=[exp.If(this=inner.copy(), true=exp.Literal.string("t"))])
             case.append("ifs", exp.If(this=exp.Not(this=inner.copy()), true=exp.Literal.string("f")))
             inner.replace(case)
+    return node
+
+
+def text_format(node: exp.Format) -> exp.Expr:
+    """``format('%s: %s', a, b)``: DuckDB's function of this name has another notation."""
+    template, arguments = node.this, list(node.expressions)
+    if not isinstance(template, exp.Literal) or "%" in re.sub("%[s%]", "", template.name):
+        raise SqlNotSupported(
+            "format() with anything but %s and %% is not supported", next_step="Join texts with ||."
+        )
+    pieces = re.split(r"(%[s%])", template.name)
+    if pieces.count("%s") > len(arguments):
+        raise SqlDataError("too few arguments for format()", next_step="Pass a value for each %s.")
+    parts: list[exp.Expr] = []
+    for piece in pieces:
+        parts.append(arguments.pop(0) if piece == "%s" else exp.Literal.string(piece.replace("%%", "%")))
+    return rewrite_concat(exp.Concat(expressions=[part.copy() for part in parts], safe=True, coalesce=True))
+
+
+def only_in_duckdb(node: exp.Anonymous) -> exp.Expr:
+    raise SqlNotSupported(
+        f"the function {str(node.this).lower()}() is not supported",
+        next_step="Test with ~, or replace with regexp_replace().",
+    )
+
+
+def time_format(node: exp.Expr) -> exp.Expr:
+    """Refuse a pattern of to_char() or to_timestamp() that sqlglot takes over in part."""
+    pattern = node.args.get("format")
+    # sqlglot has replaced what it knows by %Y and so on.
+    rest = re.sub(r"%-?[A-Za-z]", "", pattern.name) if isinstance(pattern, exp.Literal) else ""
+    if re.search(r'[A-Za-z\\"]', rest):
+        raise SqlNotSupported(
+            "this pattern of to_char(), to_date() or to_timestamp() is not supported",
+            next_step="Use YYYY, MM, DD, HH24, HH12, MI, SS and US, or extract().",
+        )
     return node
 
 
