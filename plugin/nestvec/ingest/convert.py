@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from nestvec.datasets.readers import CellTypes
+from nestvec.datasets.readers.rows import QuotedText
 from nestvec.ingest.columns import ignore_step
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
@@ -120,8 +121,9 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
     """The value or a text's default, None for null or another default. Raises RowRejected."""
     empty = schema.cells.text and isinstance(value, str) and not value
     text = column.type in _TEXT_TYPES and not column.primary
-    if empty and text and schema.cells.null_text and column.name not in schema.sources:
-        return value
+    stays_empty = schema.cells.null_text or isinstance(value, QuotedText)
+    if empty and text and stays_empty and column.name not in schema.sources:
+        return str(value)
     if empty and not text and not (column.nullable or column.has_default):
         raise _value_error(column, "is empty", "", "Write a value.")
     if value is None or (empty and (column.nullable or column.has_default)):

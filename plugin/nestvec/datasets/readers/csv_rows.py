@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from nestvec.datasets.readers.delimiter import detect_delimiter
@@ -17,6 +18,7 @@ from nestvec.datasets.readers.rows import (
     MAX_RAW_LENGTH,
     MAX_ROW_BYTES,
     CellTypes,
+    QuotedText,
     SourceRow,
     not_utf8,
     too_long,
@@ -37,12 +39,34 @@ class CsvRecord:
     cells: list[str] | RowRejected
     raw: str
 
+    def quoted(self, dialect: _Dialect) -> list[bool]:
+        """Which of the cells are in quotes."""
+        flags, position, cell = list[bool](), 0, _cell_pattern(dialect)
+        while (match := cell.match(self.raw, position)) is not None:
+            flags.append(match["quoted"] is not None)
+            if not match["delimiter"]:
+                break
+            position = match.end()
+        return flags
+
 
 @dataclass(frozen=True)
 class _Dialect:
     delimiter: str
     quote: str
     escape: str | None
+
+
+@lru_cache(maxsize=64)
+def _cell_pattern(dialect: _Dialect) -> re.Pattern[str]:
+    """A cell and the delimiter after it, which is empty at the end of the row."""
+    quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
+    escape = re.escape(dialect.escape or "")
+    inside = f"[^{quote}{escape}]|{escape}." if escape else f"[^{quote}]|{quote}{quote}"
+    rest = f"[^{delimiter}{escape}\r\n]|{escape}." if escape else f"[^{delimiter}\r\n]"
+    return re.compile(
+        f"(?P<quoted>{quote}(?:{inside})*+{quote})?(?:{rest})*+(?P<delimiter>{delimiter}?)", re.S
+    )
 
 
 def csv_cells(options: ReadOptions) -> CellTypes:
@@ -84,10 +108,12 @@ def csv_items(source: Input, options: ReadOptions, skip: int) -> Iterator[Source
         records.width = len(names)
         for number, record in enumerate(records, 1):
             if number > skip:
-                yield _source_row(record, names, nulls)
+                yield _source_row(record, names, nulls, records.dialect)
 
 
-def _source_row(record: CsvRecord, names: tuple[str, ...], nulls: frozenset[str]) -> SourceRow:
+def _source_row(
+    record: CsvRecord, names: tuple[str, ...], nulls: frozenset[str], dialect: _Dialect
+) -> SourceRow:
     cells = record.cells
     if isinstance(cells, RowRejected):
         return SourceRow(record.place, cells, _shown(record.raw))
@@ -97,10 +123,13 @@ def _source_row(record: CsvRecord, names: tuple[str, ...], nulls: frozenset[str]
             next_step="Write one cell per column; quote a cell that contains the delimiter.",
         )
         return SourceRow(record.place, rejected, _shown(record.raw))
-    if nulls:
-        values = (None if cell in nulls else cell for cell in cells)
-        return SourceRow(record.place, dict(zip(names, values, strict=True)))
-    return SourceRow(record.place, dict(zip(names, cells, strict=True)))
+    values: list[str | None] = [None if cell in nulls else cell for cell in cells] if nulls else [*cells]
+    if dialect.quote and dialect.quote in record.raw and not all(values):
+        # As in PostgreSQL, what stands for null does so only without quotes.
+        for at, quoted in enumerate(record.quoted(dialect)):
+            if quoted and at < len(values) and not values[at]:
+                values[at] = QuotedText(cells[at])
+    return SourceRow(record.place, dict(zip(names, values, strict=True)))
 
 
 def _shown(raw: str) -> str:

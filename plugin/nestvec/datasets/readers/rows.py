@@ -43,6 +43,12 @@ class CellTypes:
     """Another text than the empty one stands for null, so that an empty text is a text."""
 
 
+class QuotedText(str):
+    """A text that a file writes in quotes, though it reads as null without them: an empty text, not null."""
+
+    __slots__ = ()
+
+
 def too_long(start: str) -> RowRejected:
     """The reason of a row of more than MAX_ROW_BYTES that begins with ``start``."""
     return RowRejected(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from nestvec.datasets.readers import ReadOptions, SourceRow, csv_rows, open_source
 from nestvec.datasets.readers.delimiter import detect_delimiter
+from nestvec.datasets.readers.rows import QuotedText
 from nestvec_schemas.errors import FileUnreadable, RowRejected
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.text(
@@ -186,6 +187,25 @@ def test_options_say_what_the_file_does_not(tmp_path: Path) -> None:
     rows = read(tmp_path, "1,a\n2,b\n", options)
     assert [row.value for row in rows] == [{"id": "1", "t": "a"}, {"id": "2", "t": "b"}]
     assert len(read(tmp_path, "1,a\n2,b\n", ReadOptions(columns=("id", "t"), limit=1))) == 1
+
+
+def test_null_is_not_in_quotes(tmp_path: Path) -> None:
+    """As in PostgreSQL; the index says which of the texts were marked as written in quotes."""
+    text = 'a,b,c\n"",,"x ""y"", z"\n,"","many\nlines"\n"NA",NA,"NA"\n1,2,""\n'
+    marked = [
+        [isinstance(cell, QuotedText) for cell in row.value.values()]
+        for row in read(tmp_path, text)
+        if not isinstance(row.value, RowRejected)
+    ]
+    assert marked == [[True, False, False], [False, True, False], [False] * 3, [False, False, True]]
+    assert cells(read(tmp_path, text, ReadOptions(nulls=("NA", "")))) == [
+        ["", None, 'x "y", z'],
+        [None, "", "many\nlines"],
+        ["NA", None, "NA"],
+        ["1", "2", ""],
+    ]
+    escaped = ReadOptions(quote="'", escape="\\", delimiter=",", nulls=("",))
+    assert cells(read(tmp_path, "a,b\n'',\n,'it\\'s, '\n", escaped)) == [["", None], [None, "it's, "]]
 
 
 def test_a_limit_counts_from_the_start_of_the_file(tmp_path: Path) -> None:

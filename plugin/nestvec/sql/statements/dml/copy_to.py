@@ -120,14 +120,14 @@ def _write_delimited(default: str) -> _Writer:
         null = next(iter(options.cells.nulls), "")
         with path.open("x", encoding="utf-8", newline="") as file:
             if options.header != "false":
-                _write_line(file, delimiter, null, result.columns)
+                write_csv_line(file, delimiter, null, result.columns)
             for row in result.rows:
-                _write_line(file, delimiter, null, [csv_text(value) for value in row])
+                write_csv_line(file, delimiter, null, [csv_text(value) for value in row])
 
     return write
 
 
-def _write_line(file: TextIO, delimiter: str, null: str, cells: Sequence[str | None]) -> None:
+def write_csv_line(file: TextIO, delimiter: str, null: str, cells: Sequence[str | None]) -> None:
     """One line; NULL is not quoted, and a text that reads as NULL is, as PostgreSQL writes them."""
     parts = []
     for cell in cells:
