@@ -10,7 +10,9 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -199,6 +201,18 @@ def test_groups_hybrids_and_lateral_queries_are_complete(
     assert [row[1] for row in both[:15]] == nearest.tolist()
 
 
+def test_a_compressed_index_of_a_table_whose_keys_are_stored_as_another_type(tmp_path: Path) -> None:
+    with nestvec.connect(str(tmp_path / "keys.db")) as connection:
+        connection.execute("CREATE TABLE k (id uuid PRIMARY KEY, v vector(4))")
+        connection.execute("CREATE INDEX ON k USING hnsw_sq (v vector_l2_ops)")
+        rows = [{"id": str(UUID(int=number)), "v": [number, 0, 0, 0]} for number in range(600)]
+        connection.cursor().executemany("INSERT INTO k VALUES (:id, :v)", rows)
+        nearest = "SELECT id FROM k ORDER BY v <-> '[0,0,0,0]' LIMIT 5"
+        plan = connection.execute(f"EXPLAIN {nearest}").fetchall()
+        assert "nestvec compares 52 candidates" in "\n".join(row[0] for row in plan)
+        assert connection.execute(nearest).fetchall() == [(UUID(int=number),) for number in range(5)]
+
+
 def test_explain_says_what_is_exact(reopened: Connection, vectors: NDArray[np.float32]) -> None:
     def explained(statement: str) -> str:
         rows = reopened.execute(statement, {"q": vectors[1].tolist()}).fetchall()
@@ -214,6 +228,12 @@ def test_explain_says_what_is_exact(reopened: Connection, vectors: NDArray[np.fl
     )
     assert "result: approximate: HNSW with ef " in explained("EXPLAIN " + near.format("", 10))
     ran = explained("EXPLAIN ANALYZE " + near.format("WHERE share = 3", 10))
+    assert "measured: 10 rows" in ran
+    # A search whose rows DuckDB reads is as approximate.
+    count = f"SELECT count(*) FROM ({near.format('{}', 10)}) AS best"
+    assert "result: approximate: HNSW with ef " in explained("EXPLAIN " + count.format(""))
+    ran = explained("EXPLAIN ANALYZE " + count.format("WHERE share = 3"))
+    assert "result: exact: nestvec compares the 20 matching rows" in ran
     assert "measured: 10 rows" in ran
 
 

@@ -16,6 +16,8 @@ from nestvec.milvus.connection import HasServerVersion, milvus_errors
 
 _NUMBERS = re.compile(r"(?<![0-9])v?([0-9]{1,2})\.([0-9]{1,3})(?:\.([0-9]{1,4}))?(?![0-9])")
 
+_LITE = re.compile("milvus[-_]lite", re.IGNORECASE)
+
 Release = tuple[int, int, int]
 
 CALLS_COHERE_WITH_DIM: Final[Release] = (2, 6, 9)
@@ -71,7 +73,8 @@ UNKNOWN_VERSION: Final = ServerVersion()
 
 def parse_version(text: str) -> ServerVersion:
     """Read a version as ``get_server_version`` returns it."""
-    lite = "lite" in text.lower()
+    # Not every lite: the server in the Python package milvus calls itself v2.3.5-lite.
+    lite = _LITE.search(text) is not None
     match = _NUMBERS.search(text)
     if match is None:
         return ServerVersion(text, lite)

@@ -31,7 +31,7 @@ def again(answers: list[FinishedIngest], *, store: bool) -> Callable[[FinishedIn
     return answer
 
 
-@pytest.mark.parametrize("version", ["v2.6.19", "2.6-lite"])
+@pytest.mark.parametrize("version", ["v2.6.19", "milvus_lite-3.2.2"])
 @pytest.mark.parametrize("store", [True, False])
 def test_it_is_said_before_its_rows_are_doubled(
     path: Path, milvus: Made, make_table: Made, version: str, store: bool

@@ -29,6 +29,7 @@ from nestvec_schemas.errors import StoreRefused
         ("5c1c17ea", False, None),
         ("", False, None),
         ("milvus_lite-3.2.2", True, (3, 2, 2)),
+        ("v2.3.5-lite", False, (2, 3, 5)),
     ],
 )
 def test_versions_as_servers_write_them(

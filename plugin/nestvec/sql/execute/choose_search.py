@@ -31,9 +31,12 @@ class ChosenSearch:
     table: Table
 
 
-def table_of(session: Session, collection: str) -> Table | None:
-    """The collection, as the session holds it."""
-    return next((table for table in session.tables.values() if table.name == collection), None)
+def table_of(session: Session, collection: str) -> Steps[Table]:
+    """The collection, as the session holds it or else as it is."""
+    table = next((table for table in session.tables.values() if table.name == collection), None)
+    if table is None:
+        table = session.tables[collection] = yield from table_steps(collection)
+    return table
 
 
 def choose_search(
@@ -44,9 +47,7 @@ def choose_search(
     ``own_rows``: nestvec may read the vectors itself; false for a part of Milvus's hybrid search.
     ``fresh``: rows are counted anew.
     """
-    table = table_of(session, node.collection)
-    if table is None:
-        table = session.tables[node.collection] = yield from table_steps(node.collection)
+    table = yield from table_of(session, node.collection)
     index = yield from searched_index(session, table, node.nearest)
     count, settings = node.limit + node.offset, session.settings
     if index.kind.exact and index.same_metric:
@@ -139,13 +140,8 @@ def count_matching(session: Session, collection: str, where: str, *, fresh: bool
 
 
 def count_groups(session: Session, node: VectorSearch) -> Steps[int]:
-    """The number of values of the column that a search groups by, among the rows that match."""
-    key = (node.collection, f"group by {node.group} of {node.filter}", session.settings.partitions)
-    count = session.search_cache.count(key)
-    if count is None:
-        doing = f"counting the values of {node.collection}.{node.group}"
-        request = ReadRequest(doing, node.collection, node.filter, (node.group,), session.read_options())
-        rows = yield from query_rows(session, request, MAX_SCAN_ROWS)
-        count = len({row.get(node.group) for row in rows})
-        session.search_cache.remember(key, count)
-    return count
+    """The number of values of the column that a search groups by, among the rows that match, now."""
+    doing = f"counting the values of {node.collection}.{node.group}"
+    request = ReadRequest(doing, node.collection, node.filter, (node.group,), session.read_options())
+    rows = yield from query_rows(session, request, MAX_SCAN_ROWS)
+    return len({row.get(node.group) for row in rows})

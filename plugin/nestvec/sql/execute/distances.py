@@ -62,16 +62,23 @@ def distances(metric: str, query: NDArray[Any], vectors: NDArray[Any]) -> Distan
     """The distances of (n, dim) vectors to a query, (n,) float64: smaller is nearer.
 
     As SQL's operators: 1 - cosine, the Euclidean distance, the negative inner product, the number of bits
-    that differ, and 1 - the share of common bits. A vector of zeros has the cosine 0 with every other.
+    that differ, and 1 - the share of common bits. A vector of zeros has the cosine 0 with every other; equal
+    vectors have equal distances, and those with NaN have NaN.
     """
     return _DISTANCES[metric](query, vectors)
 
 
 def _cosine(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
     lengths = np.linalg.norm(vectors, axis=1).astype(np.float64) * float(np.linalg.norm(query))
-    products = (vectors @ query).astype(np.float64)
-    shares = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    products = _products(query, vectors)
+    with np.errstate(invalid="ignore"):
+        shares = np.divide(products, lengths, out=np.zeros_like(products), where=lengths != 0)
     return np.asarray(1.0 - np.clip(shares, -1.0, 1.0))
+
+
+def _products(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
+    # Not a matrix product: BLAS adds the numbers of the last rows in another order, and equal vectors differ.
+    return np.asarray(np.einsum("ij,j->i", vectors, query), np.float64)
 
 
 def _euclidean(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
@@ -79,7 +86,7 @@ def _euclidean(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
 
 
 def _inner_product(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:
-    return np.asarray(-(vectors @ query), np.float64)
+    return np.asarray(-_products(query, vectors))
 
 
 def _hamming(query: NDArray[Any], vectors: NDArray[Any]) -> Distances:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -53,18 +54,23 @@ class Nearest:
             for number in order.tolist():
                 entry = (float(from_query[number]), rows[number])
                 best = self._groups.setdefault(rows[number][self.group], entry)
-                if entry[0] < best[0]:
+                if _in_order(entry) < _in_order(best):
                     self._groups[rows[number][self.group]] = entry
             return
         new = [(float(from_query[number]), rows[number]) for number in order[: self.keep].tolist()]
         # Stable: rows at the same distance stay in the order in which they were read.
-        self._rows = sorted(self._rows + new, key=lambda entry: entry[0])[: self.keep]
+        self._rows = sorted(self._rows + new, key=_in_order)[: self.keep]
 
     def nearest(self) -> list[tuple[float, Row]]:
         """Distances and rows, nearest first."""
         if not self.group:
             return self._rows
-        return sorted(self._groups.values(), key=lambda entry: entry[0])[: self.keep]
+        return sorted(self._groups.values(), key=_in_order)[: self.keep]
+
+
+def _in_order(entry: tuple[float, Row]) -> tuple[bool, float]:
+    """By distance; NaN, which other clients may store, is last."""
+    return (math.isnan(entry[0]), entry[0])
 
 
 @dataclass(frozen=True)

@@ -183,11 +183,11 @@ def read_by_ids(
     return rows_by_id
 
 
-def _stored_id(table: Table, row_id: object) -> object:
+def _stored_id(table: Table, row_id: object) -> Any:
     # No type that is stored as a number or a text is one of these in Python.
     return row_id if isinstance(row_id, (int, str)) else to_stored(table.primary, row_id)
 
 
 def ids_filter(table: Table, ids: Sequence[Any]) -> str:
-    """The filter that matches these ids."""
-    return f"{table.primary.name} in [{', '.join(literal(row_id) for row_id in ids)}]"
+    """The filter that matches these ids, which are as they are stored, or in Python's type."""
+    return f"{table.primary.name} in [{', '.join(literal(_stored_id(table, row_id)) for row_id in ids)}]"

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.vectors.targets import VectorSum
+from nestvec.sql.execute.choose_search import table_of
 from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.read import ids_filter
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.adaptive import shorten_target
-from nestvec.sql.plan.filter import literal
 from nestvec.sql.plan.nodes import Rescore
 from nestvec.sql.session import Session
 
@@ -39,9 +40,10 @@ def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[Sco
         return candidates[full_search.offset : full_search.offset + full_search.limit]
     if len(candidates) <= full_search.offset:
         return []
-    ids = ", ".join(literal(candidate.row[node.primary_key]) for candidate in candidates)
+    table = yield from table_of(session, full_search.collection)
+    ids = [candidate.row[node.primary_key] for candidate in candidates]
     # Exact: the shortlist is where rows may be missed.
-    among = replace(full_search, filter=f"{node.primary_key} in [{ids}]", exact=True)
+    among = replace(full_search, filter=ids_filter(table, ids), exact=True)
     key = (among.collection, among.filter, session.settings.partitions)
     session.search_cache.remember(key, len(candidates))
     rows = yield from run(session, among, node.full_search)

@@ -30,9 +30,9 @@ from nestvec.sql.bind.vectors.targets import (
 from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
 from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
-from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
+from nestvec.sql.execute.read import ReadRequest, ids_filter, query_rows, with_dynamic_fields
 from nestvec.sql.execute.timing import note_done
-from nestvec.sql.plan.filter import literal, render_filter
+from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, VectorSearch
 from nestvec.sql.plan.search_method import SearchMethod, by_index, may_scan, widened
 from nestvec.sql.session import Session
@@ -74,8 +74,8 @@ def search_many(
         scanned = yield from _scan(session, node, targets, chosen)
         if scanned is not None:
             return scanned
-        index_settings = session.settings.index
-        chosen = replace(chosen, method=by_index(chosen.index, chosen.workload, index_settings))
+        chosen = replace(chosen, method=by_index(chosen.index, chosen.workload, session.settings.index))
+        _note_unreachable(node, chosen)
     search_data = yield from resolve_targets(session, targets)
     if chosen.method.candidates and not node.group and not any(isinstance(data, str) for data in search_data):
         results = yield from _refine(session, node, search_data, chosen)
@@ -86,6 +86,15 @@ def search_many(
     if session.settings.index.iterative_scan == "off":
         return results
     return (yield from _fill(session, node, targets, results))
+
+
+def _note_unreachable(node: VectorSearch, chosen: ChosenSearch) -> None:
+    """Say that the search is not the one of the plan."""
+    embedding = chosen.table.embedding(node.nearest.column)
+    service = embedding.service if embedding is not None else "the service"
+    text = f"{service} does not answer nestvec, only Milvus: {chosen.method.described}"
+    note_done(text)
+    logger.warning("the search of %s by %s: %s", node.collection, node.nearest.column, text)
 
 
 def _search_index(
@@ -125,8 +134,7 @@ def _refine(
         return candidates
     scanned, results = ScannedColumn(chosen.table, column, node.nearest.metric), []
     for data, rows in zip(search_data, candidates, strict=True):
-        listed = ", ".join(literal(row.row[key]) for row in rows)
-        among = replace(node, filter=f"{key} in [{listed}]")
+        among = replace(node, filter=ids_filter(chosen.table, [row.row[key] for row in rows]))
         results += yield from scan_nearest(session, among, scanned, [data], len(rows))
     return results
 

@@ -83,7 +83,7 @@ def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[
         method = context.methods.get(id(node))
         if method is not None:
             yield "result", method.described
-        yield from _index_details(context, node.nearest)
+        yield from _index_details(context, node.nearest, by_nestvec=method is not None and method.scan)
         yield from context.word_details.get(id(node), ())
         column = context.table.column(node.nearest.column)
         # What a sparse search reads depends on how often its words occur, which Milvus does not say.
@@ -91,7 +91,9 @@ def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[
             yield "reads", _vector_bytes(_search_bytes(node, context))
 
 
-def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iterator[tuple[str, str]]:
+def _index_details(
+    context: CollectionContext, nearest: DistanceRanking, *, by_nestvec: bool = False
+) -> Iterator[tuple[str, str]]:
     """The index of the column that is searched, and what embeds the text for it."""
     index = context.table.indexes.get(nearest.column) or "unknown"
     yield "index", f"{index}, {context.table.metrics.get(nearest.column) or nearest.metric}"
@@ -99,10 +101,11 @@ def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iter
     if isinstance(nearest.target, str) and embedding is not None:
         layer = embedding.config.exit
         exit = "the deepest exit" if layer is None else f"exit {layer}"
+        caller = "nestvec; by Milvus, with its index, if it answers only Milvus" if by_nestvec else "Milvus"
         yield (
             "embeds",
             f"1 text by {embedding.encoder_name}, {exit}, {embedding.dim} dims, "
-            f"at {embedding.service}, called by Milvus",
+            f"at {embedding.service}, called by {caller}",
         )
     embedded_here = describe_embedding(nearest)
     if embedded_here:

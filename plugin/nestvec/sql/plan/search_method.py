@@ -118,7 +118,10 @@ def by_index(index: SearchedIndex, workload: Workload, settings: IndexSettings) 
         return SearchMethod(False, reason, params=params, candidates=refined)
     params = search_params(index.name, width, workload)
     if kind.complete_width and width >= index.lists:
-        return SearchMethod(True, f"{index.name} reads every list", params=params)
+        reason = f"{index.name} reads every list"
+        if not workload.lite:
+            reason += "; Milvus searches rows written moments ago by an index of its own"
+        return SearchMethod(_complete(index, workload, width), reason, params=params)
     limits = _limits(index, workload, settings)
     reason = f"{index.name} with {kind.parameter} {width:,}, {origin}{limits}"
     return SearchMethod(False, reason, params=params)
@@ -133,9 +136,17 @@ def widened(index: SearchedIndex, workload: Workload, method: SearchMethod) -> S
         return None
     wider = min(width * WIDENING_FACTOR, largest)
     params = search_params(index.name, wider, workload)
-    complete = kind.complete_width and wider >= index.lists
     reason = f"{index.name} with {kind.parameter} {wider:,}, widened from {width:,}"
-    return replace(method, params=params, exact=complete, reason=reason)
+    return replace(method, params=params, exact=_complete(index, workload, wider), reason=reason)
+
+
+def _complete(index: SearchedIndex, workload: Workload, width: int) -> bool:
+    """Whether a search of this width compares every vector.
+
+    Not on a server, whatever the width is: it searches rows that were written moments ago by an index of its
+    own, in whose lists it reads as many as its configuration says (segcore's ``VecIndexConfig``).
+    """
+    return workload.lite and index.kind.complete_width and width >= index.lists
 
 
 def refined_count(count: int) -> int:
@@ -157,7 +168,8 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
     if not index.same_metric:
         return f"{rows}: the index {index.name} is of another metric"
     # Every list of an IVF index takes less time than reading the vectors.
-    if kind.exact or kind.complete_width or settings.iterative_scan != "strict_order":
+    every_list = kind.complete_width and (workload.lite or workload.recall < 1)
+    if kind.exact or every_list or settings.iterative_scan != "strict_order":
         return ""
     if matching <= SCAN_ROWS:
         return rows

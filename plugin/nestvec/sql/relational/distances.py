@@ -31,16 +31,21 @@ def distance_array(column: Column, metric: str, values: Sequence[Any], target: A
     return pa.array(distances, pa.float64(), mask=missing)
 
 
+def _products(matrix: Doubles, target: Doubles) -> Doubles:
+    # Not a matrix product: BLAS adds the numbers of the last rows in another order, and equal vectors differ.
+    return np.asarray(np.einsum("ij,j->i", matrix, target))
+
+
 def _cosine(matrix: Doubles, target: Doubles) -> Doubles:
     lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(target)
     with np.errstate(divide="ignore", invalid="ignore"):
-        cosines: Doubles = (matrix @ target) / lengths
+        cosines: Doubles = _products(matrix, target) / lengths
     return 1.0 - np.clip(cosines, -1.0, 1.0)
 
 
 _DENSE: Final[dict[str, Callable[[Doubles, Doubles], Doubles]]] = {
     "COSINE": _cosine,
-    "IP": lambda matrix, target: -(matrix @ target),
+    "IP": lambda matrix, target: -_products(matrix, target),
     "L2": lambda matrix, target: np.linalg.norm(matrix - target, axis=1),
     "L1": lambda matrix, target: np.abs(matrix - target).sum(axis=1),
 }

@@ -18,7 +18,7 @@ from nestvec.sql.plan.explain import ExplainNode, as_data, as_lines, count_of, e
 from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import HybridSearch, Plan, Rescore, VectorSearch
 from nestvec.sql.plan.search_method import SearchMethod
-from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
+from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import plan_statement
@@ -43,14 +43,20 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
     timings: Profile = {}
     summary = ""
     if "ANALYZE" in words:
-        result = yield from _run_timed(session, plan, timings)
+        result = yield from _run_timed(run_plan(session, plan), timings)
         summary = f"{count_of(result.count, 'row')} in {result.seconds * 1000:.1f} ms"
-    context, tree = (yield from _collection_context(session, plan, timings)), explain_plan(plan)
-    if context is not None:
-        word_details = yield from explain_words(session, tree, context.table, matched="ANALYZE" in words)
-        methods = yield from _search_methods(session, tree)
-        tree = add_details(tree, replace(context, word_details=word_details, methods=methods))
+    tree = yield from _with_details(session, plan, explain_plan(plan), timings)
     return _shown(tree, words, summary)
+
+
+def _with_details(session: Session, plan: Plan, tree: ExplainNode, timings: Profile) -> Steps[ExplainNode]:
+    """The tree of a plan, or of its node, with what is known of the collection and was measured."""
+    context = yield from _collection_context(session, plan, timings)
+    if context is None:
+        return tree
+    word_details = yield from explain_words(session, tree, context.table, matched=bool(timings))
+    methods = yield from _search_methods(session, tree)
+    return add_details(tree, replace(context, word_details=word_details, methods=methods))
 
 
 def _shown(tree: ExplainNode, words: Sequence[str], summary: str) -> StatementResult:
@@ -70,21 +76,29 @@ def _explain_relational(
     from nestvec.sql.relational.run import RelationCounts, run_relational  # noqa: PLC0415
 
     counts, summary = RelationCounts(), ""
+    timings: Profile = {}
     if "ANALYZE" in words:
-        result = yield from run_relational(session, plan, counts)
+        result = yield from _run_timed(run_relational(session, plan, counts), timings)
         summary = f"{count_of(result.count, 'row')} in {result.seconds * 1000:.1f} ms"
     row_counts: dict[str, int] = {}
     for name in {relation.table.name for relation in plan.relations if isinstance(relation, CollectionScan)}:
         counted = yield call(f"counting the rows of {name}", "get_collection_stats", name)
         row_counts[name] = int(counted.get("row_count", 0))
-    return _shown(explain_relational(plan, row_counts, counts if summary else None), words, summary)
+    tree, children = explain_relational(plan, row_counts, counts if summary else None), []
+    for child in tree.children:
+        if isinstance(child.node, RankingScan):
+            ranked = yield from _with_details(session, child.node.plan, child.children[0], timings)
+            children.append(replace(child, children=(ranked,)))
+        else:
+            children.append(child)
+    return _shown(replace(tree, children=tuple(children)), words, summary)
 
 
-def _run_timed(session: Session, plan: Plan, timings: Profile) -> Steps[StatementResult]:
+def _run_timed(steps: Steps[StatementResult], timings: Profile) -> Steps[StatementResult]:
     """Run a plan, and measure its nodes."""
     PROFILE.set(timings)
     try:
-        return (yield from run_plan(session, plan))
+        return (yield from steps)
     finally:
         # Not reset by its token: abandoned steps may be closed in another context.
         PROFILE.set(None)

@@ -26,6 +26,24 @@ def test_distances_of_numbers(left: list[int], right: list[int]) -> None:
     assert distances("COSINE", query, rows)[0] == pytest.approx(1 - cosine, abs=1e-5)
 
 
+@pytest.mark.parametrize("rows", [7, 100, 4001])
+@pytest.mark.parametrize("dim", [24, 100, 384])
+def test_equal_vectors_have_equal_distances_wherever_they_stand(rows: int, dim: int) -> None:
+    generator = np.random.default_rng(rows)
+    vectors, query = generator.standard_normal((2, dim)).astype(np.float32)
+    for metric in ("COSINE", "L2", "IP"):
+        same = distances(metric, query, np.tile(vectors, (rows, 1)))
+        assert len(set(same.tolist())) == 1, metric
+
+
+def test_vectors_without_a_direction() -> None:
+    query = np.ones(4, np.float32)
+    rows = np.array([[0, 0, 0, 0], [np.nan, 0, 0, 0], [np.inf, 0, 0, 0]], np.float32)
+    measured = distances("COSINE", query, rows)
+    assert measured[0] == 1.0
+    assert np.isnan(measured[1:]).all()
+
+
 @given(BITS, BITS)
 def test_distances_of_bits(left: list[int], right: list[int]) -> None:
     query, rows = np.array(left, np.uint8), np.array([right], np.uint8)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Table, TypeParams
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
+from nestvec.milvus.providers import Endpoint
 from nestvec.sql import Session, SessionSettings, execute
 from nestvec.sql.search_cache import COUNT_SECONDS
 from nestvec.sql.settings import IndexSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 
 QUERY = [1.0, 0.0]
 
@@ -253,6 +255,29 @@ def test_explain_says_exact_or_approximate_and_what_was_widened() -> None:
     text = explained(FakeMilvus(20_000, reach=7), f"EXPLAIN ANALYZE {near}", table())
     assert "done: the index found 7 of 60 rows: all vectors that match were compared" in text
     assert "measured: 60 rows" in text
+
+
+def test_a_service_that_only_milvus_reaches_leaves_the_search_to_the_index(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service = "http://127.0.0.1:9"
+    over = table()
+    over = replace(
+        over,
+        columns=(*over.columns, Column("body", "VARCHAR", type_params=TypeParams(max_length=99))),
+        embeddings=(EmbeddingColumn("body", "v", Endpoint("openai", service, EmbeddingConfig("tiny", 2))),),
+    )
+    near = "SELECT id FROM t ORDER BY body <=> 'few rows' LIMIT 5"
+    plan = explained(FakeMilvus(150), f"EXPLAIN {near}", over)
+    assert "result: exact: nestvec compares all 150 matching rows" in plan
+    assert "called by nestvec; by Milvus, with its index, if it answers only Milvus" in plan
+    milvus = FakeMilvus(150)
+    with caplog.at_level(logging.WARNING):
+        text = explained(milvus, f"EXPLAIN ANALYZE {near}", over)
+    assert milvus.named("search")[0]["data"] == ["few rows"]
+    said = f"{service} does not answer nestvec, only Milvus: approximate: HNSW with ef "
+    assert f"done: {said}" in text
+    assert said in caplog.text
 
 
 def test_a_threshold_is_searched_more_widely() -> None:

@@ -61,15 +61,26 @@ def test_a_graph_visits_at_least_the_rows_wanted_and_at_most_what_servers_take(
     count=st.integers(1, 16_384),
     rows=st.integers(0, 1_000_000),
     share=st.floats(0, 1),
+    lite=st.booleans(),
 )
 def test_an_ivf_index_reads_some_lists_or_all_of_them(
-    lists: int, count: int, rows: int, share: float
+    lists: int, count: int, rows: int, share: float, lite: bool
 ) -> None:
     index = SearchedIndex("IVF_FLAT", 4 * 384, lists=lists)
-    method = choose_method(index, Workload(count, rows, int(rows * share), 0.99), STRICT)
+    method = choose_method(index, Workload(count, rows, int(rows * share), 0.99, lite=lite), STRICT)
     assert 1 <= method.params["nprobe"] <= lists
-    assert method.exact == (method.params["nprobe"] == lists)
+    # A server searches rows that were just written in lists of its own.
+    assert method.exact == (lite and method.params["nprobe"] == lists)
     assert not method.scan
+
+
+def test_every_list_of_a_server_is_not_every_row() -> None:
+    index = SearchedIndex("IVF_FLAT", 4 * 384, lists=64)
+    deep = choose_method(index, work(count=3000), STRICT)
+    assert deep.described.startswith("approximate: IVF_FLAT reads every list; Milvus searches rows written")
+    assert choose_method(index, work(recall=1), STRICT).described.startswith("exact: nestvec compares all")
+    lite = choose_method(index, replace(work(recall=1), lite=True), STRICT)
+    assert lite.described == "exact: IVF_FLAT reads every list"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +153,7 @@ def test_a_search_is_widened_up_to_what_there_is() -> None:
         widths.append(method.params["ef"])
         method = widened(HNSW, workload, method)
     assert widths == [16, 128, 1024, 5000]
-    lists = SearchedIndex("IVF_FLAT", 4, lists=16)
+    lists, workload = SearchedIndex("IVF_FLAT", 4, lists=16), replace(workload, lite=True)
     narrow = choose_method(lists, workload, IndexSettings(probes=1))
     wide = widened(lists, workload, widened(lists, workload, narrow) or narrow)
     assert wide is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -213,6 +214,9 @@ def test_ids_in_a_filter() -> None:
     keyed = Table("t", (Column("id", "VARCHAR", primary=True, type_params=TypeParams(max_length=9)),))
     assert ids_filter(TABLE, [1, -2]) == "id in [1, -2]"
     assert ids_filter(keyed, ['a"b']) == 'id in ["a\\"b"]'
+    uuid = UUID("00000000-0000-0000-0000-0000000000ff")
+    mapped = Table("t", (Column("id", "VARCHAR", primary=True, type_params=TypeParams(sql_type="uuid")),))
+    assert ids_filter(mapped, [uuid]) == ids_filter(mapped, [str(uuid)]) == f'id in ["{uuid}"]'
 
 
 class _Empty:
