@@ -92,6 +92,14 @@ WRITTEN = [
     "SELECT id FROM rows WHERE id IN (SELECT id FROM rows ORDER BY v <-> '[1,2]', id LIMIT 5) AND u <> 'b'",
     "VALUES (1, 'a'), (2, NULL) ORDER BY 1 DESC",
     "SELECT 1 WHERE FALSE",
+    "SELECT id, meta->'s' IS NULL FROM rows",
+    "SELECT meta->'s' IS NULL AS x, count(meta->'s'), count(meta->>'s') FROM rows GROUP BY 1",
+    "SELECT id FROM rows AS x WHERE a > (SELECT avg(y.a) FROM rows AS y WHERE y.g = x.g)",
+    "SELECT id FROM rows WHERE (a, g) IN (SELECT s, f FROM rows)",
+    "SELECT x.id, n.id FROM rows AS x LEFT JOIN LATERAL (SELECT y.id FROM rows AS y WHERE y.s = x.a "
+    "ORDER BY y.v <-> '[1,2]', y.id LIMIT 1) AS n ON TRUE",
+    "SELECT x.\"ID\", x.id FROM (SELECT id, a AS \"ID\" FROM rows) AS x WHERE x.\"ID\" > 0",
+    "SELECT id, meta @> '{\"x\": \"a\"}', meta @> '[1]' FROM (SELECT * FROM rows) AS r",
 ]  # fmt: skip
 
 

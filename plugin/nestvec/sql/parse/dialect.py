@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from sqlglot.parsers.postgres import PostgresParser
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
 """The distance operators of pgvector 0.8, and the BM25 operator of pg_textsearch. Operators without a metric
 in Milvus parse too, so that errors can name them."""
+
+_ONE_UNIT = re.compile(r"\s*[-+]?[0-9]+(\.[0-9]+)?\s*[A-Za-z]*\s*")
+"""An interval of one unit, or whose unit follows the string."""
 
 _DISTANCE_TOKEN = TokenType.LR_ARROW
 _COMMANDS = ("SHOW", "RESET", "SET")
@@ -148,6 +152,17 @@ class NestvecSql(Postgres):
             if self._curr is not None and start.text.upper() not in _COMMANDS:
                 self.raise_error("Unexpected word", self._curr)
             return super()._parse_as_command(start)
+
+        def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> Any:
+            # sqlglot keeps the first unit of '1 day 02:03:04' alone.
+            tokens = self._tokens[self._index : self._index + 2]
+            is_string = [token.token_type for token in tokens] == [TokenType.INTERVAL, TokenType.STRING]
+            if is_string and not _ONE_UNIT.fullmatch(tokens[1].text):
+                self._advance()
+                text = exp.Literal.string(tokens[1].text).update_positions(tokens[1])
+                self._advance()
+                return exp.cast(text, "interval").update_positions(tokens[0])
+            return super()._parse_interval(require_interval, parse_function_unit)
 
         def _parse_order(self, this: Any = None, skip_order_token: bool = False) -> Any:
             order = super()._parse_order(this, skip_order_token)

@@ -42,7 +42,16 @@ _ARITHMETIC: Final = (
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
     ELSE pg_finite(pow(a, b)) END""",
     "pg_no_nan(x) AS nullif(x, 'NaN'::DOUBLE)",
-    r"pg_float_text(x) AS regexp_replace(x::VARCHAR, '\.0$', '')",
+    """pg_exponent_text(digits, exponent) AS left(digits, 1) ||
+    CASE WHEN rtrim(digits[2:], '0') = '' THEN '' ELSE '.' || rtrim(digits[2:], '0') END ||
+    'e+' || lpad(exponent::VARCHAR, 2, '0')""",
+    r"""pg_float_text(x, places) AS CASE WHEN isnan(x) THEN 'NaN' WHEN x = 'inf' THEN 'Infinity'
+    WHEN x = '-inf' THEN '-Infinity'
+    WHEN strlen(regexp_extract(x::VARCHAR, '^-?([0-9]+)(\.[0-9]+)?$', 1)) > places THEN
+    CASE WHEN x < 0 THEN '-' ELSE '' END || pg_exponent_text(
+    replace(regexp_replace(abs(x)::VARCHAR, '\.0$', ''), '.', ''),
+    strlen(regexp_extract(abs(x)::VARCHAR, '^[0-9]+')) - 1)
+    ELSE regexp_replace(x::VARCHAR, '\.0$', '') END""",
 )
 
 _CASTS: Final = (

@@ -88,6 +88,29 @@ def _unused(name: str, used: Collection[str]) -> str:
     return candidate
 
 
+def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:
+    """Rename identifiers that differ in case alone, which DuckDB takes for one; ``stored`` names stay.
+
+    Returns a stored name for which that is impossible, or None.
+    """
+    spellings: dict[str, dict[str, None]] = {}
+    identifiers = list(tree.find_all(exp.Identifier))
+    identifiers = [node for node in identifiers if not isinstance(node.parent, exp.DataType)]
+    for identifier in identifiers:
+        spellings.setdefault(identifier.name.lower(), {})[identifier.name] = None
+    renamed: dict[str, str] = {}
+    for lower, names in spellings.items():
+        kept = [name for name in names if name in stored] or [next(iter(names))]
+        if len(kept) > 1:
+            return kept[0]
+        for number, name in enumerate((name for name in names if name != kept[0]), 2):
+            renamed[name] = _unused(f"{lower}__{number}", spellings)
+    for identifier in identifiers:
+        if identifier.name in renamed:
+            identifier.set("this", renamed[identifier.name])
+    return None
+
+
 def source_node(column: exp.Column) -> exp.Expr | None:
     """The entry of FROM that a qualified column belongs to; None if there is none."""
     alias, ancestor = column.table, column.parent

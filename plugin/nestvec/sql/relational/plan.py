@@ -32,6 +32,7 @@ from nestvec.sql.relational.names import (
     fold_identifiers,
     from_entries,
     name_outputs,
+    separate_cases,
     source_node,
 )
 from nestvec.sql.relational.parameters import bind_parameters
@@ -286,6 +287,14 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         for column in table.columns
     )
     columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
+    stored = {column for schema in planning.schemas.values() for column in schema}
+    ambiguous = separate_cases(tree, stored)
+    if ambiguous is not None:
+        raise planning.source.not_supported(
+            f"columns whose names differ from {ambiguous} in case alone",
+            0,
+            "Read only one of them.",
+        )
     sql = _duckdb_sql(planning, tree)
     services = [service for target in planning.targets.values() for service in target_services(target)]
     for relation in planning.relations:

@@ -212,7 +212,7 @@ def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
     row_goal = constant_window(select)
     terms = terms_of(planning, select.args.get("where"), scan, alias)
     residual = [term.node.copy() for term in terms if not term.complete and not term.of_distance]
-    if measure is None or row_goal is None or any(node.find(exp.Query) for node in residual):
+    if measure is None or row_goal is None or any(_reads_more(node, alias) for node in residual):
         return
     body = select.copy()
     body.set("where", exp.Where(this=exp.and_(*residual)) if residual else None)
@@ -239,6 +239,12 @@ def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
         planning.residuals[name] = _residual_count(select, residual)
         fallback = _every_row(planning, name, table, terms, columns, plan)
     planning.relations.append(RankingScan(name, plan, table, row_goal=row_goal, fallback=fallback))
+
+
+def _reads_more(node: exp.Expr, alias: str) -> bool:
+    """Whether a condition needs more than the rows of one entry: a subquery, or the query around it."""
+    columns = node.find_all(exp.Column)
+    return node.find(exp.Query) is not None or any(column.table != alias for column in columns)
 
 
 def _residual_count(select: exp.Select, residual: list[exp.Expr]) -> exp.Expr:

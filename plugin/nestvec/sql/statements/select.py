@@ -85,12 +85,16 @@ def _plan_statement(
             return (yield from plan_select(session, parsed, params))
         except (SqlNotSupported, IndexMismatch, WindowExceeded) as error:
             unsupported, reason = error, str(error.cause)
+        except SqlUnknownName as error:
+            if not _may_have_subquery(parsed.source):
+                raise
+            unsupported, reason = error, "a subquery that reads the query around it"
     # DuckDB is loaded by the statements that need it, and by no others.
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
 
     try:
         return (yield from plan_relational(session, parsed.source, parsed.tree, params, reason))
-    except SqlNotSupported as error:
+    except (SqlNotSupported, SqlUnknownName) as error:
         raise unsupported or error from None
 
 
@@ -138,6 +142,8 @@ def _relational_part(session: Session, tree: exp.Expr) -> str:
         return "a set operation" if isinstance(tree, exp.SetOperation) else construct_name(tree)
     if is_lateral(tree):
         return ""
+    if any(isinstance(node.this, exp.Tuple) and node.args.get("query") for node in tree.find_all(exp.In)):
+        return "a row of several values"
     part = next((name for key, name in _RELATIONAL_PARTS.items() if tree.args.get(key)), "")
     node = tree.find(*_RELATIONAL_NODES)
     if part or node is not None:

@@ -196,7 +196,7 @@ COLUMNS: list[tuple[str, Any]] = [
     ("meta #>> '{o,a}'", "A"),
     ("meta #> '{a,1}'", {"z": None, "é": "ü"}),
     ("meta #>> '{a,-1,é}'", "ü"),
-    ("meta -> 'a' -> 1 -> 'z' IS NULL", True),
+    ("(meta -> 'a' -> 1 ->> 'z') IS NULL", True),
     ("l2_norm(v)", 5.0),
     ("vector_dims(v)", 2),
     ("subvector(v, 2, 1)", [4.0]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -70,6 +71,13 @@ VALUES: list[tuple[str, Any]] = [
     ("0.1::real IN (0.1)", False),
     ("0.1::real NOT IN (0.1, 1e20)", False),
     ("(SELECT string_agg(x::text, ',' ORDER BY x) FROM (SELECT 10 AS x UNION SELECT '9') AS u)", "9,10"),
+    (
+        "(SELECT string_agg(x::text, ' ') FROM (VALUES (2.0::float8), (1e15), (-12e15), (1e-7)) AS v(x))",
+        "2 1e+15 -1.2e+16 1e-07",
+    ),
+    ("1234567.5::real::text || 'inf'::float8 || concat(3::float8)", "1.2345675e+06Infinity3"),
+    ("TIMESTAMP '2024-01-01' + INTERVAL '1 day 02:03:04'", datetime(2024, 1, 2, 2, 3, 4)),
+    ('(SELECT "A" - a FROM (SELECT 1 AS a, 5 AS "A") AS v)', 4),
 ]
 
 
@@ -80,6 +88,8 @@ def test_values(answer: Answer, expression: str, expected: Any) -> None:
 
 COLUMNS: list[tuple[str, Any]] = [
     ("real::text || '|' || wide", "0.1|-2.5"),
+    ("avg(v)::text", "[3,4]"),
+    ("meta -> 'a' -> 1 -> 'z' IS NULL", False),
     ("real * 2 > 0.2", True),
     ("tags[1] || tags[2]", "xy"),
     ("tags[0]", None),

@@ -255,8 +255,21 @@ def _array_element(binder: Binder, node: exp.Expr) -> TypedExpression:
     return _call(binder, node, "element", [array.expression, index.expression], array.element_type or "ANY")
 
 
+def _tells_null(node: exp.Expr) -> bool:
+    """Whether it matters where a node stands that JSON's null is not NULL."""
+    parent = node.parent
+    while isinstance(parent, (exp.Paren, exp.Alias)):
+        parent = parent.parent
+    select = node.find_ancestor(exp.Select)
+    grouped = select is not None and bool(select.args.get("group") or select.args.get("distinct"))
+    return grouped or not isinstance(parent, (exp.Select, exp.Ordered, exp.Cast, *_JSON))
+
+
 def _json_operator(binder: Binder, node: exp.Expr) -> TypedExpression:
     source, (name, return_type) = binder.scope.source, _JSON[type(node)]
+    if return_type == "JSON" and _tells_null(node):
+        # JSON's null is a value, which the values here do not tell from a missing one.
+        raise source.not_supported("a part of a document here", node, "Use ->>.")
     document = binder.bind_child(node.this)
     check_kind(source, document, "a JSON value", node.this, name)
     path = node.args["expression"]

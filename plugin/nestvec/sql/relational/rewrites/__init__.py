@@ -39,6 +39,7 @@ from nestvec.sql.relational.rewrites.nodes import Rule, anonymous_name, call
 from nestvec.sql.relational.rewrites.patterns import rewrite_like, similar_to
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
+    joined,
     only_in_duckdb,
     pad,
     renamed,
@@ -83,6 +84,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Pow: rewrite_power,
     exp.Exp: lambda node: call("pg_finite", node),
     exp.Concat: rewrite_concat,
+    exp.DPipe: joined,
     exp.ConcatWs: rewrite_concat,
     exp.SplitPart: split_part,
     exp.JSONExtractScalar: json_text,

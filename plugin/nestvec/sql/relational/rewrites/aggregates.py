@@ -42,4 +42,6 @@ def _vector_aggregate(node: exp.Expr, aggregate: Callable[..., exp.Expr]) -> exp
     ]
     values = exp.cast(exp.Array(expressions=parts), "float[]")
     counted = exp.Count(this=node.this.copy())
-    return exp.Case(ifs=[exp.If(this=exp.GT(this=counted, expression=exp.Literal.number(0)), true=values)])
+    case = exp.Case(ifs=[exp.If(this=exp.GT(this=counted, expression=exp.Literal.number(0)), true=values)])
+    case.type = type_
+    return case

@@ -5,7 +5,15 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, JSON_TYPES, TEXT_TYPES, call, is_vector, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    JSON_TYPES,
+    TEXT_TYPES,
+    call,
+    float_text,
+    is_vector,
+    kind,
+)
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
@@ -39,7 +47,7 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     if kind(node.this) in TEXT_TYPES and to.this == exp.DType.BOOLEAN:
         return call("pg_boolean", node.this)
     if to.this in TEXT_TYPES and kind(node.this) in FLOAT_TYPES:
-        return call("pg_float_text", node.this)
+        return float_text(node.this, kind(node.this))
     if to.this == exp.DType.VARCHAR and to.expressions and isinstance(to.expressions[0].this, exp.Literal):
         text = exp.cast(node.this.copy(), "text")
         return call("left", text, to.expressions[0].this)
@@ -51,7 +59,7 @@ def _array_text(node: exp.Expr) -> exp.Expr:
     element = node.type.expressions[0].this if node.type and node.type.expressions else None
     item: exp.Expr = exp.to_identifier("x")
     if element in FLOAT_TYPES:
-        text: exp.Expr = call("pg_float_text", item)
+        text: exp.Expr = float_text(item, element)
     elif element == exp.DType.BOOLEAN:
         text = call("left", exp.cast(item, "text"), exp.Literal.number(1))
     else:

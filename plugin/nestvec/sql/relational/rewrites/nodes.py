@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -44,6 +44,15 @@ def kind(node: exp.Expr | None) -> Any:
         return exp.DType.DECIMAL
     type_ = node.type if node is not None else None
     return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
+
+
+_PLACES: Final = {exp.DType.FLOAT: 6, exp.DType.DOUBLE: 15}
+"""Digits before the point from which PostgreSQL writes an exponent."""
+
+
+def float_text(node: exp.Expr, type_: exp.DType) -> exp.Expr:
+    """A REAL or a double as PostgreSQL writes it."""
+    return call("pg_float_text", node, exp.Literal.number(_PLACES[type_]))
 
 
 def is_vector(node: exp.Expr | None) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, kind
+from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, TEXT_TYPES, Rule, call, float_text, kind
 from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 
@@ -40,13 +40,25 @@ def pad(node: exp.Pad) -> exp.Expr:
 
 
 def rewrite_concat(node: exp.Expr) -> exp.Expr:
-    """In concat() a boolean is t or f."""
+    """In concat() a boolean is t or f, and a number as its cast writes it."""
     for item in node.expressions:
         inner = item.this if isinstance(item, (exp.Coalesce, exp.Cast)) else item
+        for number in (item, inner):
+            if kind(number) in FLOAT_TYPES:
+                number.replace(float_text(number, kind(number)))
+                break
         if kind(inner) == exp.DType.BOOLEAN:
             case = exp.Case(ifs=[exp.If(this=inner.copy(), true=exp.Literal.string("t"))])
             case.append("ifs", exp.If(this=exp.Not(this=inner.copy()), true=exp.Literal.string("f")))
             inner.replace(case)
+    return node
+
+
+def joined(node: exp.DPipe) -> exp.Expr:
+    """Numbers beside texts as their casts write them."""
+    for side in (node.this, node.expression):
+        if kind(side) in FLOAT_TYPES:
+            side.replace(float_text(side, kind(side)))
     return node
 
 
