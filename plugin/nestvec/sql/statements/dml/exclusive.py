@@ -4,7 +4,8 @@ Milvus has no transactions and no conditional write. What it has is enough for m
 is written is seen by every read with strong consistency that begins afterwards. A statement writes a claim
 into the collection ``nestvec_locks`` and reads the claims of its table; if there are others it withdraws its
 own and tries again. Of two statements that claim at the same time, at least the later one sees the other.
-A claim whose owner is gone is removed after ``CLAIM_SECONDS`` of being seen. Only writes through nestvec's
+A claim whose owner is gone is removed after ``CLAIM_SECONDS`` of being seen; an owner that works longer
+replaces it by a new one in time, and fails if it finds that it was removed. Only writes through nestvec's
 UPDATE are kept apart: another client that upserts the same row is not.
 """
 
@@ -14,6 +15,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -31,6 +33,9 @@ T = TypeVar("T")
 CLAIM_SECONDS: Final = 120.0
 """How long one claim is waited for before it is taken to be left over."""
 
+RENEW_SECONDS: Final = 30.0
+"""The age from which a claim is replaced before the next request."""
+
 WAIT_SECONDS: Final = 600.0
 """How long a statement waits for the table."""
 
@@ -44,20 +49,72 @@ def exclusively(session: Session, table: Table, steps: Steps[T]) -> Steps[T]:
     Raises StoreRefused after ``WAIT_SECONDS``, and what the steps raise.
     """
     lock = _process_lock(table.name)
-    yield BlockingCall(lambda client: lock.acquire())
+    yield from _acquire(lock, table.name)
     try:
         if not session.writes.shared:
             return (yield from steps)
         claim = yield from _claim(session, table.name)
         try:
-            result = yield from steps
+            result = yield from _renewing(claim, steps)
         except NestvecError:
-            yield from _withdraw(table.name, [claim])
+            yield from _withdraw(table.name, [claim.key])
             raise
-        yield from _withdraw(table.name, [claim])
+        yield from _withdraw(table.name, [claim.key])
         return result
     finally:
         lock.release()
+
+
+def _acquire(lock: Lock, collection: str) -> Steps[None]:
+    """Wait for the lock of this process. A thread that waited in its place would keep it if cancelled."""
+    started, pause = time.monotonic(), 0.01
+    while not lock.acquire(blocking=False):
+        if time.monotonic() - started > WAIT_SECONDS:
+            raise _busy(collection)
+        yield BlockingCall(_sleep(random.uniform(0, pause)))  # noqa: S311 - a pause
+        pause = min(2 * pause, _MAX_PAUSE)
+
+
+def _renewing(claim: _Claim, steps: Steps[T]) -> Steps[T]:
+    """Run the steps, and replace the claim between their requests before it is taken to be left over."""
+    answer: Any = None
+    error: NestvecError | None = None
+    while True:
+        try:
+            request = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        answer, error = None, None
+        try:
+            if time.monotonic() - claim.since > RENEW_SECONDS:
+                yield from _renew(claim)
+            answer = yield request
+        except NestvecError as raised:
+            error = raised
+
+
+def _renew(claim: _Claim) -> Steps[None]:
+    """Replace a claim. Raises StoreRefused if another statement removed it."""
+    if claim.key not in (yield from _read_claims(claim.collection)):
+        raise StoreRefused(
+            f"this UPDATE of {claim.collection} was interrupted for so long that another one may have run",
+            next_step="Look at the rows: those written before remain. Then run the statement again.",
+        )
+    old_key = claim.key
+    claim.since = time.monotonic()
+    claim.key = yield from _insert_claim(claim.collection)
+    yield from _withdraw(claim.collection, [old_key])
+
+
+@dataclass
+class _Claim:
+    """The row by which a statement has a table for itself."""
+
+    collection: str
+    key: str
+    since: float
+    """When it was written, by ``time.monotonic``."""
 
 
 @lru_cache(maxsize=1024)
@@ -65,38 +122,52 @@ def _process_lock(collection: str) -> Lock:
     return Lock()
 
 
-def _claim(session: Session, collection: str) -> Steps[str]:
-    """The key of a claim that is the only one of its table."""
+def _claim(session: Session, collection: str) -> Steps[_Claim]:
+    """A claim that is the only one of its table."""
     yield BlockingCall(_create_collection)
     yield from session.ensure_loaded(LOCKS_COLLECTION)
-    doing = f"claiming collection {collection} for an UPDATE"
     started, first_seen, pause = time.monotonic(), dict[str, float](), 0.01
     while True:
-        key = uuid.uuid4().hex
-        row: dict[str, Any] = {"id": key, "collection": collection, "v": [0.0, 1.0]}
-        yield call(doing, "insert", LOCKS_COLLECTION, [row])
-        claims = yield call(
-            doing,
-            "query",
-            LOCKS_COLLECTION,
-            filter=f'collection == "{collection}"',
-            output_fields=["id"],
-            **_STRONG,
-        )
-        others = {str(claim["id"]) for claim in claims} - {key}
+        since = time.monotonic()
+        key = yield from _insert_claim(collection)
+        others = (yield from _read_claims(collection)) - {key}
         if not others:
-            return key
+            return _Claim(collection, key, since)
         now = time.monotonic()
         first_seen = {other: first_seen.get(other, now) for other in others}
         left_over = [other for other, since in first_seen.items() if now - since > CLAIM_SECONDS]
         yield from _withdraw(collection, [key, *left_over])
         if now - started > WAIT_SECONDS:
-            raise StoreRefused(
-                f"another UPDATE has claimed {collection} for {WAIT_SECONDS:.0f} seconds",
-                next_step="Run the statement again later.",
-            )
+            raise _busy(collection)
         yield BlockingCall(_sleep(random.uniform(0, pause)))  # noqa: S311 - a pause
         pause = min(2 * pause, _MAX_PAUSE)
+
+
+def _busy(collection: str) -> StoreRefused:
+    return StoreRefused(
+        f"another UPDATE has claimed {collection} for {WAIT_SECONDS:.0f} seconds",
+        next_step="Run the statement again later.",
+    )
+
+
+def _insert_claim(collection: str) -> Steps[str]:
+    key = uuid.uuid4().hex
+    row: dict[str, Any] = {"id": key, "collection": collection, "v": [0.0, 1.0]}
+    yield call(f"claiming collection {collection} for an UPDATE", "insert", LOCKS_COLLECTION, [row])
+    return key
+
+
+def _read_claims(collection: str) -> Steps[set[str]]:
+    """The keys of the claims of a table."""
+    claims = yield call(
+        f"claiming collection {collection} for an UPDATE",
+        "query",
+        LOCKS_COLLECTION,
+        filter=f'collection == "{collection}"',
+        output_fields=["id"],
+        **_STRONG,
+    )
+    return {str(claim["id"]) for claim in claims}
 
 
 def _withdraw(collection: str, keys: list[str]) -> Steps[None]:
