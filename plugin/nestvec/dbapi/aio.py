@@ -23,7 +23,7 @@ from nestvec.sql.bind.params import ParameterValues
 from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session, WriteState
 from nestvec.sql.statements import execute_steps
-from nestvec.sql.statements.transaction import roll_back
+from nestvec.sql.statements.transaction import commit, roll_back
 
 
 class AsyncConnection:
@@ -76,7 +76,7 @@ class AsyncConnection:
     async def commit(self) -> None:
         """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
-        self.session.writes.changes = 0
+        commit(self.session)
 
     async def rollback(self) -> None:
         """As ``Connection.rollback``: an error after changes, which Milvus cannot undo."""

@@ -22,7 +22,7 @@ from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session, WriteState
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
-from nestvec.sql.statements.transaction import roll_back
+from nestvec.sql.statements.transaction import commit, roll_back
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Connection:
     def commit(self) -> None:
         """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""
         self._check()
-        self.session.writes.changes = 0
+        commit(self.session)
 
     def rollback(self) -> None:
         """Nothing if nothing was changed since the last ``commit``.

@@ -39,13 +39,19 @@ def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[
         return StatementResult(tag="SET")
     if name not in SETTINGS:
         raise _unknown_setting(source, name, item.this)
+    if name == "nestvec.models" and not session.caller.files:
+        raise source.not_supported(
+            "SET nestvec.models on a server, whose files clients may not read",
+            _second_token_position(source),
+            "Start the server with --models.",
+        )
     value = item.args["expression"]
+    if kind == "LOCAL" and session.writes.settings_before_local is None:
+        session.writes.settings_before_local = session.settings
     if isinstance(value, exp.Var) and value.name.upper() == "DEFAULT":
         session.settings = with_default(session.settings, session.defaults, name)
         return StatementResult(tag="SET")
     text = _value_text(source, value, params)
-    if kind == "LOCAL" and session.writes.settings_before_local is None:
-        session.writes.settings_before_local = session.settings
     try:
         session.settings = with_setting(session.settings, name, text)
     except ValueError as error:

@@ -23,15 +23,27 @@ def run_transaction(session: Session, parsed: ParsedStatement, params: Params) -
     """BEGIN, COMMIT and ROLLBACK. Raises SqlNotSupported for a ROLLBACK of changes."""
     yield from ()
     source, tree = parsed.source, parsed.tree
-    if session.writes.settings_before_local is not None and not isinstance(tree, exp.Transaction):
-        session.settings, session.writes.settings_before_local = session.writes.settings_before_local, None
     if isinstance(tree, exp.Rollback):
         roll_back(session, statement=source.text)
         return StatementResult(tag="ROLLBACK")
     for part in stray_parts(tree, ("this",)):
         raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")
+    if isinstance(tree, exp.Commit):
+        commit(session)
+        return StatementResult(tag="COMMIT")
     session.writes.changes = 0
-    return StatementResult(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")
+    return StatementResult(tag="BEGIN")
+
+
+def commit(session: Session) -> None:
+    """Accept what was changed, and end what ``SET LOCAL`` set."""
+    _end_local(session)
+    session.writes.changes = 0
+
+
+def _end_local(session: Session) -> None:
+    if session.writes.settings_before_local is not None:
+        session.settings, session.writes.settings_before_local = session.writes.settings_before_local, None
 
 
 def note_changes(session: Session, result: StatementResult) -> StatementResult:
@@ -42,7 +54,11 @@ def note_changes(session: Session, result: StatementResult) -> StatementResult:
 
 
 def roll_back(session: Session, statement: str = "") -> None:
-    """Forget what was changed. Raises SqlNotSupported if something was, as ``nestvec.rollback`` says."""
+    """Forget what was changed, and end what ``SET LOCAL`` set.
+
+    Raises SqlNotSupported if something was changed, as ``nestvec.rollback`` says.
+    """
+    _end_local(session)
     changes, session.writes.changes = session.writes.changes, 0
     policy = session.settings.rollback
     if not changes or policy == "ignore":
