@@ -13,6 +13,12 @@ from nestvec_schemas.errors import RowRejected
 _EPOCH: Final = datetime(1970, 1, 1)
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_MICROS_IN_2000: Final = 946_684_800_000_000
+"""PostgreSQL counts from 2000-01-01: a half is rounded away from it."""
+
+_UNITS: Final = (1_000_000, 100_000, 10_000, 1_000, 100, 10, 1)
+"""Microseconds of the last digit of seconds, by the number of digits."""
+
 _DAY: Final = timedelta(days=1)
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,20}))?)?"
@@ -87,6 +93,19 @@ def time_to_micros(value: object) -> int:
     return micros
 
 
+def round_micros(micros: int, digits: int) -> int:
+    """Microseconds since 1970, with fewer digits of seconds, rounded as PostgreSQL does."""
+    unit, since_2000 = _UNITS[digits], micros - _MICROS_IN_2000
+    rounded = (abs(since_2000) + unit // 2) // unit * unit
+    return (rounded if since_2000 >= 0 else -rounded) + _MICROS_IN_2000
+
+
+def round_time(micros: int, digits: int) -> int:
+    """Microseconds since midnight, with fewer digits of seconds."""
+    unit = _UNITS[digits]
+    return (micros + unit // 2) // unit * unit
+
+
 def micros_to_time(micros: int) -> time:
     return (_EPOCH + _MICROSECOND * micros).time()
 
@@ -156,7 +175,10 @@ def _offset(match: re.Match[str], moment: datetime, text: str) -> timedelta:
         return -size if match["sign"] == "-" else size
     if match["name"]:
         try:
-            return ZoneInfo(match["name"]).utcoffset(moment) or timedelta()
+            zone = ZoneInfo(match["name"])
+            # Of a time that occurs twice or not at all, PostgreSQL takes the standard time's offset.
+            offsets = [zone.utcoffset(moment.replace(fold=fold)) for fold in (0, 1)]
+            return min(offset or timedelta() for offset in offsets)
         except (KeyError, OSError) as error:
             raise RowRejected(
                 "there is no such time zone", value=match["name"][:60], next_step="Write an offset: +01."

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from nestvec.sqltypes import datetimes, decimals, vectors
+from nestvec.sqltypes.arrays import parse_array
 from nestvec.sqltypes.kinds import SqlType, parse_sql_type
 from nestvec_schemas.errors import RowRejected
 
@@ -63,8 +64,12 @@ def to_stored(column: StoredColumn, value: object, *, exact: bool = False) -> An
         return value
     if not kind.array:
         return _TO_STORED[kind.name](value, kind, column, exact)
+    if isinstance(value, str):
+        value = parse_array(value)
     if not isinstance(value, (list, tuple)):
-        raise RowRejected(f"this is not an array of {kind.element}", value="", next_step="Pass a list.")
+        raise RowRejected(
+            f"this is not an array of {kind.element}", value="", next_step="Pass a list, or {a,b}."
+        )
     return [_TO_STORED[kind.name](element, kind.element, column, exact) for element in value]
 
 
@@ -79,6 +84,15 @@ def from_stored(column: StoredColumn, stored: Any) -> Any:
     if kind.array:
         return [read(element, kind.element) for element in stored]
     return read(stored, kind)
+
+
+def _rounded(micros: int, rounding: Callable[[int, int], int], kind: SqlType, exact: bool) -> int:
+    """A time with the digits of seconds that its type has. Raises RowRejected with ``exact``."""
+    rounded = rounding(micros, kind.sizes[0]) if kind.sizes else micros
+    if exact and rounded != micros:
+        cause = f"the time has more digits of seconds than {kind}"
+        raise RowRejected(cause, value=f"{micros % 1_000_000:06d}", next_step="Round it.")
+    return rounded
 
 
 def _uuid(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> str:
@@ -106,7 +120,7 @@ def _read_numeric(stored: Any, kind: SqlType) -> Any:
 
 def _bytea(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> str:
     if isinstance(value, str):
-        value = _bytea_text(value)
+        value = bytea_bytes(value)
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise RowRejected("this is not bytes", value=type(value).__name__, next_step=r"Write '\x0a1b'.")
     data = bytes(value)
@@ -117,7 +131,7 @@ def _bytea(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> s
     return data.hex()
 
 
-def _bytea_text(text: str) -> bytes:
+def bytea_bytes(text: str) -> bytes:
     """PostgreSQL's two notations: hexadecimal after ``\\x``, or a text with octal escapes."""
     try:
         if text.startswith("\\x"):
@@ -203,9 +217,15 @@ _ToStored = Callable[[object, SqlType, StoredColumn, bool], Any]
 
 _TO_STORED: Final[Mapping[str, _ToStored]] = {
     "date": lambda value, kind, column, exact: datetimes.date_to_days(value, exact=exact),
-    "time": lambda value, kind, column, exact: datetimes.time_to_micros(value),
-    "timestamp": lambda value, kind, column, exact: datetimes.timestamp_to_micros(value),
-    "timestamptz": lambda value, kind, column, exact: datetimes.timestamptz_to_micros(value),
+    "time": lambda value, kind, column, exact: _rounded(
+        datetimes.time_to_micros(value), datetimes.round_time, kind, exact
+    ),
+    "timestamp": lambda value, kind, column, exact: _rounded(
+        datetimes.timestamp_to_micros(value), datetimes.round_micros, kind, exact
+    ),
+    "timestamptz": lambda value, kind, column, exact: _rounded(
+        datetimes.timestamptz_to_micros(value), datetimes.round_micros, kind, exact
+    ),
     "uuid": _uuid,
     "numeric": _numeric,
     "bytea": _bytea,

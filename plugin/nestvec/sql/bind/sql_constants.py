@@ -40,7 +40,7 @@ def sql_constant(scope: Scope, node: exp.Expr) -> Any:
         return datetime.now(UTC)
     if isinstance(node, exp.CurrentDate):
         return date.today()
-    number = _number_text(node)
+    number = number_text(node)
     return number if number is not None else scope.constant(node)
 
 
@@ -70,7 +70,7 @@ def stored_value(scope: Scope, value: object, column: Column, node: exp.Expr) ->
         ) from inexact
 
 
-def _number_text(node: exp.Expr) -> str | None:
+def number_text(node: exp.Expr) -> str | None:
     """The digits of a number with a fraction, with its sign."""
     sign = ""
     while isinstance(node, (exp.Neg, exp.Paren)):

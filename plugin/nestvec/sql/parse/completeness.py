@@ -14,8 +14,8 @@ _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NU
 
 _BEFORE_PARAMETERS = {TokenType.COLON, TokenType.PARAMETER, TokenType.PLACEHOLDER}
 
-_POSITION_LOST_AFTER = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
-"""Tokens after which sqlglot loses the position: .5, -> 'key', ->> 'key'."""
+_POSITION_LOST_AFTER = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW, TokenType.INTERVAL}
+"""Tokens after which sqlglot loses the position: .5, -> 'key', ->> 'key', INTERVAL '1 day'."""
 
 _WORDS = """
     CONCURRENTLY

@@ -46,6 +46,9 @@ _MAPPED: Final[dict[exp.DType, str]] = {
 }
 """Types that Milvus does not have and that are stored by a mapping."""
 
+_WITH_FRACTION: Final = (_TYPE.TIME, _TYPE.TIMESTAMP, _TYPE.TIMESTAMPNTZ, _TYPE.TIMESTAMPTZ)
+_MICROSECOND_DIGITS: Final = 6
+
 _ALTERNATIVES: dict[exp.DType, str] = {
     _TYPE.CHAR: "Use VARCHAR(n): Milvus does not pad strings.",
     _TYPE.BPCHAR: "Use VARCHAR(n): Milvus does not pad strings.",
@@ -116,8 +119,7 @@ def bind_type(source: SourceText, node: exp.Expr, position: int) -> ColumnType:
     if kind == _TYPE.USERDEFINED:
         return _user_defined(source, node, position)
     if kind in _MAPPED:
-        # TIMESTAMP(3) rounds in PostgreSQL; here all six digits are kept.
-        return mapped_type(SqlType(_MAPPED[kind]))
+        return mapped_type(SqlType(_MAPPED[kind], _fraction_digits(source, node, position)))
     if kind not in _SCALARS:
         name = _token_text(source, position)
         raise source.not_supported(
@@ -145,6 +147,11 @@ def type_sql(column: Column) -> str:
     if column.dim is not None:
         return f"{_SQL_NAMES.get(column.type, column.type)}({column.dim})"
     return _scalar(column.type, column.max_length)
+
+
+def type_name(bound: ColumnType) -> str:
+    """PostgreSQL's name of a type of Milvus, without its size."""
+    return _SQL_NAMES.get(bound.name, bound.name)
 
 
 def _scalar(name: str, length: int | None) -> str:
@@ -202,6 +209,14 @@ def _numeric(source: SourceText, node: exp.DataType, position: int) -> ColumnTyp
             f"Use NUMERIC(p, s) with p up to {MAX_DIGITS} and s up to p.",
         )
     return mapped_type(SqlType("numeric", (precision, scale) if sizes else ()))
+
+
+def _fraction_digits(source: SourceText, node: exp.DataType, position: int) -> tuple[int, ...]:
+    """The digits of seconds of TIMESTAMP(3); empty for all six."""
+    sizes = _sizes(source, node, position) if node.this in _WITH_FRACTION else []
+    if node.expressions and not sizes:
+        raise source.not_supported("a size of this type", position, "Remove the size.")
+    return tuple(size for size in sizes if size < _MICROSECOND_DIGITS)
 
 
 def _bit(source: SourceText, node: exp.DataType, position: int) -> ColumnType:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from nestvec.ingest.row_schema import RowSchema
+from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.dml.literals import bind_value, fit_value, writable_column
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
@@ -78,15 +79,22 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             and identifier_name(value.args.get("table") or exp.Identifier(this="")) == "excluded"
         ):
             source_column = writable_column(scope, value.this)
-            if source_column is None or source_column.type != column.type:
+            if source_column is None or _stored_type(source_column) != _stored_type(column):
                 raise source.type_mismatch(
-                    f"column {column.name} is {column.type}",
-                    source_column.type if source_column else "dynamic",
+                    f"column {column.name} is {column.type_params.sql_type or column.type}",
+                    (source_column.type_params.sql_type or source_column.type)
+                    if source_column
+                    else "dynamic",
                     value,
-                    _WRITE,
+                    "Write a constant, or EXCLUDED and a column of the same type.",
                 )
             copied[column.name] = source_column.name
         else:
             bound = bind_value(scope, value, column)
             constants[column.name] = fit_value(scope, shape, bound, column, value)
     return OnConflict(node, copied, constants)
+
+
+def _stored_type(column: Column) -> tuple[str, str, str | None]:
+    """What makes the stored values of two columns mean the same."""
+    return column.type, column.type_params.sql_type, column.type_params.element_type

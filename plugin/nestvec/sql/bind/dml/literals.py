@@ -12,20 +12,22 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
 from typing import Any, Final
 
+import numpy as np
 import orjson
 from sqlglot import exp
 
 from nestvec.ingest.convert import convert_row, convert_value
 from nestvec.ingest.row_schema import RowSchema
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
-from nestvec.sql.bind.ddl.column_types import ColumnType, bind_type, type_sql
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, TypeParams
+from nestvec.sql.bind.ddl.column_types import MAX_LENGTH, ColumnType, bind_type, type_name, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.bind.sql_constants import sql_constant
+from nestvec.sql.bind.sql_constants import number_text, sql_constant
 from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec.sqltypes.arrays import parse_array
 from nestvec.sqltypes.vectors import vector_text
 from nestvec_schemas.errors import RowRejected, SqlError, SqlNullViolation, nearest
+from nestvec_schemas.spec.validation import INTEGER_RANGES
 
 _FROM_TEXT: Final = ("JSON", "ARRAY", "FLOAT_VECTOR")
 """Types whose constants are strings in SQL."""
@@ -102,8 +104,10 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
             return _number_or_bool(scope, value, column, node)
     elif column.type in INTEGERS and isinstance(value, float) and math.isfinite(value):
         # PostgreSQL rounds a NUMERIC half away from zero, and a double precision half to even.
-        constant = Decimal(repr(value)).quantize(Decimal(1), ROUND_HALF_UP) if abs(value) < 1e20 else None
-        return value if constant is None else round(value) if _is_parameter(node) else int(constant)
+        number = Decimal(number_text(node) or repr(value)) if abs(value) < 1e20 else None
+        if number is None:
+            return value
+        return round(value) if _is_parameter(node) else int(number.to_integral_value(ROUND_HALF_UP))
     elif column.type in STRINGS and isinstance(value, _TEXT_VALUES):
         return value.isoformat(" ") if isinstance(value, datetime) else str(value)
     return vector_text(value) if column.type == "FLOAT_VECTOR" else value
@@ -210,17 +214,53 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     vector = isinstance(to, exp.DataType) and to.this == exp.DType.VECTOR and not to.expressions
     bound = ColumnType("FLOAT_VECTOR") if vector else bind_type(scope.source, to, place)
     if column is not None and bound.sql is not None and column.type in STRINGS:
-        return str(sql_constant(scope, node))
-    if column is None or bound.sql is not None or not _assignable(bound.name, column.type):
+        from nestvec.pgwire.types.encode import any_text  # noqa: PLC0415
+
+        value = sql_constant(scope, node)
+        return None if value is None else any_text(value).decode()
+    if column is None or bound.sql is not None or not _assignable(bound, column):
         step = "Remove it." if column is None else f"Column {column.name} is {type_sql(column)}."
         raise scope.source.not_supported("this cast", node, step)
-    return bind_value(scope, node.this, column)
+    if bound.name in _FROM_TEXT or bound.name == "BOOL":
+        return bind_value(scope, node.this, column)
+    between = replace(column, type=bound.name, type_params=TypeParams(bound.length))
+    value = _as_type(scope, bind_value(scope, node.this, between), bound, node)
+    # PostgreSQL rounds a double precision half to even.
+    is_rounded = column.type in INTEGERS and isinstance(value, float) and math.isfinite(value)
+    return round(value) if is_rounded and isinstance(value, float) else value
 
 
-def _assignable(from_type: str, to_type: str) -> bool:
+def _as_type(scope: Scope, value: object, bound: ColumnType, node: exp.Expr) -> object:
+    """A value in the range, precision and length of the type that it is cast to."""
+    if isinstance(value, str):
+        return value[: bound.length]
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return value
+    if bound.name not in INTEGERS:
+        return _single(float(value)) if bound.name == "FLOAT" else float(value)
+    low, high = INTEGER_RANGES[bound.name]
+    if not low <= value <= high:
+        raise scope.source.data_error(
+            f"{type_name(bound)} out of range", value, node, f"Write a number from {low} to {high}."
+        )
+    return value
+
+
+def _single(value: float) -> float:
+    """The nearest 32-bit float; infinity beyond their range."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def _assignable(bound: ColumnType, column: Column) -> bool:
     """Whether PostgreSQL assigns a constant of one type to a column of another without a cast."""
     numbers = INTEGERS | FLOATS
-    return from_type == to_type or (from_type in numbers and to_type in numbers)
+    if bound.name == "ARRAY":
+        # An array of VARCHAR(n) would be cut element by element.
+        return bound.element == column.type_params.element_type and bound.length in (None, MAX_LENGTH)
+    if bound.dim is not None and bound.dim != column.dim:
+        return False
+    return bound.name == column.type or (bound.name in numbers and column.type in numbers)
 
 
 def _constant(scope: Scope, node: exp.Expr) -> object:

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -49,13 +48,11 @@ def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr) ->
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    if isinstance(value, (date, time)):
-        return value.isoformat()
     if isinstance(value, (list, dict)):
         return orjson.dumps(value, default=str).decode()
-    return str(value)
+    from nestvec.pgwire.types.encode import any_text  # noqa: PLC0415
+
+    return any_text(value).decode()
 
 
 def strong(session: Session) -> Session:

@@ -1,0 +1,36 @@
+"""Casts to BYTEA and to timestamps with fewer digits, whose notation and rounding differ in DuckDB."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, kind
+from nestvec.sqltypes.values import bytea_bytes
+
+_BINARY = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
+_TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
+
+
+def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
+    """The cast in DuckDB's terms; None if it is neither of bytes nor of a timestamp with a size.
+
+    Raises RowRejected for a constant that is no bytea.
+    """
+    to = node.args["to"]
+    if to.this in _BINARY and isinstance(node.this, exp.Literal) and node.this.is_string:
+        return call("unhex", exp.Literal.string(bytea_bytes(str(node.this.this)).hex()))
+    if to.this in TEXT_TYPES and kind(node.this) in _BINARY:
+        return call("concat", exp.Literal.string("\\x"), call("lower", call("hex", node.this)))
+    if to.this in _TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
+        return _rounded_timestamp(node, int(to.expressions[0].this.name))
+    return None
+
+
+def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:
+    """A timestamp with these digits of seconds; DuckDB cuts it to one of its own precisions."""
+    moment = exp.cast(node.this.copy(), exp.DataType(this=node.args["to"].this, nested=False))
+    if digits >= 6:
+        return moment
+    unit = 10 ** (6 - digits)
+    half = call("to_microseconds", exp.Literal.number(unit // 2))
+    return call("time_bucket", call("to_microseconds", exp.Literal.number(unit)), moment + half)
