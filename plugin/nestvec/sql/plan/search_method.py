@@ -198,6 +198,9 @@ def _limits(index: SearchedIndex, workload: Workload, settings: IndexSettings) -
         return ""
     if settings.iterative_scan != "strict_order":
         return f"; hnsw.iterative_scan is {settings.iterative_scan}"
+    if may_scan(index, workload.matching):
+        # A part of a hybrid search, or a text that nestvec cannot have embedded.
+        return "; nestvec cannot compare the rows of this search itself"
     return f"; the vectors of {workload.matching:,} rows are too many to be compared"
 
 
