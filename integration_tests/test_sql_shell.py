@@ -8,7 +8,9 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from prompt_toolkit.completion import CompleteEvent
@@ -22,9 +24,12 @@ from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import PROVIDERS
 from nestvec.shell.complete import NameCatalog, SqlCompleter
+from nestvec.shell.print_result import OutputFormat
 from nestvec.shell.prompt import interact
+from nestvec.shell.result_output import writing_to
 from nestvec.shell.shell import Shell
-from nestvec.sql import Session
+from nestvec.shell.state import ResultOutput
+from nestvec.sql import Session, execute
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlSyntaxError, SqlUnknownName
 
@@ -169,6 +174,108 @@ def test_backslash_commands(shell: Shell, capsys: pytest.CaptureFixture[str]) ->
     assert shell.done
 
 
+def test_commands_as_psql_has_them(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(*pieces: str) -> str:
+        for piece in pieces:
+            shell.run(piece)
+        return capsys.readouterr().out
+
+    shell.output_format = "csv"
+    assert "papers" in printed("\\dt pap*")
+    assert "notes" not in printed("\\dt pap*")
+    assert "default" in printed("\\l")
+    assert "FLAT" in printed("\\di notes")
+    assert "Connected to Milvus" in printed("\\conninfo")
+    assert printed("\\set n 3", "\\set t 'it''s'", "SELECT :n AS n, :t AS t") == "n,t\n3,it's\n"
+    assert printed("\\set") == "n = 3\nt = it's\n"
+    with pytest.raises(SqlSyntaxError, match="has no value"):
+        printed("\\unset t", "SELECT :t")
+    assert printed("SELECT :n AS n", "\\g") == "n\n3\nn\n3\n"
+    assert "n │ 3" in printed("\\gx")
+    assert "m │ 4" in printed("\\gx SELECT 4 AS m")
+    assert shell.output_format == "csv"
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert printed("SELECT 1 AS n", "\\watch 0.5 c=2") == "n\n1\n" * 3
+    script = tmp_path / "one.sql"
+    script.write_text("SELECT 1 AS n;\n\nSELECT\n  nope FROM notes;")
+    with pytest.raises(SqlUnknownName):
+        shell.run(f"\\i {script}")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.splitlines()[-1]) == ("n\n1\n", f"{script}:4:")
+    script.write_text(f"\\i {script}")
+    with pytest.raises(SqlSyntaxError, match="include one another"):
+        shell.run(f"\\i {script}")
+    results = tmp_path / "out.csv"
+    assert printed(f"\\o {results}", "SELECT 1 AS n", "SELECT 2 AS n", "\\o", "SELECT 3 AS n") == "n\n3\n"
+    assert results.read_text() == "n\n1\nn\n2\n"
+    edited = tmp_path / "edit.sh"
+    edited.write_text('#!/bin/sh\necho "SELECT 7 AS n;" > "$1"\n')
+    edited.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(edited))
+    monkeypatch.delenv("VISUAL", raising=False)
+    assert printed("\\e") == "n\n7\n"
+    shell.run("help")
+    assert "\\copy" in capsys.readouterr().out
+    shell.run("quit;")
+    assert shell.done
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_copy_reads_what_was_printed(shell: Shell, tmp_path: Path, form: str) -> None:
+    columns = (
+        "id BIGINT PRIMARY KEY, t TEXT, d DATE, n NUMERIC(9, 2), b BYTEA, j JSONB, a TEXT[], v VECTOR(2)"
+    )
+    shell.run(f"CREATE TABLE copied ({columns})")
+    try:
+        shell.run(
+            """INSERT INTO copied VALUES
+            (1, '', '2020-01-02', 1.50, '\\x0a', '{"k": [1]}', ARRAY['x', ''], '[1, 0]'),
+            (2, NULL, NULL, NULL, NULL, NULL, NULL, '[0, 1]'),
+            (3, 'a "b"', NULL, 2, NULL, NULL, NULL, '[0, 1]')"""
+        )
+        query = "SELECT * FROM copied ORDER BY id"
+        before = execute(shell.client, query).rows
+        assert before[0][1] == ""
+        path = tmp_path / f"rows.{form}"
+        shell.output_format = cast(OutputFormat, form)
+        for command in (f"\\o {path}", query, "\\o", "TRUNCATE copied", f"\\copy copied FROM {path}"):
+            shell.run(command)
+        assert execute(shell.client, query).rows == before
+        shell.run(f"\\copy (SELECT id FROM copied WHERE id < 3 ORDER BY id) TO {tmp_path / 'ids.csv'}")
+        assert (tmp_path / "ids.csv").read_text() == "id\n1\n2\n"
+    finally:
+        shell.run("DROP TABLE copied")
+
+
+def test_a_long_result_is_shown_in_a_pager(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("click.echo_via_pager", lambda text, color: shown.append(text))
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("LINES", "10")
+    for lines in (5, 20):
+        with writing_to(ResultOutput(pager=True)):
+            click.echo("row\n" * lines, nl=False)
+    assert (terminal.getvalue(), shown) == ("row\n" * 5, ["row\n" * 20])
+
+
+def test_options_as_psql_has_them(database: str, tmp_path: Path) -> None:
+    done = ran("--uri", database, "-At", "-v", "n=2", "-c", "SELECT :n AS a, 'x' AS b", "-c", "SELECT 3")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "2|x\n3\n", "")
+    assert ran("--uri", database, "-A", "-c", "SELECT 1 AS a").stdout == "a\n1\n"
+    script = tmp_path / "s.sql"
+    script.write_text("SELECT 1;\nSELECT\nnope FROM notes;\nSELECT 2")
+    done = ran("--uri", database, "-f", str(script))
+    assert f"{script}:3:" in done.stderr
+    done = ran("--uri", database, "--continue", "-At", "-f", str(script))
+    assert f"nestvec: {script}:3: " in done.stderr
+    assert done.stdout == "1\n2\n"
+    assert ran("--uri", database, "-c", "SELECT 1", "SELECT 2").exit_code == 2
+
+
 def test_wrong_commands(shell: Shell) -> None:
     with pytest.raises(SqlSyntaxError, match=r"Did you mean '\\dims'"):
         shell.run("\\dim")
@@ -191,7 +298,7 @@ def test_wrong_commands(shell: Shell) -> None:
         ("SELECT EMBED(title, 'mi", ["minilm"]),
         ("SELECT 'no compl", []),
         ("SET nestvec.re", ["nestvec.recall", "nestvec.retry_seconds"]),
-        ("\\di", ["\\dims"]),
+        ("\\di", ["\\di", "\\dims"]),
         ("\\d no", ["notes"]),
         ("OFFS", ["OFFSET"]),
     ],

@@ -23,7 +23,6 @@ from nestvec.cli.options import (
 
 if TYPE_CHECKING:
     from nestvec.shell.print_result import OutputFormat
-    from nestvec.shell.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class ResultArgs:
 
     json: bool
     csv: bool
+    unaligned: bool
+    tuples_only: bool
     timing: bool
 
 
@@ -40,6 +41,7 @@ class SqlArgs:
     """The command's arguments."""
 
     statement: str | None
+    command: tuple[str, ...]
     file: Path | None
     param: tuple[str, ...]
     keep_going: bool
@@ -53,12 +55,21 @@ class SqlArgs:
 @option_group(
     "Statements",
     option(
+        "--command",
+        "-c",
+        multiple=True,
+        metavar="STATEMENT",
+        help="Run this, as the argument STATEMENT (repeatable).",
+    ),
+    option(
         "--file",
+        "-f",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="Run the statements in this file.",
     ),
     option(
         "--param",
+        "-v",
         multiple=True,
         metavar="NAME=VALUE",
         help="Value of the parameter :NAME (repeatable). A value that is not text is JSON.",
@@ -77,6 +88,8 @@ class SqlArgs:
 @option_group(
     "Output",
     option("--csv", is_flag=True, help="Print CSV instead of a table."),
+    option("--unaligned", "-A", is_flag=True, help="Print a bar between values, without a table."),
+    option("--tuples-only", "-t", is_flag=True, help="Print rows without names of columns and counts."),
     option("--timing", is_flag=True, help="Print on standard error how long each step took."),
 )
 def command(args: SqlArgs) -> None:
@@ -97,8 +110,10 @@ def command(args: SqlArgs) -> None:
     from nestvec.ingest.write.patience import Patience, wait_for_milvus
     from nestvec.ingest.write.waiting_lines import WaitingLines
     from nestvec.shell.params import parse_params
+    from nestvec.shell.scripts import run_script
     from nestvec.shell.shell import Shell
     from nestvec.shell.split import script_pieces
+    from nestvec.shell.state import ResultOutput
     from nestvec.sql import Session, SessionSettings
 
     parameters, form = parse_params(args.param), _form(args)
@@ -114,19 +129,24 @@ def command(args: SqlArgs) -> None:
     patience = session.patience() if loads else Patience(0)
     with closing(session), ExitStack() as stack:
         client = wait_for_milvus(patience, lambda: stack.enter_context(args.milvus.open(create=create)))
-        shell = Shell(client, session, form, args.output.timing, parameters)
+        shell = Shell(client, session, form, args.output.timing, parameters, address=args.milvus.uri)
+        shell.output = ResultOutput(tuples_only=args.output.tuples_only)
         if script is None:
             from nestvec.shell.prompt import interact
 
             interact(shell)
         else:
-            _run(shell, statements, args.keep_going)
+            first = run_script(shell, script, name=_script_name(args), keep_going=args.keep_going)
+            if first is not None:
+                sys.exit(first.exit_code)
 
 
 def _script(args: SqlArgs) -> str | None:
     """The statements to run; None for a prompt."""
-    if args.statement is not None and args.file is not None:
-        raise _usage("Give STATEMENT or --file, not both.")
+    if sum((args.statement is not None, args.file is not None, bool(args.command))) > 1:
+        raise _usage("Give STATEMENT, --command or --file, not several of them.")
+    if args.command:
+        return "\n".join(_ended(text) for text in args.command)
     if args.file is not None:
         data = args.file.read_bytes()
     elif args.statement not in (None, "-"):
@@ -139,30 +159,26 @@ def _script(args: SqlArgs) -> str | None:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _ended(text: str) -> str:
+    """A statement with the semicolon that the next one needs; a backslash command has a line."""
+    return text if text.lstrip().startswith("\\") or text.rstrip().endswith(";") else f"{text}\n;"
+
+
+def _script_name(args: SqlArgs) -> str:
+    """What the lines of errors belong to; empty for statements of the command line."""
+    if args.file is not None:
+        return str(args.file)
+    return "" if args.command or args.statement not in (None, "-") else "<stdin>"
+
+
 def _usage(reason: str) -> click.UsageError:
     return click.UsageError(reason, click.get_current_context())
 
 
 def _form(args: SqlArgs) -> OutputFormat:
-    if args.output.json and args.output.csv:
-        raise _usage("Give --json or --csv, not both.")
-    return "json" if args.output.json else "csv" if args.output.csv else "table"
-
-
-def _run(shell: Shell, statements: tuple[str, ...], keep_going: bool) -> None:
-    """Run a script. The exit code is that of the first statement that failed."""
-    from nestvec_schemas.errors import NestvecError
-
-    first: NestvecError | None = None
-    for statement in statements:
-        try:
-            shell.run(statement)
-        except NestvecError as error:
-            if not keep_going:
-                raise
-            click.secho(f"nestvec: {error}", fg="red", err=True)
-            first = first or error
-        if shell.done:
-            break
-    if first is not None:
-        sys.exit(first.exit_code)
+    output = args.output
+    if output.json + output.csv + output.unaligned > 1:
+        raise _usage("Give one of --json, --csv and --unaligned.")
+    if output.json and output.tuples_only:
+        raise _usage("--json has the names of columns in every row: omit --tuples-only.")
+    return "json" if output.json else "csv" if output.csv else "unaligned" if output.unaligned else "table"

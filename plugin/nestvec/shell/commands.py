@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import click
 
 from nestvec.collections import lifecycle
 from nestvec.milvus.catalog import Table, read_table
+from nestvec.shell.session_commands import (
+    connection_info,
+    copy,
+    edit,
+    include,
+    run_again,
+    run_expanded,
+    send_output,
+    set_value,
+    unset_value,
+    watch,
+)
 from nestvec.shell.state import ShellState
 from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.terminal.tables import Expanded, print_table
@@ -28,18 +41,24 @@ class BackslashCommand:
     """What may follow the name, for the help; empty if nothing may."""
 
 
+_STATEMENT_COMMANDS: Final = ("\\g", "\\gx")
+"""Commands whose argument is the statement before them."""
+
+
 def run_backslash_command(shell: ShellState, line: str) -> None:
     """Run one line. Raises SqlSyntaxError for an unknown command, and the errors of Milvus."""
-    name, _, rest = line.strip().rstrip(";").partition(" ")
+    name, _, rest = line.strip().partition(" ")
+    if not rest:
+        name = name.rstrip(";")
     row = BACKSLASH_COMMANDS.get(name)
-    argument = rest.strip()
+    argument = rest.strip() if name in _STATEMENT_COMMANDS else rest.strip().rstrip(";").rstrip()
     if row is None:
         raise SqlSyntaxError(
             "unknown command",
             value=name,
             next_step=f"\\? lists the commands.{nearest(name, BACKSLASH_COMMANDS)}",
         )
-    if argument and not row.argument:
+    if argument and not row.argument and name not in _STATEMENT_COMMANDS:
         raise SqlSyntaxError(f"{name} takes no argument", value=argument, next_step=f"Write {name} alone.")
     row.run(shell, argument)
 
@@ -180,13 +199,51 @@ def _help(shell: ShellState, argument: str) -> None:
     click.echo("  …;".ljust(24) + "Run an SQL statement, which may take several lines.")
 
 
+def _list_tables(shell: ShellState, pattern: str) -> None:
+    names = lifecycle.collection_names(shell.client)
+    print_table(("table",), [(name,) for name in names if fnmatchcase(name, pattern or "*")])
+
+
+def _list_databases(shell: ShellState, argument: str) -> None:
+    print_table(("database",), [(name,) for name in shell.client.list_databases()])
+
+
+def _list_indexes(shell: ShellState, name: str) -> None:
+    names = [_folded_name(shell, name)] if name else lifecycle.collection_names(shell.client)
+    tables = [read_table(shell.client, table_name) for table_name in names]
+    print_table(
+        ("index", "table", "column", "type", "metric"),
+        [
+            (table.index_names.get(column), table.name, column, kind, table.metrics.get(column))
+            for table in tables
+            for column, kind in table.indexes.items()
+        ],
+    )
+
+
 BACKSLASH_COMMANDS: Final = {
     "\\d": BackslashCommand(_describe, "List the tables, or the columns of one.", "[TABLE]"),
+    "\\dt": BackslashCommand(_list_tables, "List the tables, those that match a pattern.", "[PATTERN]"),
+    "\\di": BackslashCommand(_list_indexes, "List the indexes, or those of a table.", "[TABLE]"),
+    "\\l": BackslashCommand(_list_databases, "List the databases."),
     "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
     "\\timing": BackslashCommand(_timing, "Print how long parsing and planning take.", "[on|off]"),
     "\\x": BackslashCommand(
         _expanded, "Print a line per column: always, never, or for wide rows.", "[on|off|auto]"
     ),
-    "\\?": BackslashCommand(_help, "Show this list."),
-    "\\q": BackslashCommand(_quit, "Quit; so does Ctrl-D."),
+    "\\g": BackslashCommand(run_again, "In place of a semicolon; alone, run the last statement."),
+    "\\gx": BackslashCommand(run_expanded, "As \\g, with a line per column."),
+    "\\watch": BackslashCommand(watch, "Run the last statement every 2 seconds.", "[SECONDS] [c=TIMES]"),
+    "\\e": BackslashCommand(edit, "Edit the last statement, or a file, and run it.", "[FILE]"),
+    "\\i": BackslashCommand(include, "Run the statements of a file.", "FILE"),
+    "\\o": BackslashCommand(send_output, "Write results to a file; without one, to the terminal.", "[FILE]"),
+    "\\copy": BackslashCommand(copy, "COPY, with a file name without quotes.", "TABLE FROM|TO FILE"),
+    "\\set": BackslashCommand(set_value, "Set the value of :NAME, or list the values.", "[NAME VALUE]"),
+    "\\unset": BackslashCommand(unset_value, "Forget a value.", "NAME"),
+    "\\conninfo": BackslashCommand(connection_info, "Show where Milvus is."),
+    "\\?": BackslashCommand(_help, "Show this list; so does help."),
+    "\\q": BackslashCommand(_quit, "Quit; so do quit, exit and Ctrl-D."),
 }
+
+WORDS: Final = {"quit": "\\q", "exit": "\\q", "help": "\\?"}
+"""Statements that are commands, as in psql."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -11,10 +10,11 @@ import click
 import orjson
 
 from nestvec.sql.result import StatementResult
+from nestvec.sql.statements.dml.copy_to import csv_text, json_default, write_csv_line
 from nestvec.terminal.tables import Expanded, TextTable, is_numeric, print_json, print_text_table
 from nestvec.terminal.values import escape_control_characters, shortest, shortest_float32
 
-OutputFormat = Literal["table", "json", "csv"]
+OutputFormat = Literal["table", "unaligned", "json", "csv"]
 
 NULL: Final = "NULL"
 """How tables print a missing value, dimmed on a terminal; an empty string prints as nothing."""
@@ -25,17 +25,24 @@ _SHOWN_NUMBERS: Final = 3
 _NUMBER_TYPES: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"})
 
 
-def print_result(result: StatementResult, output_format: OutputFormat, expanded: Expanded = "auto") -> None:
-    """Print the rows of a result; nothing for a statement that returns no rows."""
+def print_result(
+    result: StatementResult,
+    output_format: OutputFormat,
+    expanded: Expanded = "auto",
+    tuples_only: bool = False,
+) -> None:
+    """Print the rows of a result, with ``tuples_only`` without a header; nothing if it has no rows."""
     if not result.columns:
         return
     if output_format == "json":
-        print_json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
+        print_json([dict(zip(result.columns, row, strict=True)) for row in result.rows], default=json_default)
     elif output_format == "csv":
-        _print_csv(result)
+        _print_csv(result, tuples_only)
     elif result.tag == "EXPLAIN":
         # A plan is text, whose indentation shows its tree.
         click.echo("\n".join(str(row[0]) for row in result.rows))
+    elif output_format == "unaligned" or tuples_only:
+        _print_unaligned(result, tuples_only)
     elif result.rows:
         left_out = print_text_table(_text_table(result), expanded)
         if left_out:
@@ -92,21 +99,29 @@ def _text_table(result: StatementResult) -> TextTable:
     )
 
 
-def _print_csv(result: StatementResult) -> None:
-    """With a header. Values that CSV cannot hold are JSON, and NULL is an empty field."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(result.columns)
+def _print_csv(result: StatementResult, tuples_only: bool) -> None:
+    """As COPY TO writes it: NULL is an empty field, and an empty text is two quotes."""
+    if not tuples_only:
+        write_csv_line(sys.stdout, ",", "", result.columns)
     for row in result.rows:
-        writer.writerow([_json(value) if isinstance(value, (dict, list, bool)) else value for value in row])
+        write_csv_line(sys.stdout, ",", "", [csv_text(value) for value in row])
     sys.stdout.flush()
 
 
+def _print_unaligned(result: StatementResult, tuples_only: bool) -> None:
+    """As psql -A: a bar between whole values, and nothing for NULL."""
+    lines = [] if tuples_only else ["|".join(result.columns)]
+    for row in result.rows:
+        cells = zip(row, result.types, strict=True)
+        lines.append("|".join(whole_cell(value, type_) or "" for value, type_ in cells))
+    for line in lines:
+        click.echo(line)
+
+
+def whole_cell(value: Any, type_: str = "ANY") -> str | None:
+    """A value as ``cell`` prints it, with every number of a vector."""
+    return _json(value) if isinstance(value, (dict, list)) else cell(value, type_)
+
+
 def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=_hexadecimal).decode()
-
-
-def _hexadecimal(value: object) -> str:
-    """The bytes of a binary vector."""
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=json_default).decode()

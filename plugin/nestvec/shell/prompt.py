@@ -16,6 +16,7 @@ from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import Output
 from pygments.lexers.sql import PostgresLexer  # type: ignore[import-untyped]
 
+from nestvec.shell.commands import WORDS
 from nestvec.shell.complete import NameCatalog, SqlCompleter
 from nestvec.shell.shell import Shell
 from nestvec.shell.split import is_complete, script_pieces
@@ -31,6 +32,7 @@ def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None
     Ctrl-C discards the line or cancels the statement; after an error the session continues.
     """
     names = NameCatalog(shell.client)
+    shell.output.pager = True
     session: PromptSession[str] = PromptSession(
         history=history(),
         completer=SqlCompleter(names),
@@ -81,7 +83,7 @@ def _bindings() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         """Run a complete statement; otherwise start another line."""
         buffer = event.current_buffer
-        if is_complete(buffer.text):
+        if is_complete(buffer.text) or buffer.text.strip().lower() in WORDS:
             buffer.validate_and_handle()
         else:
             buffer.insert_text("\n")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;""")
+_MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;|\\(?:gx?|watch)\b[^\n]*""")
 """What ends a statement, and what opens a string, name or comment, inside which a semicolon does not."""
 
 _ENDS: Final = {
@@ -28,25 +28,29 @@ class SplitScript:
     """Complete statements and commands."""
     rest: str
     """What follows them and is not complete yet."""
+    lines: tuple[int, ...] = ()
+    """The line of the script that each piece, and the rest after them, begins in, from 1."""
 
 
 def split_script(text: str) -> SplitScript:
     """Split a script at its semicolons, except those in texts, names and comments."""
-    pieces, start, at, empty = [], 0, 0, True
+    pieces, starts, start, at, empty = list[str](), list[int](), 0, 0, True
     while True:
         if empty:
             line = _COMMAND.match(text, at)
             if line:
                 pieces.append("\\" + line[1].strip())
+                starts.append(line.start(1))
                 start = at = line.end()
                 continue
         mark = _MARK.search(text, at)
         empty = empty and not text[at : mark.start() if mark else len(text)].strip()
         if mark is None:
             break
-        if mark[0] == ";":
+        if mark[0] == ";" or mark[0].startswith("\\"):
             if not empty:
-                pieces.append(text[start : mark.end()].strip())
+                pieces += _ended(text[start : mark.start()], mark[0])
+                starts += [start] * (len(pieces) - len(starts))
             start, at, empty = mark.end(), mark.end(), True
             continue
         end = _end(text, mark)
@@ -55,7 +59,8 @@ def split_script(text: str) -> SplitScript:
             empty = False
             break
         at = end
-    return SplitScript(tuple(pieces), "" if empty else text[start:].strip())
+    rest = "" if empty else text[start:].strip()
+    return SplitScript(tuple(pieces), rest, tuple(_line(text, at) for at in (*starts, start)))
 
 
 def script_pieces(text: str) -> tuple[str, ...]:
@@ -67,6 +72,21 @@ def script_pieces(text: str) -> tuple[str, ...]:
 def is_complete(text: str) -> bool:
     """Whether a text can be run: its last statement is complete."""
     return not split_script(text).rest
+
+
+def _ended(statement: str, end: str) -> list[str]:
+    """The pieces of a statement and what ends it: a semicolon, or a command that takes the statement."""
+    if end == ";":
+        return [f"{statement}{end}".strip()]
+    name = end.split()[0]
+    # psql runs a statement before \\g and \\gx once, in their way.
+    return [statement.strip(), end.strip()] if name == "\\watch" else [f"{name} {statement.strip()}"]
+
+
+def _line(text: str, start: int) -> int:
+    """The line of the first word from ``start`` on."""
+    blank = len(text[start:]) - len(text[start:].lstrip())
+    return text.count("\n", 0, start + blank) + 1
 
 
 def _end(text: str, mark: re.Match[str]) -> int | None:

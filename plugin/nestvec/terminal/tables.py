@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import click
 import orjson
@@ -52,10 +52,10 @@ class TextTable:
         ]
 
 
-def print_json(value: object) -> None:
-    """Print one JSON document, indented on a terminal."""
+def print_json(value: object, default: Callable[[Any], Any] | None = None) -> None:
+    """Print one JSON document, indented on a terminal. ``default`` says what JSON does not have."""
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    click.echo(orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS).decode())
+    click.echo(orjson.dumps(value, default, option | orjson.OPT_NON_STR_KEYS).decode())
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:

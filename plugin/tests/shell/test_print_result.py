@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
 
 import click
 import pytest
@@ -30,7 +33,7 @@ def test_a_vector_is_summarised() -> None:
     assert cell([0.125, -0.5, 1.0, 2.0]) == "[0.125, -0.5, 1, … 4 dims]"
     assert [cell(value) for value in (None, 1, "a", [1, "a"])] == [None, "1", "a", '[1,"a"]']
     assert cell({"a": {1: None}}) == '{"a":{"1":null}}'
-    assert cell([b"\x01\xff"]) == '["01ff"]'
+    assert cell([b"\x01\xff"]) == '["\\\\x01ff"]'
 
 
 def test_a_table_and_its_expanded_form(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +103,26 @@ def test_json_and_csv_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         '1,"a ""b"", c","[""x""]","[0.125,-0.5,1.0,2.0]"',
         '2,,[],"[1.0,0.0,0.0,0.0]"',
     ]
+
+
+def test_every_type_is_printed_as_copy_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    values = (Decimal("1.50"), UUID(int=1), date(2020, 1, 2), datetime(2020, 1, 2, 3), b"\x01", "", None)
+    result = StatementResult(tuple("abcdefg"), ("ANY",) * 7, (values,))
+    texts = ["1.50", str(UUID(int=1)), "2020-01-02", "2020-01-02 03:00:00", "\\x01"]
+    assert shown("csv", capsys, result).splitlines()[1] == ",".join([*texts, '""', ""])
+    assert json.loads(shown("json", capsys, result))[0]["e"] == "\\x01"
+    assert [*json.loads(shown("json", capsys, result))[0].values()][:3] == texts[:3]
+
+
+def test_unaligned_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(ANSWER, "unaligned")
+    assert capsys.readouterr().out.splitlines() == [
+        "id|title|tags|v",
+        '1|a "b", c|["x"]|[0.125,-0.5,1.0,2.0]',
+        "2||[]|[1.0,0.0,0.0,0.0]",
+    ]
+    print_result(ANSWER, "unaligned", tuples_only=True)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_a_plan_keeps_its_indentation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,9 @@ from nestvec.shell.split import is_complete, script_pieces, split_script
         ("/* open ;", (), "/* open ;"),
         ("\\d papers\nSELECT 1;\n  \\q", ("\\d papers", "SELECT 1;", "\\q"), ""),
         ("SELECT 1 \\d;", ("SELECT 1 \\d;",), ""),
+        ("SELECT 1 \\gx\nSELECT 2\\g", ("\\gx SELECT 1", "\\g SELECT 2"), ""),
+        ("SELECT 1 \\watch 2 c=3\n", ("SELECT 1", "\\watch 2 c=3"), ""),
+        ("SELECT '\\gx', 1;", ("SELECT '\\gx', 1;",), ""),
         (" ;; ; -- nothing", (), ""),
         ("", (), ""),
     ],
@@ -35,6 +38,12 @@ def test_split(text: str, cut: tuple[str, ...], rest: str) -> None:
     assert (found.pieces, found.rest) == (cut, rest)
     assert is_complete(text) == (not rest)
     assert script_pieces(text) == (cut if not rest else (*cut, rest))
+
+
+def test_lines_of_pieces() -> None:
+    text = "-- first\nSELECT 1;\n\n\\d\n  SELECT\n2; SELECT 3"
+    assert split_script(text).lines == (1, 4, 5, 6)
+    assert split_script("\nSELECT 1 \\watch 1\nSELECT 2;").lines == (2, 2, 3, 3)
 
 
 @given(st.text(alphabet="a '\"-/*$;\\\nE", max_size=40))

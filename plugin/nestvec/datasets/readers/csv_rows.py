@@ -62,10 +62,10 @@ def _cell_pattern(dialect: _Dialect) -> re.Pattern[str]:
     """A cell and the delimiter after it, which is empty at the end of the row."""
     quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
     escape = re.escape(dialect.escape or "")
-    inside = f"[^{quote}{escape}]|{escape}." if escape else f"[^{quote}]|{quote}{quote}"
+    body = f"[^{quote}{escape}]|{escape}." if escape else f"[^{quote}]|{quote}{quote}"
     rest = f"[^{delimiter}{escape}\r\n]|{escape}." if escape else f"[^{delimiter}\r\n]"
     return re.compile(
-        f"(?P<quoted>{quote}(?:{inside})*+{quote})?(?:{rest})*+(?P<delimiter>{delimiter}?)", re.S
+        f"(?P<quoted>{quote}(?:{body})*+{quote})?(?:{rest})*+(?P<delimiter>{delimiter}?)", re.S
     )
 
 
@@ -227,7 +227,7 @@ class _Records:
         quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
         cell = f"(?:{quote}(?:[^{quote}]|{quote}{quote})*{quote}|[^{quote}{delimiter}]*)"
         self.clean_line = re.compile(f"{cell}(?:{delimiter}{cell})*" if quote else "")
-        """A line whose quotes are all around cells, or doubled inside them."""
+        """A line whose quotes are all around cells, or doubled body them."""
 
     def __iter__(self) -> _Records:
         return self
@@ -269,7 +269,7 @@ class _Records:
         return RowRejected(
             "the row is not CSV",
             value=reason,
-            next_step='Double the quotes inside a quoted cell (""), and check the delimiter.',
+            next_step='Double the quotes body a quoted cell (""), and check the delimiter.',
         )
 
     def _starts_another(self) -> bool:
@@ -307,7 +307,7 @@ class _Records:
         return RowRejected(
             "the row is not CSV",
             value="a quoted cell is not closed",
-            next_step='Close the quote, and double quotes inside a quoted cell ("").',
+            next_step='Close the quote, and double quotes body a quoted cell ("").',
         )
 
 

@@ -153,14 +153,15 @@ def csv_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple, dict)):
-        return orjson.dumps(value, default=_json_default, option=orjson.OPT_NON_STR_KEYS).decode()
-    return str(_json_default(value)) if isinstance(value, _TEXTUAL) else str(value)
+        return orjson.dumps(value, default=json_default, option=orjson.OPT_NON_STR_KEYS).decode()
+    return str(json_default(value)) if isinstance(value, _TEXTUAL) else str(value)
 
 
 _TEXTUAL: Final = (date, time, bytes, UUID, Decimal)
 
 
-def _json_default(value: Any) -> Any:
+def json_default(value: Any) -> Any:
+    """A value that JSON does not have, as a text that COPY FROM reads."""
     if isinstance(value, datetime):
         return value.isoformat(" ")
     if isinstance(value, (date, time)):
@@ -174,7 +175,7 @@ def _json_rows(result: StatementResult) -> list[bytes]:
     # The digits of a NUMERIC are kept, and COPY FROM reads a text as its number.
     option = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     return [
-        orjson.dumps(dict(zip(result.columns, row, strict=True)), default=_json_default, option=option)
+        orjson.dumps(dict(zip(result.columns, row, strict=True)), default=json_default, option=option)
         for row in result.rows
     ]
 

@@ -1,0 +1,43 @@
+"""Scripts: each piece is run, and one that fails is reported with its line."""
+
+from __future__ import annotations
+
+import click
+
+from nestvec.shell.split import split_script
+from nestvec.shell.state import ShellState
+from nestvec_schemas.errors import NestvecError
+
+
+def run_script(
+    shell: ShellState, text: str, *, name: str = "", keep_going: bool = False
+) -> NestvecError | None:
+    """Run a script, and return the first error, if it is to continue after errors. Otherwise raises it.
+
+    ``name`` is the file that a line is reported of, as psql does; empty for no lines.
+    """
+    parts = split_script(text)
+    pieces = (*parts.pieces, parts.rest) if parts.rest else parts.pieces
+    first: NestvecError | None = None
+    for piece, line in zip(pieces, parts.lines, strict=False):
+        try:
+            shell.run(piece)
+        except NestvecError as error:
+            where = f"{name}:{_failed_line(piece, line, error)}: " if name else ""
+            if not keep_going:
+                if where:
+                    click.echo(where.rstrip(), err=True)
+                raise
+            click.secho(f"nestvec: {where}{error}", fg="red", err=True)
+            first = first or error
+        if shell.done:
+            break
+    return first
+
+
+def _failed_line(piece: str, line: int, error: NestvecError) -> int:
+    """The line that the error points into, or the one that the statement begins in."""
+    statement, position = getattr(error, "statement", ""), getattr(error, "position", None)
+    if position is None or statement != piece:
+        return line
+    return line + piece.count("\n", 0, position)
