@@ -13,10 +13,9 @@ from nestvec.service.api.error_responses import error_models
 from nestvec.service.catalog.aliases import MAX_ALIASES
 from nestvec.service.catalog.reload import EncoderChanges
 from nestvec.service.middleware.api_keys import ApiKeys, bearer_token
+from nestvec.service.middleware.context import ADMIN_PATH
 from nestvec.service.operation.operations import Operations
 from nestvec_schemas.errors import BodyInvalid, BodyNotJson, BodyTooLarge, Unauthorized
-
-ADMIN_PREFIX: Final = "/admin/"
 
 _MAX_BODY_BYTES: Final = 256 << 10
 
@@ -61,7 +60,7 @@ def _check_key(request: Request) -> None:
 
 
 router = APIRouter(
-    prefix=ADMIN_PREFIX.rstrip("/"),
+    prefix=ADMIN_PATH.rstrip("/"),
     tags=["Operation"],
     responses=error_models("/admin/reload"),
     dependencies=[Depends(_check_key)],
