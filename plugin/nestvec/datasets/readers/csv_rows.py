@@ -227,7 +227,7 @@ class _Records:
         quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
         cell = f"(?:{quote}(?:[^{quote}]|{quote}{quote})*{quote}|[^{quote}{delimiter}]*)"
         self.clean_line = re.compile(f"{cell}(?:{delimiter}{cell})*" if quote else "")
-        """A line whose quotes are all around cells, or doubled body them."""
+        """A line whose quotes are all around cells, or doubled inside them."""
 
     def __iter__(self) -> _Records:
         return self
@@ -269,7 +269,7 @@ class _Records:
         return RowRejected(
             "the row is not CSV",
             value=reason,
-            next_step='Double the quotes body a quoted cell (""), and check the delimiter.',
+            next_step='Double the quotes inside a quoted cell (""), and check the delimiter.',
         )
 
     def _starts_another(self) -> bool:
@@ -307,7 +307,7 @@ class _Records:
         return RowRejected(
             "the row is not CSV",
             value="a quoted cell is not closed",
-            next_step='Close the quote, and double quotes body a quoted cell ("").',
+            next_step='Close the quote, and double quotes inside a quoted cell ("").',
         )
 
 
