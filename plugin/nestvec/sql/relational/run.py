@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -33,6 +33,12 @@ _MAX_JOIN_VALUES: Final = 10_000
 """Values of a join that narrow a scan; with more, every row is read."""
 
 _WIDENING_FACTOR: Final = 4
+
+_MAX_VECTOR_BYTES: Final = 4 << 30
+"""Memory for the vectors of a scan."""
+
+_FLOAT_BYTES: Final = 32
+"""Memory of an element of a vector as pymilvus gives it: a Python number in a list."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +185,13 @@ def _read_scan(
         fields,
         session.read_options(),
     )
-    limit = MAX_SCAN_ROWS + 1 if scan.limit is None else min(scan.limit, MAX_SCAN_ROWS + 1)
+    most = _max_rows([scan_column(scan, name) for name in fields])
+    limit = most + 1 if scan.limit is None else min(scan.limit, most + 1)
     rows = [] if limit == 0 else (yield from query_rows(session, request, limit))
-    if len(rows) > MAX_SCAN_ROWS:
+    if len(rows) > most:
+        vectors_read = "" if most == MAX_SCAN_ROWS else " with their vectors"
         raise SqlNotSupported(
-            f"reading more than {MAX_SCAN_ROWS:,} rows of {table.name} is not supported",
+            f"reading more than {most:,} rows of {table.name}{vectors_read} is not supported",
             next_step="nestvec holds them all in memory: narrow them with WHERE.",
         )
     rows = with_dynamic_fields(session, table.name, fields, rows)
@@ -196,6 +204,12 @@ def _read_scan(
         measured = distance_array(scan_column(scan, distance.column), distance.metric, values, vector)
         data = data.append_column(distance.name, measured)
     return LoadedTable(data, casts_of(columns))
+
+
+def _max_rows(columns: Sequence[Column]) -> int:
+    """How many rows of these columns a scan may hold."""
+    elements = sum(column.dim or 0 for column in columns if column.type == "FLOAT_VECTOR")
+    return min(MAX_SCAN_ROWS, _MAX_VECTOR_BYTES // (_FLOAT_BYTES * elements)) if elements else MAX_SCAN_ROWS
 
 
 def scan_column(scan: CollectionScan, name: str) -> Column:

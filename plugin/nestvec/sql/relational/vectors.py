@@ -209,8 +209,13 @@ def use_operators(tree: exp.Expr) -> exp.Expr:
 
 
 def use_family_members(tree: exp.Expr, table_of: Callable[[exp.Column], Table | None]) -> None:
-    """Replace ``subvector(v, 1, n)`` in distances by the family's column of n dims, where there is one."""
+    """Replace ``subvector(v, 1, n)`` beside <=> by the family's column of n dims, where there is one.
+
+    The lengths of that column's vectors are 1, which matters to the other operators.
+    """
     for distance in tree.find_all(VectorDistance):
+        if distance.args["operator"] != "<=>":
+            continue
         for side in (distance.this, distance.args["expression"]):
             node = without_parens(side)
             member = _member(node, table_of)

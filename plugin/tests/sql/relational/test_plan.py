@@ -126,3 +126,14 @@ def test_a_join_does_not_change_what_a_limit_reads(answer: Callable[..., Stateme
     statement = "SELECT s.id FROM (SELECT id FROM l ORDER BY x LIMIT 4) AS s JOIN r ON r.other = s.id"
     # DuckDB's own optimizer gave a row with 1, too, in one of three runs.
     assert [answer(statement, l=left, r=right).rows for _ in range(60)] == [((0,), (0,))] * 60
+
+
+def test_a_scan_holds_as_many_vectors_as_fit(
+    answer: Callable[..., StatementResult], milvus: FakeMilvus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    milvus.rows = milvus.rows * 3
+    monkeypatch.setattr("nestvec.sql.relational.run._MAX_VECTOR_BYTES", 2 * 2 * 32)
+    with pytest.raises(SqlNotSupported, match="more than 2 rows of t with their vectors"):
+        answer("SELECT max(v <-> '[1, 2]') FROM t")
+    assert answer("SELECT max(n) FROM t").rows == ((7,),)
+    assert len(answer("SELECT v FROM t LIMIT 2").rows) == 2

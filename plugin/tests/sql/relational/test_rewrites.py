@@ -36,6 +36,7 @@ VALUES: list[tuple[str, Any]] = [
     ("2 > ALL('{}'::int[])", True),
     ("ARRAY[1] @> '{NULL}'", False),
     ("array_length('{}'::int[], 1)", None),
+    ("ARRAY[1] || NULL::int[] || ARRAY[2]", [1, 2]),
     ("'off'::boolean", False),
     ("1.0::float8::text", "1"),
     ("'{\"a\": [1, 2]}'::jsonb ->> 'a'", "[1, 2]"),

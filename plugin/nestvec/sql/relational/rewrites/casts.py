@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.bytes_and_times import rewrite_bytes_or_time
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     JSON_TYPES,
@@ -24,6 +25,9 @@ _WORDS_OF_INTEGERS = {
 
 
 def rewrite_cast(node: exp.Cast) -> exp.Expr:
+    special = rewrite_bytes_or_time(node)
+    if special is not None:
+        return special
     to = node.args["to"]
     word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
     if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
