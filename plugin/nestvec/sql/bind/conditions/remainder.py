@@ -63,8 +63,20 @@ def _needed(scope: Scope, node: exp.Expr) -> Iterator[Column]:
             column = scope.column(child)
             if is_filterable(column.name) and not column.is_vector and column.name != DYNAMIC_COLUMN.name:
                 yield column
-        elif isinstance(child, (*_STRICT, *_STRICT_CONDITIONS)):
+        elif isinstance(child, (*_STRICT, *_STRICT_CONDITIONS)) and not _joins_arrays(scope, child):
             pending.extend(_strict_operands(child))
+
+
+def _joins_arrays(scope: Scope, node: exp.Expr) -> bool:
+    """Whether ``||`` joins arrays, of which one that is NULL counts as empty."""
+    if not isinstance(node, exp.DPipe):
+        return False
+    return any(
+        isinstance(child, (exp.Array, exp.Bracket))
+        or (isinstance(child, exp.Column) and scope.column(child).type == "ARRAY")
+        or (isinstance(child, exp.Cast) and child.to.this == exp.DType.ARRAY)
+        for child in node.walk()
+    )
 
 
 def _strict_operands(node: exp.Expr) -> list[exp.Expr]:

@@ -7,7 +7,16 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, TEXT_TYPES, Rule, call, float_text, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    TEXT_TYPES,
+    Rule,
+    anonymous_name,
+    call,
+    float_text,
+    is_vector,
+    kind,
+)
 from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 
@@ -55,11 +64,20 @@ def rewrite_concat(node: exp.Expr) -> exp.Expr:
 
 
 def joined(node: exp.DPipe) -> exp.Expr:
-    """Numbers beside texts as their casts write them."""
+    """Numbers beside texts as their casts write them; NULL beside an array as no element."""
+    if _is_array(node.this) and _is_array(node.expression):
+        return call("list_concat", node.this, node.expression)
     for side in (node.this, node.expression):
         if kind(side) in FLOAT_TYPES:
             side.replace(float_text(side, kind(side)))
     return node
+
+
+def _is_array(node: exp.Expr) -> bool:
+    node = node.unnest()
+    if isinstance(node, exp.DPipe):
+        return _is_array(node.this) and _is_array(node.expression)
+    return anonymous_name(node) == "LIST_CONCAT" or (kind(node) == exp.DType.ARRAY and not is_vector(node))
 
 
 def text_format(node: exp.Format) -> exp.Expr:
