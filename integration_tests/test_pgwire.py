@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +15,7 @@ import pgvector.psycopg
 import psycopg
 import pytest
 import sqlalchemy
-from integration_tests.fixtures.pgwire import HANG_SECONDS, RunningPg, run_pg
+from integration_tests.fixtures.pgwire import RunningPg, run_pg
 from integration_tests.fixtures.services import vacant_address
 from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -149,6 +148,28 @@ def test_several_statements_of_one_query(connection: psycopg.Connection) -> None
     assert values == [(1,), (2,), (";",)]
 
 
+def test_a_with_that_writes_is_a_write(pg: RunningPg) -> None:
+    """Its Describe does not run it, and its block cannot be rolled back."""
+    statement = (
+        "WITH moved AS (SELECT id + 600 AS id, v FROM items WHERE id = 1) "
+        "INSERT INTO items (id, v) SELECT id, v FROM moved RETURNING id + 1"
+    )
+
+    async def prepare() -> None:
+        connection = await asyncpg.connect(pg.url)
+        await connection.prepare(statement)
+        await connection.close()
+
+    asyncio.run(prepare())
+    with psycopg.connect(pg.address) as connection:
+        assert connection.execute("SELECT count(*) FROM items WHERE id = 601").fetchone() == (0,)
+        connection.execute(statement.removesuffix(" + 1"))
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="1 statement"):
+            connection.rollback()
+        connection.execute("DELETE FROM items WHERE id = 601")
+        connection.commit()
+
+
 def test_the_position_counts_from_the_start_of_the_query(pg: RunningPg) -> None:
     with psycopg.connect(pg.address, autocommit=True) as connection:
         query = "SELECT 1; SELECT nope FROM items"
@@ -176,6 +197,18 @@ def test_transactions_are_honest(pg: RunningPg) -> None:
             connection.execute("SELECT 1")
         connection.rollback()
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("policy", "notices"), [("warn", 1), ("ignore", 0)])
+def test_a_rollback_is_what_the_setting_says(pg: RunningPg, policy: str, notices: int) -> None:
+    received: list[str | None] = []
+    with psycopg.connect(pg.address) as connection:
+        connection.add_notice_handler(lambda notice: received.append(notice.severity_nonlocalized))
+        connection.execute(f"SET nestvec.rollback = '{policy}'")
+        connection.execute("DELETE FROM items WHERE id = 50")
+        connection.rollback()
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+    assert received == ["WARNING"] * notices
 
 
 def test_copy_in_and_out(connection: psycopg.Connection) -> None:
@@ -292,47 +325,20 @@ def test_sqlalchemys_own_dialect(pg: RunningPg) -> None:
     engine.dispose()
 
 
-def test_a_statement_is_cancelled(pg: RunningPg, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Milvus does not answer, a cancel request of another connection ends the statement."""
-    entered, released = threading.Event(), threading.Event()
-
-    def wait(*_: object, **__: object) -> bool:
-        entered.set()
-        assert released.wait(HANG_SECONDS)
-        return True
-
-    with psycopg.connect(pg.address, autocommit=True) as connection:
-        monkeypatch.setattr(pg.server.engine.client, "has_collection", wait)
-        canceller = threading.Thread(target=lambda: (entered.wait(HANG_SECONDS), connection.cancel_safe()))
-        canceller.start()
-        try:
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                connection.execute("SELECT count(*) FROM docs")
-        finally:
-            released.set()
-        canceller.join(HANG_SECONDS)
-        monkeypatch.undo()
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-
-
-def test_a_slow_statement_ends_by_its_timeout(pg: RunningPg, monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-    with psycopg.connect(pg.address, autocommit=True) as connection:
-        monkeypatch.setattr(
-            pg.server.engine.client, "has_collection", lambda *_, **__: released.wait(HANG_SECONDS)
-        )
-        connection.execute("SET statement_timeout = '50ms'")
-        try:
-            with pytest.raises(psycopg.errors.QueryCanceled, match="timeout"):
-                connection.execute("SELECT count(*) FROM docs")
-        finally:
-            released.set()
-        monkeypatch.undo()
-        connection.execute("RESET statement_timeout")
-        assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+def test_times_of_another_zone_are_not_taken_for_those_of_utc(pg: RunningPg) -> None:
+    with psycopg.connect(pg.address, autocommit=True, options="-c TimeZone=Asia/Tokyo") as connection:
+        assert connection.info.parameter_status("TimeZone") == "UTC"
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="always UTC"):
+            connection.execute("SET TIME ZONE 'Asia/Tokyo'")
+        connection.execute("SET TimeZone = 'UTC'")
 
 
 def test_settings(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="models"):
+        connection.execute("SET nestvec.models = '/etc'")
+    with connection.transaction():
+        connection.execute("SET LOCAL nestvec.recall = 0.8")
+    assert connection.execute("SHOW nestvec.recall").fetchone() == ("0.99",)
     connection.execute("SET nestvec.recall = 0.9")
     assert connection.execute("SHOW nestvec.recall").fetchone() == ("0.9",)
     connection.execute("SET application_name TO 'tests'")

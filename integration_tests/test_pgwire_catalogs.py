@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import psycopg
 import pytest
 from integration_tests.fixtures.pgwire import HANG_SECONDS, RunningPg, run_pg
 from integration_tests.fixtures.postgres import PostgresServer, run_postgres
 
 TABLE = """CREATE TABLE items (id BIGINT PRIMARY KEY, name VARCHAR(50), note TEXT, price DOUBLE PRECISION,
-ratio REAL, ok BOOLEAN, small SMALLINT, number INT, meta JSONB, tags TEXT[], numbers BIGINT[], v VECTOR(3))"""
-ROWS = """INSERT INTO items VALUES
-(1, 'a', 'x y', 1.5, 2.25, true, 2, 7, '{"k": 1}', ARRAY['p', 'q r'], ARRAY[1, 2], '[1,2.5,3]'),
-(2, 'it''s', NULL, 1e20, 0.1, false, -3, -7, '[1, null]', ARRAY['NULL'], ARRAY[-1], '[0,0.25,-1]')"""
+ratio REAL, ok BOOLEAN, small SMALLINT, number INT, meta JSONB, tags TEXT[], numbers BIGINT[],
+born DATE NOT NULL DEFAULT '2000-01-01', opens TIME, seen TIMESTAMP, stored TIMESTAMPTZ, uid UUID,
+data BYTEA, amount NUMERIC(10,2), total NUMERIC, sums NUMERIC(6,1)[],
+v VECTOR(3), flags BIT(8))"""
+ROWS = r"""INSERT INTO items VALUES
+(1, 'a', 'x y', 1.5, 2.25, true, 2, 7, '{"k": 1}', ARRAY['p', 'q r'], ARRAY[1, 2],
+'1999-12-31', '08:30:00.25', '2026-01-31 08:30:00', '2026-01-31 08:30:00.5+02',
+'11111111-2222-3333-4444-555555555555', '\x00ff', 1.5, 12345678901234567890.125,
+ARRAY[1.5, -2], '[1,2.5,3]', '01010101'),
+(2, 'it''s', NULL, 1e20, 0.1, false, -3, -7, '[1, null]', ARRAY['NULL'], ARRAY[-1],
+'2000-01-01', NULL, NULL, NULL, NULL, NULL, NULL, NULL, ARRAY[0.1], '[0,0.25,-1]', '00000001')"""
+STORED = ("born", "opens", "seen", "stored", "uid", "data", "amount", "total", "flags")
+"""Columns of types that Milvus does not have."""
 
 QUERIES = (
     "SELECT id, name, note, price, ratio, ok, small, number, meta, tags, numbers, v FROM items ORDER BY id",
+    "SELECT born, opens, seen, stored, uid, data, amount, total, sums, flags FROM items ORDER BY id",
+    "SELECT born, stored, uid, amount, total, sums FROM items WHERE id = 100",
     "SELECT id, name FROM items WHERE price > 2 ORDER BY id",
     "SELECT relname, relkind FROM pg_class WHERE relname LIKE 'items%' AND relkind = 'r'",
     "SELECT attname, atttypmod, attnotnull, attnum FROM pg_attribute "
@@ -32,7 +45,8 @@ QUERIES = (
     "SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint "
     "WHERE conrelid = 'items'::regclass AND contype = 'p'",
     "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'items'::regclass AND indisprimary",
-    "SELECT column_name, data_type, is_nullable, character_maximum_length, numeric_precision, udt_name "
+    "SELECT column_name, data_type, is_nullable, character_maximum_length, numeric_precision, numeric_scale, "
+    "numeric_precision_radix, udt_name "
     "FROM information_schema.columns WHERE table_name = 'items' ORDER BY ordinal_position",
     "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public'",
     "SELECT constraint_name, column_name FROM information_schema.key_column_usage WHERE table_name = 'items'",
@@ -56,7 +70,8 @@ def postgres() -> Iterator[PostgresServer]:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             connection.execute("DROP TABLE IF EXISTS items")
             connection.execute(TABLE)
-            connection.execute("ALTER TABLE items ALTER v SET NOT NULL")
+            for column in ("v", "flags"):
+                connection.execute(f"ALTER TABLE items ALTER {column} SET NOT NULL")
             connection.execute(ROWS)
         yield server
 
@@ -101,7 +116,54 @@ def _comparable(type_: str) -> str:
 
 def test_binary_rows_are_postgresqls(pg: RunningPg, postgres: PostgresServer) -> None:
     with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
-        assert _texts(ours, QUERIES[0], binary=True) == _texts(theirs, QUERIES[0], binary=True)
+        for query in QUERIES[:2]:
+            assert _texts(ours, query, binary=True) == _texts(theirs, query, binary=True)
+
+
+@pytest.mark.parametrize("column", STORED)
+def test_parameters_beside_a_column_have_postgresqls_types(
+    pg: RunningPg, postgres: PostgresServer, column: str
+) -> None:
+    statement = f"SELECT {column} FROM items WHERE {column} = $1"
+
+    async def describe(info: psycopg.ConnectionInfo) -> list[str]:
+        """Names of the types of the parameter and of the column."""
+        connection = await asyncpg.connect(
+            host=info.host, port=info.port, user=info.user, database=info.dbname
+        )
+        prepared = await connection.prepare(statement)
+        types = [type_.name for type_ in prepared.get_parameters()]
+        types += [attribute.type.name for attribute in prepared.get_attributes()]
+        await connection.close()
+        return types
+
+    with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
+        assert asyncio.run(describe(ours.info)) == asyncio.run(describe(theirs.info))
+        for binary in (False, True):
+            value = _texts(theirs, f"SELECT {column} FROM items WHERE id = 1", binary)[0][0]
+            result = ours.pgconn.exec_params(
+                statement.encode(), [value], param_formats=[int(binary)], result_format=int(binary)
+            )
+            assert result.status == psycopg.pq.ExecStatus.TUPLES_OK, result.error_message
+            assert [result.get_value(row, 0) for row in range(result.ntuples)] == [value]
+
+
+def test_rows_of_postgresql_are_copied(pg: RunningPg, postgres: PostgresServer) -> None:
+    columns = f"id, v, sums, {', '.join(STORED)}"
+    query = f"COPY (SELECT {columns} FROM items WHERE id = 101) TO STDOUT"
+    with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
+        for format_ in ("TEXT", "CSV", "BINARY"):
+            row = "SELECT 101 + 0 * id AS id, " + columns.removeprefix("id, ")
+            with theirs.cursor().copy(
+                f"COPY ({row.replace('SELECT 101', 'SELECT 101::bigint')} FROM items WHERE id = 1) "
+                f"TO STDOUT (FORMAT {format_})"
+            ) as copy:
+                written = b"".join(map(bytes, copy))
+            with ours.cursor().copy(f"COPY items ({columns}) FROM STDIN (FORMAT {format_})") as copy:
+                copy.write(written)
+            with ours.cursor().copy(query + f" (FORMAT {format_})") as copy:
+                assert b"".join(map(bytes, copy)) == written
+            ours.execute("DELETE FROM items WHERE id = 101")
 
 
 def test_psql_shows_the_table_as_postgresql_does(pg: RunningPg, postgres: PostgresServer) -> None:

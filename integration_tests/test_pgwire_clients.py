@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from integration_tests.fixtures.pgwire import HANG_SECONDS, RunningPg, run_pg
 
 from nestvec.pgwire.auth.accounts import KeyAccounts, PasswordAccount
+from nestvec.pgwire.portals import MAX_PORTALS
 from nestvec.pgwire.settings import PgAccess, PgLimits, PgSettings
 
 CREATE = (
@@ -276,23 +277,42 @@ def test_hostile_bytes_end_the_connection_only(pg: RunningPg, data: bytes, expec
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_an_error_of_the_extended_protocol_skips_to_sync(pg: RunningPg) -> None:
-    def message(type_: bytes, body: bytes = b"") -> bytes:
-        return type_ + struct.pack("!i", len(body) + 4) + body
+def _message(type_: bytes, body: bytes = b"") -> bytes:
+    return type_ + struct.pack("!i", len(body) + 4) + body
 
-    bad = message(b"P", b"\0SELEC 1\0\0\0")
-    ignored = message(b"P", b"s\0SELECT 1\0\0\0") + message(b"E", b"\0\0\0\0\0")
-    fine = (
-        message(b"P", b"\0SELECT 1\0\0\0") + message(b"B", b"\0\0\0\0\0\0\0\0") + message(b"E", b"\0\0\0\0\0")
-    )
-    sync, close = message(b"S"), message(b"X")
+
+SYNC, TERMINATE = _message(b"S"), _message(b"X")
+FINE = _message(b"P", b"\0SELECT 1\0\0\0") + _message(b"B", b"\0\0" + b"\0" * 6) + _message(b"E", b"\0" * 5)
+
+
+def _types(pg: RunningPg, messages: bytes) -> str:
+    """The types of the messages that the server sends after its first ReadyForQuery."""
     with _socket(pg) as raw:
-        raw.sendall(_startup() + bad + ignored + sync + fine + sync + close)
-        types, data = list[str](), _read_all(raw)
+        raw.sendall(_startup() + messages + TERMINATE)
+        data = _read_all(raw)
+    types = list[str]()
     while data:
         types.append(data[:1].decode())
         data = data[1 + struct.unpack_from("!i", data, 1)[0] :]
-    assert "".join(types[types.index("Z") :]) == "ZEZ12DCZ"
+    return "".join(types).partition("Z")[2]
+
+
+def test_an_error_of_the_extended_protocol_skips_to_sync(pg: RunningPg) -> None:
+    bad = _message(b"P", b"\0SELEC 1\0\0\0")
+    ignored = _message(b"P", b"s\0SELECT 1\0\0\0") + _message(b"E", b"\0" * 5) + _message(b"Q", b"SELECT 1\0")
+    assert _types(pg, bad + ignored + SYNC + FINE + SYNC) == "EZ12DCZ"
+
+
+def test_a_portal_ends_with_its_transaction(pg: RunningPg) -> None:
+    """Outside a block, a Sync ends one; a connection that leaves portals open does not run out of them."""
+    statement = _message(b"P", b"s\0SELECT 1\0\0\0")
+    portals = [_message(b"B", b"p%d\0s\0" % number + b"\0" * 6) for number in range(MAX_PORTALS + 1)]
+    gone = _message(b"E", b"p0\0" + b"\0" * 4) + SYNC
+    assert _types(pg, statement + b"".join(portal + SYNC for portal in portals) + gone) == (
+        "1" + "2Z" * len(portals) + "EZ"
+    )
+    begin = _message(b"Q", b"BEGIN\0")
+    assert _types(pg, statement + begin + portals[0] + SYNC + gone) == "1CZ2ZDCZ"
 
 
 def test_a_login_that_does_not_come_is_ended(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from nestvec.pgwire.copying.runner import CopyRunner
 from nestvec.pgwire.copying.syntax import is_copy_stream
+from nestvec.pgwire.engine import read_sql
 from nestvec.pgwire.errors import PgError, protocol_violation
 from nestvec.pgwire.outcome import StatementOutcome, row_encoder
 from nestvec.pgwire.portals import ExtendedProtocol
@@ -95,16 +96,16 @@ class PgConnection:
             self._idle = None
 
     async def _handle(self, message: FrontendMessage) -> None:
-        if isinstance(message, QueryMessage):
+        if message == BareMessage("S"):
             self._skipping = False
-            await self._query(message.sql)
-        elif message == BareMessage("S"):
-            self._skipping = False
+            self._end_portals()
             self._ready()
         elif isinstance(message, (CopyDataMessage, CopyFailMessage)) or message == BareMessage("c"):
             return  # the rest of a COPY that failed
         elif self._skipping:
             return
+        elif isinstance(message, QueryMessage):
+            await self._query(message.sql)
         elif isinstance(message, ExecuteMessage):
             await self._execute(message)
         elif isinstance(message, (ParseMessage, BindMessage, DescribeMessage, CloseMessage)):
@@ -114,7 +115,7 @@ class PgConnection:
 
     async def _query(self, sql: str) -> None:
         """The simple protocol: an error ends the query, and what follows in it does not run."""
-        statements = split_query(sql)
+        statements = await read_sql(split_query, sql)
         if not statements:
             self._stream.write(responses.EMPTY_QUERY)
         for statement in statements:
@@ -189,6 +190,11 @@ class PgConnection:
         if outcome.tag == "DISCARD ALL" or outcome.tag == "DEALLOCATE":
             self._extended.clear()
         elif outcome.tag in ("COMMIT", "ROLLBACK"):
+            self._extended.end_block()
+
+    def _end_portals(self) -> None:
+        """Outside a block, each Sync ends a transaction, and with it its portals."""
+        if self._runner.block.status == "I":
             self._extended.end_block()
 
     def _notices(self, outcome: StatementOutcome) -> None:

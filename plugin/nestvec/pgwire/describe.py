@@ -15,7 +15,7 @@ from nestvec.milvus.steps import Steps
 from nestvec.pgwire.outcome import field_of
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.types import oids
-from nestvec.pgwire.types.milvus import OIDS, column_modifier, column_oid
+from nestvec.pgwire.types.milvus import column_modifier, column_oid, type_oid
 from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
 from nestvec.sql.parse.dialect import VectorDistance
@@ -63,6 +63,7 @@ SAMPLES: Final[Mapping[int, Any]] = {
     oids.INTERVAL: timedelta(0),
     oids.UUID: UUID(int=0),
     oids.BYTEA: b"",
+    oids.SPARSEVEC: {0: 1.0},
     oids.JSON: {},
     oids.JSONB: {},
 }
@@ -224,7 +225,7 @@ def _output_field(output: Any, tables: Sequence[Table]) -> Field:
         column = next((column for column in columns if column is not None), None)
         if column is not None:
             return field_of(output.name, column_oid(column), column_modifier(column))
-    return field_of(output.name, OIDS.get(output.type, oids.UNSPECIFIED))
+    return field_of(output.name, type_oid(output.type))
 
 
 def sample_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table]) -> list[Any]:
@@ -235,6 +236,8 @@ def sample_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table])
 def _sample(oid: int, tree: exp.Expr, number: int, tables: Sequence[Table]) -> Any:
     if oid in (oids.VECTOR, oids.HALFVEC):
         return [1.0] * _dim(tree, number, tables)
+    if oid == oids.BIT:
+        return "1" * _dim(tree, number, tables)
     if oids.element_of(oid):
         return [SAMPLES.get(oids.element_of(oid), "a")]
     return SAMPLES.get(oid, "a")

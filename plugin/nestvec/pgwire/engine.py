@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager, suppress
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pymilvus import MilvusClient
 
 from nestvec.milvus.steps import Request, Steps, drive
 from nestvec.pgwire.errors import PgError
+from nestvec.sql.interrupts import Stop, watching
 from nestvec_schemas.errors import NestvecError
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_LONG_SQL: Final = 4 << 10
+"""Characters of SQL that are parsed in a few milliseconds."""
+
+
+async def read_sql(read: Callable[[str], T], sql: str) -> T:
+    """What ``read`` makes of SQL, in a thread if other connections would wait for it."""
+    return read(sql) if len(sql) < _LONG_SQL else await asyncio.to_thread(read, sql)
 
 
 class Cancellation:
@@ -28,6 +37,7 @@ class Cancellation:
         self._flag = Event()
         self._waiting = asyncio.Event()
         self._error: PgError | None = None
+        self._stops = list[Stop]()
 
     def cancel(self, error: PgError) -> None:
         """Stop the statement with this error. Called on the event loop."""
@@ -35,6 +45,18 @@ class Cancellation:
             self._error = error
             self._flag.set()
             self._waiting.set()
+            for stop in tuple(self._stops):
+                self._interrupt(stop)
+
+    def watch(self, stop: Stop) -> None:
+        """Call ``stop`` on cancellation: a query of DuckDB runs in the statement's thread."""
+        self._stops.append(stop)
+        if self._flag.is_set():
+            self._interrupt(stop)
+
+    def _interrupt(self, stop: Stop) -> None:
+        with suppress(Exception):  # a query that has ended meanwhile is closed
+            stop()
 
     def check(self) -> None:
         """Raise the error if the statement is to stop."""
@@ -73,31 +95,60 @@ class StatementEngine:
     ) -> T:
         """The result of ``steps``. Raises what they raise, and PgError if they are cancelled.
 
-        A read is left to itself when it is cancelled. A write is waited for: what it has begun with one call
-        of Milvus is finished, and no further call is made.
+        ``seconds`` include the time that a write waits for those before it.
+
+        A read is left to itself when it is cancelled, and its query of DuckDB is stopped. A write is waited
+        for: what it has begun with one call of Milvus is finished, and no further call is made.
         """
-        async with AsyncExitStack() as stack:
-            if writes and self._writing is not None:
-                await stack.enter_async_context(self._writing)
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(seconds, cancellation.cancel, statement_timeout()) if seconds else None
-            interruptible = _interruptible(steps, cancellation)
-            future = loop.run_in_executor(self._executor, lambda: drive(self.client, interruptible))
-            stop = asyncio.ensure_future(cancellation.wait())
-            try:
-                waited: set[asyncio.Future[Any]] = {future, stop}
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                if writes and not future.done():
-                    await asyncio.wait({future})
-            finally:
-                stop.cancel()
-                if timer is not None:
-                    timer.cancel()
-            if future.done():
-                return future.result()
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, cancellation.cancel, statement_timeout()) if seconds else None
+        stop = asyncio.ensure_future(cancellation.wait())
+        try:
+            async with self._turn(writes, cancellation, stop):
+                return await self._result(steps, cancellation, stop, writes)
+        finally:
+            stop.cancel()
+            if timer is not None:
+                timer.cancel()
+
+    @asynccontextmanager
+    async def _turn(
+        self, writes: bool, cancellation: Cancellation, stop: asyncio.Future[None]
+    ) -> AsyncIterator[None]:
+        """Wait until no other statement writes. Raises PgError if the statement is cancelled meanwhile."""
+        if not writes or self._writing is None:
+            yield
+            return
+        acquired = asyncio.ensure_future(self._writing.acquire())
+        try:
+            waited: set[asyncio.Future[Any]] = {acquired, stop}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not acquired.done():
+                cancellation.check()
+            yield
+        finally:
+            if not acquired.cancel():
+                self._writing.release()
+
+    async def _result(
+        self, steps: Steps[T], cancellation: Cancellation, stop: asyncio.Future[None], writes: bool
+    ) -> T:
+        def run() -> T:
+            with watching(cancellation.watch):
+                return drive(self.client, _interruptible(steps, cancellation))
+
+        future = asyncio.get_running_loop().run_in_executor(self._executor, run)
+        waited: set[asyncio.Future[Any]] = {future, stop}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if writes and not future.done():
+            await asyncio.wait({future})
+        if not future.done():
             future.add_done_callback(_forget)
             cancellation.check()
             raise user_cancelled()
+        if future.exception() is not None:
+            cancellation.check()
+        return future.result()
 
 
 def _interruptible(steps: Steps[T], cancellation: Cancellation) -> Generator[Request, Any, T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -89,7 +90,7 @@ def encode_checked(encode: Callable[[Row], bytes]) -> Callable[[Row], bytes]:
     def checked(row: Row) -> bytes:
         try:
             return encode(row)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
             raise PgError(
                 "22P03",
                 "a value of the result does not fit the type of its column",

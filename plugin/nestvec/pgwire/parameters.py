@@ -95,6 +95,9 @@ _READ_ONLY: Final = frozenset(
 )
 _NAMES: Final = {name.lower(): name for name in DEFAULTS}
 _MAX_VALUE: Final = 1000
+_UTC: Final = frozenset(
+    {"utc", "etc/utc", "uct", "gmt", "zulu", "universal", "local", "0", "+00:00", "00:00"}
+)
 
 _VALUE: Final = r"(?:'(?:[^']|'')*'|\"[^\"]*\"|[^\s,;'\"]+)"
 _SET: Final = re.compile(
@@ -127,8 +130,8 @@ class PgParameters:
     def start(self, name: str, value: str) -> None:
         """Take a setting of the startup message, which RESET restores. Raises PgError."""
         canonical = _NAMES.get(name.lower())
-        if canonical is None:
-            return
+        if canonical is None or canonical == "TimeZone":
+            return  # JDBC sends the zone of its machine: the report says that it is UTC here
         self._values[canonical] = self._initial[canonical] = _checked(canonical, value.strip("'"))
 
     def report_all(self) -> None:
@@ -240,6 +243,12 @@ def _checked(name: str, value: str) -> str:
     fixed = {"standard_conforming_strings": "on", "IntervalStyle": "postgres"}.get(name)
     if fixed is not None and value.lower() not in (fixed, "true", "1", "yes"):
         raise PgError("0A000", f'parameter "{name}" is always {fixed}')
+    if name == "TimeZone" and value.lower() not in _UTC:
+        raise PgError(
+            "0A000",
+            "TimeZone is always UTC",
+            hint="Write times with their offset, and convert what is read in the client.",
+        )
     if name == "DateStyle":
         if "iso" not in value.lower() and not re.fullmatch(r"(?i)[mdy]{3}|us|european", value.strip()):
             raise PgError("0A000", "DateStyle is always ISO", hint="Dates are written as 2026-01-31.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nestvec.pgwire.copying.syntax import is_copy_stream
+from nestvec.pgwire.engine import read_sql
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.outcome import StatementOutcome, field_of, formats_of, row_encoder
 from nestvec.pgwire.protocol import responses
@@ -81,7 +82,7 @@ class ExtendedProtocol:
                 f"the connection has {len(self._prepared)} prepared statements: it may have no more",
                 hint="Close those that are not used, or send DISCARD ALL.",
             )
-        prepared = Prepared(single_statement(message.sql), message.oids)
+        prepared = Prepared(await read_sql(single_statement, message.sql), message.oids)
         if prepared.statement.word not in ("COMMIT", "END", "ROLLBACK", "ABORT"):
             self._runner.block.check()
         if not prepared.statement.empty and prepared.statement.word != "COPY":

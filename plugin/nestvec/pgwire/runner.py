@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nestvec.milvus.steps import Steps
-from nestvec.pgwire.catalog.answer import CatalogAnswers
+from nestvec.pgwire.catalog.answer import CatalogAnswers, query_of_catalogs
 from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
-from nestvec.pgwire.engine import Cancellation, StatementEngine
+from nestvec.pgwire.engine import Cancellation, StatementEngine, read_sql
 from nestvec.pgwire.errors import PgError, to_pg_error
 from nestvec.pgwire.metrics import PgMetrics
 from nestvec.pgwire.outcome import StatementOutcome, outcome_of, text_outcome
@@ -21,6 +21,7 @@ from nestvec.pgwire.transaction import TransactionBlock
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.session import Session
 from nestvec.sql.statements import execute_steps
+from nestvec.sql.statements.transaction import commit
 from nestvec_schemas.errors import NestvecError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ _SESSION_WORDS = {
     "DEALLOCATE": "DEALLOCATE",
     "CLOSE": "CLOSE CURSOR",
     "UNLISTEN": "UNLISTEN",
-    "LISTEN": "LISTEN",
 }
 _CHANGING = frozenset({"CREATE", "DROP", "ALTER", "TRUNCATE", "INSERT", "COPY"})
 
@@ -100,10 +100,12 @@ class StatementRunner:
         local = self._local(statement)
         if local is not None:
             return local
-        if self.catalogs.concerns(statement.sql):
-            return await self.catalogs.run(statement, params, self)
+        query = await read_sql(query_of_catalogs, statement.sql)
+        if query is not None:
+            return await self.catalogs.run(query, params, self)
+        writes = await read_sql(lambda _: statement.writes, statement.sql)
         steps = execute_steps(self.session, statement.sql, list(params) if params else None)
-        result = await self.drive(steps, writes=statement.writes)
+        result = await self.drive(steps, writes=writes)
         if word in _CHANGING:
             self.catalogs.forget()
         return outcome_of(result)
@@ -133,25 +135,26 @@ class StatementRunner:
         setting = parse_set(statement.sql)
         if setting is not None:
             return tuple(declared), None if setting.word == "SHOW" else ()
-        if self.catalogs.concerns(statement.sql):
-            return await self.catalogs.describe(statement, declared, self)
+        query = await read_sql(query_of_catalogs, statement.sql)
+        if query is not None:
+            return await self.catalogs.describe(query, statement, declared, self)
         if statement.word == "COPY":
             return tuple(declared), ()
         try:
-            parsed = parse(statement.sql)
+            parsed = await read_sql(parse, statement.sql)
             tables = await self.drive(read_tables(self.session, parsed))
             types = ParameterTypes(tables).infer(parsed.tree, declared)
             fields = await self.drive(describe_columns(self.session, parsed, types, tables))
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
-        if fields is None and statement.writes:
+        if fields is None and (statement.writes or statement.word in ("SET", "RESET")):
             fields = ()
         return types, fields
 
     async def samples(self, statement: Statement, types: Sequence[int]) -> list[Any]:
         """A value for each parameter, of its type. Raises PgError."""
         try:
-            parsed = parse(statement.sql)
+            parsed = await read_sql(parse, statement.sql)
             tables = await self.drive(read_tables(self.session, parsed))
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
@@ -166,8 +169,9 @@ class StatementRunner:
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
             return self._savepoint(word)
         self.parameters.end_block()
+        commit(self.session)
         ends = self.block.commit if word in ("COMMIT", "END") else self.block.rollback
-        tag, notice = ends()
+        tag, notice = ends(self.session.settings.rollback)
         return StatementOutcome(tag, notices=_notices(notice))
 
     def _savepoint(self, word: str) -> StatementOutcome:

@@ -171,7 +171,7 @@ class PgServer:
             parameters.start(name, value)
         # Clients may be elsewhere: they read and write no files of this machine.
         session = Session(self._settings.sql, caller=CallerData(files=False), _services=self._services)
-        catalogs = CatalogAnswers(self._catalog, login.user, number, session)
+        catalogs = CatalogAnswers(self._catalog, login.user, number)
         runner = StatementRunner(
             self.engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds
         )

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from sqlglot import exp
+
 from nestvec.pgwire.errors import PgError
 from nestvec.shell.split import script_pieces
+from nestvec.sql.parse.parse import parse
+from nestvec_schemas.errors import NestvecError
 
 MAX_STATEMENTS: Final = 10_000
 """Statements of one query."""
 
 _SPACE: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|[(;])*", re.S)
 _WORD: Final = re.compile(r"\w+")
+
+_CHANGE: Final = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 _READERS: Final = """
     SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC SET RESET BEGIN START COMMIT END ROLLBACK ABORT"""
@@ -42,9 +48,14 @@ class Statement:
         start = _SPACE.match(self.sql)
         return start is not None and start.end() == len(self.sql)
 
-    @property
+    @cached_property
     def writes(self) -> bool:
-        """Whether it may change data, judged by its first word."""
+        """Whether it may change data, judged by its first word, and after a WITH by its tree."""
+        if self.word == "WITH" and _CHANGE.search(self.sql):
+            try:
+                return not isinstance(parse(self.sql).tree, exp.Query)
+            except NestvecError:
+                return False  # it will not run
         return bool(self.word) and self.word not in _READ_WORDS
 
 

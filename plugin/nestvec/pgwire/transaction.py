@@ -38,28 +38,33 @@ class TransactionBlock:
                 hint="Send ROLLBACK.",
             )
 
-    def commit(self) -> tuple[str, PgError | None]:
+    def commit(self, policy: str) -> tuple[str, PgError | None]:
         """End the block: the tag and a warning if there was none. Raises PgError as ``rollback`` does."""
         status = self.status
         if status == "E":
-            return self.rollback()
+            return self.rollback(policy)
         self.status = "I"
         return "COMMIT", _warning("25P01", "there is no transaction in progress") if status == "I" else None
 
-    def rollback(self) -> tuple[str, PgError | None]:
-        """End the block. Raises PgError if statements of it wrote: Milvus cannot undo them."""
+    def rollback(self, policy: str) -> tuple[str, PgError | None]:
+        """End the block: the tag and a warning. Milvus cannot undo statements that wrote, which is a PgError
+        by the policy ``error`` of ``nestvec.rollback``, a warning by ``warn``, and nothing by ``ignore``."""
         status, writes = self.status, self.writes
         self.status, self.writes = "I", 0
         if status == "I":
             return "ROLLBACK", _warning("25P01", "there is no transaction in progress")
-        if writes:
+        if writes and policy != "ignore":
             count = "1 statement" if writes == 1 else f"{writes} statements"
-            raise PgError(
+            error = PgError(
                 "0A000",
                 f"ROLLBACK cannot undo {count} of this transaction, which wrote to Milvus",
                 hint="Milvus has no transactions: undo the changes with further statements. "
                 "The transaction has ended.",
+                severity="WARNING" if policy == "warn" else "ERROR",
             )
+            if policy == "error":
+                raise error
+            return "ROLLBACK", error
         return "ROLLBACK", None
 
 

@@ -44,6 +44,11 @@ def test_rows_are_read_as_they_were_written(
     assert _read(_written(rows, options), options, size) == rows
 
 
+def test_a_delimiter_is_one_byte() -> None:
+    with pytest.raises(PgError, match="one-byte"):
+        parse_copy("COPY t FROM STDIN (DELIMITER 'é')")
+
+
 @given(st.lists(st.lists(st.text("a,\"'\n \\x", max_size=6), min_size=2, max_size=2), max_size=4))
 def test_csv_is_that_of_other_programs(rows: list[list[str]]) -> None:
     file = io.StringIO()

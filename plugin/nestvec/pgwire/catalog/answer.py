@@ -25,7 +25,7 @@ from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.types import oids
 from nestvec.sql.bind.params import parameter_name
-from nestvec.sql.session import Session
+from nestvec.sql.interrupts import interruptible
 
 if TYPE_CHECKING:
     import duckdb
@@ -145,46 +145,39 @@ def _is_catalog_function(node: exp.Expr) -> bool:
 class CatalogAnswers:
     """The catalogs, as one connection sees them."""
 
-    def __init__(self, database: CatalogDatabase, user: str, process: int, session: Session) -> None:
-        self._database, self._user, self._process, self._session = database, user, process, session
-
-    def concerns(self, sql: str) -> bool:
-        """Whether the catalogs answer a statement. Raises PgError."""
-        return query_of_catalogs(sql) is not None
+    def __init__(self, database: CatalogDatabase, user: str, process: int) -> None:
+        self._database, self._user, self._process = database, user, process
 
     def forget(self) -> None:
         """The collections may have changed."""
         self._database.forget()
 
-    async def run(self, statement: Statement, params: Sequence[Any], driver: Driver) -> StatementOutcome:
+    async def run(self, tree: exp.Expr, params: Sequence[Any], driver: Driver) -> StatementOutcome:
         """The outcome of a query. Raises PgError, NestvecError."""
-        tree = query_of_catalogs(statement.sql)
-        if tree is None:
-            raise PgError("XX000", "not a query of the catalogs")
         self._set_config(tree, params, driver.parameters)
+        return await self._answer(tree, params, driver)
+
+    async def _answer(self, tree: exp.Expr, params: Sequence[Any], driver: Driver) -> StatementOutcome:
         context = ClientContext(
             self._user, self._database.database, self._process, VERSION, driver.parameters.value
         )
-        sql = rewrite(tree, context)
-        outcome: StatementOutcome = await driver.drive(self._steps(tree, sql, list(params)))
+        outcome: StatementOutcome = await driver.drive(self._steps(tree, context, list(params)))
         return outcome
 
     async def describe(
-        self, statement: Statement, declared: Sequence[int], driver: Driver
+        self, tree: exp.Expr, statement: Statement, declared: Sequence[int], driver: Driver
     ) -> tuple[tuple[int, ...], tuple[Field, ...]]:
         """The types of a query's parameters, and its columns. Raises PgError, NestvecError."""
-        tree = query_of_catalogs(statement.sql)
-        if tree is None:
-            raise PgError("XX000", "not a query of the catalogs")
         types = _CatalogParameterTypes(tree).infer(tree, _with_casts(statement.sql, declared))
         # With NULLs DuckDB would not know the types of what is computed from them.
-        outcome = await self.run(statement, sample_values(tree, types, ()), driver)
+        outcome = await self._answer(tree, sample_values(tree, types, ()), driver)
         return types, outcome.fields
 
-    def _steps(self, tree: exp.Expr, sql: str, params: list[Any]) -> Steps[StatementOutcome]:
+    def _steps(self, tree: exp.Expr, context: ClientContext, params: list[Any]) -> Steps[StatementOutcome]:
         tables = yield from self._database.fresh_tables()
 
         def run(_: object) -> StatementOutcome:
+            sql = rewrite(tree, context)
             return _query(self._database.cursor(tables, self._user), tree, sql, params)
 
         outcome: StatementOutcome = yield BlockingCall(run)
@@ -211,14 +204,19 @@ def _query(
     import duckdb  # noqa: PLC0415 - open by now
 
     used = len({str(node.name) for node in tree.find_all(exp.Parameter)})
+    interruptible(cursor.interrupt)
     try:
         cursor.execute(sql, params[:used] if used else None)
-        rows = cursor.fetchmany(MAX_ROWS)
+        rows = cursor.fetchmany(MAX_ROWS + 1)
         described = [(str(column[0]), str(column[1])) for column in cursor.description or ()]
     except duckdb.Error as error:
         raise _duckdb_error(error) from error
     finally:
         cursor.close()
+    if len(rows) > MAX_ROWS:
+        raise PgError(
+            "54000", f"a query of the catalogs returns more than {MAX_ROWS} rows", hint="Use LIMIT."
+        )
     documents = [index for index, (_, type_) in enumerate(described) if type_ == "JSON"]
     if documents:
         rows = [

@@ -10,7 +10,7 @@ from importlib.resources import files
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from nestvec.milvus.catalog import Table, table_steps
+from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, table_steps
 from nestvec.milvus.steps import Steps, call
 from nestvec.pgwire.catalog.macros import TYPE_NAMES, macro_statements
 from nestvec.pgwire.catalog.rows import Rows, Values, catalog_rows
@@ -89,25 +89,32 @@ class CatalogDatabase:
         self._clock = clock
         self._lock = Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._tables: tuple[Table, ...] | None = None
-        self._read_at = 0.0
-        self._owner = ""
+        self._read: tuple[Table, ...] = ()
+        self._fresh_until = clock()
+        """Until when ``_read`` is used again."""
+        self._changes = 0
+        self._shown: tuple[tuple[Table, ...], str] | None = None
+        """The collections and the owner that the tables of DuckDB show."""
 
     def forget(self) -> None:
         """Read the collections again on the next use."""
-        self._read_at = -FRESH_SECONDS
+        self._changes += 1
+        self._fresh_until = self._clock()
 
     def fresh_tables(self) -> Steps[tuple[Table, ...]]:
         """The collections, read again if that was some time ago. Raises StoreError."""
-        if self._tables is not None and self._clock() - self._read_at < FRESH_SECONDS:
-            return self._tables
+        started, changes = self._clock(), self._changes
+        if started < self._fresh_until:
+            return self._read
         tables = list[Table]()
         names = yield call("listing the collections", "list_collections")
-        for name in sorted(names)[:MAX_COLLECTIONS]:
+        for name in sorted({*names} - {LOCKS_COLLECTION})[:MAX_COLLECTIONS]:
             try:
                 tables.append((yield from table_steps(name)))
             except CollectionNotFound:
                 continue  # dropped meanwhile
+        if changes == self._changes:
+            self._read, self._fresh_until = tuple(tables), started + FRESH_SECONDS
         return tuple(tables)
 
     def cursor(self, tables: tuple[Table, ...], owner: str) -> duckdb.DuckDBPyConnection:
@@ -115,10 +122,10 @@ class CatalogDatabase:
         with self._lock:
             if self._connection is None:
                 self._connection = _open()
-            if tables != self._tables or owner != self._owner:
-                self._tables, self._owner = tables, owner
+            if self._shown != (tables, owner):
+                self._shown = None
                 _write(self._connection, catalog_rows(tables, owner, self.database))
-            self._read_at = self._clock()
+                self._shown = (tables, owner)
             return self._connection.cursor()
 
 
@@ -163,6 +170,15 @@ def _duckdb_type(type_: str) -> str:
 
 def _write(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     connection.execute("BEGIN")
+    try:
+        _replace_rows(connection, rows)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _replace_rows(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     for relation in _DYNAMIC:
         connection.execute(f'DELETE FROM pgc."{relation}"')  # noqa: S608 - names of our own
         _insert(connection, relation, rows.get(relation, []))
@@ -176,7 +192,6 @@ def _write(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
         connection.executemany("INSERT INTO pgc.index_definitions VALUES (?, ?, ?)", indexes)
     if constraints:
         connection.executemany("INSERT INTO pgc.constraint_definitions VALUES (?, ?)", constraints)
-    connection.execute("COMMIT")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, relation: str, rows: Sequence[Values]) -> None:

@@ -116,6 +116,9 @@ _EXPRESSIONS: Final = (
 _FORMAT_NAMES: Final = """
 CREATE OR REPLACE MACRO main.format_names(t, m) AS TABLE
 SELECT max(CASE
+    WHEN y.typname IN ('numeric', '_numeric') AND m >= 0 THEN
+        'numeric(' || CAST((m - 4) >> 16 AS VARCHAR) || ',' || CAST((m - 4) & 65535 AS VARCHAR) || ')'
+        || CASE WHEN y.typelem <> 0 THEN '[]' ELSE '' END
     WHEN y.typelem <> 0 AND y.typcategory = 'A' THEN
         (SELECT max(coalesce(n.shown, e.typname)) FROM pgc.pg_type e
          LEFT JOIN pgc.type_names n ON n.name = e.typname WHERE e.oid = y.typelem) || '[]'

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nestvec.milvus.catalog import Column, Table
+from nestvec.pgwire.catalog.macros import TYPE_NAMES
 from nestvec.pgwire.types import oids
+from nestvec.pgwire.types.encode import any_text
 from nestvec.pgwire.types.milvus import column_modifier, column_oid
-from nestvec.sql.bind.ddl.column_types import MAX_LENGTH
 from nestvec.sql.statements.show import generated_expression
+from nestvec.sqltypes import from_stored
 
 PUBLIC: Final = 2200
 PG_CATALOG: Final = 11
@@ -220,16 +222,17 @@ def default_sql(table: Table, column: Column) -> str | None:
         return generated
     if column.default is None:
         return None
-    if isinstance(column.default, str):
-        text = column.default.replace("'", "''")
-        return f"'{text}'::{type_name(column)}"
-    return str(column.default).lower() if isinstance(column.default, bool) else str(column.default)
+    value = from_stored(column, column.default)
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower()
+    text = any_text(value).decode().replace("'", "''")
+    return f"'{text}'::{type_name(column)}"
 
 
 def type_name(column: Column) -> str:
     """PostgreSQL's name of a column's type, without its size."""
-    name = "character varying" if column.type == "VARCHAR" and column.max_length != MAX_LENGTH else "text"
-    return name if column.type == "VARCHAR" else oids.BY_OID[column_oid(column)].name
+    name = oids.BY_OID[column_oid(column)].name
+    return TYPE_NAMES.get(name, name)
 
 
 def _index_rows(relation: Relation) -> Iterator[tuple[str, Values]]:

@@ -39,16 +39,21 @@ VIEWS: Final = {
             CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
             CASE WHEN t.typcategory = 'A' THEN 'ARRAY' WHEN t.typnamespace <> 11 THEN 'USER-DEFINED'
                 ELSE coalesce(y.shown, t.typname) END AS data_type,
-            CASE WHEN t.typname = 'varchar' AND a.atttypmod > 0 THEN a.atttypmod - 4 END
+            CASE WHEN t.typname = 'varchar' AND a.atttypmod > 0 THEN a.atttypmod - 4
+                WHEN t.typname = 'bit' AND a.atttypmod > 0 THEN a.atttypmod END
                 AS character_maximum_length,
             CASE WHEN t.typname IN ('varchar', 'text') THEN
                 CASE WHEN a.atttypmod > 0 THEN (a.atttypmod - 4) * 4 ELSE 1073741824 END END
                 AS character_octet_length,
             CASE t.typname WHEN 'int2' THEN 16 WHEN 'int4' THEN 32 WHEN 'int8' THEN 64 WHEN 'float4' THEN 24
-                WHEN 'float8' THEN 53 END AS numeric_precision,
-            CASE WHEN t.typname IN ('int2', 'int4', 'int8', 'float4', 'float8') THEN 2 END
-                AS numeric_precision_radix,
-            CASE WHEN t.typname IN ('int2', 'int4', 'int8') THEN 0 END AS numeric_scale,
+                WHEN 'float8' THEN 53
+                WHEN 'numeric' THEN CASE WHEN a.atttypmod > 0 THEN (a.atttypmod - 4) >> 16 END END
+                AS numeric_precision,
+            CASE WHEN t.typname IN ('int2', 'int4', 'int8', 'float4', 'float8') THEN 2
+                WHEN t.typname = 'numeric' THEN 10 END AS numeric_precision_radix,
+            CASE WHEN t.typname IN ('int2', 'int4', 'int8') THEN 0
+                WHEN t.typname = 'numeric' AND a.atttypmod > 0 THEN (a.atttypmod - 4) & 65535 END
+                AS numeric_scale,
             CASE WHEN t.typcategory = 'D' THEN CASE t.typname WHEN 'date' THEN 0 ELSE 6 END END
                 AS datetime_precision,
             CAST(NULL AS VARCHAR) AS interval_type, CAST(NULL AS INTEGER) AS interval_precision,

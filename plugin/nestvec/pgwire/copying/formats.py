@@ -55,6 +55,9 @@ class _LineReader:
         self._csv = options.format == "csv"
         self._buffer = bytearray()
         self._searched = 0
+        """Bytes whose quotes are counted."""
+        self._scanned = 0
+        """Bytes without a line break after those."""
         self._open = False
         self._header = options.header
         self._ended = False
@@ -62,8 +65,9 @@ class _LineReader:
     def feed(self, data: bytes) -> Iterator[Values]:
         self._buffer += data
         while not self._ended:
-            end = self._buffer.find(b"\n", self._searched)
+            end = self._buffer.find(b"\n", max(self._searched, self._scanned))
             if end < 0:
+                self._scanned = len(self._buffer)
                 if len(self._buffer) > MAX_ROW_BYTES:
                     raise PgError("54000", f"a row of COPY is longer than {MAX_ROW_BYTES} bytes")
                 return
@@ -74,7 +78,7 @@ class _LineReader:
                 continue
             line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
-            self._searched = 0
+            self._searched = self._scanned = 0
             yield from self._line(line)
 
     def finish(self) -> Iterator[Values]:
@@ -130,9 +134,11 @@ def _split_csv(line: bytes, options: CopyStreamOptions) -> Values:
         return [None if field == null else field for field in line.split(delimiter)]
     escape, fields = options.escape.encode(), list[bytes | None]()
     field, quoted, in_quotes, at = bytearray(), False, False, 0
-    while at < len(line):
-        mark, following = line[at : at + 1], line[at + 1 : at + 2]
-        at += 1
+    special = re.compile(b"[%s]" % re.escape(delimiter + quote + escape))
+    while match := special.search(line, at):
+        field += line[at : match.start()]
+        at = match.end()
+        mark, following = match[0], line[at : at + 1]
         if in_quotes and mark == escape and following in (quote, escape):
             field += following
             at += 1
@@ -143,6 +149,7 @@ def _split_csv(line: bytes, options: CopyStreamOptions) -> Values:
             field, quoted = bytearray(), False
         else:
             field += mark
+    field += line[at:]
     fields.append(None if not quoted and bytes(field) == null else bytes(field))
     return fields
 
@@ -194,20 +201,18 @@ class _BinaryReader:
         if count == -1:
             self._ended = True
             return None, len(self._buffer)
-        values: Values = []
+        parts = list[slice | None]()
         for _ in range(count):
             (length,) = self._numbers("!i", at)
             at += 4
             if length < -1 or length > MAX_ROW_BYTES:
                 raise PgError("22P04", "invalid length of a field in COPY data")
-            if length == -1:
-                values.append(None)
-                continue
-            if at + length > len(self._buffer):
-                raise _Incomplete
-            values.append(bytes(self._buffer[at : at + length]))
-            at += length
-        return values, at
+            parts.append(None if length == -1 else slice(at, at + length))
+            at += max(length, 0)
+        if at > len(self._buffer):
+            raise _Incomplete
+        # Only a whole row is copied: one that comes in many parts is looked at with each of them.
+        return [None if part is None else bytes(self._buffer[part]) for part in parts], at
 
     def _numbers(self, format_: str, at: int) -> tuple[int, ...]:
         if at + struct.calcsize(format_) > len(self._buffer):

@@ -41,7 +41,7 @@ class CopyRunner:
         try:
             if copy.from_client:
                 return f"COPY {await self._read(copy)}"
-            return f"COPY {await self._write(copy)}"
+            return f"COPY {await self._write(copy, statement.offset)}"
         except NestvecError as error:
             raise to_pg_error(error) from error
 
@@ -74,13 +74,13 @@ class CopyRunner:
             elif message not in (BareMessage("H"), BareMessage("S")):
                 raise protocol_violation("unexpected message during COPY from stdin")
 
-    async def _write(self, copy: CopyStatement) -> int:
-        options, query = copy.options, copy.query
-        if not query:
+    async def _write(self, copy: CopyStatement, offset: int) -> int:
+        options, query = copy.options, Statement(copy.query, offset + copy.query_offset)
+        if not query.sql:
             table = await self._table(copy.table)
             columns = ", ".join(copy.columns or [_quoted(name) for name in _names(copy, table)])
-            query = f"SELECT {columns} FROM {copy.table}"  # noqa: S608 - names of columns
-        outcome: StatementOutcome = await self._runner.run(Statement(query))
+            query = Statement(f"SELECT {columns} FROM {copy.table}", offset)  # noqa: S608 - names of columns
+        outcome: StatementOutcome = await self._runner.run(query)
         binary = options.format == "binary"
         self._stream.write(responses.copy_response(b"H", binary, len(outcome.fields)))
         encoders = [encoder(field.oid, binary) for field in outcome.fields]

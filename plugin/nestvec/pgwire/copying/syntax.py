@@ -45,6 +45,8 @@ class CopyStatement:
     """Names of columns as they are in the statement; none for all."""
     query: str
     """The SELECT in parentheses; empty for a table."""
+    query_offset: int
+    """Where the SELECT starts in the statement, in characters."""
     options: CopyStreamOptions
 
 
@@ -61,10 +63,12 @@ def parse_copy(sql: str) -> CopyStatement:
     names = match["columns"]
     columns = tuple(re.findall(_NAME, names)) if names is not None else ()
     from_client = match["way"].lower().startswith("from")
-    query = match["query"][1:-1].strip() if match["query"] else ""
+    inner = match["query"][1:-1] if match["query"] else ""
+    query, query_offset = inner.strip(), match.start("query") + 1 + len(inner) - len(inner.lstrip())
     if from_client and query:
         raise PgError("42601", "COPY of a query can only write: use TO STDOUT")
-    return CopyStatement(from_client, match["table"] or "", columns, query, _options(match["options"]))
+    options = _options(match["options"])
+    return CopyStatement(from_client, match["table"] or "", columns, query, query_offset, options)
 
 
 def _options(text: str) -> CopyStreamOptions:
@@ -138,7 +142,7 @@ def _checked(pairs: dict[str, str]) -> CopyStreamOptions:
             "22023", f'COPY format "{format_[:40]}" not recognized', hint="Use text, csv or binary."
         )
     if pairs.get("encoding", "utf8").lower().replace("-", "") not in ("utf8", "unicode"):
-        raise PgError("0A000", "COPY from_client and writes UTF8 only")
+        raise PgError("0A000", "COPY reads and writes UTF8 only")
     csv = format_ == "csv"
     header = pairs.get("header", "false").lower()
     options = CopyStreamOptions(
@@ -154,7 +158,7 @@ def _checked(pairs: dict[str, str]) -> CopyStreamOptions:
         "escape": options.escape,
     }
     for name, character in single.items():
-        if len(character) != 1 or character in "\r\n":
+        if len(character.encode()) != 1 or character in "\r\n":
             raise PgError("0A000", f"COPY {name} must be a single one-byte character")
     if options.quote == options.delimiter or any(mark in options.null for mark in "\r\n"):
         raise PgError("22023", "the options of COPY contradict each other")

@@ -21,6 +21,10 @@ Decoder = Callable[[bytes], Any]
 _INTEGER: Final = re.compile(r"[+-]?\d{1,40}")
 _TRUE: Final = frozenset({"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"})
 _FALSE: Final = frozenset({"f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0"})
+_MAX_DIGITS: Final = 131_072
+"""Digits of a NUMERIC before the point, as in PostgreSQL."""
+_MAX_SCALE: Final = 16_383
+"""Digits after it."""
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|nan", re.I)
 
 
@@ -108,9 +112,13 @@ def _float_binary(format_: str) -> Decoder:
 def _numeric_text(data: bytes) -> Decimal:
     text = decode_text(data).strip()
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation as error:
         raise _syntax("numeric", text) from error
+    if number.is_finite() and not -_MAX_SCALE <= number.adjusted() < _MAX_DIGITS:
+        # Written out, it would have as many digits as its exponent says.
+        raise PgError("22003", "value overflows numeric format")
+    return number
 
 
 def _json_text(data: bytes) -> Any:

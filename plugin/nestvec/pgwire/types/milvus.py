@@ -12,6 +12,7 @@ from nestvec.milvus.catalog import Column
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.arrays import is_sequence
 from nestvec.sql.bind.ddl.column_types import MAX_LENGTH
+from nestvec.sqltypes import SqlType, parse_sql_type, sql_type_of
 
 OIDS: Final = {
     "BOOL": oids.BOOL,
@@ -27,15 +28,8 @@ OIDS: Final = {
     "JSON": oids.JSONB,
     "JSONB": oids.JSONB,
     "GEOMETRY": oids.TEXT,
-    "DATE": oids.DATE,
-    "TIME": oids.TIME,
-    "TIMESTAMP": oids.TIMESTAMP,
-    "TIMESTAMPTZ": oids.TIMESTAMPTZ,
     "INTERVAL": oids.INTERVAL,
-    "UUID": oids.UUID,
-    "NUMERIC": oids.NUMERIC,
     "DECIMAL": oids.NUMERIC,
-    "BYTEA": oids.BYTEA,
     "FLOAT_VECTOR": oids.VECTOR,
     "FLOAT16_VECTOR": oids.HALFVEC,
     "BFLOAT16_VECTOR": oids.HALFVEC,
@@ -43,7 +37,7 @@ OIDS: Final = {
     "SPARSE_FLOAT_VECTOR": oids.SPARSEVEC,
     "BINARY_VECTOR": oids.BIT,
 }
-"""The type of a result's column by Milvus's name of its type, or PostgreSQL's."""
+"""The type of a result's column by Milvus's name of its type, or DuckDB's."""
 
 _CLASSES: Final[tuple[tuple[type, int], ...]] = (
     (bool, oids.BOOL),
@@ -61,7 +55,10 @@ _CLASSES: Final[tuple[tuple[type, int], ...]] = (
 
 
 def column_oid(column: Column) -> int:
-    """The type of a collection's column."""
+    """The type of a collection's column: its SQL type, if Milvus stores it by a mapping."""
+    kind = sql_type_of(column)
+    if kind is not None:
+        return _sql_type_oid(kind)
     if column.type == "ARRAY":
         return oids.array_of(OIDS.get(column.type_params.element_type or "", oids.TEXT))
     if column.type == "VARCHAR" and column.max_length not in (None, MAX_LENGTH):
@@ -70,16 +67,32 @@ def column_oid(column: Column) -> int:
 
 
 def column_modifier(column: Column) -> int:
-    """The length of a VARCHAR plus 4, or the dim of a vector; -1 for none."""
+    """The length of a VARCHAR plus 4, digits of a NUMERIC, or the dim of a vector; -1 for none."""
+    kind = sql_type_of(column)
+    if kind is not None and kind.name == "numeric":
+        return (kind.sizes[0] << 16 | (kind.scale or 0)) + 4 if kind.sizes else -1
+    if kind is not None:
+        return kind.sizes[0] if kind.sizes and not kind.array else column.dim or -1
     if column_oid(column) == oids.VARCHAR and column.max_length:
         return column.max_length + 4
     return column.dim if column.dim else -1
 
 
+def type_oid(type_: str) -> int:
+    """The type of a result's column by its name: ``INT64``, ``NUMERIC(10,2)``, ``UUID[]``; 0 for another."""
+    kind = parse_sql_type(type_.lower())
+    return _sql_type_oid(kind) if kind is not None else OIDS.get(type_, oids.UNSPECIFIED)
+
+
+def _sql_type_oid(kind: SqlType) -> int:
+    oid = oids.oid_of(kind.name)
+    return oids.array_of(oid) if kind.array else oid
+
+
 def result_oid(type_: str, values: Sequence[Any] = ()) -> int:
     """The type of a result's column, by its name or else by its values, of which None says nothing."""
-    oid = OIDS.get(type_)
-    if oid is not None:
+    oid = type_oid(type_)
+    if oid != oids.UNSPECIFIED:
         return oid
     kinds = {_value_oid(value) for value in values if value is not None}
     if len(kinds) == 1:

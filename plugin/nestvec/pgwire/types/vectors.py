@@ -40,7 +40,7 @@ def parse_vector(text: str) -> list[float]:
 def encode_vector(value: Any, half: bool = False) -> bytes:
     """The dim and the numbers, of 4 bytes, or 2 if ``half``."""
     numbers = np.asarray(parse_vector(value) if isinstance(value, str) else value, ">f2" if half else ">f4")
-    return struct.pack("!hh", len(numbers), 0) + numbers.tobytes()
+    return struct.pack("!Hh", len(numbers), 0) + numbers.tobytes()
 
 
 def decode_vector(data: bytes, half: bool = False) -> list[float]:
@@ -53,22 +53,22 @@ def decode_vector(data: bytes, half: bool = False) -> list[float]:
     return numbers
 
 
-def sparse_text(value: Any, dim: int = 0) -> bytes:
+def sparse_text(value: Any) -> bytes:
     """``{1:0.5,7:2}/30522``, with indices from 1; without a known dim, that of the largest index."""
     if isinstance(value, str):
         return value.encode()
     weights = _weights(value)
     inner = ",".join(f"{index + 1}:{shortest_float32(weight)}" for index, weight in weights)
-    return f"{{{inner}}}/{_sparse_dim(weights, dim)}".encode()
+    return f"{{{inner}}}/{_sparse_dim(weights)}".encode()
 
 
-def encode_sparse(value: Any, dim: int = 0) -> bytes:
+def encode_sparse(value: Any) -> bytes:
     """The dim, the number of weights, their indices from 0, the weights."""
     weights = _weights(parse_sparse(value) if isinstance(value, str) else value)
-    count = len(weights)
+    count, shown_dim = len(weights), value.rpartition("/")[2].strip() if isinstance(value, str) else ""
     return struct.pack(
         f"!iii{count}i{count}f",
-        _sparse_dim(weights, dim),
+        int(shown_dim) if shown_dim.isdecimal() else _sparse_dim(weights),
         count,
         0,
         *(index for index, _ in weights),
@@ -132,8 +132,8 @@ def _weights(value: Any) -> list[tuple[int, float]]:
     return sorted((int(index), float(weight)) for index, weight in items)
 
 
-def _sparse_dim(weights: list[tuple[int, float]], dim: int) -> int:
-    return dim or (weights[-1][0] + 1 if weights else 1)
+def _sparse_dim(weights: list[tuple[int, float]]) -> int:
+    return weights[-1][0] + 1 if weights else 1
 
 
 def _invalid(name: str, text: str) -> PgError:

@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.sql.relational.json_containment import json_contains
+from nestvec.sql.interrupts import interruptible
+from nestvec.sql.relational.json_containment import json_contains, json_normal
 from nestvec.sql.relational.macros import MACROS
 from nestvec_schemas.errors import (
     NestvecError,
@@ -46,6 +47,7 @@ def _database(files: bool) -> duckdb.DuckDBPyConnection:
     for macro in MACROS:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
+    database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
     return database
 
 
@@ -53,6 +55,7 @@ def _database(files: bool) -> duckdb.DuckDBPyConnection:
 def open_engine(files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose temporary tables are its own. Errors of DuckDB become nestvec's."""
     connection = _database(files).cursor()
+    interruptible(connection.interrupt)
     try:
         with duckdb_errors():
             yield connection
