@@ -194,6 +194,8 @@ def test_views_stay_with_the_database(tmp_path: Path) -> None:
             connection.execute("CREATE VIEW wrong AS SELECT nope FROM t")
         with pytest.raises(dbapi.NotSupportedError, match="a parameter in a view"):
             connection.execute("CREATE VIEW wrong AS SELECT id FROM t WHERE id = $1", [1])
+        with pytest.raises(dbapi.ProgrammingError, match="a view of this name exists: large"):
+            connection.execute("CREATE TABLE large (id INT PRIMARY KEY, v VECTOR(2))")
     with nestvec.connect(path) as connection:
         joined = "SELECT t.id, large.twice FROM t LEFT JOIN large ON t.id = large.key ORDER BY t.id"
         assert connection.execute(joined).fetchall() == [(1, None), (2, 40)]
@@ -238,3 +240,25 @@ def test_a_table_from_a_query(connection: dbapi.Connection) -> None:
     assert rows == [(dt.date(2024, 1, 31), Decimal("1.25"), [1.0, 2.0])]
     with pytest.raises(dbapi.ProgrammingError, match="no vector column"):
         connection.execute("CREATE TABLE plain AS SELECT day FROM events")
+
+
+def test_a_table_from_a_query_keeps_types(connection: dbapi.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE t (id UUID PRIMARY KEY, j JSONB, exact NUMERIC, days DATE[], raw BYTEA, v VECTOR(2))"
+    )
+    row = (FIRST, {"a": 1}, Decimal("1.125"), [NOON.date()], b"\x00", [1.0, 2.0])
+    connection.execute("INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6)", row)
+    connection.execute("CREATE TABLE copied AS SELECT * FROM t")
+    assert connection.execute("SELECT * FROM copied").fetchall() == [row]
+    described = [connection.execute(f"DESCRIBE {name}").fetchall() for name in ("t", "copied")]
+    types = [{row[0]: row[1] for row in rows} for rows in described]
+    assert types[1] == types[0]
+
+
+def test_a_numeric_that_duckdb_cannot_hold_is_not_rounded(connection: dbapi.Connection) -> None:
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, n NUMERIC, v VECTOR(2))")
+    number = Decimal("0." + 44 * "1")
+    connection.execute("INSERT INTO t VALUES (1, $1, '[1,2]')", [number])
+    with pytest.raises(dbapi.NotSupportedError):
+        connection.execute("UPDATE t SET n = n + 1")
+    assert connection.execute("SELECT n FROM t").fetchall() == [(number,)]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from nestvec.sqltypes.kinds import SqlType
+from nestvec_schemas.errors import SqlNotSupported
 
 _MAX_DECIMAL: Final = 38
 """Digits of Arrow's decimal128, and of DuckDB's DECIMAL."""
@@ -53,7 +54,7 @@ def arrow_type(kind: SqlType) -> pa.DataType | None:
 def arrow_array(kind: SqlType, values: Sequence[Any]) -> pa.Array:
     """Values of Python's types, as ``from_stored`` returns them, in an Arrow array.
 
-    A NUMERIC without a precision becomes a decimal of 38 digits if all of the values fit, else doubles.
+    A NUMERIC without a precision becomes a decimal of 38 digits. Raises SqlNotSupported for more digits.
     """
     if kind.array:
         flat = [element for value in values if value is not None for element in value]
@@ -80,4 +81,7 @@ def _decimals(values: Sequence[Decimal | None]) -> pa.Array:
     digits = max((value.adjusted() + 1 for value in present), default=0)
     if max(digits, 0) + scale <= _MAX_DECIMAL:
         return pa.array(values, pa.decimal128(_MAX_DECIMAL, scale))
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    raise SqlNotSupported(
+        f"computing with a NUMERIC of more than {_MAX_DECIMAL} digits is not supported",
+        next_step="Select the column alone, or cast it to double precision where the rest may be lost.",
+    )

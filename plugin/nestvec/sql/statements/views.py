@@ -80,6 +80,14 @@ def run_drop_view(session: Session, parsed: ParsedStatement, params: Params) -> 
     return StatementResult(tag="DROP VIEW")
 
 
+def refuse_view(session: Session, source: SourceText, node: exp.Expr, name: str) -> Steps[None]:
+    """Raise SqlTypeMismatch if a table that is to be created has the name of a view."""
+    if name in (yield from read_views(session)):
+        raise source.type_mismatch(
+            "a view of this name exists", name, node, "Choose another name, or drop it."
+        )
+
+
 def read_views(session: Session) -> Steps[dict[str, dict[str, Any]]]:
     """The views of the database, by name."""
     properties: dict[str, Any] = yield BlockingCall(_read_properties)

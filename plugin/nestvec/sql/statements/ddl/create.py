@@ -26,7 +26,7 @@ from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.ddl.index import run_create_index
 from nestvec.sql.statements.tables import plain_table
-from nestvec.sql.statements.views import run_create_view
+from nestvec.sql.statements.views import refuse_view, run_create_view
 from nestvec_schemas.capabilities import CHECKS
 from nestvec_schemas.errors import EncoderError, EncoderNotFound, SpecError
 
@@ -82,6 +82,7 @@ def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> 
             schema.this,
             "Drop it, or write IF NOT EXISTS.",
         )
+    yield from refuse_view(session, source, schema.this, name)
     yield from session.ensure_served(definition.spec.services)
 
     def create(client: MilvusClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -21,11 +22,15 @@ from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.insert import insert_rows
 from nestvec.sql.statements.select import select_arrow, select_rows
 from nestvec.sql.statements.tables import plain_table
+from nestvec.sql.statements.views import refuse_view
+from nestvec.sqltypes import parse_sql_type, storage
+from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec, FieldSpec, VectorSpec
 
 KEY: Final = "row_id"
 """The key of a table whose query has no column ``id``; Milvus generates it."""
 
+_MAX_PRECISION: Final = 38
 _MAX_TEXT: Final = 65_535
 _MAX_ELEMENTS: Final = 4_096
 _WRITE: Final = "Write CREATE TABLE name AS SELECT id, …, vector FROM t."
@@ -45,6 +50,7 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
         raise source.type_mismatch(
             "a collection of this name already exists", name, node, "Drop it, or write IF NOT EXISTS."
         )
+    yield from refuse_view(session, source, node, name)
     query = tree.args["expression"]
     query = query.unnest() if isinstance(query, exp.Subquery) else query
     data: pa.Table = yield from select_arrow(session, source, query, params)
@@ -54,8 +60,8 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
         if len(names) != len(data.column_names):
             raise source.syntax_error("the list has another number of columns", tree.this, _WRITE)
     types = {at: _vector_type(data.column(number)) for number, at in enumerate(names)}
-    spec = _spec(source, node, name, types)
     result = yield from select_rows(session, source, query, params)
+    spec = _spec(source, node, name, types, dict(zip(names, result.types, strict=True)))
     own_key = "id" in names
 
     def create(client: MilvusClient) -> None:
@@ -70,7 +76,7 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
         table = yield from session.table(source, node)
         scope = Scope(source, table, table.name, params)
         count = yield from insert_rows(session, scope, tuple(names), query, result)
-    except BaseException:
+    except NestvecError:
         session.forget(name)
         yield call(f"dropping collection {name}", "drop_collection", name)
         raise
@@ -87,7 +93,13 @@ def _vector_type(column: pa.ChunkedArray) -> pa.DataType:
     return pa.list_(type_.value_type, dim) if dim is not None and dim > 1 else type_
 
 
-def _spec(source: SourceText, node: exp.Expr, name: str, types: dict[str, pa.DataType]) -> CollectionSpec:
+def _spec(
+    source: SourceText,
+    node: exp.Expr,
+    name: str,
+    types: Mapping[str, pa.DataType],
+    result_types: Mapping[str, str],
+) -> CollectionSpec:
     fields, vectors = dict[str, FieldSpec](), list[VectorSpec]()
     if "id" not in types:
         fields[KEY] = FieldSpec(type="INT64", primary=True, auto_id=True)
@@ -95,7 +107,11 @@ def _spec(source: SourceText, node: exp.Expr, name: str, types: dict[str, pa.Dat
         if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
             vectors.append(VectorSpec(name=column, dim=type_.list_size, index="FLAT"))
             continue
-        fields[column] = _field(source, node, column, type_)
+        if result_types[column] == "BIT":
+            raise source.not_supported(
+                f"column {column} of bits in CREATE TABLE AS", node, "Create the table, and INSERT … SELECT."
+            )
+        fields[column] = _field(source, node, column, type_, result_types[column])
     if not vectors:
         raise source.type_mismatch(
             "the query has no vector column, and Milvus requires one",
@@ -106,16 +122,21 @@ def _spec(source: SourceText, node: exp.Expr, name: str, types: dict[str, pa.Dat
     return CollectionSpec(collection=name, fields=fields, vectors=tuple(vectors))
 
 
-def _field(source: SourceText, node: exp.Expr, column: str, type_: pa.DataType) -> FieldSpec:
+def _field(
+    source: SourceText, node: exp.Expr, column: str, type_: pa.DataType, result_type: str
+) -> FieldSpec:
     key = column == "id"
     element = ""
-    sql_type = _sql_type(type_)
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        element, stored, sql_type = _milvus_type(type_.value_type), "ARRAY", ""
+        sql_type = _sql_type(type_.value_type)
+        element, stored = _stored_type(type_.value_type, sql_type), "ARRAY"
+        sql_type = f"{sql_type}[]" if sql_type else ""
+    elif result_type == "JSON":
+        # An Arrow table has the text of a document, and that of a uuid.
+        stored, sql_type = "JSON", ""
     else:
-        stored = "INT64" if sql_type in _IN_INT64 else "VARCHAR" if sql_type else _milvus_type(type_)
-        if sql_type.startswith("numeric") and type_.precision <= 18:
-            stored = "INT64"
+        sql_type = "uuid" if result_type == "UUID" else _sql_type(type_)
+        stored = _stored_type(type_, sql_type)
     if key and stored in ("INT8", "INT16", "INT32"):
         sql_type = {"INT32": "int4"}.get(stored, "int2")
         stored = "INT64"
@@ -137,7 +158,9 @@ def _field(source: SourceText, node: exp.Expr, column: str, type_: pa.DataType) 
     )
 
 
-_IN_INT64: Final = ("date", "time", "timestamp", "timestamptz")
+def _stored_type(type_: pa.DataType, sql_type: str) -> str:
+    kind = parse_sql_type(sql_type)
+    return _milvus_type(type_) if kind is None else storage(kind)[0]
 
 
 def _sql_type(type_: pa.DataType) -> str:
@@ -149,7 +172,9 @@ def _sql_type(type_: pa.DataType) -> str:
     if pa.types.is_timestamp(type_):
         return "timestamptz" if type_.tz else "timestamp"
     if pa.types.is_decimal(type_):
-        return f"numeric({type_.precision},{type_.scale})"
+        # DuckDB's largest precision stands for a NUMERIC without one.
+        fixed = type_.precision < _MAX_PRECISION
+        return f"numeric({type_.precision},{type_.scale})" if fixed else "numeric"
     return "bytea" if pa.types.is_binary(type_) or pa.types.is_large_binary(type_) else ""
 
 
