@@ -1,10 +1,13 @@
-"""PostgreSQL's containment of JSON, for DuckDB: its own function also looks into what a document nests."""
+"""PostgreSQL's containment and equality of JSON: DuckDB looks into nested parts, and compares texts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
+
+_MAX_WHOLE = 2.0**63
+"""From here on orjson writes no integers."""
 
 
 def json_contains(document: str, part: str) -> bool:
@@ -14,6 +17,21 @@ def json_contains(document: str, part: str) -> bool:
         # Only at the top, an array contains a scalar.
         right = [right]
     return _contains(left, right)
+
+
+def json_normal(document: str) -> str:
+    """A text that is the same for equal documents: the order of keys and 1.0 for 1 do not matter."""
+    return orjson.dumps(_whole_numbers(orjson.loads(document)), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return (
+        int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_WHOLE else value
+    )
 
 
 def _contains(left: Any, right: Any) -> bool:

@@ -36,7 +36,7 @@ from nestvec.sql.relational.rewrites.json_operators import (
     json_text,
 )
 from nestvec.sql.relational.rewrites.nodes import Rule, anonymous_name, call
-from nestvec.sql.relational.rewrites.patterns import rewrite_like, similar_to
+from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
     joined,
@@ -96,6 +96,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Like: rewrite_like,
     exp.ILike: rewrite_like,
     exp.SimilarTo: similar_to,
+    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), matches),
+    exp.RegexpReplace: replaced,
     exp.Between: between,
     exp.ArraySize: array_size,
     exp.Bracket: bracket,

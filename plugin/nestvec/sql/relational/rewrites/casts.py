@@ -52,7 +52,15 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return call("pg_boolean", node.this)
     if to.this in TEXT_TYPES and kind(node.this) in FLOAT_TYPES:
         return float_text(node.this, kind(node.this))
-    if to.this == exp.DType.VARCHAR and to.expressions and isinstance(to.expressions[0].this, exp.Literal):
+    if to.this in exp.DataType.INTEGER_TYPES and kind(node.this) == exp.DType.DECIMAL:
+        # Halves of a NUMERIC go away from zero, which DuckDB has as doubles at times.
+        node.set("this", call("round", node.this))
+        return node
+    if (
+        to.this in (exp.DType.VARCHAR, exp.DType.CHAR)
+        and to.expressions
+        and isinstance(to.expressions[0].this, exp.Literal)
+    ):
         text = exp.cast(node.this.copy(), "text")
         return call("left", text, to.expressions[0].this)
     return node

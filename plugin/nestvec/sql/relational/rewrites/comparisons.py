@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
-from nestvec.sql.relational.rewrites.nodes import anonymous_name, call, kind
+from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, anonymous_name, call, kind
 
 _STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
 
@@ -64,12 +64,26 @@ def compare(node: exp.Binary) -> exp.Expr:
     type_arrays(node)
     if _quantifier(node.expression) is not None:
         return _quantified(node)
+    if isinstance(node, (exp.EQ, exp.NEQ)) and JSON_TYPES & {kind(left), kind(right)}:
+        return _compare_documents(node)
     for name, other in (("this", node.expression), ("expression", node.this)):
         side = node.args[name]
         if kind(other) == exp.DType.BOOLEAN and isinstance(side, exp.Literal) and side.is_string:
             node.set(name, call("pg_boolean", side))
         elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
             node.set(name, exp.cast(side.copy(), "double"))
+    return node
+
+
+def _compare_documents(node: exp.Binary) -> exp.Binary:
+    """Documents are equal whatever the order of their keys; DuckDB compares their texts."""
+    for name in ("this", "expression"):
+        side = node.args[name]
+        if isinstance(side, exp.Literal) and side.is_string:
+            side = exp.cast(side.copy(), "json")
+        elif kind(side) not in JSON_TYPES:
+            return node
+        node.set(name, call("pg_json_normal", side))
     return node
 
 

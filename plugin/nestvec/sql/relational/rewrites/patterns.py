@@ -6,6 +6,8 @@ import re
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.nodes import call
+
 
 def rewrite_like(node: exp.Expr) -> exp.Expr:
     """PostgreSQL's escape character is the backslash; DuckDB has none unless it is named."""
@@ -22,6 +24,23 @@ def rewrite_like(node: exp.Expr) -> exp.Expr:
     if isinstance(quantified, exp.Literal) and "\\" not in quantified.name:
         return node
     return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
+    """``~`` and ``~*``: in PostgreSQL a point stands for a line break, too."""
+    flags = "is" if isinstance(node, exp.RegexpILike) else "s"
+    return call("regexp_matches", node.this, node.expression, exp.Literal.string(flags))
+
+
+def replaced(node: exp.RegexpReplace) -> exp.Expr:
+    """regexp_replace(), for the same reason, and with the whole match as ``\\&``."""
+    modifiers, replacement = node.args.get("modifiers"), node.args["replacement"]
+    flags = "" if modifiers is None else modifiers.name
+    if set(flags) - {"g", "i"} or not isinstance(modifiers, (exp.Literal, type(None))):
+        return node
+    if isinstance(replacement, exp.Literal):
+        replacement = exp.Literal.string(replacement.name.replace("\\&", "\\0"))
+    return call("regexp_replace", node.this, node.expression, replacement, exp.Literal.string(flags + "s"))
 
 
 _WILDCARDS = {"%": ".*", "_": "."}
