@@ -176,3 +176,22 @@ def test_values_of_any_type_have_a_text() -> None:
     assert any_text(uuid.UUID(int=1)) == b"00000000-0000-0000-0000-000000000001"
     assert any_text({"a": 1}) == b'{"a": 1}'
     assert any_text([1.0, 2.0]) == b"[1,2]"
+
+
+def test_a_sparse_vector_keeps_its_dim() -> None:
+    text = "{1:0.5,3:2}/100"
+    data = encoder(oids.SPARSEVEC, True)(text)
+    assert data == struct.pack("!iii2i2f", 100, 2, 0, 0, 2, 0.5, 2.0)
+    assert encoder(oids.SPARSEVEC, False)(text) == text.encode()
+
+
+@pytest.mark.parametrize("text", ["1e131072", "-1e999999999", "1e-16384", "1e-999999999"])
+def test_a_number_is_refused_that_would_be_written_with_too_many_digits(text: str) -> None:
+    """The first numbers that PostgreSQL 16 does not take."""
+    with pytest.raises(PgError) as raised:
+        decoder(oids.NUMERIC, False)(text.encode())
+    assert raised.value.sqlstate == "22003"
+
+
+def test_the_widest_vector_is_sent() -> None:
+    assert encoder(oids.VECTOR, True)([0.0] * 32_768)[:2] == b"\x80\0"
