@@ -32,7 +32,8 @@ _MAX_UNNAMED_TABLES: Final = 20
 _WORD: Final = re.compile(r"[\\\w?]*$")
 _DOTTED: Final = re.compile(r"(\w+)\.\w*$")
 _TABLE_NEXT: Final = re.compile(
-    r"(?:\b(?:from|join|into|update|table|describe|analyze|truncate|copy)|\\d|\\dims)\s+\w*$", re.I
+    r"(?:\b(?:from|join|into|update|table|describe|analyze|truncate|copy)|\\d[ti]?|\\dims|\\copy)\s+\w*$",
+    re.I,
 )
 _SETTING_NEXT: Final = re.compile(r"^\s*(?:set|show|reset)\s+([\w.]*)$", re.I)
 _ENCODER_NEXT: Final = re.compile(r"\b(?:embed\s*\([^()]*,|rerank\s+by)\s*'(\w*)$", re.I)
