@@ -107,6 +107,8 @@ def round_time(micros: int, digits: int) -> int:
 
 
 def micros_to_time(micros: int) -> time:
+    if not 0 <= micros < _DAY // _MICROSECOND:
+        raise ValueError(micros)
     return (_EPOCH + _MICROSECOND * micros).time()
 
 

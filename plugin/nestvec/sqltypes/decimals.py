@@ -18,6 +18,7 @@ _BIAS: Final = 50_000
 _MAX_EXPONENT: Final = MAX_DIGITS
 _NEGATIVE, _ZERO, _POSITIVE = "0", "1", "2"
 _AFTER_DIGITS = "~"
+_SORTED = re.compile(r"1|2\d{6,}|0\d{6,}~", re.ASCII)
 _COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
 
 
@@ -99,6 +100,9 @@ def to_sorted_text(number: Decimal) -> str:
 
 
 def from_sorted_text(text: str) -> Decimal:
+    """The number of a text of ``to_sorted_text``. Raises ValueError for any other."""
+    if not _SORTED.fullmatch(text):
+        raise ValueError(text)
     if text[:1] == _ZERO:
         return Decimal(0)
     negative = text[:1] == _NEGATIVE

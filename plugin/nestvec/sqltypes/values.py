@@ -59,7 +59,7 @@ def to_stored(column: StoredColumn, value: object, *, exact: bool = False) -> An
     ``value`` is of the Python type or its text in PostgreSQL's notation. With ``exact``, for comparisons, a
     value that the column cannot hold is an error instead of being rounded. Raises RowRejected.
     """
-    kind = sql_type_of(column)
+    kind = _known_type(column)
     if kind is None:
         return value
     if not kind.array:
@@ -74,8 +74,11 @@ def to_stored(column: StoredColumn, value: object, *, exact: bool = False) -> An
 
 
 def from_stored(column: StoredColumn, stored: Any) -> Any:
-    """A stored value as Python's type: date, datetime, time, UUID, Decimal, bytes, str; None stays None."""
-    kind = sql_type_of(column)
+    """A stored value as Python's type: date, datetime, time, UUID, Decimal, bytes, str; None stays None.
+
+    Raises RowRejected or ValueError for what ``to_stored`` does not return: another client wrote it.
+    """
+    kind = _known_type(column)
     if kind is None or stored is None:
         return stored
     read = _FROM_STORED.get(kind.name)
@@ -84,6 +87,32 @@ def from_stored(column: StoredColumn, stored: Any) -> Any:
     if kind.array:
         return [read(element, kind.element) for element in stored]
     return read(stored, kind)
+
+
+def _known_type(column: StoredColumn) -> SqlType | None:
+    kind, text = sql_type_of(column), column.type_params.sql_type
+    if kind is None and text:
+        raise RowRejected(
+            "this version of nestvec does not have the column's SQL type",
+            value=text[:60],
+            next_step="Update nestvec, or correct the collection's property nestvec.type.COLUMN.",
+        )
+    return kind
+
+
+def _read_uuid(stored: str) -> uuid.UUID:
+    value = uuid.UUID(stored)
+    if str(value) != stored:
+        # Filters compare texts.
+        raise ValueError(stored)
+    return value
+
+
+def _read_bytea(stored: str) -> bytes:
+    value = bytes.fromhex(stored)
+    if len(stored) != 2 * len(value) or stored != stored.lower():
+        raise ValueError(stored)
+    return value
 
 
 def _rounded(micros: int, rounding: Callable[[int, int], int], kind: SqlType, exact: bool) -> int:
@@ -240,9 +269,9 @@ _FROM_STORED: Final[Mapping[str, Callable[[Any, SqlType], Any]]] = {
     "time": lambda stored, kind: datetimes.micros_to_time(stored),
     "timestamp": lambda stored, kind: datetimes.micros_to_timestamp(stored),
     "timestamptz": lambda stored, kind: datetimes.micros_to_timestamptz(stored),
-    "uuid": lambda stored, kind: uuid.UUID(stored),
+    "uuid": lambda stored, kind: _read_uuid(stored),
     "numeric": _read_numeric,
-    "bytea": lambda stored, kind: bytes.fromhex(stored),
+    "bytea": lambda stored, kind: _read_bytea(stored),
     "halfvec": _read_half,
     "bit": _read_bit,
     "sparsevec": _read_sparse,

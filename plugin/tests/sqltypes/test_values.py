@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.milvus.catalog import Column, TypeParams
+from nestvec.milvus.catalog import Column, Table, TypeParams
+from nestvec.sql.execute.read import read_values
 from nestvec.sqltypes import from_stored, parse_sql_type, storage, to_stored
 from nestvec.sqltypes.arrays import parse_array
-from nestvec_schemas.errors import RowRejected
+from nestvec_schemas.errors import RowRejected, SqlDataError
 
 
 def column(sql_type: str, type_: str = "", dim: int | None = None) -> Column:
@@ -184,3 +185,26 @@ def test_what_is_not_a_sparse_vector_of_these_dims_is_rejected(value: object) ->
 )  # fmt: skip
 def test_the_text_of_an_array(text: str, elements: list[str] | None) -> None:
     assert parse_array(text) == elements
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "milvus_type", "stored"),
+    [
+        ("uuid", "VARCHAR", "nonsense"),
+        ("uuid", "VARCHAR", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
+        ("numeric", "VARCHAR", "12.5"),
+        ("numeric", "VARCHAR", ""),
+        ("bytea", "VARCHAR", "zz"),
+        ("bytea", "VARCHAR", "FF"),
+        ("time", "INT64", 86_400_000_000),
+        ("date", "INT64", 10**15),
+        ("nope(3)", "VARCHAR", "text"),
+    ],
+)
+def test_what_another_client_wrote_in_another_form_is_an_error_by_name(
+    sql_type: str, milvus_type: str, stored: object
+) -> None:
+    born = Column("born", milvus_type, TypeParams(sql_type=sql_type))
+    table = Table("people", (born,))
+    with pytest.raises(SqlDataError, match="column born"):
+        read_values(table, [{"born": stored}])

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.session import Session
 from nestvec.sqltypes import from_stored, to_stored
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import RowRejected, SqlDataError, SqlNotSupported
 
 _PAGE_ROWS: Final = 8_192
 """Rows of a page: with vectors of 1,024 dims they are 32 MB, half of the limit of a server's response."""
@@ -114,15 +114,33 @@ def with_dynamic_fields(
 
 
 def read_values(table: Table, rows: Iterable[Row]) -> list[Row]:
-    """The rows with the values of columns that are stored by a mapping as Python's types."""
+    """The rows with the values of columns that are stored by a mapping as Python's types.
+
+    Raises SqlDataError for a value that another client wrote in another form.
+    """
     mapped = table.mapped
     return [
         {
-            name: value if name not in mapped else from_stored(mapped[name], value)
+            name: value if name not in mapped else _read_value(mapped[name], value)
             for name, value in row.items()
         }
         for row in rows
     ]
+
+
+def _read_value(column: Column, stored: Any) -> Any:
+    try:
+        return from_stored(column, stored)
+    except RowRejected as error:
+        raise SqlDataError(
+            f"column {column.name}: {error.cause}", value=error.value, next_step=error.next_step
+        ) from error
+    except (ValueError, OverflowError, ArithmeticError, TypeError) as error:
+        raise SqlDataError(
+            f"column {column.name} holds a value that is not stored as {column.type_params.sql_type}",
+            value=str(stored)[:60],
+            next_step="Write its rows by nestvec, or in the form that the table of types documents.",
+        ) from error
 
 
 def _gather_dynamic(row: Row, columns: set[str]) -> Row:
