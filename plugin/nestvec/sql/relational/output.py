@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -52,6 +52,10 @@ def read_result(
 
 def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any]]:
     """The type of a column and its values."""
+    if kind.endswith("]"):
+        vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
+        floats = kind.startswith("DECIMAL") and not decimals
+        return ("FLOAT_VECTOR" if vector else "ARRAY"), _each(values, _floats if floats else list)
     if kind.startswith("DECIMAL") and decimals:
         return "DECIMAL", values
     if kind.startswith("DECIMAL"):
@@ -63,9 +67,6 @@ def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any
         return "JSON", _each(values, orjson.loads)
     if kind == "TIMESTAMP WITH TIME ZONE":
         return "TIMESTAMPTZ", _each(values, _in_utc)
-    if kind.endswith("]"):
-        vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
-        return ("FLOAT_VECTOR" if vector else "ARRAY"), _each(values, list)
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
@@ -74,6 +75,13 @@ def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any
 def _in_utc(value: datetime) -> datetime:
     """A time as it is read without DuckDB: DuckDB's values have a time zone of pytz."""
     return value.astimezone(UTC)
+
+
+def _floats(array: Iterable[Any]) -> list[Any]:
+    return [
+        item if item is None else _floats(item) if isinstance(item, (list, tuple)) else float(item)
+        for item in array
+    ]
 
 
 def _each(values: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
