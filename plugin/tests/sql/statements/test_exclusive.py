@@ -96,6 +96,16 @@ def test_an_update_whose_claim_was_removed_writes_no_more(store: ClaimStore) -> 
     assert store.keys == {"another"}
 
 
+def test_a_last_request_that_outlasts_its_claim_is_an_error(store: ClaimStore) -> None:
+    def steps() -> Steps[str]:
+        yield call("writing", "work", 2 * exclusive.CLAIM_SECONDS)
+        store.keys = {"another"}
+        return "done"
+
+    with pytest.raises(StoreRefused, match="another one may have run"):
+        run(store, steps())
+
+
 def test_a_statement_that_is_cancelled_while_it_waits_leaves_the_table_free(store: ClaimStore) -> None:
     def steps() -> Steps[str]:
         yield call("working", "work", 0.0)

@@ -84,18 +84,21 @@ def _renewing(claim: _Claim, steps: Steps[T]) -> Steps[T]:
             request = steps.send(answer) if error is None else steps.throw(error)
         except StopIteration as end:
             value: T = end.value
+            # The last request may have taken too long, too.
+            yield from _renew(claim)
             return value
         answer, error = None, None
         try:
-            if time.monotonic() - claim.since > RENEW_SECONDS:
-                yield from _renew(claim)
+            yield from _renew(claim)
             answer = yield request
         except NestvecError as raised:
             error = raised
 
 
 def _renew(claim: _Claim) -> Steps[None]:
-    """Replace a claim. Raises StoreRefused if another statement removed it."""
+    """Replace a claim that is old. Raises StoreRefused if another statement removed it."""
+    if time.monotonic() - claim.since <= RENEW_SECONDS:
+        return
     if claim.key not in (yield from _read_claims(claim.collection)):
         raise StoreRefused(
             f"this UPDATE of {claim.collection} was interrupted for so long that another one may have run",
