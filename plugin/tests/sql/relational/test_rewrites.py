@@ -86,6 +86,8 @@ VALUES: list[tuple[str, Any]] = [
     ("regexp_replace('aXa', 'x|A', '-', 'gi')", "---"),
     ('\'{"a": 1, "b": 2}\'::jsonb = \'{"b": 2.0, "a": 1}\'', True),
     ("'{\"a\": 1}'::jsonb -> 'a' <> '1'::jsonb", False),
+    ("'{\"a\": {\"b\": \"x y\"}}'::jsonb #>> '{a,b}' = 'x y'", True),
+    ('(\'{"a": {"b": "x y"}}\'::jsonb #>> \'{a,b}\')::text', "x y"),
     ("'abc'::char(2)", "ab"),
     ("TIMESTAMP '2024-01-01' + INTERVAL '1 day 02:03:04'", datetime(2024, 1, 2, 2, 3, 4)),
     ('(SELECT "A" - a FROM (SELECT 1 AS a, 5 AS "A") AS v)', 4),
