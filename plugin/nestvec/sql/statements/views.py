@@ -100,8 +100,10 @@ def read_views(session: Session) -> Steps[dict[str, dict[str, Any]]]:
 
 def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[exp.Expr | None]:
     """The statement with its views replaced by their queries; None if it names none. Raises SqlError."""
-    views = yield from read_views(session)
     named = {identifier_name(table.this) for table in tree.find_all(exp.Table) if _is_plain(table)}
+    if not named:
+        return None
+    views = yield from read_views(session)
     return _replaced(source, tree, views, 0) if named & views.keys() else None
 
 
