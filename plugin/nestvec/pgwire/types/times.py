@@ -16,35 +16,6 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 T = TypeVar("T")
 
 
-def timestamp_text(value: datetime) -> str:
-    """``2026-01-31 08:30:00.5``, and ``+00`` if it has a time zone."""
-    aware = value.tzinfo is not None
-    moment = value.astimezone(UTC).replace(tzinfo=None) if aware else value
-    text = moment.isoformat(sep=" ")
-    if "." in text:
-        text = text.rstrip("0")
-    return f"{text}+00" if aware else text
-
-
-def time_text(value: time) -> str:
-    """``08:30:00.5``."""
-    text = value.replace(tzinfo=None).isoformat()
-    return text.rstrip("0") if "." in text else text
-
-
-def interval_text(value: timedelta) -> str:
-    """``3 days 04:05:06``, as PostgreSQL writes an interval."""
-    microseconds = value // _MICROSECOND
-    days = int(microseconds / 86_400_000_000)
-    rest = microseconds - days * 86_400_000_000
-    sign, rest = ("-", -rest) if rest < 0 else ("", rest)
-    seconds, fraction = divmod(rest, 1_000_000)
-    clock = f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    clock += f".{fraction:06d}".rstrip("0") if fraction else ""
-    parts = [f"{days} day{'' if days in (1, -1) else 's'}"] if days else []
-    return " ".join([*parts, clock] if rest or not days else parts)
-
-
 def encode_date(value: date) -> bytes:
     """Days from 2000-01-01."""
     return struct.pack("!i", (value - _DAY).days)

@@ -15,17 +15,6 @@ MAX_DIM: Final = 32_768
 """Numbers of a vector in Milvus."""
 
 
-def vector_text(value: Any) -> bytes:
-    """``[1,2.5,3]``."""
-    if isinstance(value, (str, bytes)):
-        return value if isinstance(value, bytes) else value.encode()
-    return f"[{','.join(map(_number, np.asarray(value, np.float32).tolist()))}]".encode()
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e6 else shortest_float32(value)
-
-
 def parse_vector(text: str) -> list[float]:
     """The numbers of ``[1,2.5,3]``. Raises PgError."""
     inner = text.strip()

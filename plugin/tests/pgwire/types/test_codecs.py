@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.decode import decoder
-from nestvec.pgwire.types.encode import any_text, encoder
+from nestvec.pgwire.types.encode import encoder
+from nestvec.sqltypes.texts import any_text
 
 FLOAT32 = st.floats(width=32, allow_nan=False)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

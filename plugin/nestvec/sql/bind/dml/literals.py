@@ -25,6 +25,7 @@ from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.bind.sql_constants import number_text, sql_constant
 from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec.sqltypes.arrays import parse_array
+from nestvec.sqltypes.texts import any_text
 from nestvec.sqltypes.vectors import vector_text
 from nestvec_schemas.errors import RowRejected, SqlError, SqlNullViolation, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES
@@ -214,8 +215,6 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     vector = isinstance(to, exp.DataType) and to.this == exp.DType.VECTOR and not to.expressions
     bound = ColumnType("FLOAT_VECTOR") if vector else bind_type(scope.source, to, place)
     if column is not None and bound.sql is not None and column.type in STRINGS:
-        from nestvec.pgwire.types.encode import any_text  # noqa: PLC0415
-
         value = sql_constant(scope, node)
         return None if value is None else any_text(value).decode()
     if column is None or bound.sql is not None or not _assignable(bound, column):

@@ -16,6 +16,7 @@ from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped
+from nestvec.sqltypes.texts import any_text
 
 
 def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr) -> Any:
@@ -50,8 +51,6 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, dict)):
         return orjson.dumps(value, default=str).decode()
-    from nestvec.pgwire.types.encode import any_text  # noqa: PLC0415
-
     return any_text(value).decode()
 
 
