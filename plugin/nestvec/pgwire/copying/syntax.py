@@ -68,7 +68,14 @@ def parse_copy(sql: str) -> CopyStatement:
     if from_client and query:
         raise PgError("42601", "COPY of a query can only write: use TO STDOUT")
     options = _options(match["options"])
-    return CopyStatement(from_client, match["table"] or "", columns, query, query_offset, options)
+    return CopyStatement(
+        from_client,
+        match["table"] or "",
+        columns,
+        query=query,
+        query_offset=query_offset,
+        options=options,
+    )
 
 
 def _options(text: str) -> CopyStreamOptions:

@@ -100,10 +100,10 @@ def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:
         spellings.setdefault(identifier.name.lower(), {})[identifier.name] = None
     renamed: dict[str, str] = {}
     for lower, names in spellings.items():
-        kept = [name for name in names if name in stored] or [next(iter(names))]
-        if len(kept) > 1:
-            return kept[0]
-        for number, name in enumerate((name for name in names if name != kept[0]), 2):
+        chosen = [name for name in names if name in stored] or [next(iter(names))]
+        if len(chosen) > 1:
+            return chosen[0]
+        for number, name in enumerate((name for name in names if name != chosen[0]), 2):
             renamed[name] = _unused(f"{lower}__{number}", spellings)
     for identifier in identifiers:
         if identifier.name in renamed:

@@ -10,13 +10,13 @@ from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, kind
 def type_constants(node: exp.SetOperation) -> exp.SetOperation:
     """Give a string constant the type that its column has in the other queries: DuckDB makes all texts."""
     for items in zip(*(select.expressions for select in _selects(node)), strict=False):
-        typed = [item for item in items if not _is_string(item) and kind(item) not in (None, exp.DType.NULL)]
-        if not typed or kind(typed[0]) in TEXT_TYPES:
+        others = [item for item in items if not _is_string(item) and kind(item) not in (None, exp.DType.NULL)]
+        if not others or kind(others[0]) in TEXT_TYPES:
             continue
         for item in items:
             constant = item.unalias()
             if _is_string(constant):
-                constant.replace(exp.cast(constant.copy(), typed[0].type))
+                constant.replace(exp.cast(constant.copy(), others[0].type))
     return node
 
 
