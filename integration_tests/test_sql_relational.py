@@ -100,6 +100,8 @@ WRITTEN = [
     "ORDER BY y.v <-> '[1,2]', y.id LIMIT 1) AS n ON TRUE",
     "SELECT x.\"ID\", x.id FROM (SELECT id, a AS \"ID\" FROM rows) AS x WHERE x.\"ID\" > 0",
     "SELECT id, meta @> '{\"x\": \"a\"}', meta @> '[1]' FROM (SELECT * FROM rows) AS r",
+    "SELECT '1.23456789'::numeric * 2 AS x, 7.00001::numeric + max(id)::numeric AS y FROM rows",
+    "SELECT id, '{0.5,1.23456}'::numeric[] AS x, a::numeric AS y FROM (SELECT * FROM rows) AS r",
 ]  # fmt: skip
 
 

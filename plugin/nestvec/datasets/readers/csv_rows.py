@@ -64,9 +64,7 @@ def _cell_pattern(dialect: _Dialect) -> re.Pattern[str]:
     escape = re.escape(dialect.escape or "")
     body = f"[^{quote}{escape}]|{escape}." if escape else f"[^{quote}]|{quote}{quote}"
     rest = f"[^{delimiter}{escape}\r\n]|{escape}." if escape else f"[^{delimiter}\r\n]"
-    return re.compile(
-        f"(?P<quoted>{quote}(?:{body})*+{quote})?(?:{rest})*+(?P<delimiter>{delimiter}?)", re.S
-    )
+    return re.compile(f"(?P<quoted>{quote}(?:{body})*+{quote})?(?:{rest})*+(?P<delimiter>{delimiter}?)", re.S)
 
 
 def csv_cells(options: ReadOptions) -> CellTypes:

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.sql.interrupts import interruptible
 from nestvec.sql.relational.json_containment import json_contains, json_normal
 from nestvec.sql.relational.macros import MACROS
 from nestvec_schemas.errors import (
@@ -54,6 +55,7 @@ def _database(files: bool) -> duckdb.DuckDBPyConnection:
 def open_engine(files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose temporary tables are its own. Errors of DuckDB become nestvec's."""
     connection = _database(files).cursor()
+    interruptible(connection.interrupt)
     try:
         with duckdb_errors():
             yield connection

@@ -57,6 +57,10 @@ def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
                 f"a list parameter has more than {_MAX_ITEMS:,} values", len(value), node, "Pass fewer."
             )
         return exp.Array(expressions=[_constant(source, node, item) for item in value])
+    if isinstance(value, decimal.Decimal):
+        return exp.cast(exp.Literal.string(f"{value:f}"), _decimal_type(source, node, value))
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        return exp.cast(exp.Literal.string(value.isoformat(" ")), "timestamptz")
     for kind, type_name, text in _TYPED:
         if isinstance(value, kind):
             return exp.cast(exp.Literal.string(text(value)), type_name)
@@ -68,12 +72,32 @@ def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
     )
 
 
+_MAX_DIGITS = 38
+"""Digits of DuckDB's widest NUMERIC."""
+
+
 def _number(value: int | float) -> exp.Expr:
     if isinstance(value, float):
         text = repr(value) if math.isfinite(value) else str(value)
         return exp.cast(exp.Literal.string(text), "double")
     number = exp.Literal.number(abs(value))
     return exp.Neg(this=number) if value < 0 else number
+
+
+def _decimal_type(source: SourceText, node: exp.Expr, value: decimal.Decimal) -> str:
+    """The NUMERIC of DuckDB that holds all digits of a number. Raises SqlDataError beyond 38 digits."""
+    if not value.is_finite():
+        return "double"
+    places = max(0, -int(value.as_tuple().exponent))
+    width = max(len(f"{abs(value):f}".replace(".", "")), places)
+    if width > _MAX_DIGITS:
+        raise source.data_error(
+            f"a number has more than {_MAX_DIGITS} digits",
+            str(value)[:60],
+            node,
+            "Round it, or pass a float.",
+        )
+    return f"decimal({max(18, width)}, {places})"
 
 
 def _hex(value: bytes) -> str:
@@ -85,7 +109,6 @@ _TYPED: tuple[tuple[Any, str, Any], ...] = (
     (datetime.date, "date", lambda value: value.isoformat()),
     (datetime.time, "time", lambda value: value.isoformat()),
     (datetime.timedelta, "interval", lambda value: f"{value.total_seconds()} seconds"),
-    (decimal.Decimal, "decimal(38, 10)", str),
     (uuid.UUID, "uuid", str),
     ((bytes, bytearray), "blob", _hex),
     (dict, "json", lambda value: _json(value)),

@@ -84,6 +84,10 @@ def typed_array(node: exp.Literal, element: Any) -> exp.Expr:
     if element is None:
         return exp.Array(expressions=items)
     type_ = exp.DataType(this=element)
+    if element == exp.DType.DECIMAL:
+        # DuckDB rounds a NUMERIC without a size to three decimals.
+        places = max((len((value or "").partition(".")[2]) for value in values), default=0)
+        type_ = exp.DataType.build(f"decimal(38, {min(places, 20)})")
     return exp.cast(
         exp.Array(expressions=items), exp.DataType(this=exp.DType.ARRAY, expressions=[type_], nested=True)
     )

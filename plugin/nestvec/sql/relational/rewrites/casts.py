@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
@@ -17,6 +19,8 @@ from nestvec.sql.relational.rewrites.nodes import (
 )
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
+
+_PLAIN_NUMBER = re.compile(r"[+-]?\d*\.?\d*")
 
 
 _WORDS_OF_INTEGERS = {
@@ -63,7 +67,21 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     ):
         text = exp.cast(node.this.copy(), "text")
         return call("left", text, to.expressions[0].this)
+    if to.this == exp.DType.DECIMAL and not to.expressions:
+        node.set("to", _unsized_numeric(node.this))
     return node
+
+
+def _unsized_numeric(value: exp.Expr) -> exp.DataType:
+    """A type of DuckDB with the digits of a NUMERIC without a size, which DuckDB rounds to three decimals."""
+    constant = value.unnest()
+    text = constant.name.strip() if isinstance(constant, exp.Literal) else ""
+    if _PLAIN_NUMBER.fullmatch(text):
+        places = len(text.partition(".")[2])
+        return exp.DataType.build(f"decimal({max(18, len(text))}, {places})" if len(text) <= 38 else "double")
+    if kind(value) in exp.DataType.INTEGER_TYPES:
+        return exp.DataType.build("decimal(20, 0)")
+    return exp.DataType.build("decimal(38, 15)")
 
 
 def _array_text(node: exp.Expr) -> exp.Expr:
