@@ -42,6 +42,7 @@ with engine.connect() as connection:
     rows = [json.loads(line) for line in PAPERS.read_text().splitlines()]
     insert = text("INSERT INTO papers (id, year, abstract) VALUES (:id, :year, :abstract)")
     connection.execute(insert, rows)
+    connection.commit()
 
     question = {"question": "supersonic flight"}
     nearest = pandas.read_sql_query(NEAREST, connection, params={**question, "first": 1950, "last": 1970})
