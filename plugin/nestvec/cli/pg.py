@@ -146,7 +146,7 @@ def command(args: PgArgs) -> None:
     \b
     Example:
       nestvec pg --uri demo.db &
-      psql "host=127.0.0.1 dbname=milvus" -c "SELECT name FROM pydoc ORDER BY doc_64 <=> 'parse csv' LIMIT 5"
+      psql "host=127.0.0.1 dbname=demo" -c "SELECT count(*) FROM pydoc"
     """
     from nestvec.milvus.address import parse_address
     from nestvec.pgwire.settings import PgSettings

@@ -149,7 +149,7 @@ def test_every_row_is_stored_once_or_rejected_once(
     # The first row is good: a file of which no row is accepted says nothing about its rows.
     bad = [False, *bad]
     write_file(path, bad, keys="auto" not in kind)
-    client = FailingMilvus(events, "2.6-lite" if "lite" in kind else "v2.6.19")
+    client = FailingMilvus(events, "milvus_lite-3.2.2" if "lite" in kind else "v2.6.19")
     table, report = make_table(auto_id="auto" in kind), None
     for attempt in range(len(events) + 2):
         delivery = DeliveryOptions(retry_seconds=3600, requests=requests, clock=fake_time().clock)
@@ -177,7 +177,7 @@ def test_a_first_batch_that_was_stored_before_the_process_was_killed(
 ) -> None:
     path = tmp_path / "x.jsonl"
     write_file(path, [False] * 5, keys="auto" not in kind)
-    client = FailingMilvus(["stored and kill"], "2.6-lite" if "lite" in kind else "v2.6.19")
+    client = FailingMilvus(["stored and kill"], "milvus_lite-3.2.2" if "lite" in kind else "v2.6.19")
     table, delivery = make_table(auto_id="auto" in kind), DeliveryOptions(clock=fake_time().clock)
     options = IngestOptions("memory", batch=2, delivery=delivery)
     with pytest.raises(Killed):
@@ -250,7 +250,7 @@ def test_rows_in_memory_are_waited_for_too(make_table: Made, fake_time: Made) ->
 def test_keys_that_milvus_lite_would_make_are_large_and_in_order(
     tmp_path: Path, make_table: Made, fake_time: Made
 ) -> None:
-    path, client = tmp_path / "x.jsonl", FailingMilvus([], "2.6-lite")
+    path, client = tmp_path / "x.jsonl", FailingMilvus([], "milvus_lite-3.2.2")
     write_file(path, [False] * 5, keys=False)
     options = IngestOptions("memory", batch=2, delivery=DeliveryOptions(clock=fake_time().clock))
     ingest(client, make_table(auto_id=True), path, options)
