@@ -30,6 +30,10 @@ async def read_sql(read: Callable[[str], T], sql: str) -> T:
     return read(sql) if len(sql) < _LONG_SQL else await asyncio.to_thread(read, sql)
 
 
+_STOP_SECONDS: Final = 0.1
+"""Time between two attempts to stop a query of a cancelled statement."""
+
+
 class Cancellation:
     """Whether one statement is to stop; threads check it between their calls of Milvus."""
 
@@ -45,18 +49,21 @@ class Cancellation:
             self._error = error
             self._flag.set()
             self._waiting.set()
-            for stop in tuple(self._stops):
-                self._interrupt(stop)
+            self.stop_queries()
 
     def watch(self, stop: Stop) -> None:
-        """Call ``stop`` on cancellation: a query of DuckDB runs in the statement's thread."""
-        self._stops.append(stop)
-        if self._flag.is_set():
-            self._interrupt(stop)
+        """Call ``stop`` on cancellation: a query of DuckDB runs in the statement's thread.
 
-    def _interrupt(self, stop: Stop) -> None:
-        with suppress(Exception):  # a query that has ended meanwhile is closed
-            stop()
+        Raises the error if the statement is to stop already.
+        """
+        self._stops.append(stop)
+        self.check()
+
+    def stop_queries(self) -> None:
+        """Stop the queries of DuckDB that run in the statement's thread."""
+        for stop in tuple(self._stops):
+            with suppress(Exception):  # a query that has ended meanwhile is closed
+                stop()
 
     def check(self) -> None:
         """Raise the error if the statement is to stop."""
@@ -144,6 +151,7 @@ class StatementEngine:
             await asyncio.wait({future})
         if not future.done():
             future.add_done_callback(_forget)
+            _stop_until_done(future, cancellation)
             cancellation.check()
             raise user_cancelled()
         if future.exception() is not None:
@@ -169,6 +177,13 @@ def _interruptible(steps: Steps[T], cancellation: Cancellation) -> Generator[Req
         return value
     finally:
         steps.close()
+
+
+def _stop_until_done(future: asyncio.Future[Any], cancellation: Cancellation) -> None:
+    """Stop the queries of a cancelled statement again and again: DuckDB ignores a stop before the start."""
+    if not future.done():
+        cancellation.stop_queries()
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, _stop_until_done, future, cancellation)
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
