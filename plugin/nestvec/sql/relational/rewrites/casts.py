@@ -78,7 +78,8 @@ def _unsized_numeric(value: exp.Expr) -> exp.DataType:
     text = constant.name.strip() if isinstance(constant, exp.Literal) else ""
     if _PLAIN_NUMBER.fullmatch(text):
         places = len(text.partition(".")[2])
-        return exp.DataType.build(f"decimal({max(18, len(text))}, {places})" if len(text) <= 38 else "double")
+        # More digits than 38 are an error of DuckDB, not a rounded double.
+        return exp.DataType.build(f"decimal({max(18, len(text))}, {places})")
     if kind(value) in exp.DataType.INTEGER_TYPES:
         return exp.DataType.build("decimal(20, 0)")
     return exp.DataType.build("decimal(38, 15)")
