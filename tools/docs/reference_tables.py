@@ -290,6 +290,7 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "element_type": "The type of an `ARRAY`'s elements.",
         "max_capacity": "The most elements of an `ARRAY`.",
         "description": "A description that Milvus stores.",
+        "sql_type": "The SQL type that the field stores, such as `date`: see [Types](sql.md#types).",
         "compose": "The template that fills the field, or `flatten`: see "
         "[Composed fields](#composed-fields).",
     },
@@ -317,10 +318,14 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "name": "The sparse field's name; `FIELD_bm25` by default.",
         "k1": "How soon more occurrences of a word stop to count.",
         "b": "How much a long text is penalised.",
+        "analyzer": "Milvus's `analyzer_params`: how a text becomes words; Milvus's standard one by default.",
+        "analyzers": "Milvus's `multi_analyzer_params`: an analyzer for each value of another field.",
     },
     "VectorSpec": {
         "name": "The field's name.",
+        "type": "Milvus's type.",
         "dim": "Its number of dimensions.",
+        "sql_type": "The SQL type that the field stores, such as `bit(3)`: see [Types](sql.md#types).",
         "index": "Milvus's index type.",
         "metric": "The metric of the index.",
         "params": "Build parameters of the index.",
