@@ -22,10 +22,10 @@ from benchmarks.beds.rotation import DIMS, BedVectors, kept, read_bed
 
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
 from nestvec_exporters.nesting.orthogonal import pca_rotation
-from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.text_encoders import sentence_model
 from nestvec_exporters.train.linear.objective import LinearObjective, LinearTask
 from nestvec_exporters.train.linear.queries import QueryPairs
+from nestvec_exporters.train.linear.training import starting_rotation
 from nestvec_exporters.train.loop import BEST_FILE, LoopCallbacks, TrainingLoop
 from nestvec_exporters.train.options import LINEAR_MAP
 from nestvec_exporters.train.state import read_state
@@ -34,7 +34,6 @@ from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
 LEARNED_KINDS = ("sentence", "keywords")
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 500
-ROTATION_STEPS = 200
 LABEL_WEIGHTS = {"map": 1.0, "map, without answers": 0.0}
 
 
@@ -54,14 +53,6 @@ def pairs_of(bed: BedVectors, seed: int) -> tuple[QueryPairs, Vectors]:
         training_documents=np.unique(own[~held_out]),
         documents=np.arange(count),
     ), vectors
-
-
-def rotation_of(pairs: QueryPairs, vectors: Vectors, seed: int) -> Matrix:
-    random = np.random.default_rng(seed)
-    documents = random.permutation(pairs.training_documents)[:4000]
-    queries = random.permutation(pairs.training[:, 0])[: 2 * len(documents)]
-    rows = np.concatenate([documents, queries])
-    return learn_rotation(vectors[rows], documents=len(documents), dims=DIMS, steps=ROTATION_STEPS, seed=seed)
 
 
 def train(task: LinearTask) -> tuple[Matrix, int]:
@@ -87,7 +78,7 @@ def measure(bed: BedVectors, student: Student, seed: int, weights: Mapping[str, 
     """What each way keeps, with all choices made on held-out documents."""
     dim = bed.documents.shape[1]
     pairs, vectors = pairs_of(bed, seed)
-    rotation = rotation_of(pairs, vectors, seed)
+    rotation = starting_rotation(pairs, vectors, DIMS, seed)
     random = np.random.default_rng(seed).permutation(dim)
     ways = {
         "unmodified": np.eye(dim),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,7 +123,9 @@ class LinearTraining:
         vectors = student.embed(ids, listener.step)[student.layers[0]]
         check_finite(vectors)
         listener.stage("rotating")
-        rotation = _rotation(pairs, vectors, dims, self.hyperparameters.seed, context)
+        rotation = starting_rotation(
+            pairs, vectors, dims[1:], self.hyperparameters.seed, context.listener.step
+        )
         save_state(path, {"vectors": torch.from_numpy(vectors), "rotation": torch.from_numpy(rotation)}, {})
         return vectors, rotation
 
@@ -139,9 +141,14 @@ class LinearTraining:
         return encode_texts(tokenizer, pairs.texts, source.prompts, unknown_token_id(source.model.tokenizer))
 
 
-def _rotation(
-    pairs: QueryPairs, vectors: Vectors, dims: tuple[int, ...], seed: int, context: RunContext
+def starting_rotation(
+    pairs: QueryPairs,
+    vectors: Vectors,
+    dims: tuple[int, ...],
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Matrix:
+    """The rotation, (d, d), that training starts at: learned from a sample of the training texts' vectors."""
     from nestvec_exporters.nesting.rotation import learn_rotation  # noqa: PLC0415 - seconds of imports
 
     random = np.random.default_rng(seed)
@@ -150,8 +157,8 @@ def _rotation(
     return learn_rotation(
         vectors[np.concatenate([documents, queries])],
         documents=len(documents),
-        dims=dims[1:],
+        dims=dims,
         steps=_ROTATION_STEPS,
         seed=seed,
-        on_step=context.listener.step,
+        on_step=on_step,
     )
