@@ -10,6 +10,7 @@ from typing import Any, Final
 from pymilvus import DataType, FunctionType, MilvusClient
 
 from nestvec.milvus.composed_columns import read_templates
+from nestvec.milvus.fingerprints import RecordedFingerprint, read_fingerprint
 from nestvec.milvus.providers import Endpoint, find_provider, note_property, read_note, read_params
 from nestvec.milvus.steps import Steps, call, drive
 from nestvec.sqltypes.kinds import is_mapped, type_property
@@ -101,7 +102,15 @@ class EmbeddingColumn:
     """The vector column."""
 
     endpoint: Endpoint
-    """Who calls which service for the vectors: Milvus or, where no Function fills this form, nestvec."""
+    """Who calls which service for the vectors: Milvus or, where no Function fills this form, nestvec. Its
+    config has the fingerprint that the collection's properties record, if they record one."""
+
+    recorded: RecordedFingerprint | None = field(default=None, compare=False)
+    """The encoder that made the vectors, by the collection's properties or else the Function's params; None
+    if neither says it."""
+
+    pinned: str | None = field(default=None, compare=False)
+    """The fingerprint in the Function's params, without which Milvus's own requests are not compared."""
 
     @property
     def config(self) -> EmbeddingConfig:
@@ -322,8 +331,13 @@ def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
         filled = _read_endpoint(form, functions.get(column.name), note)
         if filled is not None:
             source, endpoint = filled
-            config = replace(endpoint.config, dim=column.dim, form=form)
-            yield EmbeddingColumn(source, column.name, replace(endpoint, config=config))
+            pinned = endpoint.config.fingerprint
+            recorded = read_fingerprint(properties, column.name)
+            if recorded is None and pinned is not None:
+                recorded = RecordedFingerprint(fingerprint=pinned)
+            fingerprint = None if recorded is None else recorded.fingerprint
+            config = replace(endpoint.config, dim=column.dim, form=form, fingerprint=fingerprint)
+            yield EmbeddingColumn(source, column.name, replace(endpoint, config=config), recorded, pinned)
 
 
 def _read_endpoint(form: Form, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:

@@ -1,0 +1,93 @@
+"""Which encoder made the vectors of a field: recorded in a property of its collection, on every Milvus.
+
+The property is ``nestvec.fingerprint.COLUMN``. The params of a field's Function have the fingerprint too, so
+that Milvus's own requests are refused by another encoder; the property has the date besides, and remains the
+place for what Milvus does not let anyone change in a Function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pymilvus import MilvusClient
+
+from nestvec.milvus.steps import Steps, call, drive
+
+FINGERPRINT_PROPERTY_PREFIX: Final = "nestvec.fingerprint."
+"""Prefix of the name of a collection's property that holds the fingerprint of a column's encoder."""
+
+_ILLEGIBLE: Final = "illegible"
+"""No encoder's fingerprint: a record that was damaged permits none."""
+
+
+class RecordedFingerprint(BaseModel):
+    """The encoder that made a field's vectors."""
+
+    # A later version may record more.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    fingerprint: str
+    """Fingerprint of the encoder (``nestvec_schemas.fingerprint``)."""
+
+    precision: str | None = None
+    """Precision of the encoder's weights; other precisions of the same weights have the same fingerprint."""
+
+    date: str | None = None
+    """When it was recorded, in UTC: ``2026-05-01T12:00:00Z``; None if only the Function's params have it."""
+
+    encoder: str | None = None
+    """Name of the encoder at that time."""
+
+
+def utc_now() -> str:
+    """The time, as it is recorded."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def fingerprint_property(column: str) -> str:
+    """The property of a collection that holds the fingerprint of a column's encoder."""
+    return f"{FINGERPRINT_PROPERTY_PREFIX}{column}"
+
+
+def fingerprint_properties(records: Mapping[str, RecordedFingerprint]) -> dict[str, str]:
+    """The properties of a collection for the records of its columns, as ``create_collection`` takes them."""
+    return {
+        fingerprint_property(column): record.model_dump_json(exclude_none=True)
+        for column, record in records.items()
+    }
+
+
+def read_fingerprint(properties: Mapping[str, object], column: str) -> RecordedFingerprint | None:
+    """What a collection's properties record for a column, of a damaged record a fingerprint that no encoder
+    has; None if they record nothing."""
+    text = properties.get(fingerprint_property(column))
+    if text is None:
+        return None
+    try:
+        return RecordedFingerprint.model_validate_json(str(text))
+    except ValidationError:
+        return RecordedFingerprint(fingerprint=_ILLEGIBLE)
+
+
+def write_fingerprints(
+    client: MilvusClient, collection: str, records: Mapping[str, RecordedFingerprint]
+) -> None:
+    """Record the encoders of columns of a collection that exists. Raises StoreError."""
+    drive(client, write_fingerprint_steps(collection, records))
+
+
+def write_fingerprint_steps(collection: str, records: Mapping[str, RecordedFingerprint]) -> Steps[None]:
+    """``write_fingerprints`` as steps."""
+    if records:
+        doing = f"recording the encoders of {collection}"
+        properties = fingerprint_properties(records)
+        yield call(doing, "alter_collection_properties", collection, properties)
+
+
+def forget_fingerprint_steps(collection: str, column: str) -> Steps[None]:
+    """Remove the record of a column that is dropped, as steps."""
+    doing = f"forgetting the encoder of {collection}.{column}"
+    yield call(doing, "drop_collection_properties", collection, [fingerprint_property(column)])
