@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from pymilvus import CollectionSchema, DataType, MilvusClient
+from pymilvus import CollectionSchema, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
 from nestvec.collections.changes import exists_error
@@ -19,6 +19,7 @@ from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, field_notes, index_params
 from nestvec.milvus.lite import is_lite
+from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
@@ -185,7 +186,7 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
             "is_partition_key": field.partition_key or None,
             "default_value": field.default,
             "max_length": field.max_length,
-            "element_type": None if field.element_type is None else DataType[field.element_type],
+            "element_type": None if field.element_type is None else data_type(field.element_type),
             "max_capacity": field.max_capacity,
             "description": field.description or None,
             "enable_analyzer": name in analyzed or None,
@@ -193,7 +194,7 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
             **analyzers.get(name, {}),
         }
         chosen = {key: value for key, value in options.items() if value is not None}
-        schema.add_field(name, DataType[field.type], **chosen)
+        schema.add_field(name, data_type(field.type), **chosen)
     for embedding in spec.embeddings:
         add_embedding(
             schema,
@@ -208,7 +209,7 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
         add_lexical(schema, lexical.field, lexical.column)
     for vector in spec.vectors:
         dims = {} if vector.dim is None else {"dim": vector.dim}
-        schema.add_field(vector.name, DataType[vector.type], **dims)
+        schema.add_field(vector.name, data_type(vector.type), **dims)
     return schema
 
 

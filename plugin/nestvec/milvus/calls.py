@@ -1,4 +1,4 @@
-"""How a Milvus server calls the service: texts a request, tries, and the time for them.
+"""How a Milvus server calls the service: texts a request, tries and the time for them, the name of the key.
 
 For each chunk of an insert's texts Milvus makes three tries within 30 seconds, and waits 1 to 1.25 s and 2 to
 2.5 s between them (``internal/util/function/models/common.go``). A try that fails in a third of what remains
@@ -9,6 +9,7 @@ seconds from a Function's ``timeout_ms``.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from nestvec.client.service_key import ServiceKey
 from nestvec.milvus.server_version import THREE, UNKNOWN_VERSION, ServerVersion
 from nestvec.milvus.tries import CHUNK_SECONDS, MAX_CHUNK, MIN_CHUNK, try_seconds
 from nestvec_schemas.errors import SpecError
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_CHUNK: Final = 256
 """Texts in a request to a service that does not say how fast it is."""
@@ -76,3 +79,36 @@ def _recommended(info: EncoderInfo) -> int:
     if info.tokens_per_second is None:
         return DEFAULT_CHUNK
     return int(info.tokens_per_second * try_seconds() / info.max_tokens)
+
+
+def check_credential(key: ServiceKey | None) -> None:
+    """Raise SpecError for a key whose entry in milvus.yaml is not named: a Function cannot have the key
+    itself."""
+    if key is not None and not key.credential:
+        raise SpecError(
+            "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
+            next_step="Put the key under credential in milvus.yaml and name it: "
+            "options=EmbeddingOptions(key=ServiceKey(api_key, credential=NAME)), or NESTVEC_CREDENTIAL.",
+        )
+
+
+def credential_params(key: ServiceKey | None, version: ServerVersion) -> dict[str, str | int]:
+    """The ``credential`` of a Function, as a server of this version finds it; nothing without a key.
+
+    Milvus 2.6 reads the keys of milvus.yaml in lower case, and so never finds a name with capitals; from 3.0
+    on it keeps them. Raises SpecError if the key has no name.
+    """
+    if key is None:
+        return {}
+    check_credential(key)
+    name, lower = key.credential, key.credential.lower()
+    if name == lower or version.at_least(THREE):
+        return {"credential": name}
+    if version.before(THREE):
+        return {"credential": lower}
+    logger.warning(
+        "Milvus before 3.0 reads the names under credential in milvus.yaml in lower case, and finds no %s: "
+        "write it in lower case in both places",
+        name,
+    )
+    return {"credential": name}

@@ -19,6 +19,7 @@ from pymilvus.client.connection_manager import ConnectionManager
 
 from nestvec.milvus.address import ConnectSettings, MilvusAddress, parse_address
 from nestvec.milvus.diagnose import check_listening, diagnose
+from nestvec.milvus.pymilvus_features import unknown_type
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
 
 _users_lock = Lock()
@@ -306,6 +307,11 @@ def milvus_errors(doing: str) -> Iterator[None]:
             value=str(error),
             next_step="Check that the server is running, then try again.",
         ) from error
+    except ValueError as error:
+        refused = unknown_type(error)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def _original_error(error: MilvusException) -> MilvusException:

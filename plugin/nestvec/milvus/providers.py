@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec.milvus.calls import CALLS_PER_INSERT, MilvusCalls
-from nestvec.milvus.credentials import credential_params
+from nestvec.milvus.calls import CALLS_PER_INSERT, MilvusCalls, credential_params
 from nestvec.milvus.server_version import (
     CALLS_COHERE_WITH_DIM,
     CALLS_VOYAGE_WITH_TYPE,

@@ -10,9 +10,8 @@ from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusC
 
 from nestvec.client.service_client import EncoderInfo, fetch_info
 from nestvec.client.service_key import ServiceKey, base_url, environment_key
-from nestvec.milvus.calls import MilvusCalls, choose_chunk
+from nestvec.milvus.calls import MilvusCalls, check_credential, choose_chunk
 from nestvec.milvus.connection import HasServerVersion, open_connections
-from nestvec.milvus.credentials import check_credential
 from nestvec.milvus.providers import (
     FunctionParams,
     Provider,

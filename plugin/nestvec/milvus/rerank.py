@@ -6,8 +6,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from nestvec.client.service_key import ServiceKey, environment_key
-from nestvec.milvus.calls import MilvusCalls
-from nestvec.milvus.credentials import credential_params
+from nestvec.milvus.calls import MilvusCalls, credential_params
 from nestvec.milvus.providers import NO_KEY, FunctionParams
 from nestvec.milvus.server_version import THREE, ServerVersion
 from nestvec_schemas.errors import StoreRefused

@@ -7,10 +7,11 @@ from typing import Final
 
 from pymilvus import CollectionSchema, DataType
 
+from nestvec.milvus.pymilvus_features import TEXT
 from nestvec.milvus.server_version import ServerVersion
 from nestvec_schemas.errors import SpecError, StoreRefused, nearest
 
-_TEXT_TYPES: Final = (DataType.VARCHAR, DataType.TEXT)
+_TEXT_TYPES: Final = (DataType.VARCHAR, TEXT)
 
 
 def check_source(schema: CollectionSchema, source: str) -> None:
@@ -39,7 +40,7 @@ def check_source(schema: CollectionSchema, source: str) -> None:
 
 def check_source_is_kept(schema: CollectionSchema, source: str, version: ServerVersion) -> None:
     """Raise StoreRefused for a TEXT source on Milvus Lite, which has no such fields."""
-    is_text = any(field.name == source and field.dtype == DataType.TEXT for field in schema.fields)
+    is_text = any(field.name == source and field.dtype == TEXT for field in schema.fields)
     if version.lite and is_text:
         raise StoreRefused(
             "Milvus Lite has no TEXT fields",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pymilvus import AsyncMilvusClient, MilvusClient
 
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.pymilvus_features import client_method
 from nestvec_schemas.errors import NestvecError
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def _run_request(client: MilvusClient, request: Request) -> Any:
     if isinstance(request, BlockingCall):
         return request.run(client)
     with milvus_errors(request.doing):
-        return getattr(client, request.method)(*request.args, **request.kwargs)
+        return client_method(client, request.method)(*request.args, **request.kwargs)
 
 
 async def _arun_request(
@@ -97,4 +98,4 @@ async def _arun_request(
         work = request.run
         return await asyncio.to_thread(lambda: work(blocking()))
     with milvus_errors(request.doing):
-        return await getattr(client, request.method)(*request.args, **request.kwargs)
+        return await client_method(client, request.method)(*request.args, **request.kwargs)

@@ -19,6 +19,7 @@ from pymilvus.exceptions import (
     ParamError,
 )
 
+from nestvec.milvus.pymilvus_features import is_input_error, is_retriable
 from nestvec_schemas.errors import (
     NestvecError,
     ServiceBusy,
@@ -89,8 +90,9 @@ _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 502, 503, 504})
 _ROW_STATUSES: Final = frozenset({400, 413, 422})
 _UNCLEAR_STATUSES: Final = frozenset({424, 500})
 
-_MILVUS_TRANSIENT: Final = frozenset({2, 3, 4, 6, 8, 9, 11})
-"""Codes of a Milvus server that starts, stops, is overloaded or over its limits (``pkg/util/merr``)."""
+_MILVUS_TRANSIENT: Final = frozenset({2, 3, 4, 6, 8, 9, 11, 12, 103, 106, 202})
+"""Codes of a Milvus server that starts, stops, recovers, or is overloaded or over its limits
+(``pkg/util/merr``)."""
 
 _MILVUS_ROW_CODES: Final = frozenset({6, 1100, 1801, 1804})
 """Codes for values that a column does not take; 6 is Milvus Lite's IllegalArgument."""
@@ -146,9 +148,9 @@ def _kind_of_code(error: MilvusException, message: str) -> FaultKind:
     lite = error.code == error.compatible_code
     if _LASTING_TEXT.search(message) or (error.code in _MILVUS_LASTING and (lite or error.code >= 100)):
         return "lasting"
-    if error.retriable or (error.code in _MILVUS_TRANSIENT and not lite):
+    if is_retriable(error) or (error.code in _MILVUS_TRANSIENT and not lite):
         return "transient"
-    if error.is_input_error or error.code in _MILVUS_ROW_CODES:
+    if is_input_error(error) or error.code in _MILVUS_ROW_CODES:
         return "rows"
     return "unclear"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from pymilvus import DataType
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.columns import bind_column, field_spec
 from nestvec.sql.bind.params import Params
@@ -85,12 +85,12 @@ def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> St
         "nullable": True,
         "default_value": spec.default,
         "max_length": spec.max_length,
-        "element_type": None if spec.element_type is None else DataType[spec.element_type],
+        "element_type": None if spec.element_type is None else data_type(spec.element_type),
         "max_capacity": spec.max_capacity,
     }
     set_options = {key: value for key, value in options.items() if value is not None}
     doing = f"adding column {draft.name} to {table.name}"
-    adding = call(doing, "add_collection_field", table.name, draft.name, DataType[spec.type], **set_options)
+    adding = call(doing, "add_collection_field", table.name, draft.name, data_type(spec.type), **set_options)
     yield from _call_or_not_supported(source, node, "ADD COLUMN", adding)
     yield from _set_sql_type(table, draft.name, spec.sql_type)
 
