@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
+import onnx
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.prompts import as_checkpoint_prompts
@@ -14,6 +19,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.nesting.fit import NestingFit
 from nestvec_exporters.nesting.ladder import Ladders
 from nestvec_exporters.options import ExportOptions
+from nestvec_schemas.fingerprint import record_fingerprint
 from nestvec_schemas.manifest import Manifest, Nesting, Verification
 from nestvec_schemas.repository import CONFIG, MANIFEST, PART_SEPARATOR, part_folder, sha256
 from nestvec_schemas.towers import EXIT_INPUT
@@ -32,6 +38,44 @@ def file_checksums(folder: Path, components: list[Component]) -> dict[str, str]:
                 continue
             checksums[f"{PART_SEPARATOR}{part}/{relative}" if part else relative] = sha256(path)
     return checksums
+
+
+def graph_checksums(
+    components: Sequence[Component],
+    traced: Sequence[Path],
+    fitted: NestingFit | None,
+    ladders: Ladders,
+) -> dict[str, str]:
+    """Per part, the SHA-256 of its graph before it takes the export's precision, and of what is fitted
+    for it. ``traced`` are the graphs as ``write_component`` takes them."""
+    checksums = {}
+    for component, graph in zip(components, traced, strict=True):
+        digest = hashlib.sha256(sha256(graph).encode())
+        for path in external_files(graph):
+            digest.update(f"{path.name} {sha256(path)}".encode())
+        if fitted is not None:
+            matrices = {str(layer): matrix for layer, matrix in sorted(fitted.exit_maps.items())}
+            if fitted.rotation is not None:
+                matrices["rotation"] = fitted.rotation
+            for name, matrix in matrices.items():
+                digest.update(f"{name} {matrix.shape}".encode())
+                digest.update(np.ascontiguousarray(matrix, np.float32).tobytes())
+        if ladders.shallow:
+            digest.update(f"exits {ladders.layers}".encode())
+        checksums[component.part] = digest.hexdigest()
+    return checksums
+
+
+def external_files(graph: Path) -> list[Path]:
+    """The files beside a graph that hold its larger tensors, sorted."""
+    model = onnx.load(str(graph), load_external_data=False)
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [graph.with_name(name) for name in sorted(names)]
 
 
 def build_manifest(
@@ -74,6 +118,12 @@ def build_manifest(
         files={},
         created_with=_versions(),
     )
+
+
+def with_fingerprint(manifest: Manifest, graphs: Mapping[str, str]) -> Manifest:
+    """The manifest, complete otherwise, with what identifies the encoder; ``graphs`` are their checksums."""
+    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return manifest.model_copy(update={"fingerprint": record_fingerprint(manifest, graphs, date)})
 
 
 def combined(verifications: Sequence[Verification | None]) -> Verification:

@@ -108,6 +108,8 @@ def _build(
         build_manifest,
         combined,
         file_checksums,
+        graph_checksums,
+        with_fingerprint,
         write_manifest,
     )
 
@@ -133,19 +135,17 @@ def _build(
             listener.stage(f"comparing the graph with the checkpoint{f', {part}' if part else ''}")
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
         verifications.append(verify(has_library=part in libraries))
-    if fitted is not None and fitted.rotation is not None:
-        np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
+    _save_rotation(folder, fitted)
     manifest = build_manifest(options, checkpoint, loaded, ladders, fitted, combined(verifications))
     update = {
-        "experts": dict.fromkeys(loaded.experts, checkpoint.source)
-        | {name: expert.source for name, expert in experts.items()},
+        **_part_fields(loaded, checkpoint, experts),
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
-        "expert_towers": loaded.expert_specs,
-        "outputs": dict(loaded.outputs),
         **_quantisation_fields(quantisations),
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)
+    graphs = graph_checksums(components, traced, fitted, ladders)
+    manifest = with_fingerprint(manifest, graphs)
     write_manifest(folder, manifest)
     listener.stage("comparing with the checkpoint's own library")
     exported = Exported(folder, manifest, None if fitted is None else fitted.rotation)
@@ -153,6 +153,23 @@ def _build(
     manifest = manifest.model_copy(update={"verification": verification})
     write_manifest(folder, manifest)
     return manifest
+
+
+def _save_rotation(folder: Path, fitted: NestingFit | None) -> None:
+    if fitted is not None and fitted.rotation is not None:
+        np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
+
+
+def _part_fields(
+    loaded: LoadedCheckpoint, checkpoint: Checkpoint, experts: Mapping[str, Checkpoint]
+) -> dict[str, Any]:
+    """What the manifest says of experts, and of what a pass gives besides."""
+    return {
+        "experts": dict.fromkeys(loaded.experts, checkpoint.source)
+        | {name: expert.source for name, expert in experts.items()},
+        "expert_towers": loaded.expert_specs,
+        "outputs": dict(loaded.outputs),
+    }
 
 
 def _quantisation_fields(quantisations: Mapping[str, QuantisationSummary | None]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNe
 from nestvec_schemas.packed_outputs import SUFFIXES
 from nestvec_schemas.towers import (
     QUERY_EXPERT,
+    FingerprintRecord,
     Modality,
     OutputKind,
     Record,
@@ -221,6 +222,9 @@ class Manifest(Record):
 
     created_with: dict[str, str]
     """Versions of the packages that exported it."""
+
+    fingerprint: FingerprintRecord | None = None
+    """What identifies the encoder; None in a manifest that does not say, whose files identify it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -26,6 +26,7 @@ import hashlib
 from pathlib import Path
 
 from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt, nearest
+from nestvec_schemas.fingerprint import GRAPH_FILES, check_record
 from nestvec_schemas.manifest import Manifest, parse_manifest
 
 MANIFEST = "encoder.json"
@@ -78,6 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is larger than 1 MiB", value=len(data), next_step="Export the encoder again."
         )
     manifest = parse_manifest(data, path=str(path))
+    check_record(manifest, str(path))
     if manifest.name != folder.name:
         raise ManifestCorrupt(
             f"the encoder in {path} has a different name from its folder",
@@ -108,11 +110,17 @@ def find_encoder(models: Path, name: str) -> Path:
     return models / name
 
 
-def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Compare every listed file with its SHA-256. Raises ManifestCorrupt, naming the file."""
+def verify_files(folder: Path, manifest: Manifest, *, graphs_elsewhere: bool = False) -> None:
+    """Compare every listed file with its SHA-256. Raises ManifestCorrupt, naming the file.
+
+    With ``graphs_elsewhere``, graphs may be absent: another server has them.
+    """
     for name, expected in manifest.files.items():
+        path = file_path(folder, name)
+        if graphs_elsewhere and GRAPH_FILES.fullmatch(name) and not path.exists():
+            continue
         try:
-            checksum = sha256(file_path(folder, name))
+            checksum = sha256(path)
         except OSError as error:
             raise ManifestCorrupt(
                 f"{folder / name} cannot be read",

@@ -53,6 +53,22 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
+class FingerprintRecord(Record):
+    """What identifies an encoder, as its export computed it (``nestvec_schemas.fingerprint``)."""
+
+    fingerprint: str
+    """Fingerprint of its vectors, whatever the precision of its weights."""
+
+    variant: str
+    """Fingerprint of its files, and so of this precision."""
+
+    date: str
+    """When it was exported, in UTC: ``2026-05-01T12:00:00Z``."""
+
+    graphs: dict[str, str]
+    """Per part, the SHA-256 of its graph before it took its precision, and of what was fitted for it."""
+
+
 class Tower(Record):
     """One half of an encoder: what its graph takes and gives."""
 

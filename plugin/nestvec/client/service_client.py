@@ -53,6 +53,15 @@ class EncoderInfo(BaseModel):
     fingerprint: str | None = None
     """Fingerprint of the encoder; None from a service that does not say."""
 
+    variant: str | None = None
+    """Fingerprint of its files, which older registrations recorded."""
+
+    precision: str | None = None
+    """Precision of its weights."""
+
+    exported: str | None = None
+    """When it was exported, in UTC; None if its manifest does not say."""
+
     tokens_per_second: float | None = None
     """Measured speed; None if the service did not measure it."""
 

@@ -18,7 +18,7 @@ from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_input
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.repository import part_name, read_manifest
+from nestvec_schemas.repository import part_name, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
 MAX_BATCH_SIZE = 64
@@ -93,8 +93,12 @@ class TritonEngine:
         return self.info
 
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
-        """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
+        """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself.
+
+        Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew.
+        """
         manifest = manifest or read_manifest(folder)
+        verify_files(folder, manifest, graphs_elsewhere=True)
         inputs = graph_inputs(manifest)
         self._graphs[encoder, generation] = {
             part: _Graph(part_name(encoder, part), inputs[part], manifest.tower_of_part(part).output)

@@ -38,6 +38,7 @@ from nestvec.service.settings import ServiceSettings
 from nestvec.service.speed_probe import measure_speed
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import NestvecError
+from nestvec_schemas.fingerprint import check_fingerprint, encoder_fingerprint
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
@@ -93,6 +94,8 @@ class EmbeddingResult:
     failed: Mapping[int, NestvecError] = field(default_factory=dict)
     """The inputs that could not be read, by position; their output is ``zero_output``."""
     timing: Timing = field(default_factory=Timing)
+    fingerprint: str | None = None
+    """Of the encoder."""
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -228,8 +231,9 @@ class Embedder:
         """Embed texts, token ids from the client, images and pairs with one encoder.
 
         If ``options`` ask for the mean of chunks and the encoder has none, overlong texts are truncated.
-        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (unknown token ids),
-        NotOffered, Overloaded, DeadlineExceeded, EngineError. A caller that is cancelled gives up its place.
+        Raises EncoderNotFound (another fingerprint), ExitNotOffered, ExpertNotOffered, EmptyInput,
+        InputTooLong, BodyInvalid (unknown token ids), NotOffered, Overloaded, DeadlineExceeded, EngineError.
+        A caller that is cancelled gives up its place.
         """
         with self.encoders.pinned():
             async with self.residency.lease(self.encoders.instance(encoder)):
@@ -239,6 +243,7 @@ class Embedder:
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> EmbeddingResult:
         loaded = self.encoders[encoder]
+        check_fingerprint(loaded.manifest, options.config.fingerprint)
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
             return await self._embed(encoder, inputs, options)
         is_text = [_is_chunkable(loaded, value, options) for value in inputs]
@@ -280,6 +285,7 @@ class Embedder:
             truncated=truncated,
             failed=failed,
             timing=_timing(entries.values()),
+            fingerprint=encoder_fingerprint(loaded.manifest),
         )
 
     async def _keys(

@@ -244,4 +244,5 @@ def _sum(first: EmbeddingResult, second: EmbeddingResult) -> EmbeddingResult:
         truncated=first.truncated + second.truncated,
         failed=dict(enumerate(failed)),
         timing=timing,
+        fingerprint=first.fingerprint or second.fingerprint,
     )

@@ -41,6 +41,8 @@ from nestvec_schemas.vectors import Vectors, check_prefix_dim, nest
 
 T = TypeVar("T")
 
+FINGERPRINT_HEADER: Final = "x-nestvec-fingerprint"
+
 _CHARACTERS_PER_NUMBER: Final = 8
 """Characters of an input that take as long to handle as a number of a response."""
 
@@ -312,8 +314,8 @@ async def json_response(
 ) -> Response:
     """What ``build`` returns, as JSON; for large results both are made on a thread.
 
-    The headers say what it took, as TEI's do, and how many inputs were truncated, chunked, or could not be
-    read.
+    The headers say what it took, as TEI's do, how many inputs were truncated, chunked, or could not be
+    read, and which encoder it was.
     """
     outputs = result.outputs
     numbers = outputs.size if isinstance(outputs, np.ndarray) else sum(output.size for output in outputs)
@@ -330,5 +332,6 @@ async def json_response(
             "x-nestvec-truncated": str(result.truncated),
             "x-nestvec-chunked": str(result.chunked),
             "x-nestvec-failed": str(len(result.failed)),
+            **({} if result.fingerprint is None else {FINGERPRINT_HEADER: result.fingerprint}),
         },
     )

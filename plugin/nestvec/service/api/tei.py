@@ -41,7 +41,7 @@ from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
-from nestvec_schemas.fingerprint import check_fingerprint, encoder_fingerprint
+from nestvec_schemas.fingerprint import check_fingerprint, fingerprints_of
 from nestvec_schemas.manifest import Manifest, PromptName
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed"), route_class=BodyRoute)
@@ -202,7 +202,7 @@ def service_info(embedder: Embedder) -> dict[str, Any]:
 
 
 def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
-    manifest = encoder.manifest
+    manifest, fingerprints = encoder.manifest, fingerprints_of(encoder.manifest)
     return {
         "dim": manifest.dim,
         "dims": manifest.dims,
@@ -219,7 +219,9 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "nesting": manifest.nesting,
         "prompts": manifest.prompts,
         "default_prompt": manifest.default_prompt,
-        "fingerprint": encoder_fingerprint(manifest),
+        "fingerprint": fingerprints.space,
+        "variant": fingerprints.variant,
+        "exported": None if manifest.fingerprint is None else manifest.fingerprint.date,
     }
 
 

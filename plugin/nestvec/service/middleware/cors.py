@@ -19,6 +19,7 @@ EXPOSED_HEADERS: Final = (
     "x-nestvec-truncated",
     "x-nestvec-chunked",
     "x-nestvec-failed",
+    "x-nestvec-fingerprint",
 )
 """Response headers that a page of an allowed origin may read."""
 
