@@ -19,6 +19,9 @@ _READS_CLIENT_BATCH: Final = (2, 6, 3)
 
 _SENDS_KEY: Final = (2, 6, 1)
 
+_RANKERS_SINCE: Final = {"DECAY": (2, 6, 0), "BOOST": (2, 6, 2)}
+"""Older servers ignore the ranker of a search, and return its rows unranked."""
+
 
 def rerank_params(
     version: ServerVersion, service: str, encoder: str, max_texts: int, key: ServiceKey | None = None
@@ -66,4 +69,15 @@ def check_rerank_column(name: str, version: ServerVersion, *, nullable: bool) ->
             "Milvus before 3.0 does not rerank by a column that may be NULL",
             value=name,
             next_step="Rerank by a column that is NOT NULL, or upgrade Milvus to 3.0.",
+        )
+
+
+def check_ranker(name: str, version: ServerVersion) -> None:
+    """Raise StoreRefused for ``DECAY`` or ``BOOST`` on a server that does not have it."""
+    since = _RANKERS_SINCE[name]
+    if version.before(since):
+        raise StoreRefused(
+            f"{name} needs Milvus {'.'.join(map(str, since))} or later",
+            value=version.text,
+            next_step="Upgrade Milvus, or omit it.",
         )

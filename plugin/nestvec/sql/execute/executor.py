@@ -11,6 +11,7 @@ from nestvec.sql.bind.expressions.nodes import ColumnRef, Expression
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.execute.evaluate import ScoredRow, evaluate
 from nestvec.sql.execute.lateral import run_lateral
+from nestvec.sql.execute.rankers import run_decay_scores
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.rescore import run_rescore
 from nestvec.sql.execute.row_operators import (
@@ -28,6 +29,7 @@ from nestvec.sql.execute.timing import PROFILE, timed
 from nestvec.sql.plan.nodes import (
     Aggregate,
     CountRows,
+    DecayScores,
     Distinct,
     Fetch,
     Filter,
@@ -123,6 +125,7 @@ _RUNNERS: dict[type[Any], Callable[[Session, Any], Steps[list[ScoredRow]]]] = {
     Sort: _unary(sort_rows),
     Limit: _unary(limit_rows),
     TopKWithTies: lambda session, node: run_top_k_with_ties(run_node, session, node),
+    DecayScores: lambda session, node: run_decay_scores(run_node, session, node),
     ForEachQuery: lambda session, node: run_lateral(run_node, session, node),
     Rescore: lambda session, node: run_rescore(run_node, session, node),
 }

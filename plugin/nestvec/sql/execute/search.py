@@ -9,13 +9,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from pymilvus import AnnSearchRequest, Function, FunctionType, MilvusClient, RRFRanker, WeightedRanker
-from pymilvus.client.abstract import BaseRanker
+from pymilvus import AnnSearchRequest, MilvusClient
 
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import SparseVector, embed
 from nestvec.client.service_key import environment_api_key
-from nestvec.milvus.rerank import check_rerank_column, rerank_params
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.vectors.targets import (
@@ -30,6 +28,7 @@ from nestvec.sql.bind.vectors.targets import (
 from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
 from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
+from nestvec.sql.execute.rankers import boosted_limit, hybrid_ranker, search_ranker
 from nestvec.sql.execute.read import ReadRequest, ids_filter, query_rows, with_dynamic_fields
 from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.filter import render_filter
@@ -219,16 +218,16 @@ def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
     if node.limit <= 0:
         return []
     search_data = yield from resolve_targets(session, [part.nearest.target for part in node.parts])
-    ranker = yield from _ranker(session, node)
     chosen: list[ChosenSearch] = []
     for part in node.parts:
         chosen.append((yield from choose_search(session, part, own_rows=False)))
-    rows = yield from _search_parts(session, node, search_data, ranker, chosen)
+    rows = yield from _search_parts(session, node, search_data, chosen)
     vector_parts = [search for search in chosen if not search.index.kind.exact]
-    while vector_parts and len(rows) < node.limit and session.settings.index.iterative_scan != "off":
+    wanted = min(node.limit, max(part.limit for part in node.parts) - node.offset)
+    while vector_parts and len(rows) < wanted and session.settings.index.iterative_scan != "off":
         # Each part finds its own limit of rows where that number exists, so at least as many exist in all.
         matching = yield from count_matching(session, node.collection, node.filter, fresh=True)
-        if len(rows) >= min(node.limit, max(0, matching - node.offset)):
+        if len(rows) >= min(wanted, max(0, matching - node.offset)):
             break
         wider = [
             replace(search, method=widened(search.index, search.workload, search.method) or search.method)
@@ -241,7 +240,7 @@ def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
             break
         chosen = wider
         note_done(f"the indexes found {len(rows):,} of {matching:,} rows: widened")
-        rows = yield from _search_parts(session, node, search_data, ranker, chosen)
+        rows = yield from _search_parts(session, node, search_data, chosen)
     return rows
 
 
@@ -249,10 +248,12 @@ def _search_parts(
     session: Session,
     node: HybridSearch,
     search_data: Sequence[SearchData],
-    ranker: BaseRanker | Function,
     chosen: Sequence[ChosenSearch],
 ) -> Steps[list[ScoredRow]]:
-    """The rows of Milvus's hybrid search."""
+    """The rows of Milvus's hybrid search, or of its search where there are boosts."""
+    if node.boosts is not None:
+        return (yield from _search_boosted(session, node, search_data[0], chosen[0]))
+    ranker = yield from hybrid_ranker(session, node)
     parts = zip(node.parts, search_data, chosen, strict=True)
     hit_lists = yield call(
         f"searching collection {node.collection}",
@@ -268,20 +269,29 @@ def _search_parts(
     return _scored_rows(session, node, hit_lists[0], float)
 
 
-def _ranker(session: Session, node: HybridSearch) -> Steps[BaseRanker | Function]:
-    """What merges the candidates of all parts into one order."""
-    ranking, rerank = node.ranking, node.rerank
-    if rerank is None:
-        return WeightedRanker(*ranking.weights) if ranking.weights else RRFRanker(ranking.k)
-    version = yield from session.server_version()
-    check_rerank_column(rerank.column, version, nullable=rerank.nullable)
-    candidates = sum(part.limit for part in node.parts)
-    params = {
-        **rerank_params(version, rerank.service, rerank.encoder, candidates),
-        # A list: Milvus takes one text per query.
-        "queries": [rerank.query],
-    }
-    return Function("rerank", FunctionType.RERANK, [rerank.column], params=params)
+def _search_boosted(
+    session: Session, node: HybridSearch, data: SearchData, chosen: ChosenSearch
+) -> Steps[list[ScoredRow]]:
+    """The rows of a search whose scores Milvus changes: it ignores boosts of a hybrid search."""
+    (part,) = node.parts
+    request = _request(part, data, chosen.method)
+    hit_lists = yield call(
+        f"searching collection {node.collection}",
+        "search",
+        node.collection,
+        data=[data],
+        anns_field=request.anns_field,
+        filter=part.filter,
+        limit=(yield from boosted_limit(session, node)),
+        output_fields=list(node.fields),
+        search_params=request.param,
+        ranker=(yield from search_ranker(session, node)),
+        **session.read_options(),
+    )
+    # Milvus Lite's scores by words are negative, unless another ranker follows.
+    negative = part.nearest.metric == "BM25" and node.reranker is None and (yield from session.is_lite())
+    rows = _scored_rows(session, node, hit_lists[0], (lambda score: -score) if negative else float)
+    return rows[node.offset : node.offset + node.limit]
 
 
 def _request(part: VectorSearch, search_data: SearchData, method: SearchMethod) -> AnnSearchRequest:

@@ -36,8 +36,9 @@ _CHECKED: Final = "read"
 
 _SELECT_POSITION_LOST_AFTER: Final = {
     TokenType.DOT, TokenType.COLON, TokenType.PARAMETER, TokenType.ARROW, TokenType.DARROW,
+    TokenType.INTERVAL,
 }  # fmt: skip
-"""Tokens after which sqlglot loses the position: .5, :name, $1, -> 'key', ->> 'key'."""
+"""Tokens after which sqlglot loses the position: .5, :name, $1, -> 'key', ->> 'key', INTERVAL '1 day'."""
 
 
 def check_consumed(source: SourceText, tree: exp.Expr) -> None:

@@ -48,23 +48,49 @@ def _parse_distance(parser: Any, left: exp.Expr | None) -> exp.Expr:
 
 
 class Rerank(exp.Expression):
-    """``RERANK BY 'encoder' WITH (candidates = 50)`` after ORDER BY's keys."""
+    """``RERANK BY BOOST(…), 'encoder', DECAY(…) WITH (candidates = 50)`` after ORDER BY's keys."""
 
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": False, "by": False}
+    arg_types: ClassVar[dict[str, bool]] = {"rankers": False, "expressions": False, "by": False}
+
+
+class Boost(exp.Expression):
+    """``BOOST([WHERE condition,] weight => 2)`` in RERANK BY."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"where": False, "expressions": False}
 
 
 def _parse_rerank(parser: Any) -> exp.Expr | None:
     if not parser._match_text_seq("RERANK", "BY"):
         return None
     token, by = parser._tokens[parser._index - 2], exp.var("BY").update_positions(parser._prev)
-    encoder = parser._parse_primary() or parser._parse_placeholder() or parser._parse_parameter()
+    rankers = [ranker for ranker in parser._parse_csv(lambda: _parse_ranker(parser)) if ranker is not None]
     options = None
     if parser._match(TokenType.WITH):
         options = parser._parse_wrapped_csv(parser._parse_disjunction)
     parsed: exp.Expr = parser.expression(
-        Rerank(this=encoder, expressions=options, by=by).update_positions(token)
+        Rerank(rankers=rankers, expressions=options, by=by).update_positions(token)
     )
     return parsed
+
+
+def _parse_ranker(parser: Any) -> exp.Expr | None:
+    """An encoder's name, ``DECAY(…)`` or ``BOOST(…)``."""
+    token = parser._curr
+    called = parser._next is not None and parser._next.token_type == TokenType.L_PAREN
+    if token is None or not called or token.token_type != TokenType.VAR:
+        name: exp.Expr | None = parser._parse_primary() or parser._parse_placeholder()
+        return name
+    if token.text.upper() != "BOOST":
+        call: exp.Expr | None = parser._parse_function()
+        return call if call is None else call.update_positions(token)
+    parser._advance(2)
+    where = parser._parse_disjunction() if parser._match(TokenType.WHERE) else None
+    if where is not None:
+        parser._match(TokenType.COMMA)
+    options = parser._parse_csv(parser._parse_lambda)
+    parser._match_r_paren()
+    boost: exp.Expr = parser.expression(Boost(where=where, expressions=options).update_positions(token))
+    return boost
 
 
 def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
@@ -162,7 +188,13 @@ class NestvecSql(Postgres):
                 text = exp.Literal.string(tokens[1].text).update_positions(tokens[1])
                 self._advance()
                 return exp.cast(text, "interval").update_positions(tokens[0])
-            return super()._parse_interval(require_interval, parse_function_unit)
+            interval = super()._parse_interval(require_interval, parse_function_unit)
+            if isinstance(interval, exp.Interval) and tokens and interval.meta.get("start") is None:
+                interval.update_positions(tokens[0])
+                unit = interval.args.get("unit")
+                if self._prev.token_type == TokenType.VAR and isinstance(unit, exp.Var):
+                    unit.update_positions(self._prev)
+            return interval
 
         def _parse_order(self, this: Any = None, skip_order_token: bool = False) -> Any:
             order = super()._parse_order(this, skip_order_token)

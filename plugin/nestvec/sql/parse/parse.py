@@ -203,12 +203,14 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
     """Refuse what PostgreSQL refuses and sqlglot accepts silently."""
     semicolon: Token | None = None
     before: Token | None = None
-    for token in source.tokens:
+    for token, after in zip(source.tokens, (*source.tokens[1:], None), strict=True):
         if semicolon is not None and token.token_type != TokenType.SEMICOLON:
             raise source.not_supported("more than one statement", token.start, "Run them one at a time.")
         if token.token_type == TokenType.SEMICOLON:
             semicolon = token
-        if before and before.token_type == TokenType.COMMA and token.token_type in _LIST_ENDS:
+        # An option of a call may be named like a clause: DECAY(year, origin => 2000, offset => 5).
+        ends = token.token_type in _LIST_ENDS and (after is None or after.token_type != TokenType.FARROW)
+        if before and before.token_type == TokenType.COMMA and ends:
             raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
         if token.token_type == TokenType.EQ and token.text != "=":
             raise source.syntax_error("SQL has no operator ==", token.start, "Write =.")

@@ -18,10 +18,12 @@ from nestvec.sql.bind.vectors.targets import (
     VectorLiteral,
     VectorSum,
 )
+from nestvec.sql.plan.explain_rankers import describe_boosts, describe_reranker
 from nestvec.sql.plan.lateral import search_batches
 from nestvec.sql.plan.nodes import (
     Aggregate,
     CountRows,
+    DecayScores,
     Distinct,
     Fetch,
     Filter,
@@ -187,11 +189,11 @@ def _rescore(node: Rescore) -> ExplainNode:
 
 
 def _hybrid(node: HybridSearch) -> ExplainNode:
-    rerank = node.rerank
-    order = _fusion(node.ranking) if rerank is None else f"{rerank.encoder}'s score of {rerank.column}"
+    boosts = tuple(("boost", text) for text in describe_boosts(node.boosts))
+    order = _fusion(node.ranking) if node.reranker is None else describe_reranker(node.reranker)
     return ExplainNode(
         f"Hybrid search {node.collection}: {count_of(node.limit, 'row')}{_after(node.offset)} by {order}",
-        (("fields", ", ".join(node.fields) or "none"),),
+        (*boosts, ("fields", ", ".join(node.fields) or "none")),
         tuple(explain_node(part) for part in node.parts),
     )
 
@@ -249,6 +251,12 @@ def _top_k(node: TopKWithTies) -> ExplainNode:
     return replace(sort, title=f"{sort.title}: {count_of(node.limit, 'row')}{_after(node.offset)}")
 
 
+def _decay_scores(node: DecayScores) -> ExplainNode:
+    decays = "; ".join(describe_reranker(decay) for decay in node.decays)
+    rows = f"{count_of(node.limit, 'row')}{_after(node.offset)}"
+    return ExplainNode(f"Decay in nestvec: {rows} by {decays}", (), (explain_node(node.input),))
+
+
 def _limit(node: Limit) -> ExplainNode:
     rows = "every row" if node.limit is None else count_of(node.limit, "row")
     return ExplainNode(f"Limit: {rows}{_after(node.offset)}", (), (explain_node(node.input),))
@@ -285,6 +293,7 @@ _EXPLAINERS: Final[dict[type[Any], Callable[[Any], ExplainNode]]] = {
     Distinct: _distinct,
     Sort: _sort,
     TopKWithTies: _top_k,
+    DecayScores: _decay_scores,
     Limit: _limit,
     ForEachQuery: _lateral,
 }

@@ -9,8 +9,9 @@ from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, expres
 from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.rankers import Boosts, DecayRanker
 from nestvec.sql.bind.vectors.ranking import FusedRanking
-from nestvec.sql.bind.vectors.rerank import RerankClause
+from nestvec.sql.bind.vectors.rerank import ModelReranker
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,11 @@ class HybridSearch:
     fields: tuple[str, ...]
     limit: int
     offset: int = 0
-    rerank: RerankClause | None = None
-    """The model whose scores order the candidates, in place of ``ranking``."""
+    reranker: ModelReranker | DecayRanker | None = None
+    """What orders the candidates in Milvus, in place of ``ranking``: a model's scores, or a decay of the
+    scores of the only part."""
+    boosts: Boosts | None = None
+    """What changes the scores of the only part, before ``reranker``."""
 
     @property
     def filter(self) -> str:
@@ -170,6 +174,15 @@ class TopKWithTies(UnaryNode):
 
 
 @dataclass(frozen=True)
+class DecayScores(UnaryNode):
+    """``limit`` of the candidates after ``offset``, by their scores times the factors of ``decays``."""
+
+    decays: tuple[DecayRanker, ...]
+    limit: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Limit(UnaryNode):
     """At most ``limit`` rows after ``offset``; every row after it if ``limit`` is None."""
 
@@ -217,6 +230,7 @@ Node = (
     | Distinct
     | Sort
     | TopKWithTies
+    | DecayScores
     | Limit
     | ForEachQuery
 )

@@ -11,12 +11,14 @@ from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, column
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW, Query
 from nestvec.sql.bind.vectors import targets
 from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.rankers import DecayRanker
 from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
-from nestvec.sql.bind.vectors.rerank import RerankClause
+from nestvec.sql.bind.vectors.rerank import ModelReranker, RerankClause
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import (
     Aggregate,
     CountRows,
+    DecayScores,
     Distinct,
     Fetch,
     Filter,
@@ -52,6 +54,8 @@ def plan_query(query: Query) -> Plan:
 def _plan_ranked(query: Query, ranking: Ranking) -> Node:
     """Rows best first. Those that pass a threshold are the first of them, so OFFSET may count before it."""
     search = _plan_search(query, ranking)
+    if query.ordering.rerank is not None:
+        return _reranked(search, query.ordering.rerank)
     node: Node = search
     if len(query.ordering.keys) > 1 and query.limit:
         node = TopKWithTies(_with_extra_rows(search), query.ordering.keys, query.limit, query.offset)
@@ -67,12 +71,9 @@ def _with_extra_rows(node: VectorSearch | HybridSearch) -> Node:
 
 def _plan_search(query: Query, ranking: Ranking) -> VectorSearch | HybridSearch:
     """The search that gives the rows."""
-    search = (
-        _hybrid_search(query, ranking)
-        if isinstance(ranking, FusedRanking)
-        else _vector_search(query, ranking)
-    )
-    return search if query.ordering.rerank is None else _reranked(search, query.ordering.rerank)
+    if isinstance(ranking, FusedRanking):
+        return _hybrid_search(query, ranking)
+    return _vector_search(query, ranking)
 
 
 def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
@@ -102,22 +103,37 @@ def _hybrid_search(query: Query, ranking: FusedRanking) -> HybridSearch:
     )
 
 
-def _reranked(search: VectorSearch | HybridSearch, rerank: RerankClause) -> HybridSearch:
-    """The candidates of a search, in the order of a model's scores."""
+def _reranked(search: VectorSearch | HybridSearch, rerank: RerankClause) -> HybridSearch | DecayScores:
+    """The candidates of a search, in the order of the scores that the clause gives them.
+
+    Milvus applies one model or one decay to a search; further decays, and those of fused scores, are
+    nestvec's work.
+    """
     size = _candidates(rerank.candidates or DEFAULT_RERANKED, search.limit + search.offset)
+    reranker: ModelReranker | DecayRanker | None = rerank.model
+    decays = rerank.decays
     if isinstance(search, HybridSearch):
         parts = tuple(replace(part, limit=size) for part in search.parts)
-        return replace(search, parts=parts, rerank=rerank)
-    part = VectorSearch(search.collection, search.nearest, search.filter, (), size)
-    return HybridSearch(
-        search.collection,
-        FusedRanking((search.nearest,)),
-        (part,),
-        fields=search.fields,
-        limit=search.limit,
-        offset=search.offset,
-        rerank=rerank,
-    )
+        candidates = replace(search, parts=parts, reranker=reranker)
+    else:
+        if reranker is None and decays:
+            reranker, decays = decays[0], decays[1:]
+        candidates = HybridSearch(
+            search.collection,
+            FusedRanking((search.nearest,)),
+            (VectorSearch(search.collection, search.nearest, search.filter, (), size),),
+            fields=search.fields,
+            limit=search.limit,
+            offset=search.offset,
+            reranker=reranker,
+            boosts=rerank.boosts,
+        )
+    if not decays:
+        return candidates
+    fields = dict.fromkeys((*search.fields, *(decay.column.name for decay in decays)))
+    every = min(MAX_WINDOW, sum(part.limit for part in candidates.parts))
+    candidates = replace(candidates, fields=tuple(fields), limit=every, offset=0)
+    return DecayScores(candidates, decays, search.limit, search.offset)
 
 
 def _candidates(requested: int, count: int) -> int:

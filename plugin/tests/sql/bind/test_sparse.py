@@ -15,6 +15,7 @@ from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
 from nestvec.sql.bind.ddl.table import bind_definition
 from nestvec.sql.bind.params import bind_params
+from nestvec.sql.bind.vectors.rerank import ModelReranker
 from nestvec.sql.bind.vectors.targets import EmbeddedText
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.explain_words import explain_words
@@ -106,8 +107,8 @@ def test_it_is_fused_with_vectors_and_reranked(by: Callable[..., Plan]) -> None:
     assert [one.nearest.target for one in plan.node.parts] == [TEXT, "heat waves"]
     reranked = by("lex <#> 'heat waves' RERANK BY 'cross'")
     assert isinstance(reranked.node, HybridSearch)
-    assert reranked.node.rerank is not None
-    assert (reranked.node.rerank.query, reranked.node.rerank.column) == ("heat waves", "body")
+    assert isinstance(reranked.node.reranker, ModelReranker)
+    assert (reranked.node.reranker.query, reranked.node.reranker.column) == ("heat waves", "body")
 
 
 @pytest.mark.parametrize(

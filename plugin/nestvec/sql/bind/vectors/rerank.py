@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,21 +11,36 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.rankers import (
+    BoostRanker,
+    Boosts,
+    DecayRanker,
+    bind_boost,
+    bind_decay,
+)
 from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
 from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.dialect import Rerank
+from nestvec.sql.parse.dialect import Boost, Rerank
 from nestvec.sql.parse.source import identifier_name
 
 _MAX_CANDIDATES: Final = 1_000
 """Pairs that a cross-encoder reads for one query: more take minutes."""
 
-_OPTIONS: Final = ("candidates", "column", "query", "service")
+_MAX_SCORED: Final = 16_384
+"""Rows whose scores DECAY and BOOST change: what one search of Milvus returns."""
+
+_MODEL_OPTIONS: Final = ("column", "query", "service")
+_BOOST_OPTIONS: Final = ("boost_mode", "function_mode")
+_MODES: Final = ("multiply", "sum")
 _WRITE = "Write RERANK BY 'encoder' WITH (candidates = 50, column = text_column, query = 'text')."
+
+_SIMILARITIES: Final = ("COSINE", "IP", "BM25")
+"""Metrics whose scores are larger for nearer rows."""
 
 
 @dataclass(frozen=True)
-class RerankClause:
+class ModelReranker:
     """A cross-encoder that scores the candidates against a query."""
 
     service: str
@@ -32,10 +48,31 @@ class RerankClause:
     column: str
     """The text column of the candidates that is scored."""
     query: str
-    candidates: int | None = None
-    """How many candidates there are, of each part for a fused ranking; None leaves it to the planner."""
     nullable: bool = False
     """Whether the text column may be null."""
+
+
+@dataclass(frozen=True)
+class RerankClause:
+    """What changes the scores of the candidates, in this order."""
+
+    boosts: Boosts | None = None
+    """Weights of the rows that match conditions."""
+    model: ModelReranker | None = None
+    """The encoder whose scores replace those of the search."""
+    decays: tuple[DecayRanker, ...] = ()
+    """Factors that the scores are multiplied by."""
+    candidates: int | None = None
+    """How many candidates there are, of each part for a fused ranking; None leaves it to the planner."""
+
+
+@dataclass(frozen=True)
+class _Rankers:
+    """The rankers of a clause by their kinds, bound as far as they do not depend on its options."""
+
+    boosts: tuple[BoostRanker, ...] = ()
+    encoder: str = ""
+    decays: tuple[DecayRanker, ...] = ()
 
 
 def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -> RerankClause | None:
@@ -48,19 +85,106 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
         raise source.not_supported(
             "RERANK BY without a distance in ORDER BY", node, "Order by a distance first."
         )
-    encoder = text_constant(scope, node.this) if node.this is not None else None
+    rankers = _bind_rankers(scope, node)
+    if rankers.boosts:
+        _check_boosted(scope, ranking, node)
+    options = _options(scope, node, rankers)
+    return RerankClause(
+        boosts=_boosts(scope, rankers.boosts, options),
+        model=_model(scope, rankers.encoder, options, ranking, node),
+        decays=rankers.decays,
+        candidates=_candidates(
+            scope, options.get("candidates"), _MAX_CANDIDATES if rankers.encoder else _MAX_SCORED
+        ),
+    )
+
+
+def _bind_rankers(scope: Scope, node: Rerank) -> _Rankers:
+    """The rankers of the clause: boosts first, then an encoder, then decays."""
+    source = scope.source
+    boosts: list[BoostRanker] = []
+    decays: list[DecayRanker] = []
+    encoder = ""
+    for ranker in node.args.get("rankers") or ():
+        if isinstance(ranker, Boost):
+            if encoder or decays:
+                raise source.not_supported(
+                    "BOOST after another ranker", ranker, "Milvus boosts the search itself: write it first."
+                )
+            boosts.append(bind_boost(scope, ranker))
+        elif isinstance(ranker, exp.Anonymous):
+            if str(ranker.this).upper() != "DECAY":
+                raise source.unknown_name(
+                    "there is no such ranker", str(ranker.this)[:40], ranker,
+                    "Available: DECAY, BOOST, or the name of an encoder in single quotes.",
+                )  # fmt: skip
+            decays.append(bind_decay(scope, ranker))
+        elif encoder or decays:
+            second = "a second encoder" if encoder else "an encoder after DECAY"
+            raise source.not_supported(
+                f"{second} in RERANK BY", ranker, "Its scores would replace all others: write one, first."
+            )
+        else:
+            encoder = text_constant(scope, ranker) or ""
+    if not (boosts or decays or encoder):
+        raise source.syntax_error(
+            "RERANK BY needs the name of an encoder, DECAY(…) or BOOST(…)", node, _WRITE
+        )
+    return _Rankers(tuple(boosts), encoder, tuple(decays))
+
+
+def _check_boosted(scope: Scope, ranking: Ranking, node: exp.Expr) -> None:
+    """Raise SqlNotSupported for a ranking whose scores Milvus does not boost, or in the wrong direction."""
+    if isinstance(ranking, FusedRanking):
+        raise scope.source.not_supported(
+            "BOOST with RRF or WEIGHTED", node,
+            "Milvus ignores boosts in a hybrid search: order by one distance.",
+        )  # fmt: skip
+    if ranking.metric not in _SIMILARITIES:
+        raise scope.source.not_supported(
+            f"BOOST with a ranking by {ranking.metric}", node,
+            "Milvus multiplies the distance, so that a weight above 1 demotes: rank by <=>, <#> or <@>.",
+        )  # fmt: skip
+
+
+def _options(scope: Scope, node: Rerank, rankers: _Rankers) -> dict[str, exp.Expr]:
+    """The options after WITH that these rankers have."""
+    offered = ["candidates"]
+    offered += _MODEL_OPTIONS if rankers.encoder else ()
+    offered += _BOOST_OPTIONS if rankers.boosts else ()
+    return dict(_option(scope, option, offered) for option in node.expressions)
+
+
+def _boosts(scope: Scope, boosts: tuple[BoostRanker, ...], options: dict[str, exp.Expr]) -> Boosts | None:
+    if not boosts:
+        return None
+    return Boosts(boosts, _mode(scope, options.get("boost_mode")), _mode(scope, options.get("function_mode")))
+
+
+def _mode(scope: Scope, node: exp.Expr | None) -> str:
+    if node is None:
+        return _MODES[0]
+    mode = (text_constant(scope, node) or "").lower()
+    if mode not in _MODES:
+        raise scope.source.type_mismatch(
+            "a mode is 'multiply' or 'sum'", mode or construct_name(node), node, "Write one of them."
+        )
+    return mode
+
+
+def _model(
+    scope: Scope, encoder: str, options: dict[str, exp.Expr], ranking: Ranking, node: exp.Expr
+) -> ModelReranker | None:
     if not encoder:
-        raise source.syntax_error("RERANK BY needs the name of an encoder", node, _WRITE)
-    options = dict(_option(scope, option) for option in node.expressions)
+        return None
     embeddings = (scope.table.embedding(part.column) for part in _parts(ranking))
     service = next((filled.service for filled in embeddings if filled is not None), scope.context.service)
     column = _column(scope, options.get("column"), ranking, node)
-    return RerankClause(
+    return ModelReranker(
         service=_service(scope, options, service),
         encoder=encoder,
         column=column.name,
         query=_query(scope, options.get("query"), ranking, node),
-        candidates=_candidates(scope, options.get("candidates")),
         nullable=column.nullable,
     )
 
@@ -69,13 +193,13 @@ def _parts(ranking: Ranking) -> tuple[DistanceRanking, ...]:
     return ranking.parts if isinstance(ranking, FusedRanking) else (ranking,)
 
 
-def _option(scope: Scope, node: exp.Expr) -> tuple[str, exp.Expr]:
+def _option(scope: Scope, node: exp.Expr, offered: Sequence[str]) -> tuple[str, exp.Expr]:
     if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
         raise scope.source.syntax_error("an option is NAME = VALUE", node, _WRITE)
     name = identifier_name(node.this.this)
-    if name not in _OPTIONS:
+    if name not in offered:
         raise scope.source.unknown_name(
-            "RERANK BY has no such option", name, node, f"Available: {', '.join(_OPTIONS)}."
+            "RERANK BY has no such option", name, node, f"Available: {', '.join(offered)}."
         )
     return name, node.args["expression"]
 
@@ -134,12 +258,12 @@ def _query(scope: Scope, node: exp.Expr | None, ranking: Ranking, clause: exp.Ex
     return target
 
 
-def _candidates(scope: Scope, node: exp.Expr | None) -> int | None:
+def _candidates(scope: Scope, node: exp.Expr | None, most: int) -> int | None:
     if node is None:
         return None
     value = scope.constant(node)
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_CANDIDATES:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
     raise scope.source.type_mismatch(
-        f"candidates takes an integer from 1 to {_MAX_CANDIDATES:,}", str(value)[:40], node, _WRITE
+        f"candidates takes an integer from 1 to {most:,}", str(value)[:40], node, _WRITE
     )
