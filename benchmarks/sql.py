@@ -3,7 +3,8 @@
     python benchmarks/sql.py [--rows 10000] [--rounds 1200] [--json benchmarks/results/sql.json]
 
 Vectors are random, and the query's is a parameter: embedding would take the same time in both. Also the time
-to parse and plan a new query, and one that is cached.
+to parse and plan a new query, and one that is cached, and what it takes to join the 100 nearest rows with a
+Parquet file of a million, in the order of the keys and in a random one, with and without a column of texts.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 from pymilvus import DataType, MilvusClient
 
 import nestvec
@@ -36,6 +39,7 @@ from nestvec.sql.statements.select import plan_select
 
 DIM, TOP, BATCH = 384, 10, 2000
 SEED = 5
+FILE_ROWS = 1_000_000
 FIELDS = ["id", "title", "year"]
 
 SEARCH = """
@@ -50,6 +54,8 @@ TYPICAL = """
     WHERE year BETWEEN 2000 AND 2020 AND (title LIKE 'paper%' OR title IN ('a', 'b')) AND id <> {n}
     ORDER BY score DESC
     LIMIT 10"""
+
+NEAREST = "SELECT id, title, 1 - (v <=> :q) AS score FROM papers ORDER BY score DESC LIMIT 100"
 
 
 def fill(client: MilvusClient, rows: int) -> None:
@@ -167,10 +173,57 @@ def planning(connection: Connection, client: MilvusClient, rounds: int) -> dict[
     return {"unseen_ms": statistics.median(parsed), "seen_ms": statistics.median(cached)}
 
 
+def write_ratings(folder: Path) -> dict[str, Path]:
+    """Parquet files with a row for each of a million ids, the rows in two orders."""
+    random = np.random.default_rng(SEED + 2)
+    shuffled = pa.table(
+        {
+            "id": random.permutation(FILE_ROWS),
+            "rating": random.random(FILE_ROWS),
+            "votes": random.integers(0, 10_000, FILE_ROWS),
+            "comment": [f"comment {n}" for n in range(FILE_ROWS)],
+        }
+    )
+    paths = {"random order": folder / "shuffled.parquet", "order of the keys": folder / "sorted.parquet"}
+    pyarrow.parquet.write_table(shuffled, paths["random order"])
+    pyarrow.parquet.write_table(shuffled.sort_by("id"), paths["order of the keys"])
+    return paths
+
+
+def joins(connection: Connection, folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Medians in milliseconds of a search, and of what its join with a file takes more in each round."""
+    random = np.random.default_rng(SEED + 3)
+    statements = {"search": NEAREST}
+    for order, path in write_ratings(folder).items():
+        for name, columns in (("numbers", "rating, votes"), ("numbers and texts", "rating, votes, comment")):
+            statements[f"{order}, {name}"] = (
+                f"SELECT near.*, {columns} FROM ({NEAREST}) AS near "
+                f"JOIN read_parquet('{path}') AS file ON file.id = near.id"
+            )
+    times: dict[str, list[float]] = {name: [] for name in statements}
+    for at in range(rounds + 1):
+        query = {"q": random.standard_normal(DIM).tolist()}
+        for name, statement in statements.items():
+            started = time.perf_counter()
+            count = len(connection.execute(statement, query).fetchall())
+            # The first round fills caches.
+            times[name] += [(time.perf_counter() - started) * 1000] if at else []
+            if count != 100:
+                raise SystemExit(f"{name}: {count} rows instead of 100.")
+    report = {"search": {"ms": statistics.median(times["search"])}}
+    for name, of in times.items():
+        more = [mine - search for mine, search in zip(of, times["search"], strict=True)]
+        report |= (
+            {name: {"more_ms": statistics.median(more), "least_more_ms": min(more)}} if any(more) else {}
+        )
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=1200)
+    parser.add_argument("--join-rounds", type=int, default=100)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, nestvec.connect(f"{folder}/sql.db") as connection:
@@ -189,6 +242,7 @@ def main() -> None:
             "rounds": options.rounds,
             "search": searches(connection, client, options.rounds),
             "parse_and_plan": planning(connection, client, options.rounds),
+            "join_with_parquet": joins(connection, Path(folder), options.join_rounds),
         }
         client.close()
     text = json.dumps(report, indent=2)

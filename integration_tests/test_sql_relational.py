@@ -136,6 +136,59 @@ def test_files_and_tables_of_the_caller_are_joined(
         db.execute("SELECT * FROM stars")
 
 
+KEYS = {
+    "bigint": (pa.int64(), int),
+    "float": (pa.float64(), float),
+    "text": (pa.string(), str),
+    "dictionary": (pa.dictionary(pa.int32(), pa.string()), str),
+    "unsigned": (pa.uint64(), int),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_files_are_read_no_further_than_a_join_needs(
+    db: dbapi.Connection, rows: list[dict[str, Any]], tmp_path: Path, key: str
+) -> None:
+    kind, convert = KEYS[key]
+    texts = convert is str
+    column = "u" if texts else "id"
+    keys = [row[column] for row in rows] + ([None, "", "it's", "\x01"] if texts else [None, 1 << 40])
+    stars = pa.table(
+        {"k": pa.array([None if k is None else convert(k) for k in keys], kind), "n": range(len(keys))}
+    )
+    pyarrow.parquet.write_table(stars, tmp_path / "stars.parquet", row_group_size=7)
+    db.register("stars", stars)
+    near = f"(SELECT id, u FROM {NAME} ORDER BY v <-> '[1,2]', id LIMIT 10) AS n"
+    for join in (f"{near} JOIN", f"{near} LEFT JOIN", f"{near} RIGHT JOIN", f"{near} FULL JOIN"):
+        answers = [
+            sorted(
+                db.execute(f"SELECT n.id, s.n FROM {join} {source} AS s ON s.k = n.{column}").fetchall(),
+                key=repr,
+            )
+            for source in ("stars", f"read_parquet('{tmp_path}/stars.parquet')")
+        ]
+        assert answers[0] == answers[1]
+        assert len(answers[0]) >= 10
+    db.unregister("stars")
+
+
+def test_only_rows_that_a_join_drops_are_left_out_of_a_file(db: dbapi.Connection, tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pa.table({"id": [7, 8], "stars": [5, 1]}), tmp_path / "stars.parquet")
+    near = f"(SELECT id FROM {NAME} ORDER BY v <-> '[1,2]' LIMIT 3) AS near"
+    file = f"read_parquet('{tmp_path}/stars.parquet') AS file"
+
+    def narrowed(joined: str) -> bool:
+        lines = [row[0] for row in db.execute(f"EXPLAIN SELECT stars FROM {joined}").fetchall()]
+        return any("filter: id in ranking_0.id" in line for line in lines)
+
+    assert narrowed(f"{near} JOIN {file} USING (id)")
+    assert narrowed(f"{near} LEFT JOIN {file} ON file.id = near.id")
+    assert not narrowed(f"{near} RIGHT JOIN {file} ON file.id = near.id")
+    assert not narrowed(f"{near} FULL JOIN {file} ON file.id = near.id")
+    assert not narrowed(f"{file} LEFT JOIN {near} ON file.id = near.id")
+    assert not narrowed(f"{near} JOIN {file} ON file.id > near.id")
+
+
 def test_explain_says_what_runs_where(db: dbapi.Connection) -> None:
     statement = (
         "SELECT n.id, r.u FROM (SELECT id FROM rows ORDER BY v <-> '[1,2]' LIMIT 3) AS n "

@@ -9,6 +9,7 @@ from nestvec.sql.plan.explain import ExplainNode, count_of, describe_target, exp
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.relational.relations import (
     CollectionScan,
+    JoinFilter,
     RankingScan,
     Relation,
     RelationalPlan,
@@ -38,7 +39,8 @@ def _explain(relation: Relation, row_counts: Mapping[str, int], counts: Relation
     measured = _measured(relation, counts)
     if isinstance(relation, SuppliedRelation):
         origin = relation.call or "a table of the caller"
-        return ExplainNode(f"{relation.name}: {origin}", tuple(measured), (), relation)
+        details = [] if relation.join_filter is None else [_joined(relation.join_filter)]
+        return ExplainNode(f"{relation.name}: {origin}", (*details, *measured), (), relation)
     if isinstance(relation, RankingScan):
         details = [("columns", ", ".join(relation.plan.columns))]
         if relation.residual:
@@ -58,8 +60,7 @@ def _explain_scan(
     if condition:
         details.append(("filter", condition))
     if scan.join_filter is not None:
-        joined = scan.join_filter
-        details.append(("filter", f"{joined.column} in {joined.relation}.{joined.relation_column}"))
+        details.append(_joined(scan.join_filter))
     for distance in scan.distances:
         measure = f"{distance.metric} of {distance.column} to {describe_target(distance.target)}"
         details.append((distance.name, f"{measure}, exact, by nestvec"))
@@ -72,6 +73,10 @@ def _explain_scan(
     return ExplainNode(
         f"{scan.name}: rows of {scan.table.name}, read from Milvus", (*details, *measured), (), scan
     )
+
+
+def _joined(join: JoinFilter) -> tuple[str, str]:
+    return "filter", f"{join.column} in {join.relation}.{join.relation_column}"
 
 
 def _measured(relation: Relation, counts: RelationCounts | None) -> list[tuple[str, str]]:

@@ -77,6 +77,8 @@ class SuppliedRelation:
     """An Arrow table; None for a file."""
     call: str = ""
     """The function that reads the file, in DuckDB's SQL."""
+    join_filter: JoinFilter | None = None
+    """Which of the file's rows can be joined, where the statement says it."""
 
 
 Relation = CollectionScan | RankingScan | SuppliedRelation

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
+from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.milvus.steps import BlockingCall, Steps
@@ -24,7 +25,13 @@ from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
 from nestvec.sql.relational.error_location import located
 from nestvec.sql.relational.output import read_result
-from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
+from nestvec.sql.relational.relations import (
+    CollectionScan,
+    JoinFilter,
+    RankingScan,
+    RelationalPlan,
+    SuppliedRelation,
+)
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import SqlError, SqlNotSupported
@@ -100,7 +107,33 @@ def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, Loaded
         add_table(connection, name, table.data, table.casts)
     for relation in plan.relations:
         if isinstance(relation, SuppliedRelation) and relation.call:
-            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS FROM {relation.call}")
+            rows = f"FROM {relation.call}{_matching_rows(connection, relation, tables)}"
+            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS {rows}")
+
+
+_KEY_TYPES: Final[dict[type, frozenset[str]]] = {
+    int: frozenset({"BIGINT", "INTEGER", "SMALLINT", "TINYINT"}),
+    str: frozenset({"VARCHAR"}),
+}
+"""DuckDB's types of columns that are compared with the values of a join as they are."""
+
+
+def _matching_rows(connection: Any, relation: SuppliedRelation, tables: Mapping[str, LoadedTable]) -> str:
+    """The WHERE by which a file is read no further than a join needs it; empty if it says nothing."""
+    join = relation.join_filter
+    values = None if join is None else _join_values(join, tables)
+    if join is None or values is None:
+        return ""
+    if not values:
+        return " WHERE false"
+    column = quote(join.column)
+    described = connection.sql(f"FROM {relation.call}").select(column).types
+    if str(described[0]) not in _KEY_TYPES[type(values[0])]:
+        return ""
+    literals = [exp.convert(value).sql(dialect="duckdb") for value in values]
+    # The bounds skip groups of rows, and blocks of them, before they are decoded; the list does not.
+    bounds = (exp.convert(value).sql(dialect="duckdb") for value in (min(values), max(values)))
+    return f" WHERE {column} IN ({', '.join(literals)}) AND {column} BETWEEN {' AND '.join(bounds)}"
 
 
 def _load(
@@ -220,17 +253,22 @@ def scan_column(scan: CollectionScan, name: str) -> Column:
 def _narrowed(scan: CollectionScan, tables: Mapping[str, LoadedTable]) -> Condition | None:
     """The condition of a scan, with the values of a join where they are few."""
     join = scan.join_filter
-    if join is None or join.relation not in tables:
+    values = None if join is None else _join_values(join, tables)
+    if join is None or values is None:
         return scan.condition
-    data = tables[join.relation].data
-    if join.relation_column not in data.column_names:
-        return scan.condition
-    values = [value for value in data.column(join.relation_column).unique().to_pylist() if value is not None]
     column = scan_column(scan, join.column)
-    if len(values) > _MAX_JOIN_VALUES or not all(type(value) in (int, str) for value in values):
-        return scan.condition
     matching: Condition = InList(column, tuple(values)) if values else _nothing(column)
     return matching if scan.condition is None else And((scan.condition, matching))
+
+
+def _join_values(join: JoinFilter, tables: Mapping[str, LoadedTable]) -> list[Any] | None:
+    """The values of the column that a relation is joined with; None if they are too many to list."""
+    if join.relation not in tables or join.relation_column not in tables[join.relation].data.column_names:
+        return None
+    column = tables[join.relation].data.column(join.relation_column)
+    values = [value for value in column.unique().to_pylist() if value is not None]
+    few = len(values) <= _MAX_JOIN_VALUES and len({type(value) for value in values}) <= 1
+    return values if few and all(type(value) in (int, str) for value in values) else None
 
 
 def _nothing(column: Column) -> Condition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -13,7 +13,12 @@ from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import chain_operands, without_parens
 from nestvec.sql.relational.names import from_entries
 from nestvec.sql.relational.planning import Planning
-from nestvec.sql.relational.relations import CollectionScan, DistanceColumn, JoinFilter
+from nestvec.sql.relational.relations import (
+    CollectionScan,
+    DistanceColumn,
+    JoinFilter,
+    SuppliedRelation,
+)
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 
@@ -71,6 +76,15 @@ def add_scans(planning: Planning, tree: exp.Expr, distances: dict[str, list[Dist
         for entry in from_entries(select):
             if isinstance(entry, exp.Table) and entry.name in planning.tables:
                 _add_scan(planning, tree, select, entry, distances.get(entry.name, []))
+            elif isinstance(entry, exp.Table) and entry.name in planning.schemas:
+                _narrow_file(planning, select, entry)
+
+
+def _narrow_file(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
+    """Read of a file only the rows that a ranking is joined with."""
+    for at, relation in enumerate(planning.relations):
+        if isinstance(relation, SuppliedRelation) and relation.name == entry.name and relation.call:
+            planning.relations[at] = replace(relation, join_filter=_join_filter(planning, select, entry))
 
 
 def _add_scan(
