@@ -1,19 +1,23 @@
-"""The hash of a file's content, computed while its rows are ingested: the same file may be copied, touched or
-appended to before an interrupted ingest continues."""
+"""Hashes of a file's content and of its rows, computed while the rows are ingested: the file may be copied,
+touched or appended to before an interrupted ingest continues."""
 
 from __future__ import annotations
 
 import hashlib
-import mmap
-import re
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
+from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.row_count import RowCounter
+from nestvec_schemas.errors import RowRejected
 
 _CHUNK_BYTES: Final = 1 << 20
 _AT_ONCE_BYTES: Final = 64 << 20
@@ -82,41 +86,48 @@ class ContentHasher:
             return
 
 
-def ends_in_cell(path: Path, size: int, quote: str, escape: str | None = None) -> bool:
-    """Whether the first ``size`` bytes of a CSV file end, or may end, inside a quoted cell.
+class RowDigests:
+    """Digests of a source's rows, each of the rows up to it: whether later reading gives the same rows.
 
-    So they do if they have an odd number of quotes: of those in a cell, two stand for one, or one follows an
-    ``escape``.
+    Lines that are added to a CSV file may change rows of before: a quote that nothing closed is closed then.
     """
-    mark, before = quote.encode(), (escape or "").encode()
-    count, rest = 0, b""
-    with path.open("rb") as file:
-        while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
-            size -= len(chunk)
-            chunk = rest + chunk
-            # An escape at the end is counted with what it stands before.
-            escapes = len(chunk) - len(chunk.rstrip(before)) if before else 0
-            keep = len(chunk) - escapes % 2
-            chunk, rest = chunk[:keep], chunk[keep:]
-            if before:
-                chunk = chunk.replace(before * 2, b"").replace(before + mark, b"")
-            count += chunk.count(mark)
-    return count % 2 == 1
+
+    def __init__(self, count: int = 0, sha256: str = "") -> None:
+        self._count, self._digests = count, deque([bytes.fromhex(sha256)])
+
+    def follow(self, items: Iterable[SourceRow]) -> Iterator[SourceRow]:
+        """The items, which come after the first ``count`` rows."""
+        for item in items:
+            self._digests.append(_row_digest(self._digests[-1], item))
+            yield item
+
+    def after(self, count: int) -> str:
+        """The digest of the first ``count`` rows, which were read."""
+        return self._digests[count - self._count].hex()
+
+    def forget(self, count: int) -> None:
+        """Drop the digests of fewer than ``count`` rows."""
+        while self._count < count:
+            self._digests.popleft()
+            self._count += 1
 
 
-def leaves_cell_open(path: Path, size: int, quote: str, escape: str | None, delimiters: str) -> bool:
-    """Whether the first ``size`` bytes of a CSV file end inside a quoted cell, if quotes elsewhere than at
-    the start of a cell are text: ``5" disk``."""
-    mark, before = re.escape(quote.encode()), re.escape((escape or "").encode())
-    content = rb"[^%b%b]++|%b." % (mark, before, before) if before else rb"[^%b]++|%b%b" % (mark, mark, mark)
-    starts = rb"\A(?:\xef\xbb\xbf)?|[%b\r\n]" % re.escape(delimiters.encode())
-    cell = re.compile(
-        rb"(?:%b)%b(?:%b)*+(%b|%b?\Z)" % (starts, mark, content, mark, before or mark), re.DOTALL
-    )
-    if size == 0:
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(match[1] != quote.encode() for match in cell.finditer(data, 0, size))
+def has_rows(items: Iterable[SourceRow], count: int, sha256: str) -> bool:
+    """Whether the first ``count`` of the items have the digest ``sha256``."""
+    digests = RowDigests()
+    read = sum(1 for _ in digests.follow(islice(items, count)))
+    return read == count and digests.after(count) == sha256
+
+
+def _row_digest(before: bytes, item: SourceRow) -> bytes:
+    if isinstance(item.value, RowRejected):
+        value = item.raw.encode("utf-8", "surrogatepass")
+    else:
+        try:
+            value = orjson.dumps(item.value, default=repr)
+        except TypeError:
+            value = repr(item.value).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(b"%b%b\0%b" % (before, item.place.encode(), value)).digest()
 
 
 def hash_prefix(path: Path, size: int) -> ContentHash:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nestvec.datasets.readers import ReadOptions
-from nestvec.datasets.readers.delimiter import DELIMITERS
-from nestvec.ingest.content import ContentHash, ends_in_cell, hash_prefix, leaves_cell_open
+from nestvec.datasets.readers import RowSource
+from nestvec.ingest.content import ContentHash, has_rows, hash_prefix
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
 _HASHED_BYTES = 1 << 20
-DEFAULT_READING = ReadOptions()
 
 
 class _Record(BaseModel):
@@ -46,6 +45,9 @@ class Progress(_Record):
     inserted: int = 0
     rejected: int = 0
     rejects_bytes: int = 0
+
+    rows_sha256: str = ""
+    """The digest of the rows read, in a format whose files may become longer."""
 
 
 class PendingBatch(_Record):
@@ -108,16 +110,11 @@ def journal_path(source: Path, collection: str) -> Path:
     return source.with_name(f"{source.name}.{collection}.ingest.json")
 
 
-def resume_journal(
-    path: Path,
-    identity: IngestIdentity,
-    source: Path | None = None,
-    reading: ReadOptions = DEFAULT_READING,
-) -> Journal:
+def resume_journal(path: Path, identity: IngestIdentity, source: RowSource | None = None) -> Journal:
     """The journal to continue from, or a new one. Raises JournalMismatch if it is another ingest's.
 
     A ``source`` of the same content is the same, whenever it was written, and so is a text file that only
-    became longer, unless what is new may belong to a quoted cell of before.
+    became longer, unless rows that were read are others now.
     """
     try:
         data = path.read_bytes()
@@ -141,9 +138,10 @@ def resume_journal(
     for key in changed:
         what = _CHANGES[key]
         if key in _FILE_KEYS and same and source is not None:
-            if not _continues_cell(journal, identity, source, reading):
+            if identity.size == journal.content.size or _has_rows(journal, source):
                 continue
-            what = "the file has grown by what may be the rest of a quoted cell"
+            if identity.size > journal.identity.size:
+                what = "the file has grown by lines that change rows that were read"
         raise JournalMismatch(
             f"an ingest was interrupted, and {what} since",
             value=f"{before[key]}, now {now[key]}",
@@ -153,32 +151,30 @@ def resume_journal(
     return journal.model_copy(update={"identity": identity})
 
 
-def _same_content(journal: Journal, identity: IngestIdentity, source: Path | None) -> bool:
-    """Whether a file that was written to has the lines of before, and perhaps more after them."""
-    hashed = journal.content
-    if source is None or hashed.size != journal.identity.size or identity.size < hashed.size:
+def _same_content(journal: Journal, identity: IngestIdentity, source: RowSource | None) -> bool:
+    """Whether a file that was written to has the content of before as far as it was hashed, and perhaps more
+    lines after it."""
+    hashed, size = journal.content, journal.identity.size
+    if source is None or identity.size < size:
         return False
-    grown = identity.size > hashed.size
-    if grown and (identity.format not in _LINE_FORMATS or not hashed.ends_line):
+    complete, grown = hashed.size == size, identity.size > size
+    if grown and not (complete and hashed.ends_line):
         return False
-    return hash_prefix(source, hashed.size).sha256 == hashed.sha256
-
-
-def _continues_cell(journal: Journal, identity: IngestIdentity, source: Path, reading: ReadOptions) -> bool:
-    """Whether rows of before may be other rows now that more lines follow: the number of those that are done
-    would be wrong."""
-    if identity.size == journal.content.size or identity.format == "jsonl" or not reading.quote:
+    if (grown or not complete) and identity.format not in LINE_FORMATS:
         return False
-    as_ascii = reading.encoding is None or "\n".encode(reading.encoding) == b"\n"
-    if not as_ascii or not f"{reading.quote}{reading.escape or ''}".isascii():
-        return True
-    size, delimiters = journal.content.size, reading.delimiter or "".join(DELIMITERS)
-    return ends_in_cell(source, size, reading.quote, reading.escape) or leaves_cell_open(
-        source, size, reading.quote, reading.escape, delimiters
-    )
+    return hash_prefix(source.anchor, hashed.size).sha256 == hashed.sha256
 
 
-_LINE_FORMATS = ("jsonl", "csv", "tsv")
+def _has_rows(journal: Journal, source: RowSource) -> bool:
+    """Whether the rows that are done, and those of a pending batch, are still the source's first."""
+    done = journal.pending.then if journal.pending else journal.reached
+    whole = replace(source, options=replace(source.options, limit=None))
+    return has_rows(whole.items(), done.read, done.rows_sha256)
+
+
+LINE_FORMATS = ("jsonl", "csv", "tsv")
+"""Formats whose files may become longer, line by line."""
+
 _FILE_KEYS = ("size", "head_sha256", "mtime_ns")
 _CHANGES = {
     "target": "--uri has changed",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.datasets.readers import STDIN
 from nestvec_schemas.errors import IngestError, RowRejected
 
 
@@ -57,3 +58,16 @@ def append_rejected(path: Path, rejected: Sequence[RejectedRow], at: int) -> int
             value=error.strerror or str(error),
             next_step="Name a writable file with --rejects.",
         ) from error
+
+
+def rejection_reasons(rejected: Iterable[RejectedRow]) -> list[str]:
+    """The places of rejected rows, each with its reason."""
+    return [f"{row.place}: {row.reason}" for row in rejected]
+
+
+def default_rejects(path: Path) -> Path:
+    """The file of rejected rows: beside the file, or in the current folder for a pipe."""
+    regular = path.is_file() or not path.exists()
+    if regular and path != STDIN:
+        return path.with_name(f"{path.name}.rejected.jsonl")
+    return Path("stdin.rejected.jsonl")

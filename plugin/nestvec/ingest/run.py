@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,16 +11,16 @@ from pathlib import Path
 from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
-from nestvec.datasets.readers import STDIN, RowSource, SourceRow, open_source
+from nestvec.datasets.readers import RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
-from nestvec.ingest.content import ContentHasher
+from nestvec.ingest.content import ContentHasher, RowDigests
 from nestvec.ingest.finished import FinishedIngest, read_finished, write_finished
 from nestvec.ingest.image_check import image_columns
-from nestvec.ingest.journal import Journal, PendingBatch, Progress
+from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
-from nestvec.ingest.rejects import RejectedRow, append_rejected
+from nestvec.ingest.rejects import append_rejected, default_rejects, rejection_reasons
 from nestvec.ingest.row_count import row_counter
 from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested
@@ -115,7 +115,7 @@ def _write_rows(
             check_images=options.on_error == "reject",
         )
         plan = replace(plan, accepted=first.inserted > 0)
-        batches = batch_rows(source.items(first.read), schema, plan.max_rows, first.read)
+        batches = batch_rows(run.following(source), schema, plan.max_rows, first.read)
         with closing(written_parts(batches, plan)) as parts:
             for part in parts:
                 run.commit(part)
@@ -242,6 +242,9 @@ class _FileIngest:
     limit: int | None = None
     """Rows to read from the file."""
 
+    digests: RowDigests | None = None
+    """The digests of the rows read, in a format whose files may become longer."""
+
     def __post_init__(self) -> None:
         self.first = self.journal.reached
 
@@ -281,6 +284,15 @@ class _FileIngest:
             this_run=reached.inserted - self.first.inserted,
         )
 
+    def following(self, source: RowSource) -> Iterator[SourceRow]:
+        """The source's rows after those of earlier runs."""
+        reached = self.journal.reached
+        items = source.items(reached.read)
+        if source.format not in LINE_FORMATS or not source.resumable:
+            return items
+        self.digests = RowDigests(reached.read, reached.rows_sha256)
+        return self.digests.follow(items)
+
     def hashing(self, source: RowSource) -> ContentHasher:
         """The hasher of the source's file, which counts its rows too, where its bytes say how many it has."""
         self.headers = int(source.columns is not None and source.options.columns is None)
@@ -297,13 +309,16 @@ class _FileIngest:
     def before_insert(self, part: RowBatch, count: int) -> None:
         """Note that a part is about to be written to a collection of ``count`` rows."""
         pending = PendingBatch(count=count, rows=len(part.rows), then=self._after(part))
-        journals.write_journal(self.journal_path, self.journal.model_copy(update={"pending": pending}))
+        update = {"pending": pending, "content": self.hasher.present()}
+        journals.write_journal(self.journal_path, self.journal.model_copy(update=update))
 
     def commit(self, part: RowBatch) -> None:
         """Note that a part is written."""
         update = {"reached": self._after(part), "pending": None, "content": self.hasher.present()}
         self.journal = self.journal.model_copy(update=update)
         journals.write_journal(self.journal_path, self.journal)
+        if self.digests is not None:
+            self.digests.forget(self.journal.reached.read)
         self.reasons += rejection_reasons(part.rejected)[: MAX_REASONS - len(self.reasons)]
         if isinstance(self.advance, Meter) and self.advance.total is None:
             self.advance.total = self.total()
@@ -312,8 +327,10 @@ class _FileIngest:
     def _after(self, part: RowBatch) -> Progress:
         """The progress after a part; the rows that it rejects are in their file."""
         reached = self.journal.reached
+        read = reached.read + part.read
         return Progress(
-            read=reached.read + part.read,
+            read=read,
+            rows_sha256=self.digests.after(read) if self.digests else "",
             inserted=reached.inserted + len(part.rows),
             rejected=reached.rejected + len(part.rejected),
             rejects_bytes=append_rejected(self.rejects, part.rejected, reached.rejects_bytes),
@@ -333,7 +350,7 @@ def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejec
     )
     if options.restart:
         journals.remove_journal(where)
-    return journals.resume_journal(where, identity, source.anchor, source.options)
+    return journals.resume_journal(where, identity, source)
 
 
 def _may_store(target: _Target, source: RowSource, options: IngestOptions, journal: Journal) -> bool:
@@ -347,11 +364,6 @@ def _may_store(target: _Target, source: RowSource, options: IngestOptions, journ
     return options.again(before)
 
 
-def rejection_reasons(rejected: Iterable[RejectedRow]) -> list[str]:
-    """The places of rejected rows, each with its reason."""
-    return [f"{row.place}: {row.reason}" for row in rejected]
-
-
 def _check_batch(batch: int) -> None:
     if not 1 <= batch <= MAX_INSERT_ROWS:
         raise IngestError(
@@ -359,14 +371,6 @@ def _check_batch(batch: int) -> None:
             value=batch,
             next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
         )
-
-
-def default_rejects(path: Path) -> Path:
-    """The file of rejected rows: beside the file, or in the current folder for a pipe."""
-    regular = path.is_file() or not path.exists()
-    if regular and path != STDIN:
-        return path.with_name(f"{path.name}.rejected.jsonl")
-    return Path("stdin.rejected.jsonl")
 
 
 def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from nestvec.datasets.readers import ReadOptions
-from nestvec.ingest.content import ContentHash, hash_prefix
+from nestvec.datasets.readers import ReadOptions, open_source
+from nestvec.ingest.content import ContentHash, RowDigests, hash_prefix
 from nestvec.ingest.journal import (
     IngestIdentity,
     Journal,
@@ -90,26 +91,37 @@ def test_of_a_file_that_was_written_to_before_it_was_hashed(source: Path) -> Non
     write_journal(path, Journal(identity=identity(source), reached=DONE))
     os.utime(source, ns=(0, 0))
     with pytest.raises(JournalMismatch, match="the file has been written to since"):
-        resume_journal(path, identity(source), source)
+        resume_journal(path, identity(source), open_source(source))
+
+
+def test_a_copied_file_whose_rows_are_the_same_continues_before_all_of_it_was_hashed(source: Path) -> None:
+    path = journal_path(source, "c")
+    write_journal(path, Journal(identity=identity(source), reached=reached_after(source, 1, ReadOptions())))
+    os.utime(source, ns=(0, 0))
+    assert resume_journal(path, identity(source), open_source(source)).reached.read == 1
+    source.write_text("id\n2\n")
+    with pytest.raises(JournalMismatch, match="first rows have changed since"):
+        resume_journal(path, identity(source), open_source(source))
 
 
 def test_a_file_of_the_same_content_is_the_same_whenever_it_was_written(source: Path) -> None:
     path = journal_path(source, "c")
     write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
     os.utime(source, ns=(0, 0))
-    assert resume_journal(path, identity(source), source).reached == DONE
+    assert resume_journal(path, identity(source), open_source(source)).reached == DONE
     source.write_text("id\n2\n")
     with pytest.raises(JournalMismatch, match="first rows have changed since"):
-        resume_journal(path, identity(source), source)
+        resume_journal(path, identity(source), open_source(source))
 
 
 def test_rows_that_were_appended_are_read_after_those_that_are_done(source: Path) -> None:
     path = journal_path(source, "c")
-    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
+    reached = reached_after(source, 1, ReadOptions())
+    write_journal(path, Journal(identity=identity(source), reached=reached, content=content(source)))
     with source.open("a") as file:
         file.write("2\n")
-    resumed = resume_journal(path, identity(source), source)
-    assert (resumed.reached, resumed.identity.size) == (DONE, 7)
+    resumed = resume_journal(path, identity(source), open_source(source))
+    assert (resumed.reached, resumed.identity.size) == (reached, 7)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,7 @@ def test_a_longer_file_of_other_rows_is_another(source: Path, before: str, after
     write_journal(path, was)
     source.write_text(after)
     with pytest.raises(JournalMismatch, match="the file's size has changed since"):
-        resume_journal(path, identity(source, format=format), source)
+        resume_journal(path, identity(source, format=format), open_source(source))
 
 
 @pytest.mark.parametrize(
@@ -133,22 +145,21 @@ def test_a_longer_file_of_other_rows_is_another(source: Path, before: str, after
         ('id,text\n1,"a""\n', 'b"\n2,c\n', ReadOptions()),
         ("id,text\n1,'a\n", "b'\n", ReadOptions(quote="'")),
         ('id,text\n1,"a\\"\n', 'b"\n', ReadOptions(escape="\\")),
-        ("id,text\n", "1,a\n", ReadOptions(encoding="utf-16-be")),
+        ('id,text\n1,"a\n', 'b"\n', ReadOptions(encoding="utf-16-be")),
         ('id,text\n1,5" disk\n2,"a\n3,b\n', 'c"\n4,d\n', ReadOptions()),
         ("id;text\n1;5' disk\n2;'a\n", "b'\n", ReadOptions(quote="'", delimiter=";")),
         ('id,text\n1,5" disk\n2,"a\\\n', 'b"\n', ReadOptions(escape="\\")),
+        ('id,t\n",,a,1\n"abbb\n', 'b\n,bb1\na1,1b\na\n11,""\na""a"\n', ReadOptions()),
+        ('id,t\n"a"""b,",x\n"b\n\n', 'b",x\n', ReadOptions(delimiter=",")),
+        ("id,t;u\n1,2;3\n", "1;2\n1;2\n1;2\n1;2\n", ReadOptions()),
     ],
 )
-def test_a_quoted_cell_that_goes_on_would_change_the_number_of_rows(
+def test_lines_that_change_rows_that_were_read(
     source: Path, before: str, after: str, reading: ReadOptions
 ) -> None:
-    path, encoding = journal_path(source, "c"), reading.encoding or "utf-8"
-    source.write_bytes(before.encode(encoding))
-    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
-    with source.open("ab") as file:
-        file.write(after.encode(encoding))
-    with pytest.raises(JournalMismatch, match=r"grown by what may be the rest of a quoted cell.*--restart"):
-        resume_journal(path, identity(source), source, reading)
+    encoding = reading.encoding or "utf-8"
+    with pytest.raises(JournalMismatch, match=r"grown by lines that change rows that were read.*--restart"):
+        resume_longer(source, before.encode(encoding), after.encode(encoding), reading)
 
 
 @pytest.mark.parametrize(
@@ -159,17 +170,65 @@ def test_a_quoted_cell_that_goes_on_would_change_the_number_of_rows(
         ('id,text\n1,"a\\"b\\\\"\n', ReadOptions(escape="\\")),
         ('id,text\n1,"it\'s"\n', ReadOptions()),
         ('\ufeff"id","text"\n1,5" by 3" disk\n', ReadOptions()),
+        ('id,text\n1,5" disk\n', ReadOptions()),
+        ('id,text\n1,"a\n', ReadOptions()),
+        ("id,text\n1,a\n", ReadOptions(encoding="utf-16-be")),
     ],
 )
-def test_rows_after_closed_cells_are_read_after_those_that_are_done(
-    source: Path, before: str, reading: ReadOptions
-) -> None:
+def test_rows_that_stay_the_same_are_not_read_again(source: Path, before: str, reading: ReadOptions) -> None:
+    encoding = reading.encoding or "utf-8"
+    resumed = resume_longer(source, before.encode(encoding), "2,c\n".encode(encoding), reading)
+    assert resumed.reached.read == 1
+
+
+def test_rows_of_a_pending_batch_may_not_change_either(source: Path) -> None:
+    before, after = b'id,text\n1,a\n2,"b\n', b'c"\n'
+    assert resume_longer(source, before, after, ReadOptions(), done=1).reached.read == 1
+    with pytest.raises(JournalMismatch, match="change rows that were read"):
+        resume_longer(source, before, after, ReadOptions(), done=1, pending=1)
+
+
+def test_a_row_whose_second_half_was_not_yet_written_has_changed(source: Path) -> None:
+    """The file becomes longer while its rows are read, and after that."""
     path = journal_path(source, "c")
-    source.write_text(before)
-    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
-    with source.open("a") as file:
-        file.write('2,"c"\n')
-    assert resume_journal(path, identity(source), source, reading).reached == DONE
+    source.write_bytes(b"id,text\n1,a\n")
+    started = Journal(identity=identity(source), content=content(source))
+    with source.open("ab") as file:
+        file.write(b"2,b")
+    reached = reached_after(source, 2, ReadOptions())
+    write_journal(path, started.model_copy(update={"reached": reached}))
+    assert resume_journal(path, identity(source), open_source(source)).reached.read == 2
+    with source.open("ab") as file:
+        file.write(b"cd\n")
+    with pytest.raises(JournalMismatch, match="change rows that were read"):
+        resume_journal(path, identity(source), open_source(source))
+
+
+def reached_after(source: Path, read: int, reading: ReadOptions) -> Progress:
+    digests = RowDigests()
+    rows = list(islice(digests.follow(open_source(source, options=reading).items()), read))
+    assert len(rows) == read
+    return Progress(read=read, inserted=read, rows_sha256=digests.after(read))
+
+
+def resume_longer(
+    source: Path, before: bytes, after: bytes, reading: ReadOptions, done: int | None = None, pending: int = 0
+) -> Journal:
+    """The journal of an ingest that had stored ``done`` rows, by default all, as the file became longer."""
+    path = journal_path(source, "c")
+    source.write_bytes(before)
+    if done is None:
+        done = sum(1 for _ in open_source(source, options=reading).items())
+    journal = Journal(
+        identity=identity(source), reached=reached_after(source, done, reading), content=content(source)
+    )
+    if pending:
+        then = reached_after(source, done + pending, reading)
+        batch = PendingBatch(count=done, rows=pending, then=then)
+        journal = journal.model_copy(update={"pending": batch})
+    write_journal(path, journal)
+    source.write_bytes(before + after)
+    return resume_journal(path, identity(source), open_source(source, options=reading))
 
 
 def test_one_that_had_not_begun_is_of_any_file(source: Path) -> None:

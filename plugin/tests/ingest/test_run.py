@@ -81,6 +81,66 @@ def test_wherever_it_crashes_every_row_is_there_once(
     assert rejects.exists() == (report.rejects is not None)
 
 
+@given(
+    lines=st.lists(
+        st.sampled_from(['"a', 'b"', "a,b", '"a,b', 'a",b', '"a",b', 'a"b,c', '"a""', '""b",c', '"', ""]),
+        min_size=1,
+        max_size=9,
+    ),
+    cut=st.integers(0, 8),
+    crash_at=st.integers(-1, 4),
+    kill_at=st.integers(1, 6),
+    landed=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_csv_that_grows_after_a_crash_is_stored_as_in_one_run_or_refused(
+    tmp_path: Path,
+    milvus: Made,
+    crash: type[BaseException],
+    make_table: Made,
+    lines: list[str],
+    cut: int,
+    crash_at: int,
+    kill_at: int,
+    landed: bool,
+) -> None:
+    """Whatever its quotes are, and a file that stays as it was is never refused. The first run crashes as the
+    ``crash_at``-th row is stored, or after the ``kill_at``-th is done."""
+    path, rejects = tmp_path / "x.csv", tmp_path / "x.csv.rejected.jsonl"
+    table, done = make_table(auto_id=True), 0
+
+    def kill(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if done >= kill_at:
+            raise crash
+
+    def run(client: Any, advance: Callable[[int], None] = lambda rows: None) -> tuple[list[Any], str, int]:
+        report = ingest(client, table, path, replace(OPTIONS, batch=1), advance)
+        stored = [(row["text"], row["note"]) for row in client.rows]
+        return stored, rejects.read_text() if rejects.exists() else "", report.inserted
+
+    def write(count: int) -> None:
+        path.write_text("text,note\n" + "".join(f"{line}\n" for line in lines[:count]))
+
+    for file in tmp_path.iterdir():
+        file.unlink()
+    write(len(lines))
+    in_one_run = run(milvus())
+    rejects.unlink(missing_ok=True)
+    write(cut)
+    client, grows = milvus(crash_at, landed), cut < len(lines)
+    try:
+        run(client, kill)
+    except crash:
+        client.crash_at = -1
+        write(len(lines))
+        try:
+            assert run(client) == in_one_run
+        except JournalMismatch as error:
+            assert grows and "grown by lines that change rows" in str(error)
+
+
 def test_it_stops_between_batches_and_goes_on(tmp_path: Path, milvus: Made, make_table: Made) -> None:
     path = tmp_path / "x.jsonl"
     wanted = write_rows(path, [True] * 8)

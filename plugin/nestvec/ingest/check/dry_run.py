@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nestvec.ingest.batches import batch_rows, max_batch_rows
 from nestvec.ingest.options import IngestOptions, IngestReport
-from nestvec.ingest.run import MAX_REASONS, open_rows, rejection_reasons
+from nestvec.ingest.rejects import rejection_reasons
+from nestvec.ingest.run import MAX_REASONS, open_rows
 from nestvec.milvus.catalog import Table
 from nestvec.terminal.progress import Advance
 

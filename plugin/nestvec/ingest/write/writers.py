@@ -53,10 +53,13 @@ class KeyedWriter:
     client: MilvusClient
     table: Table
 
+    partition: str = ""
+    """The partition of the rows; empty where Milvus chooses it."""
+
     def __call__(self, batch: RowBatch) -> RowBatch:
         """Write a batch and return it. Raises NestvecError."""
         if batch.rows:
-            _upsert(self.client, self.table, list(batch.rows))
+            _upsert(self.client, self.table, list(batch.rows), self.partition)
         return batch
 
 
@@ -172,6 +175,7 @@ def settle_count(
         clock.sleep(1.0)
 
 
-def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
+def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]], partition: str = "") -> None:
+    options = {"partition_name": partition} if partition else {}
     with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
-        client.upsert(table.name, rows, **_NO_RETRIES)
+        client.upsert(table.name, rows, **options, **_NO_RETRIES)
