@@ -11,12 +11,15 @@ from typing import Any
 from pymilvus import CollectionSchema, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
+from nestvec.client.service_client import fetch_info
+from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections.changes import exists_error
 from nestvec.collections.limits import check_limits
 from nestvec.collections.sql_types import lite_vectors, type_properties
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, read_table
 from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.fingerprints import PresentEncoder, fingerprint_properties, read_fingerprint
 from nestvec.milvus.indexes import Index, field_notes, index_params
 from nestvec.milvus.lite import is_lite
 from nestvec.milvus.pymilvus_features import data_type
@@ -55,8 +58,10 @@ def create_collection(
     }
     indexes = index_params(schema, chosen)
     _add_other_indexes(indexes, spec)
+    notes = field_notes(schema)
+    notes |= _with_precisions(spec, notes)
     with milvus_errors(f"creating collection {spec.collection}"):
-        properties = {**template_properties(spec), **field_notes(schema), **type_properties(spec), **settings}
+        properties = {**template_properties(spec), **notes, **type_properties(spec), **settings}
         options = {"properties": properties} if properties else {}
         client.create_collection(spec.collection, schema=schema, **options)
         with _dropped_on_failure(client, spec.collection):
@@ -216,6 +221,21 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
 def _analyzer_options(lexical: LexicalSpec) -> dict[str, Any]:
     options = {"analyzer_params": lexical.analyzer, "multi_analyzer_params": lexical.analyzers}
     return {name: value for name, value in options.items() if value}
+
+
+def _with_precisions(spec: CollectionSpec, notes: Mapping[str, str]) -> dict[str, str]:
+    """The records of encoders among the properties ``notes``, with the precision of their weights."""
+    key = environment_api_key()
+    infos = {service: fetch_info(base_url(service), key) for service in spec.services}
+    records = {}
+    for embedding in spec.embeddings:
+        info = infos[spec.service_of(embedding)].encoders.get(embedding.configs[0].encoder)
+        present = None if info is None else PresentEncoder.of_info(info)
+        for column in map(embedding.column, embedding.configs):
+            recorded = read_fingerprint(notes, column)
+            if recorded is not None and present is not None and present.makes(recorded):
+                records[column] = recorded.model_copy(update={"precision": present.precision})
+    return fingerprint_properties(records)
 
 
 @contextmanager

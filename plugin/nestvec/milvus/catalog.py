@@ -106,8 +106,7 @@ class EmbeddingColumn:
     config has the fingerprint that the collection's properties record, if they record one."""
 
     recorded: RecordedFingerprint | None = field(default=None, compare=False)
-    """The encoder that made the vectors, by the collection's properties or else the Function's params; None
-    if neither says it."""
+    """The encoder that made the vectors, by the collection's properties; None if they do not say it."""
 
     pinned: str | None = field(default=None, compare=False)
     """The fingerprint in the Function's params, without which Milvus's own requests are not compared."""
@@ -116,6 +115,15 @@ class EmbeddingColumn:
     def config(self) -> EmbeddingConfig:
         """How the vectors are made; ``dim`` is None for a sparse column."""
         return self.endpoint.config
+
+    @property
+    def made_by(self) -> RecordedFingerprint | None:
+        """The encoder that made the vectors, by the collection's properties or else the Function's params;
+        None if neither says it."""
+        fingerprint = self.config.fingerprint
+        if self.recorded is not None or fingerprint is None:
+            return self.recorded
+        return RecordedFingerprint(fingerprint=fingerprint)
 
     @property
     def dim(self) -> int:
@@ -333,9 +341,7 @@ def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
             source, endpoint = filled
             pinned = endpoint.config.fingerprint
             recorded = read_fingerprint(properties, column.name)
-            if recorded is None and pinned is not None:
-                recorded = RecordedFingerprint(fingerprint=pinned)
-            fingerprint = None if recorded is None else recorded.fingerprint
+            fingerprint = pinned if recorded is None else recorded.fingerprint
             config = replace(endpoint.config, dim=column.dim, form=form, fingerprint=fingerprint)
             yield EmbeddingColumn(source, column.name, replace(endpoint, config=config), recorded, pinned)
 

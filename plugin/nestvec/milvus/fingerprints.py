@@ -8,13 +8,17 @@ place for what Milvus does not let anyone change in a Function.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymilvus import MilvusClient
 
+from nestvec.client.service_client import EncoderInfo
 from nestvec.milvus.steps import Steps, call, drive
+from nestvec_schemas.fingerprint import fingerprints_of
+from nestvec_schemas.manifest import Manifest
 
 FINGERPRINT_PROPERTY_PREFIX: Final = "nestvec.fingerprint."
 """Prefix of the name of a collection's property that holds the fingerprint of a column's encoder."""
@@ -40,6 +44,68 @@ class RecordedFingerprint(BaseModel):
 
     encoder: str | None = None
     """Name of the encoder at that time."""
+
+
+@dataclass(frozen=True)
+class PresentEncoder:
+    """An encoder that a service, or a model repository, has under a name."""
+
+    fingerprint: str
+    variant: str | None = None
+    """Fingerprint of its files, which older registrations recorded; None if it is not known."""
+
+    precision: str | None = None
+    exported: str | None = None
+    """When it was exported, in UTC; None if it is not known."""
+
+    @classmethod
+    def of_info(cls, info: EncoderInfo) -> PresentEncoder | None:
+        """The encoder of a service; None of a service that does not say."""
+        if info.fingerprint is None:
+            return None
+        return cls(info.fingerprint, info.variant, info.precision, info.exported)
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest) -> PresentEncoder:
+        """An exported encoder."""
+        fingerprints, record = fingerprints_of(manifest), manifest.fingerprint
+        exported = None if record is None else record.date
+        return cls(fingerprints.space, fingerprints.variant, manifest.precision, exported)
+
+    def makes(self, recorded: RecordedFingerprint) -> bool:
+        """Whether its vectors are of the space that is recorded."""
+        return recorded.fingerprint in (self.fingerprint, self.variant)
+
+    def record(self, encoder: str, date: str | None = None) -> RecordedFingerprint:
+        """What is recorded of it for a field, as of now or ``date``."""
+        return RecordedFingerprint(
+            fingerprint=self.fingerprint, precision=self.precision, date=date or utc_now(), encoder=encoder
+        )
+
+    def __str__(self) -> str:
+        exported = None if self.exported is None else f"exported {self.exported}"
+        return _with_details(self.fingerprint, self.precision, exported)
+
+
+def describe_record(recorded: RecordedFingerprint) -> str:
+    """A record as errors have it: the fingerprint, its precision, and when it was recorded."""
+    date = None if recorded.date is None else f"recorded {recorded.date}"
+    return _with_details(recorded.fingerprint, recorded.precision, date)
+
+
+def _with_details(fingerprint: str, *details: str | None) -> str:
+    present = ", ".join(detail for detail in details if detail)
+    return f"{fingerprint} ({present})" if present else fingerprint
+
+
+def precision_note(recorded: RecordedFingerprint, present: PresentEncoder) -> str | None:
+    """What is said where the weights have another precision than recorded; None where they have not."""
+    if None in (recorded.precision, present.precision) or recorded.precision == present.precision:
+        return None
+    return (
+        f"its vectors were made by {recorded.precision} weights, and are now by {present.precision} weights "
+        "of the same encoder: they are compatible, not equal"
+    )
 
 
 def utc_now() -> str:

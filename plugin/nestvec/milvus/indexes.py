@@ -9,8 +9,9 @@ from typing import Any
 from pymilvus import CollectionSchema, DataType, FunctionType
 from pymilvus.milvus_client import IndexParams
 
-from nestvec.milvus.providers import note_property, read_note
-from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, Form
+from nestvec.milvus.fingerprints import RecordedFingerprint, fingerprint_properties, utc_now
+from nestvec.milvus.providers import note_property, read_note, read_params
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig, Form
 from nestvec_schemas.errors import SpecError, nearest
 from nestvec_schemas.spec.collection_spec import default_index, default_metric
 
@@ -69,9 +70,29 @@ def _embedding_fields(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
 
 
 def field_notes(schema: CollectionSchema) -> dict[str, str]:
-    """The properties of a collection that record what fills the sparse fields of its schema."""
-    return {
+    """The properties of a collection that record what fills the sparse fields of its schema, and which
+    encoders make the vectors of its fields, as of now."""
+    notes = {
         note_property(field.name): field.description
         for field in schema.fields
         if field.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(field.description or "", "nestvec")
     }
+    now = utc_now()
+    records = {
+        name: RecordedFingerprint(fingerprint=config.fingerprint, date=now, encoder=config.encoder)
+        for name, config in _embedding_configs(schema)
+        if config.fingerprint is not None
+    }
+    return notes | fingerprint_properties(records)
+
+
+def _embedding_configs(schema: CollectionSchema) -> Iterator[tuple[str, EmbeddingConfig]]:
+    """How the vectors of fields are made, by the params of Functions and the notes of fields."""
+    for function in schema.functions:
+        endpoint = read_params(function.params)
+        if function.type == FunctionType.TEXTEMBEDDING and endpoint is not None:
+            yield function.output_field_names[0], endpoint.config
+    for schema_field in schema.fields:
+        note = read_note(schema_field.description or "", "nestvec")
+        if note is not None:
+            yield schema_field.name, note[1].config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,13 +15,15 @@ from nestvec.client.http import is_loopback
 from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.fingerprints import PresentEncoder, describe_record, precision_note
 from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
-from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import encoder_names, find_encoder, read_manifest
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
     from nestvec.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -72,7 +75,7 @@ def compare_encoders(services: Iterable[str], tables: Sequence[Table]) -> None:
 
 
 def _compare(service: str, tables: Sequence[Table], info: ServiceInfo) -> None:
-    present = {name: encoder.fingerprint for name, encoder in info.encoders.items()}
+    present = {name: PresentEncoder.of_info(encoder) for name, encoder in info.encoders.items()}
     for table in tables:
         _check_encoders(service, table, present, f"the service at {service}")
 
@@ -88,22 +91,29 @@ def _unanswered(service: str, tables: Sequence[Table], error: ServiceUnreachable
     return error.reworded(cause=f"the service at {service}{of} does not answer")
 
 
-def _check_encoders(service: str, table: Table, present: Mapping[str, str | None], where: str) -> None:
-    """Raise ServiceRefused if an encoder has another fingerprint than when the collection was created.
+def _check_encoders(
+    service: str, table: Table, present: Mapping[str, PresentEncoder | None], where: str
+) -> None:
+    """Raise ServiceRefused if an encoder has another fingerprint than the one that is recorded for a column.
 
     Collections made by older versions record none, and older services tell none: nothing is compared then.
     """
     for embedding in table.embeddings:
-        name, recorded = embedding.config.encoder, embedding.config.fingerprint
+        name, recorded = embedding.config.encoder, embedding.made_by
         # Without a name, a service uses its only encoder.
         now = present.get(name) if name else next(iter(present.values()), None)
-        if embedding.service == service and recorded and now and recorded != now:
+        if embedding.service != service or recorded is None or now is None:
+            continue
+        if not now.makes(recorded):
             raise ServiceRefused(
                 f"{where} has another encoder {name!r} than the one that collection {table.name} was created "
-                "with, and their vectors must not mix",
-                value=f"fingerprint {now}, not {recorded}",
-                next_step="Serve the encoder of before, or create the collection again.",
+                f"with, for {embedding.column}, and their vectors must not mix",
+                value=f"fingerprint {now}, not {describe_record(recorded)}",
+                next_step="Serve the encoder of before under this name, or create the collection again.",
             )
+        note = precision_note(recorded, now)
+        if note is not None:
+            logger.warning("%s.%s: %s", table.name, embedding.column, note)
 
 
 @contextmanager
@@ -162,11 +172,11 @@ def _check_local(service: str, tables: Sequence[Table], models: Path) -> None:
     Only manifests are read: a command that waits for the service comes here before each wait. Raises
     EncoderNotFound, ManifestCorrupt, ManifestTooNew.
     """
-    present: dict[str, str] = {}
+    present: dict[str, PresentEncoder | None] = {}
     for name in encoder_names(models):
         own = read_manifest(find_encoder(models, name))
         manifests = [own, *(own.output(kind) for kind in own.outputs)]
-        present |= {manifest.name: encoder_fingerprint(manifest) for manifest in manifests}
+        present |= {manifest.name: PresentEncoder.of_manifest(manifest) for manifest in manifests}
     for table in tables:
         _check_encoders(service, table, present, str(models))
 

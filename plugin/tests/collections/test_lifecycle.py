@@ -56,7 +56,7 @@ class Refusing:
     def list_indexes(self, name: str) -> list[str]:
         return []
 
-    def create_collection(self, name: str, schema: Any) -> None:
+    def create_collection(self, name: str, schema: Any, properties: dict[str, str]) -> None:
         self.calls.append("create")
         self.schema = schema
 

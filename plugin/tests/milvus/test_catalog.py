@@ -21,6 +21,7 @@ class Server:
 
     def __init__(self, schema: CollectionSchema | None = None) -> None:
         self.schema, self.indexes = schema, dict[str, dict[str, Any]]()
+        self.properties: dict[str, str] = {}
 
     def get_server_version(self) -> str:
         return "v2.6.11"
@@ -28,9 +29,9 @@ class Server:
     def has_collection(self, name: str) -> bool:
         return self.schema is not None
 
-    def create_collection(self, name: str, schema: CollectionSchema) -> None:
+    def create_collection(self, name: str, schema: CollectionSchema, properties: dict[str, str]) -> None:
         schema.verify()
-        self.schema = schema
+        self.schema, self.properties = schema, properties
 
     def create_index(self, name: str, indexes: Any) -> None:
         self.indexes = {one.field_name: one.to_dict() for one in indexes}
@@ -42,7 +43,7 @@ class Server:
 
     def describe_collection(self, name: str) -> dict[str, Any]:
         assert self.schema is not None
-        told = self.schema.to_dict()
+        told = self.schema.to_dict() | {"properties": self.properties}
         for one in told["fields"]:
             one.setdefault("params", {})
         for one in told.get("functions", []):

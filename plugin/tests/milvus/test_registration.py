@@ -11,6 +11,7 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 import nestvec
 from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine
+from nestvec.milvus.fingerprints import read_fingerprint
 from nestvec.milvus.pymilvus_features import TEXT, data_type
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
@@ -408,7 +409,12 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
     sparse = DataType.SPARSE_FLOAT_VECTOR
     assert found == [("abstract_sparse", sparse, note), ("lex", sparse, note)]
     assert not schema.functions
-    assert nestvec.field_notes(schema) == {
+    notes = nestvec.field_notes(schema)
+    recorded = [read_fingerprint(notes, name) for name in ("abstract_sparse", "lex")]
+    assert [record and f"fingerprint={record.fingerprint}" for record in recorded] == [
+        fingerprint(words, "words")
+    ] * 2
+    assert {name: text for name, text in notes.items() if not name.startswith("nestvec.fingerprint.")} == {
         "nestvec.embed.abstract_sparse": note,
         "nestvec.embed.lex": note,
     }
