@@ -35,6 +35,10 @@ class IngestIdentity(_Record):
 
     target: str
     collection: str
+    encoders: str = ""
+    """The recorded fingerprints of the encoders that make the collection's vectors, by column; empty if it
+    records none."""
+
     rejects: str
 
 
@@ -79,7 +83,14 @@ class Journal(_Record):
 
 
 def identify(
-    path: Path, *, format: str, reading: str = "", target: str, collection: str, rejects: Path
+    path: Path,
+    *,
+    format: str,
+    reading: str = "",
+    target: str,
+    collection: str,
+    encoders: str = "",
+    rejects: Path,
 ) -> IngestIdentity:
     """The identity of an ingest of ``path``: size, time of change and SHA-256 of the first MiB.
 
@@ -101,6 +112,7 @@ def identify(
         reading=reading,
         target=target,
         collection=collection,
+        encoders=encoders,
         rejects=str(rejects.absolute()),
     )
 
@@ -134,6 +146,8 @@ def resume_journal(path: Path, identity: IngestIdentity, source: RowSource | Non
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
     changed = [key for key in _CHANGES if before[key] != now[key]]
+    if not before["encoders"] and "encoders" in changed:  # recorded since
+        changed.remove("encoders")
     same = bool(set(changed) & set(_FILE_KEYS)) and _same_content(journal, identity, source)
     for key in changed:
         what = _CHANGES[key]
@@ -168,8 +182,8 @@ def _same_content(journal: Journal, identity: IngestIdentity, source: RowSource 
 def _has_rows(journal: Journal, source: RowSource) -> bool:
     """Whether the rows that are done, and those of a pending batch, are still the source's first."""
     done = journal.pending.then if journal.pending else journal.reached
-    whole = replace(source, options=replace(source.options, limit=None))
-    return has_rows(whole.items(), done.read, done.rows_sha256)
+    unlimited = replace(source, options=replace(source.options, limit=None))
+    return has_rows(unlimited.items(), done.read, done.rows_sha256)
 
 
 LINE_FORMATS = ("jsonl", "csv", "tsv")
@@ -179,6 +193,7 @@ _FILE_KEYS = ("size", "head_sha256", "mtime_ns")
 _CHANGES = {
     "target": "--uri has changed",
     "collection": "the collection has changed",
+    "encoders": "the collection's vectors are made by other encoders",
     "format": "--format has changed",
     "reading": "the options for reading it have changed",
     "rejects": "--rejects has changed",
