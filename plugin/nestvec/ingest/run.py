@@ -346,6 +346,11 @@ def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejec
         reading="; ".join(filter(None, (options.reading.identity(), options.columns.identity()))),
         target=options.target,
         collection=table.name,
+        encoders="; ".join(
+            f"{embedding.column} {embedding.config.fingerprint}"
+            for embedding in table.embeddings
+            if embedding.config.fingerprint
+        ),
         rejects=rejects,
     )
     if options.restart:

@@ -126,6 +126,18 @@ class EmbeddingColumn:
         return RecordedFingerprint(fingerprint=fingerprint)
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether every request for its vectors names the fingerprint that is recorded, so that the service
+        compares them: a Function that was created before it was recorded does not."""
+        recorded = self.config.fingerprint
+        return recorded is None or self.caller_is_nestvec or self.pinned == recorded
+
+    @property
+    def caller_is_nestvec(self) -> bool:
+        """Whether nestvec requests the vectors, which no Function fills."""
+        return self.endpoint.caller == "nestvec"
+
+    @property
     def dim(self) -> int:
         """Length of the vectors; 0 for a sparse column."""
         return self.config.dim or 0

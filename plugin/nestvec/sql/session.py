@@ -30,13 +30,27 @@ from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
 logger = logging.getLogger(__name__)
 
 
+_Compared = tuple[str, str, tuple[str | None, ...]]
+"""A service, a collection, and the fingerprints that it recorded: it may be created again."""
+
+
+def _compared(address: str, table: Table) -> _Compared:
+    return address, table.name, tuple(embedding.config.fingerprint for embedding in table.embeddings)
+
+
+def _is_unguarded(address: str, table: Table) -> bool:
+    """Whether Milvus requests vectors of a table from a service without naming their encoder: it is compared
+    before each statement then."""
+    return any(column.service == address and not column.is_guarded for column in table.embeddings)
+
+
 @dataclass
 class LocalServices:
     """The services that a session runs in this process, where none answers at their addresses."""
 
     _stack: ExitStack = field(default_factory=ExitStack)
     _addresses: set[str] = field(default_factory=set)
-    _compared: set[tuple[str, str]] = field(default_factory=set)
+    _compared: set[_Compared] = field(default_factory=set)
     """Services with the collections whose encoders were compared with theirs."""
 
     _lock: Lock = field(default_factory=Lock)
@@ -48,7 +62,9 @@ class LocalServices:
             for address in addresses
             if address not in self._addresses
             or any(
-                address in table.services and (address, table.name) not in self._compared for table in tables
+                address in table.services
+                and (_compared(address, table) not in self._compared or _is_unguarded(address, table))
+                for table in tables
             )
         ]
 
@@ -60,12 +76,12 @@ class LocalServices:
         # Statements of one connection may run concurrently: the first one starts what all of them need.
         with self._lock:
             for address in self.missing(addresses, tables):
-                if models is None:
+                if models is None or address in self._addresses:
                     compare_encoders([address], tables)
                 else:
                     self._stack.enter_context(serve_in_process([address], models, tables=tables))
                 self._addresses.add(address)
-                self._compared.update((address, table.name) for table in tables)
+                self._compared.update(_compared(address, table) for table in tables)
 
     def close(self) -> None:
         """Stop all of them."""

@@ -86,6 +86,19 @@ def content(source: Path) -> ContentHash:
     return hash_prefix(source, source.stat().st_size)
 
 
+def test_of_other_encoders(source: Path) -> None:
+    path = journal_path(source, "c")
+    before = "v 0123456789abcdef"
+    write_journal(path, Journal(identity=identity(source, encoders=before), reached=Progress(read=1)))
+    assert resume_journal(path, identity(source, encoders=before)).reached.read == 1
+    for now in ("v ffffffffffffffff", ""):
+        with pytest.raises(JournalMismatch, match=f"made by other encoders since: {before}, now {now}"):
+            resume_journal(path, identity(source, encoders=now))
+    # A collection may be adopted meanwhile.
+    write_journal(path, Journal(identity=identity(source), reached=Progress(read=1)))
+    assert resume_journal(path, identity(source, encoders=before)).identity.encoders == before
+
+
 def test_of_a_file_that_was_written_to_before_it_was_hashed(source: Path) -> None:
     path = journal_path(source, "c")
     write_journal(path, Journal(identity=identity(source), reached=DONE))

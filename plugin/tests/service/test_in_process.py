@@ -89,7 +89,7 @@ def test_a_service_with_another_encoder_is_refused(service: str, tmp_path: Path,
         with serve_in_process([service], tmp_path, tables=[table(service, recorded, encoder)]):
             pass
     with (
-        pytest.raises(ServiceRefused, match=f"has another encoder .*papers.*fingerprint {same}.*, not {other}"),
+        pytest.raises(ServiceRefused, match=f"another encoder .*papers.*fingerprint {same}.*, not {other}"),
         serve_in_process([service], tmp_path, tables=[table(service, other, encoder)]),
     ):
         pass
