@@ -6,9 +6,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,21 @@ class EngineThreads:
     def add(self, work: Callable[[], None]) -> None:
         """Have a thread do ``work``; what it raises is logged."""
         self._work.put(work)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns on one of the threads, in its turn. Raises as it does."""
+        result: Future[T] = Future()
+
+        def run() -> None:
+            if not result.set_running_or_notify_cancel():
+                return
+            try:
+                result.set_result(work())
+            except Exception as error:
+                result.set_exception(error)
+
+        self.add(run)
+        return await asyncio.wrap_future(result)
 
     def close(self) -> None:
         """End the threads, after the work that was added before."""

@@ -224,7 +224,8 @@ class BatchRunner:
             self._threads.add(self._run_next)
 
     async def measure(self, model_input: ModelInput) -> None:
-        """Run copies of a long input, and record how fast they were. Raises EngineError."""
+        """Run copies of a long input, beside no other batch than the engine takes at once, and record how
+        fast they were. Raises EngineError."""
         seconds = await self._time([model_input])
         count = 1
         if seconds < _MEASURE_SECONDS:
@@ -236,9 +237,21 @@ class BatchRunner:
 
     async def _time(self, inputs: Sequence[ModelInput]) -> float:
         batch = collate(inputs, 0, self._spec.part, self._spec.generation)
+        if self._threads is not None:
+            return await self._threads.run(lambda: self._time_on_thread(batch))
         started = time.monotonic()
         await self._engine.run(self._spec.encoder, batch)
         return time.monotonic() - started
+
+    def _time_on_thread(self, batch: Batch) -> float:
+        started = time.monotonic()
+        self._run_blocking(batch)
+        return time.monotonic() - started
+
+    def _run_blocking(self, batch: Batch) -> Array:
+        if self._blocking is None:
+            raise TypeError("the engine does not run batches on threads of the service")
+        return self._blocking.run_now(self._spec.encoder, batch)
 
     def cancel_all(self) -> None:
         """Cancel everything that waits."""
@@ -264,11 +277,9 @@ class BatchRunner:
     def _run_on_thread(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
         started, padded = _start(batch), 0
         try:
-            if self._blocking is None:
-                raise TypeError("the engine does not run batches on threads of the service")
             inputs = self._collate(batch)
             padded = inputs.padded
-            output = self._blocking.run_now(self._spec.encoder, inputs)
+            output = self._run_blocking(inputs)
             return self._ended(batch, started, padded, self._embeddings(batch, output))
         except Exception as error:
             return self._ended(batch, started, padded, failure=error)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
@@ -8,8 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.batching.cache import CacheKey
+from nestvec.service.batching.engine_threads import EngineThreads
 from nestvec.service.batching.outputs import PartSpec
 from nestvec.service.batching.pending import PendingEmbedding
 from nestvec.service.batching.runner import BatchRunner
@@ -18,6 +21,7 @@ from nestvec.service.preprocess.inputs import text_input
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError
+from nestvec_schemas.vectors import Vectors
 
 Pending = Mapping[CacheKey, PendingEmbedding]
 
@@ -155,5 +159,45 @@ def test_what_comes_after_the_deadline_is_too_late_however_quick_the_engine_is()
         with pytest.raises(DeadlineExceeded):
             await runner.collect(pending)
         running.cancel()
+
+    asyncio.run(main())
+
+
+class BlockingFake(FakeEngine):
+    """Counts the batches that run at the same time, and holds the first until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__({"tiny": 16})
+        self.started, self.release = threading.Event(), threading.Event()
+        self.running = self.max_running = self.runs = 0
+
+    def run_now(self, encoder: str, batch: Batch) -> Vectors:
+        self.running += 1
+        self.runs += 1
+        self.max_running = max(self.max_running, self.running)
+        self.started.set()
+        assert self.release.wait(60)
+        self.running -= 1
+        return np.zeros((len(batch), 16), np.float32)
+
+
+def test_speed_is_measured_in_the_turn_of_the_engine() -> None:
+    async def main() -> None:
+        engine, threads = BlockingFake(), EngineThreads(1)
+        spec = PartSpec("tiny", "", "dense", 16, 256)
+        busy, new = (BatchRunner(spec, engine, ServiceSettings(), NullObserver(), threads) for _ in range(2))
+        running = asyncio.create_task(busy.run())
+        pending = submit(busy, "client", 1, tokens=16)
+        assert await asyncio.to_thread(engine.started.wait, 60)
+        measuring = asyncio.create_task(new.measure(text_input(np.full(16, 1))))
+        await asyncio.sleep(0.05)
+        assert engine.running == 1
+        engine.release.set()
+        await measuring
+        await busy.collect(pending)
+        assert (engine.max_running, engine.runs) == (1, 3)
+        assert new.speed.recent > 0
+        running.cancel()
+        await asyncio.to_thread(threads.close)
 
     asyncio.run(main())
