@@ -47,13 +47,13 @@ def _differences(table: Table, spec: CollectionSpec) -> Iterator[tuple[str, str]
                 yield "service", f"{name} is embedded by {existing.service}, not by {service}"
             if existing.source != embedding.field:
                 yield "vectors", f"{name} is embedded from {existing.source}, not from {embedding.field}"
-            if not _same_vectors(existing, config):
+            if not same_vectors(existing, config):
                 yield "vectors", f"{name} is embedded otherwise ({existing.encoder_name})"
             if spec.chunk is not None and existing.endpoint.chunk not in (None, spec.chunk):
                 yield "chunk", f"{name} has a chunk of {existing.endpoint.chunk}, not {spec.chunk}"
 
 
-def _same_vectors(existing: EmbeddingColumn, config: EmbeddingConfig) -> bool:
+def same_vectors(existing: EmbeddingColumn, config: EmbeddingConfig) -> bool:
     """Whether a field has the vectors of a spec's config; the deepest exit may have been recorded as none."""
     declared, recorded = config.attributes(), existing.config.attributes()
     if recorded["exit"] is None:

@@ -1,0 +1,1 @@
+"""Changes of collections that hold rows: fields added, embedded anew or dropped while readers go on."""

@@ -1,0 +1,211 @@
+"""Passes over a collection that bring the one beside it to the same rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from nestvec.collections.change.journal import ChangeJournal
+from nestvec.collections.change.rows import Page, Row, RowReader, digest
+from nestvec.datasets.readers import SourceRow
+from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
+from nestvec.ingest.convert import request_bytes
+from nestvec.ingest.pipeline import WritePlan, written_parts
+from nestvec.ingest.write.patience import Patience, wait_for_milvus
+from nestvec.ingest.write.writers import KeyedWriter
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.connection import milvus_errors
+from nestvec_schemas.errors import IngestError
+
+_MAX_PASSES: Final = 20
+"""Passes that may each find changes before the switch: the last one, after it, finds the rest."""
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two collections, and the journal of what of the first is in the second."""
+
+    source: RowReader
+    target: RowReader
+    table: Table
+    """The second collection."""
+
+    embeddings: tuple[EmbeddingColumn, ...]
+    """Its fields that nestvec embeds as it writes the rows."""
+
+    journal: ChangeJournal
+    patience: Patience
+    advance: Advance = lambda rows: None
+    rows_per_second: float | None = None
+    """At most; None for as many as the servers take."""
+
+    batch: int = DEFAULT_BATCH_ROWS
+
+    @property
+    def client(self) -> Any:
+        """The connection."""
+        return self.target.client
+
+    def settle(self) -> None:
+        """Pass over the rows until a pass finds no change, or changes never end. Raises NestvecError."""
+        for _ in range(_MAX_PASSES):
+            if not self.pass_over():
+                return
+
+    def pass_over(self) -> int:
+        """Write what was added to or changed in the first collection, and delete what was deleted there.
+
+        Returns the number of those rows. A row that was copied is written again only if it changed since.
+        """
+        number = self.journal.next_pass()
+        changes = 0
+        for partition in self.source.partitions():
+            pages = self._moved(self._changed(self.source.pages((partition,)), number))
+            changes += self._write(pages, partition, number)
+        return changes + self._delete_unseen(number)
+
+    def merge(self) -> int:
+        """After the switch: bring over what was written to the first collection since the last pass.
+
+        A row that was written to the second one since stays as it is. Returns the number of changes.
+        """
+        number, changes = self.journal.next_pass(), 0
+        for partition in self.source.partitions():
+            pages = self._changed(self.source.pages((partition,)), number)
+            changes += self._write(self._moved(self._unless_newer(pages, number)), partition, number)
+        return changes + self._delete_unseen(number, unless_newer=True)
+
+    def _changed(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
+        """The rows that are not copied as they are now; the others are marked as seen."""
+        key = self.source.key.name
+        for page in pages:
+            known = self.journal.digests([row[key] for row in page.rows])
+            marks = {row[key]: digest(row, page.partition) for row in page.rows}
+            same = [(name, mark) for name, mark in marks.items() if known.get(name) == mark]
+            self.journal.record(same, number)
+            unchanged = {name for name, _ in same}
+            yield replace(page, rows=tuple(row for row in page.rows if row[key] not in unchanged))
+
+    def _moved(self, pages: Iterable[Page]) -> Iterator[Page]:
+        """The same rows, after those that may have been in another partition are deleted."""
+        key, several = self.source.key.name, len(self.source.partitions()) > 1
+        for page in pages:
+            if several and page.partition:
+                self._delete(list(self.journal.digests([row[key] for row in page.rows])))
+            yield page
+
+    def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
+        """Of changed rows those that the second collection has as they were copied, or never had."""
+        key = self.source.key.name
+        for page in pages:
+            untouched = self._untouched([row[key] for row in page.rows])
+            newer = [
+                (row[key], digest(row, page.partition)) for row in page.rows if row[key] not in untouched
+            ]
+            self.journal.record(newer, number)
+            yield replace(page, rows=tuple(row for row in page.rows if row[key] in untouched))
+
+    def _untouched(self, keys: Sequence[object]) -> set[object]:
+        """Which of these rows the second collection has as they were copied, or lacks as they were not."""
+        known = self.journal.digests(keys)
+        present, same = set[object](), set[object]()
+        for partition in self.target.partitions():
+            rows = self.target.rows(keys, partition)
+            present |= set(rows)
+            same |= {key for key, row in rows.items() if known.get(key) == digest(row, partition)}
+        return same | {key for key in keys if key not in known and key not in present}
+
+    def _delete_unseen(self, number: int, *, unless_newer: bool = False) -> int:
+        deleted = 0
+        for keys in self.journal.unseen(number):
+            present = self.source.rows(keys)  # a row that was written again while its page was read
+            gone = [key for key in keys if key not in present]
+            untouched = self._untouched(gone) if unless_newer else set(gone)
+            self._delete([key for key in gone if key in untouched])
+            self.journal.forget(gone)
+            deleted += len(gone)
+        return deleted
+
+    def _delete(self, keys: Sequence[object]) -> None:
+        if not keys:
+            return
+
+        def delete() -> None:
+            with milvus_errors(f"deleting {len(keys)} rows of {self.table.name}"):
+                self.client.delete(self.table.name, filter=self.target.key_filter(keys))
+
+        wait_for_milvus(self.patience, delete, resumes=True)
+
+    def _write(self, pages: Iterator[Page], partition: str, number: int) -> int:
+        """Write rows as an ingest does. Raises IngestError for a row that is refused."""
+        key, written = self.source.key.name, 0
+        table = replace(self.table, embeddings=self.embeddings)
+        max_rows = max_batch_rows(self.table, self.batch)
+        plan = WritePlan(
+            table=table,
+            writer=KeyedWriter(self.client, self.table, partition),
+            patience=replace(self.patience),  # the pipeline ends the waits of its own at its end
+            max_rows=max_rows,
+            threads=False,
+        )
+        began = time.monotonic()
+        with closing(written_parts(self._batches(pages, max_rows), plan)) as parts:
+            for part in parts:
+                for rejected in part.rejected:
+                    raise IngestError(
+                        f"a row of {self.source.collection} cannot be copied ({rejected.place}): "
+                        f"{rejected.reason.cause}",
+                        value=rejected.reason.value,
+                        next_step=f"{rejected.reason.next_step} Correct or delete the row; then the same "
+                        "command continues.",
+                    )
+                rows = [item.value for item in part.source_rows if isinstance(item.value, dict)]
+                self.journal.record([(row[key], digest(row, partition)) for row in rows], number)
+                written += len(rows)
+                self.advance(len(rows))
+                self._hold_back(written, began)
+        return written
+
+    def _batches(self, pages: Iterator[Page], max_rows: int) -> Iterator[RowBatch]:
+        start = 0
+        for page in pages:
+            for rows in _requests(page.rows, max_rows):
+                name = self.source.key.name
+                yield RowBatch(
+                    start,
+                    len(rows),
+                    rows=tuple(rows),
+                    source_rows=tuple(SourceRow(f"{name} {str(row[name])[:60]}", row) for row in rows),
+                    positions=tuple(range(len(rows))),
+                )
+                start += len(rows)
+
+    def _hold_back(self, written: int, began: float) -> None:
+        """Wait until as many rows may have been written."""
+        if self.rows_per_second is None:
+            return
+        clock = self.patience.clock
+        until = began + written / self.rows_per_second
+        while (rest := until - time.monotonic()) > 0:
+            self.patience.check()
+            clock.sleep(min(rest, 0.2))
+
+
+def _requests(rows: Sequence[Row], max_rows: int) -> Iterator[list[Row]]:
+    """The rows in parts that Milvus accepts in one request."""
+    part: list[Row] = []
+    size = 0
+    for row in rows:
+        bytes_ = request_bytes(row)
+        if part and (len(part) >= max_rows or size + bytes_ > MAX_BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += bytes_
+    if part:
+        yield part

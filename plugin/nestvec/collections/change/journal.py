@@ -1,0 +1,198 @@
+"""The journal of a change: which rows are copied, and as what, so that any command continues any other.
+
+It is an SQLite database, beside a Milvus Lite database or in the user's state folder, while the change runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from platformdirs import user_state_path
+
+from nestvec.collections.change.plan import Names
+from nestvec_schemas.errors import JournalMismatch, StoreInUse, StoreRefused
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS rows (key PRIMARY KEY, digest BLOB NOT NULL, pass INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_AT_ONCE: Final = 500
+
+
+def journal_path(target: str, collection: str) -> Path:
+    """The path of the journal of a change of ``collection`` in the database ``target``."""
+    place, _, database = target.partition("#")
+    if place.endswith(".db"):
+        name = f"{collection}@{database}" if database else collection
+        return Path(f"{place}.{name}.change")
+    name = hashlib.sha256(f"{target}\0{collection}".encode()).hexdigest()[:32]
+    return user_state_path("nestvec") / "changes" / f"{name}.change"
+
+
+class ChangeJournal:
+    """An open journal: no other command has it until it is closed. Raises StoreInUse, StoreRefused."""
+
+    def __init__(self, path: Path, collection: str) -> None:
+        self.path = path
+        with _errors(path, collection):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._file.execute("BEGIN EXCLUSIVE")
+            for statement in _SCHEMA.split(";"):
+                self._file.execute(statement)
+            self._file.execute("COMMIT")
+        self._collection = collection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        new = self._fact("identity") is None
+        self._file.close()
+        if new:
+            self.path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove what is recorded: the change is at its end."""
+        with self._writing():
+            self._file.execute("DELETE FROM facts")
+            self._file.execute("DELETE FROM rows")
+
+    @property
+    def names(self) -> Names | None:
+        """The collections of the change that is recorded; None if none is."""
+        recorded = self._fact("names")
+        return None if recorded is None else Names(**json.loads(recorded))
+
+    @property
+    def mark(self) -> str:
+        """What distinguishes this change from every other."""
+        return self._fact("mark") or ""
+
+    def begin(self, identity: str, names: Names, mark: str) -> None:
+        """Record a change before anything is done."""
+        facts = {"identity": identity, "names": json.dumps(asdict(names)), "mark": mark}
+        with self._writing():
+            self._file.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    def check(self, identity: str) -> None:
+        """Raise JournalMismatch if the change that is recorded is another one."""
+        recorded = self._fact("identity")
+        if recorded is not None and recorded != identity:
+            raise JournalMismatch(
+                f"another change of {self._collection} was interrupted",
+                value=_shortened(recorded),
+                next_step="Run the command of that change again, or drop what it did with --restart.",
+            )
+
+    def next_pass(self) -> int:
+        """The number of a new pass over the rows."""
+        number = int(self._fact("pass") or 0) + 1
+        with self._writing():
+            self._file.execute("INSERT OR REPLACE INTO facts VALUES ('pass', ?)", (str(number),))
+        return number
+
+    def count(self) -> int:
+        """The number of rows that are copied."""
+        with _errors(self.path, self._collection):
+            return int(self._file.execute("SELECT count(*) FROM rows").fetchone()[0])
+
+    def digests(self, keys: Sequence[object]) -> dict[object, bytes]:
+        """The digests of the rows of these keys that are copied."""
+        read: dict[object, bytes] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            query = f"SELECT key, digest FROM rows WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
+            with _errors(self.path, self._collection):
+                read.update(self._file.execute(query, part).fetchall())
+        return read
+
+    def record(self, rows: Iterable[tuple[object, bytes]], number: int) -> None:
+        """Record rows as they are copied, seen in a pass."""
+        with self._writing():
+            self._file.executemany(
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", [(key, mark, number) for key, mark in rows]
+            )
+
+    def forget(self, keys: Iterable[object]) -> None:
+        """Record that rows are not there any more."""
+        with self._writing():
+            self._file.executemany("DELETE FROM rows WHERE key = ?", [(key,) for key in keys])
+
+    def forget_all(self) -> None:
+        """Record that no row is copied."""
+        with self._writing():
+            self._file.execute("DELETE FROM rows")
+
+    def unseen(self, number: int) -> Iterator[list[object]]:
+        """The keys of rows that a pass did not see, in parts."""
+        query, last = "SELECT key FROM rows WHERE pass < ? ORDER BY key", 0
+        with _errors(self.path, self._collection):
+            keys = [key for (key,) in self._file.execute(query, (number,))]
+        for last in range(0, len(keys), _AT_ONCE):
+            yield keys[last : last + _AT_ONCE]
+
+    def sample(self, count: int) -> list[object]:
+        """Keys of copied rows, chosen at random."""
+        query = "SELECT key FROM rows ORDER BY random() LIMIT ?"
+        with _errors(self.path, self._collection):
+            return [key for (key,) in self._file.execute(query, (count,))]
+
+    def _fact(self, name: str) -> str | None:
+        with _errors(self.path, self._collection):
+            row = self._file.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with _errors(self.path, self._collection):
+            self._file.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._file.execute("ROLLBACK")
+                raise
+            self._file.execute("COMMIT")
+
+
+def _shortened(identity: str) -> str:
+    recorded = json.loads(identity)
+    fields = [f"{spec['field']} by {spec['encoder']}" for spec in recorded["add"]]
+    parts = [f"add {', '.join(fields)}"] if fields else []
+    parts += [f"drop {', '.join(recorded['drop'])}"] if recorded["drop"] else []
+    return "; ".join(parts)[:200]
+
+
+@contextmanager
+def _errors(path: Path, collection: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise StoreInUse(
+                f"another command is changing {collection}",
+                value=str(path),
+                next_step="Wait until it has ended, or stop it: the same command continues it.",
+            ) from error
+        raise _unwritable(path, error) from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> StoreRefused:
+    return StoreRefused(
+        f"the journal {path} cannot be read or written",
+        value=str(error),
+        next_step="Make its folder writable and free space on its disk; then the same command continues.",
+    )

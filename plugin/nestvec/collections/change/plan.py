@@ -1,0 +1,259 @@
+"""What a change does, before it is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from nestvec.collections.change.wanted import Change, NewField
+from nestvec.milvus.catalog import Table
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
+from nestvec_schemas.errors import SpecError, StoreRefused, nearest
+
+_BITS: Final = {
+    "FLOAT_VECTOR": 32,
+    "FLOAT16_VECTOR": 16,
+    "BFLOAT16_VECTOR": 16,
+    "INT8_VECTOR": 8,
+    "BINARY_VECTOR": 1,
+}
+_FORM_BITS: Final = {"float": 32, "int8": 8, "binary": 1}
+
+SPARSE_BYTES: Final = 1_024
+"""What a sparse vector is taken to need: 128 words."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The collections of a change."""
+
+    collection: str
+    """The name that readers use."""
+
+    source: str
+    """The collection that has it before."""
+
+    beside: str
+    """The collection that has it afterwards."""
+
+    retired: str
+    """The name of the collection of before, once readers use the other."""
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether readers use an alias already."""
+        return self.source != self.collection
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What becomes of the fields, by name."""
+
+    added: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+    """Those whose vectors are made anew, by another encoder or otherwise."""
+
+    computed: tuple[str, ...] = ()
+    """Those that Milvus makes again from their sources as it takes the rows, with the same result."""
+
+    copied: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a collection and its services."""
+
+    rows: int
+
+    row_bytes: float = 0.0
+    """Of the values of one row that are no vectors, on average."""
+
+    text_seconds: float | None = None
+    """Time in which one of its texts is embedded; None if that was not measured."""
+
+    free_bytes: int | None = None
+    """Of the disk that the collection is on; None for a server's."""
+
+
+@dataclass(frozen=True)
+class ChangePlan:
+    """What a change does."""
+
+    names: Names
+    fields: FieldPlan
+    rows: int
+
+    seconds: float | None
+    """How long embedding takes, as measured; None if that is unknown."""
+
+    bytes: int
+    """What the new collection needs, beside that of before."""
+
+    keep_old: bool = False
+    """Whether the collection of before remains."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as data."""
+        return {
+            "collection": self.names.collection,
+            "in_place": False,
+            "beside": self.names.beside,
+            "old": self.names.retired if self.keep_old else None,
+            "becomes_alias": not self.names.is_alias,
+            "added": list(self.fields.added),
+            "embedded": list(self.fields.embedded),
+            "computed": list(self.fields.computed),
+            "copied": list(self.fields.copied),
+            "dropped": list(self.fields.dropped),
+            "rows": self.rows,
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "bytes": self.bytes,
+        }
+
+    def lines(self) -> list[str]:
+        """The plan as sentences."""
+        names, fields = self.names, self.fields
+        listed = {
+            "added": fields.added,
+            "embedded anew": fields.embedded,
+            "computed again by Milvus": fields.computed,
+            "copied": fields.copied,
+            "dropped": fields.dropped,
+        }
+        lines = [f"{names.collection}: {self.rows:,} rows into a new collection beside it, {names.beside}."]
+        lines += [f"  {what}: {', '.join(columns)}" for what, columns in listed.items() if columns]
+        time = "" if self.seconds is None else f"about {_duration(self.seconds)}, "
+        lines.append(f"It takes {time}{_size(self.bytes)} of space until the end.")
+        if not names.is_alias:
+            lines.append(f"{names.collection} becomes an alias of {names.beside}.")
+        if self.keep_old:
+            lines.append(f"The collection of before remains as {names.retired}.")
+        return lines
+
+
+def change_names(collection: str, source: str, existing: Collection[str]) -> Names:
+    """The names of the collections of a change of ``source``, which readers call ``collection``."""
+    pattern = re.compile(rf"{re.escape(collection)}__([0-9]+)")
+    numbers = [int(match[1]) for match in map(pattern.fullmatch, existing) if match]
+    following = max(numbers, default=-1) + 1
+    if source != collection:
+        return Names(collection, source, f"{collection}__{following}", source)
+    return Names(collection, source, f"{collection}__{following + 1}", f"{collection}__{following}")
+
+
+def plan_change(
+    table: Table, change: Change, names: Names, measured: Measured, *, keep_old: bool = False
+) -> ChangePlan:
+    """The plan of a change of ``table``. Raises SpecError, StoreRefused if the disk has no space."""
+    fields = _plan_fields(table, change)
+    new = change.fields
+    filled = [name for name in new if name in (*fields.added, *fields.embedded)]
+    passes = {_pass_of(new[name]) for name in filled}
+    passes |= {
+        (embedding.service, embedding.source, replace(embedding.config, dim=None, form="float", top=None))
+        for embedding in table.embeddings
+        if embedding.column in fields.computed
+    }
+    text_seconds = measured.text_seconds
+    seconds = None if text_seconds is None else text_seconds * measured.rows * len(passes)
+    row_bytes = measured.row_bytes + sum(_field_bytes(new[name]) for name in filled)
+    row_bytes += sum(_column_bytes(table, name) for name in (*fields.copied, *fields.computed))
+    plan = ChangePlan(names, fields, measured.rows, seconds, int(row_bytes * measured.rows), keep_old)
+    if measured.free_bytes is not None and plan.bytes > measured.free_bytes:
+        raise StoreRefused(
+            f"the disk has no space for a second {names.collection}",
+            value=f"{_size(plan.bytes)} needed, {_size(measured.free_bytes)} free",
+            next_step="Free the space, or move the database to a larger disk.",
+        )
+    return plan
+
+
+def _plan_fields(table: Table, change: Change) -> FieldPlan:
+    new = change.fields
+    _check_dropped(table, change)
+    for name, field in new.items():
+        if table.column(name) is not None and name not in change.drop:
+            raise SpecError(
+                "the collection already has a field of this name",
+                value=name,
+                next_step="Name the field otherwise (--name), or change it: nestvec collection alter SPEC.",
+            )
+        if field.source in change.drop:
+            raise SpecError(
+                f"{name} is to be embedded from a field that is dropped",
+                value=field.source,
+                next_step="Keep it.",
+            )
+    made = {
+        *(item.column for item in table.embeddings if item.config.form not in CLIENT_SIDE_FORMS),
+        *(item.column for item in table.lexical),
+    }
+    kept = [column.name for column in table.columns if column.name not in change.drop]
+    return FieldPlan(
+        added=tuple(name for name in new if table.column(name) is None),
+        embedded=tuple(name for name in new if table.column(name) is not None),
+        computed=tuple(name for name in kept if name in made),
+        copied=tuple(name for name in kept if name not in made),
+        dropped=tuple(name for name in change.drop if name not in new),
+    )
+
+
+def _check_dropped(table: Table, change: Change) -> None:
+    columns = {column.name: column for column in table.columns}
+    for name in change.drop:
+        if name not in columns:
+            raise SpecError(
+                f"{table.name} has no field of this name to drop",
+                value=name,
+                next_step=f"Available: {', '.join(columns)}.{nearest(name, columns)}",
+            )
+        if columns[name].primary or columns[name].partition_key:
+            raise SpecError("a key cannot be dropped", value=name, next_step="Create a new collection.")
+        needs = [
+            target
+            for target, source in table.generated.items()
+            if source == name and target not in change.drop
+        ]
+        if needs:
+            raise SpecError(
+                f"{', '.join(sorted(needs))} is made from this field",
+                value=name,
+                next_step=f"Drop {', '.join(sorted(needs))} first.",
+            )
+    vectors = [column.name for column in table.columns if column.is_vector]
+    if not change.add and vectors and not set(vectors) - set(change.drop):
+        raise SpecError(
+            "a collection needs a vector field", value=vectors[-1], next_step="Add another one first."
+        )
+
+
+def _pass_of(field: NewField) -> tuple[object, ...]:
+    """What fields have in common whose vectors come from one pass through an encoder."""
+    return field.service, field.source, replace(field.config, dim=None, form="float", top=None)
+
+
+def _field_bytes(field: NewField) -> float:
+    bits = _FORM_BITS.get(field.config.form)
+    return SPARSE_BYTES if bits is None else (field.config.dim or 0) * bits / 8
+
+
+def _column_bytes(table: Table, name: str) -> float:
+    column = table.column(name)
+    if column is None or not column.is_vector:
+        return 0.0
+    bits = _BITS.get(column.type)
+    return SPARSE_BYTES if bits is None else (column.dim or 0) * bits / 8
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: int) -> str:
+    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+    return next((f"{count / size:.1f} {unit}" for unit, size in units if count >= size), f"{count} bytes")

@@ -1,0 +1,335 @@
+"""A change of a collection from its plan to its end, from wherever an earlier command left it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pymilvus import MilvusClient
+
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed
+from nestvec.client.service_key import environment_api_key
+from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.design import (
+    CHANGE_PROPERTY,
+    PREVIOUS_PROPERTY,
+    build_schema,
+    check_key,
+    create_beside,
+)
+from nestvec.collections.change.journal import ChangeJournal, journal_path
+from nestvec.collections.change.plan import ChangePlan, Measured, Names, change_names, plan_change
+from nestvec.collections.change.rows import Row, RowReader
+from nestvec.collections.change.switch import check_name, existing_names, is_switched, resolve, switch
+from nestvec.collections.change.verify import verify_copy
+from nestvec.collections.change.wanted import Change
+from nestvec.ingest.convert import request_bytes
+from nestvec.ingest.options import DeliveryOptions
+from nestvec.ingest.target import client_target
+from nestvec.ingest.write.patience import Patience
+from nestvec.milvus.catalog import Table, read_table
+from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import is_lite, load_lite
+from nestvec.terminal.progress import Advance, Meter
+from nestvec_schemas.errors import StoreInUse, StoreRefused
+
+_SAMPLED_TEXTS: Final = 32
+
+_GENERATED_KEYS: Final = 1 << 40
+"""Keys that Milvus Lite generates are below: it counts, and nestvec's own have a time in them."""
+
+
+@dataclass(frozen=True)
+class ChangeOptions:
+    """How a change is carried out."""
+
+    keep_old: bool = False
+    """Whether the collection of before remains, for a rollback."""
+
+    restart: bool = False
+    """Whether to drop what an interrupted change did."""
+
+    rows_per_second: float | None = None
+    """At most; None for as many as the servers take."""
+
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    stop: Callable[[], bool] = lambda: False
+    advance: Advance = lambda rows: None
+
+
+@dataclass(frozen=True)
+class ChangeReport:
+    """The result of a change."""
+
+    collection: str
+    rows: int
+    """Rows of the collection now."""
+
+    seconds: float
+    """Of this run."""
+
+    fields: tuple[str, ...]
+    """The fields that were filled."""
+
+    old: str | None = None
+    """The collection of before, if it was kept."""
+
+
+def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: bool = False) -> ChangePlan:
+    """The plan of a change, after a check of everything that can be checked before.
+
+    The services of the new fields must respond. Raises CollectionNotFound, SpecError, StoreError,
+    ServiceError, EncoderError.
+    """
+    check_name(client, collection)
+    source = resolve(client, collection)
+    existing = existing_names(client)
+    _check_unfinished(client, collection, existing)
+    table, lite = read_table(client, source), is_lite(client)
+    with milvus_errors(f"describing collection {source}"):
+        described = client.describe_collection(source)
+    check_key(described, lite=lite)
+    load_lite(client, source)
+    reader = RowReader(client, source, table, tuple(_stored(table, change)), lite, Patience(0))
+    rows = reader.count()
+    _check_generated_keys(reader, rows)
+    names = change_names(collection, source, existing)
+    plan_change(table, change, names, Measured(rows), keep_old=keep_old)  # before a service is called
+    build_schema(client, described, change)
+    return plan_change(table, change, names, _measure(client, reader, rows, change), keep_old=keep_old)
+
+
+def run_change(
+    client: MilvusClient, plan: ChangePlan, change: Change, options: ChangeOptions = ChangeOptions()
+) -> ChangeReport:
+    """Carry out a plan: fill the new collection, compare it, let readers use it, drop that of before.
+
+    An interrupted change continues. Raises StoreInUse while another command changes the collection,
+    JournalMismatch if an interrupted change is another one; StoreError, ServiceError, IngestError: readers
+    use the collection of before then, or the new one if it was complete; StopRequested.
+    """
+    started = time.monotonic()
+    with open_change(client, plan.names.collection) as journal:
+        identity = change.identity()
+        journal.check(identity)
+        if journal.names is None:
+            mark = f"{uuid.uuid4().hex} {socket.gethostname()} {datetime.now(UTC):%Y-%m-%d %H:%M}Z"
+            journal.begin(identity, plan.names, mark)
+        names = journal.names or plan.names
+        return _Run(client, replace(plan, names=names), change, options, journal).finish(started)
+
+
+def interrupted(client: MilvusClient, collection: str, change: Change) -> Names | None:
+    """The names of the collections of an interrupted change, which is to continue; None if there is none.
+
+    Raises JournalMismatch if it is another change, StoreInUse.
+    """
+    if not journal_path(client_target(client), collection).exists():
+        return None
+    with open_change(client, collection) as journal:
+        journal.check(change.identity())
+        return journal.names
+
+
+def discard(client: MilvusClient, collection: str) -> None:
+    """Drop what an interrupted change did. Raises StoreRefused if readers use it already."""
+    if not journal_path(client_target(client), collection).exists():
+        return
+    with open_change(client, collection) as journal:
+        names = journal.names
+        if names is None:
+            return
+        if is_switched(client, names):
+            raise StoreRefused(
+                f"readers of {collection} use the new collection already",
+                value=names.beside,
+                next_step="Run the command without --restart, which completes the change.",
+            )
+        with milvus_errors(f"dropping collection {names.beside}"):
+            if client.has_collection(names.beside) and _mark(client, names.beside) == journal.mark:
+                client.drop_collection(names.beside)
+        journal.remove()
+
+
+@contextmanager
+def open_change(client: MilvusClient, collection: str) -> Iterator[ChangeJournal]:
+    """The journal of changes of a collection, for one command at a time. Raises StoreInUse."""
+    with ChangeJournal(journal_path(client_target(client), collection), collection) as journal:
+        yield journal
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A change that is being carried out."""
+
+    client: MilvusClient
+    plan: ChangePlan
+    change: Change
+    options: ChangeOptions
+    journal: ChangeJournal
+
+    @property
+    def names(self) -> Names:
+        return self.plan.names
+
+    def finish(self, started: float) -> ChangeReport:
+        """Do what is left to do."""
+        if not is_switched(self.client, self.names):
+            self._create()
+            self._fill()
+            switch(self.client, self.names)
+        rows = self._end()
+        kept = self.names.retired if self.options.keep_old else None
+        return ChangeReport(
+            self.names.collection, rows, time.monotonic() - started, tuple(self.change.fields), kept
+        )
+
+    def _create(self) -> None:
+        names = self.names
+        with milvus_errors(f"looking for collection {names.beside}"):
+            exists = self.client.has_collection(names.beside)
+        if exists and _mark(self.client, names.beside) != self.journal.mark:
+            raise StoreRefused(
+                "a collection or an alias of this name exists, and is not of this change",
+                value=names.beside,
+                next_step="Rename or drop it; or run the command again with --restart for another name.",
+            )
+        if not exists:
+            self.journal.forget_all()
+            create_beside(self.client, self.plan, self.change, self.journal.mark)
+
+    def _fill(self) -> None:
+        load_lite(self.client, self.names.beside)
+        copy = self._copy(self.names.source)
+        if isinstance(self.options.advance, Meter):
+            self.options.advance.total = copy.source.count()
+            self.options.advance.skip(self.journal.count())
+        copy.settle()
+        new = [item for item in copy.table.embeddings if item.column in self.change.fields]
+        verify_copy(copy, new)
+
+    def _end(self) -> int:
+        """Bring over what was written last, and remove what is not needed any more."""
+        names, client = self.names, self.client
+        load_lite(client, names.beside)
+        with milvus_errors(f"looking for collection {names.retired}"):
+            remains = client.has_collection(names.retired)
+        if remains:
+            load_lite(client, names.retired)
+            copy = self._copy(names.retired)
+            while copy.merge():
+                pass
+        with milvus_errors(f"completing the change of {names.collection}"):
+            properties = client.describe_collection(names.beside).get("properties") or {}
+            if self.options.keep_old and remains:
+                client.alter_collection_properties(names.beside, {PREVIOUS_PROPERTY: names.retired})
+            elif remains:
+                client.drop_collection(names.retired)
+            if CHANGE_PROPERTY in properties:
+                client.drop_collection_properties(names.beside, [CHANGE_PROPERTY])
+        self.journal.remove()
+        table = read_table(client, names.beside)
+        return RowReader(client, names.beside, table, (), is_lite(client), self._patience()).count()
+
+    def _copy(self, source: str) -> Copy:
+        client, lite, patience = self.client, is_lite(self.client), self._patience()
+        load_lite(client, source)
+        before, after = read_table(client, source), read_table(client, self.names.beside)
+        fields = tuple(_stored(before, self.change))
+        new = tuple(item for item in after.embeddings if item.column in self.change.fields)
+        return Copy(
+            source=RowReader(client, source, before, fields, lite, patience),
+            target=RowReader(client, self.names.beside, after, fields, lite, patience),
+            table=after,
+            embeddings=new,
+            journal=self.journal,
+            patience=patience,
+            advance=self.options.advance,
+            rows_per_second=self.options.rows_per_second,
+        )
+
+    def _patience(self) -> Patience:
+        delivery = self.options.delivery
+        return Patience(delivery.retry_seconds, self.options.stop, delivery.waiting, delivery.clock)
+
+
+def _stored(table: Table, change: Change) -> list[str]:
+    """The fields whose values are copied: neither dropped, nor what a Function of Milvus fills."""
+    client_side = {item.column for item in table.embeddings if item.endpoint.caller == "nestvec"}
+    made = set(table.generated) - client_side
+    return [column.name for column in table.columns if column.name not in made | set(change.drop)]
+
+
+def _mark(client: MilvusClient, name: str) -> str:
+    properties = client.describe_collection(name).get("properties") or {}
+    return str(properties.get(CHANGE_PROPERTY, ""))
+
+
+def _check_unfinished(client: MilvusClient, collection: str, existing: Sequence[str]) -> None:
+    """Raise StoreInUse if a command on another machine has begun a change."""
+    for name in existing:
+        if not name.startswith(f"{collection}__"):
+            continue
+        with milvus_errors(f"describing collection {name}"):
+            mark = _mark(client, name)
+        if mark:
+            where = mark.partition(" ")[2]
+            raise StoreInUse(
+                f"another change of {collection} has begun",
+                value=f"{name}, {where}",
+                next_step="Continue it on that machine by the same command, or drop what it did: nestvec "
+                f"collection drop {name}.",
+            )
+
+
+def _check_generated_keys(reader: RowReader, rows: int) -> None:
+    """Raise StoreRefused if Milvus Lite would generate keys again that rows have."""
+    if not reader.key.auto_id:
+        return
+    keys = [int(str(key)) for key in reader.all_keys() if str(key).isdigit()]
+    largest = max((key for key in keys if key < _GENERATED_KEYS), default=0)
+    if largest > rows:
+        raise StoreRefused(
+            "Milvus Lite generates the keys of this collection by counting its writes, and would give new "
+            "rows the keys of others",
+            value=f"key {largest} of {rows} rows",
+            next_step="Write its rows into a collection with keys of their own (auto_id: false).",
+        )
+
+
+def _measure(client: MilvusClient, reader: RowReader, rows: int, change: Change) -> Measured:
+    """What a plan needs to know of a collection and its services. Raises ServiceError, StoreError."""
+    with milvus_errors(f"reading {reader.collection}"):
+        sample: list[Row] = list(
+            client.query(reader.collection, filter="", limit=_SAMPLED_TEXTS, output_fields=["*"])
+        )
+    scalars = {column.name for column in reader.table.columns if not column.is_vector}
+    sizes = [request_bytes({name: row[name] for name in row if name in scalars}) for row in sample]
+    seconds = None
+    for new in change.fields.values():
+        texts = [str(row[new.source]) for row in sample if row.get(new.source)]
+        if texts and new.config.form == "float":
+            began = time.perf_counter()
+            list(embed(EmbeddingRequest(new.service, new.config), texts, environment_api_key()))
+            seconds = (time.perf_counter() - began) / len(texts)
+            break
+    return Measured(rows, sum(sizes) / max(len(sizes), 1), seconds, _free_bytes(client))
+
+
+def _free_bytes(client: MilvusClient) -> int | None:
+    place = client_target(client).partition("#")[0]
+    if not place.endswith(".db"):
+        return None
+    try:
+        return shutil.disk_usage(Path(place).parent).free
+    except OSError:
+        return None

@@ -1,0 +1,103 @@
+"""What is wanted of a collection that exists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nestvec.client.service_key import base_url
+from nestvec.collections.changes import same_vectors
+from nestvec.milvus.catalog import Table
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import SpecError, nearest
+from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec
+
+
+@dataclass(frozen=True)
+class NewField:
+    """A vector field to fill."""
+
+    source: str
+    """The field that is embedded."""
+
+    config: EmbeddingConfig
+    service: str
+    """Base URL of the service that embeds."""
+
+    spec: EmbeddingSpec
+    """Its index, and what else a spec says of it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Embeddings to add and fields to drop; a field that is in both is embedded anew."""
+
+    add: tuple[EmbeddingSpec, ...] = ()
+    """Each with its service."""
+
+    drop: tuple[str, ...] = ()
+    chunk: int | None = None
+    """Texts in each request of Milvus to the service; None for as many as it embeds in time."""
+
+    @property
+    def fields(self) -> Mapping[str, NewField]:
+        """The vector fields to fill, by name."""
+        return dict(self._fields())
+
+    def _fields(self) -> Iterator[tuple[str, NewField]]:
+        for spec in self.add:
+            for config in spec.configs:
+                yield spec.column(config), NewField(spec.field, config, base_url(spec.service or ""), spec)
+
+    def identity(self) -> str:
+        """The change as text: the same for the same change."""
+        add = [spec.model_dump(mode="json") for spec in self.add]
+        parts: dict[str, Any] = {"add": add, "drop": sorted(self.drop), "chunk": self.chunk}
+        return json.dumps(parts, sort_keys=True)
+
+
+def change_to_spec(table: Table, spec: CollectionSpec) -> Change:
+    """The change that makes a collection's embeddings those of a spec; its other fields must be the spec's.
+
+    Raises SpecError for a difference that is none of embeddings, or if there is none.
+    """
+    _check_fields(table, spec)
+    add, drop, wanted = [], [], set[str]()
+    for embedding in spec.embeddings:
+        service = spec.service_of(embedding)
+        for config in embedding.configs:
+            name = embedding.column(config)
+            wanted.add(name)
+            existing = table.embedding(name)
+            if existing is not None:
+                if (
+                    existing.source == embedding.field
+                    and existing.service == base_url(service)
+                    and same_vectors(existing, config)
+                ):
+                    continue
+                drop.append(name)
+            dims = () if config.dim is None else (config.dim,)
+            update = {"dims": dims, "service": service, "name": name}
+            add.append(embedding.model_copy(update=update))
+    drop += [embedding.column for embedding in table.embeddings if embedding.column not in wanted]
+    if not add and not drop:
+        raise SpecError(
+            "the collection is as the spec declares it", value=spec.collection, next_step="Change the spec."
+        )
+    return Change(tuple(add), tuple(drop), spec.chunk)
+
+
+def _check_fields(table: Table, spec: CollectionSpec) -> None:
+    generated = set(table.generated)
+    declared = {*spec.fields, *(vector.name for vector in spec.vectors)}
+    present = {column.name for column in table.columns if column.name not in generated}
+    for name in sorted(declared ^ present):
+        where = "collection" if name in declared else "spec"
+        raise SpecError(
+            f"the {where} has no field of this name: this command changes embeddings only",
+            value=name,
+            next_step=f"Declare the fields that {table.name} has.{nearest(name, declared & present)}",
+        )
