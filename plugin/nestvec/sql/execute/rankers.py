@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pymilvus import Function, FunctionScore, FunctionType, RRFRanker, WeightedRanker
 from pymilvus.client.abstract import BaseRanker
@@ -13,12 +13,14 @@ from nestvec.milvus.rerank import check_ranker, check_rerank_column, rerank_para
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.vectors.rankers import BoostRanker, DecayRanker
 from nestvec.sql.bind.vectors.rerank import ModelReranker
-from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import DecayScores, HybridSearch
 from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped, to_stored
+
+if TYPE_CHECKING:
+    from nestvec.sql.execute.evaluate import ScoredRow
 
 _LITE_CANDIDATES: Final = 10
 """Milvus Lite scores this many times the rows of a search whose ranker is a model or a decay."""
@@ -90,8 +92,8 @@ def _boost(boost: BoostRanker, number: int) -> Function:
     if where:
         params["filter"] = where
     if boost.seed is not None:
-        drawn = {"seed": boost.seed} | ({"field": boost.by} if boost.by else {})
-        params["random_score"] = json.dumps(drawn)
+        random = {"seed": boost.seed} | ({"field": boost.by} if boost.by else {})
+        params["random_score"] = json.dumps(random)
     return Function(f"boost_{number}", FunctionType.RERANK, [], params=params)
 
 
@@ -103,7 +105,7 @@ def _plain(number: float) -> float | int:
 def run_decay_scores(run: RunNode, session: Session, node: DecayScores) -> Steps[list[ScoredRow]]:
     """The candidates by their scores times the decays' factors; ``distance`` is the product."""
     rows = yield from run(session, node.input, node.input)
-    scored = [ScoredRow(row.row, (row.distance or 0.0) * _factor(node, row)) for row in rows]
+    scored = [row._replace(distance=(row.distance or 0.0) * _factor(node, row)) for row in rows]
     scored.sort(key=lambda row: -(row.distance or 0.0))
     return scored[node.offset : node.offset + node.limit]
 

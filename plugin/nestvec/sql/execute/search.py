@@ -223,11 +223,11 @@ def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
         chosen.append((yield from choose_search(session, part, own_rows=False)))
     rows = yield from _search_parts(session, node, search_data, chosen)
     vector_parts = [search for search in chosen if not search.index.kind.exact]
-    wanted = min(node.limit, max(part.limit for part in node.parts) - node.offset)
-    while vector_parts and len(rows) < wanted and session.settings.index.iterative_scan != "off":
+    fewest = min(node.limit, max(part.limit for part in node.parts) - node.offset)
+    while vector_parts and len(rows) < fewest and session.settings.index.iterative_scan != "off":
         # Each part finds its own limit of rows where that number exists, so at least as many exist in all.
         matching = yield from count_matching(session, node.collection, node.filter, fresh=True)
-        if len(rows) >= min(wanted, max(0, matching - node.offset)):
+        if len(rows) >= min(fewest, max(0, matching - node.offset)):
             break
         wider = [
             replace(search, method=widened(search.index, search.workload, search.method) or search.method)

@@ -34,6 +34,11 @@ _MAX_CHARS: Final = 4_096
 _META_KEY: Final = "free"
 """Where the free parameters of a tree are kept, in its ``meta``."""
 
+_CLOCKS: Final = (
+    exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Localtimestamp, exp.Localtime,
+)  # fmt: skip
+"""Constants that differ from one execution to the next."""
+
 _CACHEABLE_TYPES: Final = (bool, int, float, str, type(None))
 
 CacheKey = tuple[object, ...]
@@ -93,7 +98,7 @@ class PlanCache:
         key = _cache_key(
             parsed.source.text, scope.params, scope.context.service, _free_parameters(parsed.tree).names
         )
-        if key is None or planned.node is None:
+        if key is None or planned.node is None or parsed.tree.find(*_CLOCKS) is not None:
             return
         self.plans[key] = planned
         if len(self.plans) > _MAX_PLANS:

@@ -26,10 +26,10 @@ def describe_boosts(boosts: Boosts | None) -> Iterator[str]:
         return
     word = "times" if boosts.boost_mode == "multiply" else "plus"
     for boost in boosts.boosts:
-        drawn = "" if boost.seed is None else f" times a number from 0 to 1 drawn with seed {boost.seed}"
+        random = "" if boost.seed is None else f" times a random number from 0 to 1 with seed {boost.seed}"
         by = f" by {boost.by}" if boost.by else ""
         where = render_filter(boost.where)
-        yield f"score {word} {boost.weight:g}{drawn}{by}{f' where {where}' if where else ''}"
+        yield f"score {word} {boost.weight:g}{random}{by}{f' where {where}' if where else ''}"
     if len(boosts.boosts) > 1:
         joined = "multiplied" if boosts.function_mode == "multiply" else "added"
         yield f"weights of several boosts are {joined}"

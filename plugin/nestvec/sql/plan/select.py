@@ -116,7 +116,8 @@ def _reranked(search: VectorSearch | HybridSearch, rerank: RerankClause) -> Hybr
         parts = tuple(replace(part, limit=size) for part in search.parts)
         candidates = replace(search, parts=parts, reranker=reranker)
     else:
-        if reranker is None and decays:
+        # Milvus Lite reads no key for a ranker, and takes it for NULL.
+        if reranker is None and decays and not decays[0].column.primary:
             reranker, decays = decays[0], decays[1:]
         candidates = HybridSearch(
             search.collection,

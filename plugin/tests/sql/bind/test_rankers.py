@@ -132,7 +132,7 @@ Answer
   -> Decay in nestvec: 3 rows after 1 by score times linear decay of visits from 0, 0.5 at 9
     -> Hybrid search shops: 50 rows by score times gauss decay of rating from 5 beyond 1, 0.5 at 2
          boost: score times 2 where id > 4
-         boost: score times 1 times a number from 0 to 1 drawn with seed 7 by id
+         boost: score times 1 times a random number from 0 to 1 with seed 7 by id
          boost: weights of several boosts are multiplied
          fields: id, visits
       -> Search shops: 50 rows by COSINE of v to a vector of 2 dims

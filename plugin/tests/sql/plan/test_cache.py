@@ -181,3 +181,13 @@ def test_the_cache_is_bounded_and_excludes_long_statements() -> None:
     planned(kept, f"SELECT id FROM papers WHERE body = '{'x' * 5000}'", {})
     planned(kept, "SELECT id FROM papers WHERE body = :a", {"a": "x" * 5000})
     assert max(len(str(key)) for key in kept.plan_cache.plans) < 5000
+
+
+@pytest.mark.parametrize("clock", ["now()", "current_timestamp", "current_date"])
+def test_the_time_is_read_for_each_execution(clock: str) -> None:
+    kind = "date" if clock == "current_date" else "timestamptz"
+    changed = Column("changed", "INT64", type_params=TypeParams(sql_type=kind))
+    kept = fresh(replace(PAPERS, columns=(*PAPERS.columns, changed)))
+    rankers = f"RERANK BY DECAY(changed, origin => {clock}, scale => INTERVAL '1 day')"
+    planned(kept, f"SELECT id FROM papers ORDER BY body_4 <=> 'x' {rankers} LIMIT 1", {})
+    assert not kept.plan_cache.plans

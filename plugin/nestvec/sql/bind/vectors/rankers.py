@@ -78,9 +78,9 @@ class BoostRanker:
     where: Condition | None
     weight: float
     seed: int | None = None
-    """The weight is multiplied by a number from 0 to 1 that is drawn with this seed; None for no draw."""
+    """The weight is multiplied by a random number from 0 to 1 with this seed; None for no random number."""
     by: str = ""
-    """The column that the number is drawn by; empty for the row itself."""
+    """The column whose value chooses the random number; empty for the row itself."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def bind_decay(scope: Scope, node: exp.Anonymous) -> DecayRanker:
     if not 0 < decay < 1:
         raise source.type_mismatch("decay is between 0 and 1", decay, options["decay"], DECAY_FORM)
     function = _function(scope, options.get("function"))
-    return DecayRanker(column, _origin(scope, column, options["origin"]), scale, offset, decay, function)
+    origin = _origin(scope, column, options["origin"])
+    return DecayRanker(column, origin, scale, offset=offset, decay=decay, function=function)
 
 
 def bind_boost(scope: Scope, node: Boost) -> BoostRanker:
@@ -143,22 +144,22 @@ def bind_boost(scope: Scope, node: Boost) -> BoostRanker:
             "seed takes an integer from 0", str(seed)[:40], options["seed"], "Write seed => 42."
         )
     if "by" in options and "seed" not in options:
-        raise source.syntax_error("by names the column that random weights are drawn by", options["by"],
+        raise source.syntax_error("by names the column that chooses random weights", options["by"],
                                   "Add seed => 42.")  # fmt: skip
     by = options.get("by")
     if by is not None and not isinstance(by, exp.Column):
         raise source.syntax_error("by takes a column name", by, BOOST_FORM)
-    drawn_by = scope.column(by) if isinstance(by, exp.Column) else None
-    if drawn_by is not None and drawn_by.type != "INT64":
+    chosen_by = scope.column(by) if isinstance(by, exp.Column) else None
+    if chosen_by is not None and chosen_by.type != "INT64":
         raise source.type_mismatch(
-            f"column {drawn_by.name} is not INT64", drawn_by.type, by if by is not None else node,
-            "Milvus draws by whole numbers of 64 bits: name such a column, or omit by.",
+            f"column {chosen_by.name} is not INT64", chosen_by.type, by if by is not None else node,
+            "Milvus takes whole numbers of 64 bits: name such a column, or omit by.",
         )  # fmt: skip
     return BoostRanker(
         condition,
         bind_number(scope, options["weight"]),
         seed if isinstance(seed, int) else None,
-        drawn_by.name if drawn_by is not None else "",
+        chosen_by.name if chosen_by is not None else "",
     )
 
 
