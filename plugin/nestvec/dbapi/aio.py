@@ -15,7 +15,7 @@ from nestvec.dbapi.batch import execute_many, is_read_only
 from nestvec.dbapi.connection import ConnectOptions
 from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
-from nestvec.dbapi.registered import register_table, unregister_table
+from nestvec.dbapi.registered import attach_server, register_table, unregister_table
 from nestvec.milvus.connection import open_milvus as opened_blocking
 from nestvec.milvus.connection import open_milvus_async as opened
 from nestvec.milvus.steps import Steps, adrive
@@ -60,6 +60,15 @@ class AsyncConnection:
         """
         self._check()
         register_table(self.session, name, data)
+
+    def attach_postgres(self, name: str, address: str) -> None:
+        """Let statements read tables of a PostgreSQL server, as ``name.schema.table``, to join them.
+
+        ``address`` is a connection string of libpq, or a URI. DuckDB's extension ``postgres`` must be
+        installed. Raises InterfaceError if the name is not one of lower-case letters.
+        """
+        self._check()
+        attach_server(self.session, name, address)
 
     def unregister(self, name: str) -> None:
         """Forget a registered table. Raises InterfaceError if there is none of this name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from nestvec.dbapi.errors import interface_error
@@ -26,6 +27,15 @@ def unregister_table(session: Session, name: str) -> None:
         names = ", ".join(session.caller.tables) or "none"
         raise interface_error("there is no registered table of this name", f"Registered: {names}.")
     session.caller.tables = {key: table for key, table in session.caller.tables.items() if key != name}
+
+
+def attach_server(session: Session, name: str, address: str) -> None:
+    """Let statements read the tables of a PostgreSQL server. Raises InterfaceError."""
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or name == "public":
+        raise interface_error("a server needs a name in lower case", "Pass a name such as 'shop'.")
+    if not isinstance(address, str) or "\0" in address:
+        raise interface_error("a server needs a connection string", "Pass host=… dbname=… user=…, or a URI.")
+    session.caller.postgres = {**session.caller.postgres, name: address}
 
 
 def _as_arrow(data: Any) -> pa.Table:

@@ -108,6 +108,8 @@ class CallerData:
 
     tables: dict[str, Any] = field(default_factory=dict)
     """Arrow tables by name; they hide collections of the same name."""
+    postgres: dict[str, str] = field(default_factory=dict, repr=False)
+    """Connection strings of PostgreSQL servers, by the first part of server.schema.table."""
     files: bool = True
     """Whether statements may read and write files of this machine: read_parquet('…'), COPY."""
 

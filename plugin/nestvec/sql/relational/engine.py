@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from nestvec.sql.interrupts import interruptible
 from nestvec.sql.relational.json_containment import json_contains, json_normal
 from nestvec.sql.relational.macros import MACROS
+from nestvec.sql.relational.postgres import PostgresTable, load_extension
 from nestvec_schemas.errors import (
     NestvecError,
     SqlDataError,
@@ -22,6 +23,7 @@ from nestvec_schemas.errors import (
     SqlSyntaxError,
     SqlTypeMismatch,
     SqlUnknownName,
+    StoreUnreachable,
 )
 
 _MEMORY: Final = "4GB"
@@ -39,11 +41,16 @@ _CONFIG: Final = {
 }
 
 
-@lru_cache(maxsize=2)
-def _database(files: bool) -> duckdb.DuckDBPyConnection:
+@lru_cache(maxsize=4)
+def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     """The database; only the one for statements that name files may open any."""
-    access = "true" if files else "false"
+    access = "true" if files or postgres else "false"
     database = duckdb.connect(":memory:", config={**_CONFIG, "enable_external_access": access})
+    if postgres:
+        load_extension(database)
+    if postgres and not files:
+        # What is loaded may still connect.
+        database.execute("SET enable_external_access = false")
     for macro in MACROS:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
@@ -52,12 +59,17 @@ def _database(files: bool) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def open_engine(files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose temporary tables are its own. Errors of DuckDB become nestvec's."""
-    connection = _database(files).cursor()
+def open_engine(
+    files: bool = False, postgres: Sequence[PostgresTable] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose temporary tables are its own. Errors of DuckDB become nestvec's.
+
+    It reads files only with ``files``. Raises SqlNotSupported where tables of PostgreSQL cannot be read.
+    """
+    connection = _database(files, bool(postgres)).cursor()
     interruptible(connection.interrupt)
     try:
-        with duckdb_errors():
+        with duckdb_errors(postgres):
             yield connection
     finally:
         connection.close()
@@ -90,12 +102,15 @@ def quote(name: str) -> str:
 
 
 @contextmanager
-def duckdb_errors() -> Iterator[None]:
-    """Raise errors of DuckDB as nestvec's."""
+def duckdb_errors(postgres: Sequence[PostgresTable] = ()) -> Iterator[None]:
+    """Raise errors of DuckDB as nestvec's, without the addresses of PostgreSQL's servers."""
     try:
         yield
     except duckdb.Error as error:
-        raise convert_error(error) from None
+        text = str(error)
+        for table in postgres:
+            text = text.replace(table.address, table.server)
+        raise convert_error(type(error)(text)) from None
 
 
 def convert_error(error: duckdb.Error) -> NestvecError:
@@ -103,6 +118,13 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     text = str(error)
     first = re.split(r"\n\s*\n|\nLINE ", text, maxsplit=1)[0].strip()
     cause = re.sub(r"^[A-Za-z -]+ Error: ", "", first).strip().rstrip("!")[:_MAX_CAUSE]
+    unreachable = re.match(r'Unable to connect to Postgres at "(.*?)": (.*)', cause)
+    if unreachable:
+        return StoreUnreachable(
+            f"PostgreSQL does not answer: {unreachable[2]}",
+            value=unreachable[1],
+            next_step="Check the connection string that it is attached by.",
+        )
     for pattern, replacement in _CAUSES:
         match = re.search(pattern, cause)
         if match:

@@ -38,7 +38,8 @@ def explain_relational(
 def _explain(relation: Relation, row_counts: Mapping[str, int], counts: RelationCounts | None) -> ExplainNode:
     measured = _measured(relation, counts)
     if isinstance(relation, SuppliedRelation):
-        origin = relation.call or "a table of the caller"
+        postgres = relation.postgres
+        origin = relation.call or ("a table of the caller" if postgres is None else postgres.label)
         details = [] if relation.join_filter is None else [_joined(relation.join_filter)]
         return ExplainNode(f"{relation.name}: {origin}", (*details, *measured), (), relation)
     if isinstance(relation, RankingScan):

@@ -16,7 +16,7 @@ FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "REA
 def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
     """The nodes in FROM that name a stored table, not a common table expression."""
     for node in tree.find_all(exp.Table):
-        if isinstance(node.this, exp.Identifier) and not _is_cte(node):
+        if isinstance(node.this, exp.Identifier) and (node.args.get("db") is not None or not _is_cte(node)):
             yield node
 
 

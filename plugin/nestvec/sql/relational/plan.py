@@ -37,6 +37,7 @@ from nestvec.sql.relational.names import (
 )
 from nestvec.sql.relational.parameters import bind_parameters
 from nestvec.sql.relational.planning import Planning
+from nestvec.sql.relational.postgres import PostgresTable
 from nestvec.sql.relational.rankings import take_candidates, take_rankings
 from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
@@ -44,7 +45,7 @@ from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.vectors import replace_distances, use_family_members, use_operators
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
-from nestvec_schemas.errors import nearest
+from nestvec_schemas.errors import SqlDataError, nearest
 
 _ALIAS_CLAUSES: Final = ("order", "group", "having", "distinct")
 """Clauses that may name a column of the result."""
@@ -101,6 +102,15 @@ def _read_tables(session: Session, planning: Planning, tree: exp.Expr) -> Steps[
     for node in list(base_tables(tree)):
         if node.args.get("db") is None and identifier_name(node.this) in session.caller.tables:
             continue
+        if _postgres_table(session, node) is not None:
+            continue
+        if node.args.get("catalog") is not None:
+            raise planning.source.unknown_name(
+                "no server of this name is attached",
+                node.catalog,
+                node,
+                "connection.attach_postgres() does it.",
+            )
         if node.args.get("db") is not None and identifier_name(node.args["db"]) != "public":
             raise planning.source.unknown_name(
                 "there is no schema of this name", node.db, node, "Collections are in the schema public."
@@ -126,6 +136,7 @@ def _name_relations(
         original = identifier_name(node.this)
         if original in planning.schemas:
             continue
+        external = _postgres_table(session, node)
         table = by_node.get(id(node))
         name = f"scan_{len(planning.schemas)}"
         if table is not None:
@@ -135,6 +146,9 @@ def _name_relations(
             shown = [column for column in table.columns if column.name not in hidden]
             shown += [DYNAMIC_COLUMN] if table.dynamic else []
             planning.schemas[name] = {column.name: duckdb_type(column) for column in shown}
+        elif external is not None:
+            planning.relations.append(SuppliedRelation(name, postgres=external))
+            planning.schemas[name] = yield from _describe_postgres(planning, node, external)
         else:
             data = session.caller.tables[original]
             planning.relations.append(SuppliedRelation(name, data))
@@ -152,16 +166,38 @@ def _name_relations(
         _rename(node, name, label)
 
 
-def _describe_for(client: MilvusClient, *, data: Any = None, call: str = "") -> dict[str, str]:
-    return _described(data, call)
+def _postgres_table(session: Session, node: exp.Table) -> PostgresTable | None:
+    """The table of an attached PostgreSQL that a node names, as server.schema.table or server.table."""
+    parts = [identifier_name(part) for part in node.parts]
+    address = session.caller.postgres.get(parts[0]) if len(parts) in (2, 3) else None
+    if address is None:
+        return None
+    return PostgresTable(parts[0], address, parts[1] if len(parts) == 3 else "public", parts[-1])
 
 
-def _described(data: Any = None, call: str = "") -> dict[str, str]:
-    """The columns of a table of the caller or of a file, with DuckDB's types."""
-    with open_engine(files=bool(call)) as connection:
-        if not call:
+def _describe_postgres(planning: Planning, node: exp.Table, table: PostgresTable) -> Steps[dict[str, str]]:
+    try:
+        return (yield BlockingCall(partial(_describe_for, postgres=table)))
+    except SqlDataError as error:
+        if "does not contain any columns" not in str(error.cause):
+            raise
+        raise planning.source.unknown_name(
+            f"PostgreSQL has no table of this name in {table.server}",
+            f"{table.schema}.{table.table}",
+            node,
+            "Write SERVER.SCHEMA.TABLE.",
+        ) from None
+
+
+def _describe_for(
+    client: MilvusClient, *, data: Any = None, call: str = "", postgres: PostgresTable | None = None
+) -> dict[str, str]:
+    """The columns of a table of the caller or of PostgreSQL, or of a file, with DuckDB's types."""
+    with open_engine(bool(call), () if postgres is None else (postgres,)) as connection:
+        if data is not None:
             connection.register("described", data)
-        described = connection.execute(f"DESCRIBE FROM {call or 'described'}")
+        source = call or ("described" if postgres is None else postgres.call)
+        described = connection.execute(f"DESCRIBE FROM {source}")
         return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
 
@@ -169,6 +205,8 @@ def _rename(node: exp.Table, name: str, original: str) -> None:
     identifier = exp.to_identifier(name, quoted=True)
     identifier.meta.update(node.this.meta)
     node.set("this", identifier)
+    node.set("db", None)
+    node.set("catalog", None)
     if node.args.get("alias") is None:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(original, quoted=True)))
 

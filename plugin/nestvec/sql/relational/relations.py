@@ -13,6 +13,7 @@ from nestvec.sql.bind.conditions.nodes import Condition
 from nestvec.sql.bind.vectors.targets import Target
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.relational.postgres import PostgresTable
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RankingScan:
 
 @dataclass(frozen=True)
 class SuppliedRelation:
-    """A table of the caller, or a file."""
+    """A table of the caller or of PostgreSQL, or a file."""
 
     name: str
     data: Any = None
@@ -78,7 +79,14 @@ class SuppliedRelation:
     call: str = ""
     """The function that reads the file, in DuckDB's SQL."""
     join_filter: JoinFilter | None = None
-    """Which of the file's rows can be joined, where the statement says it."""
+    """Which of its rows can be joined, where the statement says it."""
+    postgres: PostgresTable | None = None
+    """The table of PostgreSQL that it is."""
+
+    @property
+    def source(self) -> str:
+        """What DuckDB reads it by; empty for a table of the caller."""
+        return self.call if self.postgres is None else self.postgres.call
 
 
 Relation = CollectionScan | RankingScan | SuppliedRelation
@@ -111,3 +119,9 @@ class RelationalPlan:
     def reads_files(self) -> bool:
         """Whether DuckDB needs access to files."""
         return any(isinstance(relation, SuppliedRelation) and relation.call for relation in self.relations)
+
+    @property
+    def postgres(self) -> tuple[PostgresTable, ...]:
+        """The tables of PostgreSQL that are read."""
+        supplied = (relation for relation in self.relations if isinstance(relation, SuppliedRelation))
+        return tuple(relation.postgres for relation in supplied if relation.postgres is not None)

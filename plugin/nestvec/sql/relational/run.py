@@ -83,7 +83,7 @@ def relational_arrow(session: Session, plan: RelationalPlan) -> Steps[pa.Table]:
     tables, params = yield from _load(session, plan, RelationCounts())
 
     def run() -> pa.Table:
-        with open_engine(plan.reads_files) as connection:
+        with open_engine(plan.reads_files, plan.postgres) as connection:
             _register(connection, plan, tables)
             table = connection.execute(plan.sql, params).to_arrow_table()
             return table.rename_columns(list(plan.columns))
@@ -97,7 +97,7 @@ def relational_arrow(session: Session, plan: RelationalPlan) -> Steps[pa.Table]:
 def _execute(
     plan: RelationalPlan, tables: Mapping[str, LoadedTable], params: Mapping[str, Any]
 ) -> StatementResult:
-    with open_engine(plan.reads_files) as connection:
+    with open_engine(plan.reads_files, plan.postgres) as connection:
         _register(connection, plan, tables)
         return read_result(connection, plan, params)
 
@@ -106,8 +106,8 @@ def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, Loaded
     for name, table in tables.items():
         add_table(connection, name, table.data, table.casts)
     for relation in plan.relations:
-        if isinstance(relation, SuppliedRelation) and relation.call:
-            rows = f"FROM {relation.call}{_matching_rows(connection, relation, tables)}"
+        if isinstance(relation, SuppliedRelation) and relation.source:
+            rows = f"FROM {relation.source}{_matching_rows(connection, relation, tables)}"
             connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS {rows}")
 
 
@@ -127,13 +127,17 @@ def _matching_rows(connection: Any, relation: SuppliedRelation, tables: Mapping[
     if not values:
         return " WHERE false"
     column = quote(join.column)
-    described = connection.sql(f"FROM {relation.call}").select(column).types
+    described = connection.sql(f"FROM {relation.source}").select(column).types
     if str(described[0]) not in _KEY_TYPES[type(values[0])]:
         return ""
     literals = [exp.convert(value).sql(dialect="duckdb") for value in values]
+    listed = f" WHERE {column} IN ({', '.join(literals)})"
+    if relation.postgres is not None and isinstance(values[0], str):
+        # PostgreSQL orders texts by its collation.
+        return listed
     # The bounds skip groups of rows, and blocks of them, before they are decoded; the list does not.
     bounds = (exp.convert(value).sql(dialect="duckdb") for value in (min(values), max(values)))
-    return f" WHERE {column} IN ({', '.join(literals)}) AND {column} BETWEEN {' AND '.join(bounds)}"
+    return f"{listed} AND {column} BETWEEN {' AND '.join(bounds)}"
 
 
 def _load(

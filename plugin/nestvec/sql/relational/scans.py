@@ -81,9 +81,9 @@ def add_scans(planning: Planning, tree: exp.Expr, distances: dict[str, list[Dist
 
 
 def _narrow_file(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
-    """Read of a file only the rows that a ranking is joined with."""
+    """Read of a file, or of PostgreSQL, only the rows that a ranking is joined with."""
     for at, relation in enumerate(planning.relations):
-        if isinstance(relation, SuppliedRelation) and relation.name == entry.name and relation.call:
+        if isinstance(relation, SuppliedRelation) and relation.name == entry.name and relation.source:
             planning.relations[at] = replace(relation, join_filter=_join_filter(planning, select, entry))
 
 

@@ -156,6 +156,8 @@ def _relational_part(session: Session, tree: exp.Expr) -> str:
         return f"{construct_name(table)} in FROM"
     if not isinstance(table.this, exp.Identifier):
         return "a function in FROM"
+    if identifier_name(table.parts[0]) in session.caller.postgres and len(table.parts) > 1:
+        return "a table of PostgreSQL"
     return "a table of the caller" if identifier_name(table.this) in session.caller.tables else ""
 
 
