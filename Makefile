@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton/ready.txt
+PYMILVUS26 := .venv-pymilvus-2.6/ready.txt
 MODELS ?= models
 
-.PHONY: demo test check lint types unit integration nightly docs bench triton clean
+.PHONY: demo test check lint types unit integration nightly compatibility docs bench triton clean
 
 demo: $(READY)
 	$(BIN)/nestvec demo
@@ -28,9 +29,15 @@ unit: $(READY)
 	$(BIN)/pytest tests schemas exporters plugin
 
 # Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core.
-nightly: $(READY) $(TRITON)
+nightly: $(READY) $(TRITON) compatibility
 	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify
 	$(BIN)/pytest -m nightly integration_tests
+
+# The tests that call Milvus, with pymilvus 2.6: the project's own environment has the newest.
+compatibility: $(PYMILVUS26)
+	$(dir $(PYMILVUS26))bin/python -m pytest $(addprefix plugin/tests/,milvus collections ingest sql dbapi pgwire) \
+		$(addprefix integration_tests/test_,milvus.py milvus_wire.py registration.py collection.py ingest.py \
+		sql.py sql_ddl.py sql_select.py sql_exact.py sql_ranking.py sql_writes.py dbapi.py sqlalchemy.py examples.py)
 
 integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests
@@ -50,6 +57,10 @@ triton: $(TRITON)
 $(TRITON): tools/triton/requirements.txt | $(READY)
 	$(BIN)/python tools/triton/server.py setup
 
+$(PYMILVUS26): pyproject.toml tools/pymilvus26.py | $(READY)
+	$(BIN)/python tools/pymilvus26.py
+	touch $@
+
 # torch 2.13.0 first and alone: asked for by version, the CPU build is taken where one is at hand.
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nestvec needs Python 3.11 or later"'
@@ -59,4 +70,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf site $(VENV) .venv-triton .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) .venv-triton .venv-pymilvus-2.6 .mypy_cache .ruff_cache .pytest_cache .hypothesis

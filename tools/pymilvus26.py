@@ -1,0 +1,55 @@
+"""An environment over the project's that has pymilvus 2.6 and LlamaIndex, whose Milvus store wants it.
+
+    .venv/bin/python tools/pymilvus26.py [--venv .venv-pymilvus-2.6]
+
+Run with the project's Python: the environment sees all that is installed there, nestvec included, behind what
+it has itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv-pymilvus-2.6"
+
+
+def requirements() -> list[str]:
+    """pymilvus 2.6 from the lowest version that the project takes, and the extra ``llamaindex``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (pymilvus,) = (wanted for wanted in project["dependencies"] if wanted.startswith("pymilvus"))
+    lowest = pymilvus.partition(",")[0]
+    extra = [wanted for wanted in project["optional-dependencies"]["llamaindex"] if "nestvec" not in wanted]
+    return [f"{lowest},<3", *extra]
+
+
+def setup(venv: Path) -> None:
+    """Make the environment; does nothing where it is whole."""
+    wanted, done = "\n".join([sys.prefix, *requirements()]), venv / "ready.txt"
+    if done.is_file() and done.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(venv, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    packages = venv / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    # The last in the order of names: what the environment has itself comes before it on the path.
+    below = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (packages / "zz_project.pth").write_text(below, encoding="utf-8")
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *requirements()], check=True)
+    done.write_text(wanted, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--venv", type=Path, default=VENV)
+    setup(parser.parse_args().venv)
+
+
+if __name__ == "__main__":
+    main()
