@@ -58,7 +58,7 @@ class ChangeJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        new = self._fact("identity") is None
+        new = self.identity is None
         self._file.close()
         if new:
             self.path.unlink(missing_ok=True)
@@ -76,6 +76,11 @@ class ChangeJournal:
         return None if recorded is None else Names(**json.loads(recorded))
 
     @property
+    def identity(self) -> str | None:
+        """The change that is recorded, as text; None if none is."""
+        return self._fact("identity")
+
+    @property
     def mark(self) -> str:
         """What distinguishes this change from every other."""
         return self._fact("mark") or ""
@@ -88,7 +93,7 @@ class ChangeJournal:
 
     def check(self, identity: str) -> None:
         """Raise JournalMismatch if the change that is recorded is another one."""
-        recorded = self._fact("identity")
+        recorded = self.identity
         if recorded is not None and recorded != identity:
             raise JournalMismatch(
                 f"another change of {self._collection} was interrupted",

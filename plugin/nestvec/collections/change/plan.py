@@ -179,7 +179,7 @@ def _plan_fields(table: Table, change: Change) -> FieldPlan:
             raise SpecError(
                 "the collection already has a field of this name",
                 value=name,
-                next_step="Name the field otherwise (--name), or change it: nestvec collection alter SPEC.",
+                next_step="Choose other dims, or change the field: nestvec collection alter SPEC.yaml.",
             )
         if field.source in change.drop:
             raise SpecError(

@@ -6,8 +6,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +25,9 @@ from nestvec.collections.change.design import (
     check_key,
     create_beside,
 )
-from nestvec.collections.change.journal import ChangeJournal, journal_path
-from nestvec.collections.change.plan import ChangePlan, Measured, Names, change_names, plan_change
+from nestvec.collections.change.interrupted import check_unfinished, interrupted, open_change, read_mark
+from nestvec.collections.change.journal import ChangeJournal
+from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
 from nestvec.collections.change.rows import Row, RowReader
 from nestvec.collections.change.switch import check_name, existing_names, is_switched, resolve, switch
 from nestvec.collections.change.verify import verify_copy
@@ -40,7 +40,7 @@ from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite, load_lite
 from nestvec.terminal.progress import Advance, Meter
-from nestvec_schemas.errors import StoreInUse, StoreRefused
+from nestvec_schemas.errors import StoreRefused
 
 _SAMPLED_TEXTS: Final = 32
 
@@ -93,7 +93,7 @@ def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: 
     check_name(client, collection)
     source = resolve(client, collection)
     existing = existing_names(client)
-    _check_unfinished(client, collection, existing)
+    check_unfinished(client, collection, existing)
     table, lite = read_table(client, source), is_lite(client)
     with milvus_errors(f"describing collection {source}"):
         described = client.describe_collection(source)
@@ -106,6 +106,31 @@ def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: 
     plan_change(table, change, names, Measured(rows), keep_old=keep_old)  # before a service is called
     build_schema(client, described, change)
     return plan_change(table, change, names, _measure(client, reader, rows, change), keep_old=keep_old)
+
+
+def plan_or_continue(
+    client: MilvusClient, collection: str, change: Change, *, keep_old: bool = False
+) -> tuple[ChangePlan, bool]:
+    """The plan of a change, and whether it was begun before. Raises as ``prepare``, and JournalMismatch."""
+    begun = interrupted(client, collection)
+    if begun is None:
+        return prepare(client, collection, change, keep_old=keep_old), False
+    with open_change(client, collection) as journal:
+        journal.check(change.identity())
+    return ChangePlan(begun.names, FieldPlan(), rows=0, seconds=None, bytes=0, keep_old=keep_old), True
+
+
+def serving_tables(
+    client: MilvusClient, collection: str, change: Change
+) -> tuple[tuple[str, ...], tuple[Table, ...]]:
+    """The services that a change needs, and the table whose fields they fill before and after it."""
+    begun = interrupted(client, collection)
+    name = collection if begun is None else begun.before(client) or begun.names.beside
+    table = read_table(client, name)
+    kept = tuple(item for item in table.embeddings if item.column not in change.drop)
+    table = replace(table, embeddings=kept)
+    new = (field.service for field in change.fields.values())
+    return tuple(dict.fromkeys((*table.services, *new))), (table,)
 
 
 def run_change(
@@ -126,45 +151,6 @@ def run_change(
             journal.begin(identity, plan.names, mark)
         names = journal.names or plan.names
         return _Run(client, replace(plan, names=names), change, options, journal).finish(started)
-
-
-def interrupted(client: MilvusClient, collection: str, change: Change) -> Names | None:
-    """The names of the collections of an interrupted change, which is to continue; None if there is none.
-
-    Raises JournalMismatch if it is another change, StoreInUse.
-    """
-    if not journal_path(client_target(client), collection).exists():
-        return None
-    with open_change(client, collection) as journal:
-        journal.check(change.identity())
-        return journal.names
-
-
-def discard(client: MilvusClient, collection: str) -> None:
-    """Drop what an interrupted change did. Raises StoreRefused if readers use it already."""
-    if not journal_path(client_target(client), collection).exists():
-        return
-    with open_change(client, collection) as journal:
-        names = journal.names
-        if names is None:
-            return
-        if is_switched(client, names):
-            raise StoreRefused(
-                f"readers of {collection} use the new collection already",
-                value=names.beside,
-                next_step="Run the command without --restart, which completes the change.",
-            )
-        with milvus_errors(f"dropping collection {names.beside}"):
-            if client.has_collection(names.beside) and _mark(client, names.beside) == journal.mark:
-                client.drop_collection(names.beside)
-        journal.remove()
-
-
-@contextmanager
-def open_change(client: MilvusClient, collection: str) -> Iterator[ChangeJournal]:
-    """The journal of changes of a collection, for one command at a time. Raises StoreInUse."""
-    with ChangeJournal(journal_path(client_target(client), collection), collection) as journal:
-        yield journal
 
 
 @dataclass(frozen=True)
@@ -197,7 +183,7 @@ class _Run:
         names = self.names
         with milvus_errors(f"looking for collection {names.beside}"):
             exists = self.client.has_collection(names.beside)
-        if exists and _mark(self.client, names.beside) != self.journal.mark:
+        if exists and read_mark(self.client, names.beside) != self.journal.mark:
             raise StoreRefused(
                 "a collection or an alias of this name exists, and is not of this change",
                 value=names.beside,
@@ -267,28 +253,6 @@ def _stored(table: Table, change: Change) -> list[str]:
     client_side = {item.column for item in table.embeddings if item.endpoint.caller == "nestvec"}
     made = set(table.generated) - client_side
     return [column.name for column in table.columns if column.name not in made | set(change.drop)]
-
-
-def _mark(client: MilvusClient, name: str) -> str:
-    properties = client.describe_collection(name).get("properties") or {}
-    return str(properties.get(CHANGE_PROPERTY, ""))
-
-
-def _check_unfinished(client: MilvusClient, collection: str, existing: Sequence[str]) -> None:
-    """Raise StoreInUse if a command on another machine has begun a change."""
-    for name in existing:
-        if not name.startswith(f"{collection}__"):
-            continue
-        with milvus_errors(f"describing collection {name}"):
-            mark = _mark(client, name)
-        if mark:
-            where = mark.partition(" ")[2]
-            raise StoreInUse(
-                f"another change of {collection} has begun",
-                value=f"{name}, {where}",
-                next_step="Continue it on that machine by the same command, or drop what it did: nestvec "
-                f"collection drop {name}.",
-            )
 
 
 def _check_generated_keys(reader: RowReader, rows: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from nestvec.client.service_key import base_url
 from nestvec.collections.changes import same_vectors
 from nestvec.milvus.catalog import Table
@@ -56,6 +58,35 @@ class Change:
         add = [spec.model_dump(mode="json") for spec in self.add]
         parts: dict[str, Any] = {"add": add, "drop": sorted(self.drop), "chunk": self.chunk}
         return json.dumps(parts, sort_keys=True)
+
+
+def read_change(identity: str) -> Change:
+    """The change that ``Change.identity`` wrote."""
+    parts = json.loads(identity)
+    add = tuple(EmbeddingSpec.model_validate(spec) for spec in parts["add"])
+    return Change(add, tuple(parts["drop"]), parts["chunk"])
+
+
+def new_embedding(values: Mapping[str, Any]) -> EmbeddingSpec:
+    """An embedding from the values of its keys in a spec. Raises SpecError."""
+    try:
+        spec = EmbeddingSpec.model_validate(
+            {key: value for key, value in values.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpecError(
+            f"{'.'.join(map(str, first['loc'])) or 'the embedding'}: {first['msg']}",
+            value=first.get("input"),
+            next_step="Correct it; nestvec collection create --help explains the keys of an embedding.",
+        ) from error
+    if bool(spec.dims) == (spec.form == "sparse"):
+        raise SpecError(
+            "a sparse encoder has no dims" if spec.dims else "no dims were chosen",
+            value=spec.encoder,
+            next_step="Omit --dims." if spec.dims else "Choose some: --dims 384,64.",
+        )
+    return spec
 
 
 def change_to_spec(table: Table, spec: CollectionSpec) -> Change:

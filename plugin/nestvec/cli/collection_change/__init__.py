@@ -1,0 +1,1 @@
+"""Commands that change a collection with its rows: ``embed``, ``alter`` and ``rollback``."""

@@ -1,0 +1,270 @@
+"""``nestvec collection embed``, ``alter`` and ``rollback``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nestvec.cli.collection_change.options import ChangeArgs, change_options
+from nestvec.cli.completion import complete_collections, complete_encoders
+from nestvec.cli.options import MilvusArgs, args_command, integers, milvus_options, option, option_group
+from nestvec.terminal.tables import print_json
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+    from nestvec.collections.change.plan import ChangePlan
+    from nestvec.collections.change.run import ChangeReport
+    from nestvec.collections.change.wanted import Change
+    from nestvec_schemas.spec.collection_spec import CollectionSpec
+
+
+@dataclass(frozen=True)
+class FieldArgs:
+    """The vector fields to add."""
+
+    field: str
+    encoder: str
+    dims: tuple[int, ...] | None
+    exit: int | None
+    form: str
+    service: str | None
+
+
+@dataclass(frozen=True)
+class EmbedArgs:
+    """The arguments of ``embed``."""
+
+    name: str
+    fields: FieldArgs
+    change: ChangeArgs
+
+
+@dataclass(frozen=True)
+class AlterArgs:
+    """The arguments of ``alter``."""
+
+    spec: Path
+    change: ChangeArgs
+
+
+@dataclass(frozen=True)
+class RollbackArgs:
+    """The arguments of ``rollback``."""
+
+    name: str
+    milvus: MilvusArgs
+    yes: bool
+
+
+@click.command("embed", cls=args_command(EmbedArgs))
+@click.argument("name", shell_complete=complete_collections)
+@option_group(
+    "Fields",
+    option("--field", required=True, metavar="NAME", help="Text field that is embedded."),
+    option(
+        "--encoder",
+        required=True,
+        metavar="NAME",
+        shell_complete=complete_encoders,
+        help="Encoder of the service.",
+    ),
+    option(
+        "--dims",
+        callback=integers,
+        metavar="NUMBERS",
+        show_default="none, for a sparse encoder",
+        help="Dims, one new field for each: 384,64.",
+    ),
+    option("--exit", type=click.IntRange(1), metavar="LAYER", help="Stop after this layer."),
+    option(
+        "--form",
+        type=click.Choice(["float", "int8", "binary", "sparse"]),
+        default="float",
+        help="What the fields hold.",
+    ),
+    option(
+        "--service",
+        metavar="URL",
+        show_default="the one that embeds the collection's other fields",
+        help="Service that embeds, as Milvus reaches it.",
+    ),
+)
+@change_options
+def embed(args: EmbedArgs) -> None:
+    """Add embeddings to collection NAME, with vectors of the rows that it has.
+
+    Milvus does not add such a field to a collection: a new collection is filled beside the one of before,
+    with all of its rows, fields, partitions and indexes; NAME leads to the new one at the end, as an alias.
+    Readers and writers go on meanwhile. What is written during the copy is brought over; see the page
+    Operate for what that means to the second.
+
+    The plan is printed first. After an interruption, the same command continues.
+
+    \b
+    Example:
+      nestvec collection embed papers --field abstract --encoder minilm \\
+        --dims 64,384 --uri papers.db
+    """
+    with ExitStack() as stack:
+        client = stack.enter_context(args.change.milvus.open())
+        _carry_out(stack, client, args.name, _change_of(client, args), args.change)
+
+
+@click.command("alter", cls=args_command(AlterArgs))
+@click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@change_options
+def alter(args: AlterArgs) -> None:
+    """Make the embeddings of a collection those that SPEC, its YAML file, declares.
+
+    Embeddings that the spec adds are computed, those that it declares otherwise are computed anew, and
+    those that it lacks are dropped, as nestvec collection embed does it: in a new collection beside the one
+    of before, while readers go on. Other fields must be declared as they are.
+
+    The plan is printed first. After an interruption, the same command continues.
+
+    \b
+    Example:
+      nestvec collection alter papers.yaml --uri papers.db --dry-run
+    """
+    from nestvec.cli.collection import read_spec
+
+    spec = read_spec(args.spec)
+    with ExitStack() as stack:
+        client = stack.enter_context(args.change.milvus.open())
+        change = _change_to(client, spec, restart=args.change.restart)
+        _carry_out(stack, client, spec.collection, change, args.change)
+
+
+@click.command("rollback", cls=args_command(RollbackArgs))
+@click.argument("name", shell_complete=complete_collections)
+@milvus_options
+@option_group("Other", option("--yes", is_flag=True, help="Do not ask for confirmation."))
+def rollback(args: RollbackArgs) -> None:
+    """Let NAME lead to the collection of before its last change again, which --keep-old kept.
+
+    What was written since the change is not in it. A second rollback returns to the changed collection.
+
+    \b
+    Example:
+      nestvec collection rollback papers --uri papers.db
+    """
+    from nestvec.collections.change.switch import rollback as roll_back
+
+    _confirm(f"Roll {args.name} back, without what was written since its change?", yes=args.yes)
+    with args.milvus.open() as client:
+        before, now = roll_back(client, args.name)
+    click.echo(f"{args.name} leads to {now} again, and {before} remains.")
+
+
+def _change_of(client: MilvusClient, args: EmbedArgs) -> Change:
+    """The change that ``embed`` makes. Raises SpecError, CollectionNotFound."""
+    from nestvec.collections.change.interrupted import interrupted
+    from nestvec.collections.change.wanted import Change, new_embedding
+
+    fields = args.fields
+    recorded = interrupted(client, args.name)
+    service = fields.service
+    if service is None and recorded is not None and recorded.change.add:
+        service = recorded.change.add[0].service
+    spec = new_embedding(
+        {
+            "field": fields.field,
+            "encoder": fields.encoder,
+            "dims": fields.dims or (),
+            "exit": fields.exit,
+            "form": fields.form,
+            "service": service or _only_service(client, args.name),
+        }
+    )
+    return Change((spec,))
+
+
+def _only_service(client: MilvusClient, name: str) -> str:
+    from nestvec.milvus.catalog import read_table
+    from nestvec_schemas.errors import SpecError
+
+    services = read_table(client, name).services
+    if len(services) != 1:
+        raise SpecError(
+            f"{name} does not say which service embeds its new fields",
+            value=", ".join(services) or "no service",
+            next_step="Name it: --service http://127.0.0.1:8080, as Milvus reaches it.",
+        )
+    return services[0]
+
+
+def _change_to(client: MilvusClient, spec: CollectionSpec, *, restart: bool) -> Change:
+    """The change that ``alter`` makes; that of an interrupted command is the same. Raises SpecError."""
+    from nestvec.collections.change.interrupted import interrupted
+    from nestvec.collections.change.wanted import change_to_spec
+    from nestvec.milvus.catalog import read_table
+
+    recorded = interrupted(client, spec.collection)
+    if recorded is None or restart:
+        return change_to_spec(read_table(client, spec.collection), spec)
+    source = recorded.before(client)
+    return recorded.change if source is None else change_to_spec(read_table(client, source), spec)
+
+
+def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change, args: ChangeArgs) -> None:
+    from nestvec.collections.change.interrupted import discard
+    from nestvec.collections.change.run import plan_or_continue, run_change, serving_tables
+    from nestvec.ingest.write.patience import StopRequested
+    from nestvec.service.in_process import serve_in_process
+    from nestvec.terminal.interrupts import stop_on_signal
+    from nestvec.terminal.progress import progress
+
+    if args.restart:
+        discard(client, name)
+    services, tables = serving_tables(client, name, change)
+    stack.enter_context(serve_in_process(services, args.models, tables=tables))
+    plan, continues = plan_or_continue(client, name, change, keep_old=args.keep_old)
+    if not _agreed(plan, args, continues=continues):
+        return
+    stop = stack.enter_context(stop_on_signal("this batch"))
+    options = args.options()
+    try:
+        with progress(f"Copying {name}", None) as advance:
+            report = run_change(client, plan, change, replace(options, stop=stop, advance=advance))
+    except StopRequested:
+        click.echo(f"Stopped; the same command continues. Readers of {name} notice nothing.", err=True)
+        raise click.exceptions.Exit(130) from None
+    _print_report(report, json=args.json)
+
+
+def _agreed(plan: ChangePlan, args: ChangeArgs, *, continues: bool) -> bool:
+    """Print the plan; whether it is to be carried out."""
+    if continues:
+        click.echo(f"Continuing the change of {plan.names.collection} in {plan.names.beside}.", err=True)
+        return not args.dry_run
+    if args.dry_run and args.json:
+        print_json(plan.as_json())
+        return False
+    for line in plan.lines():
+        click.echo(line, err=args.json)
+    if not args.dry_run:
+        _confirm("Change the collection?", yes=args.yes)
+    return not args.dry_run
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Without a terminal, this needs --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+def _print_report(report: ChangeReport, *, json: bool) -> None:
+    if json:
+        print_json(asdict(report))
+        return
+    fields = f" with {', '.join(report.fields)}" if report.fields else ""
+    kept = f"; the collection of before remains as {report.old}" if report.old else ""
+    click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{kept}.")
