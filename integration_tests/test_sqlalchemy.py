@@ -281,6 +281,28 @@ def test_a_rollback_says_that_it_undid_nothing(engine: sa.Engine) -> None:
         connection.execute(sa.text("RESET nestvec.rollback"))
 
 
+def test_savepoints_lose_nothing_in_silence(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        with connection.begin_nested():
+            connection.execute(sa.insert(Paper).values(title="nested", v=[1, 2, 3]))
+        with pytest.raises(sa.exc.ProgrammingError, match="nope"), connection.begin_nested():
+            connection.execute(sa.text("SELECT nope FROM papers"))
+        nested = connection.begin_nested()
+        nested.rollback()
+        with (
+            pytest.warns(UserWarning, match="to a savepoint because of an error: 1 statement stays"),
+            pytest.raises(ValueError, match="mine"),
+            connection.begin_nested(),
+        ):
+            connection.execute(sa.insert(Paper).values(title="nested twice", v=[1, 2, 3]))
+            raise ValueError("mine")
+        nested = connection.begin_nested()
+        connection.execute(sa.insert(Paper).values(title="nested again", v=[1, 2, 3]))
+        with pytest.raises(sa.exc.NotSupportedError, match=r"ROLLBACK TO sa_savepoint_\d of 1 statement"):
+            nested.rollback()
+    assert {"nested", "nested twice", "nested again"} <= titles(engine)
+
+
 def test_a_rollback_does_not_hide_the_error_that_it_follows(engine: sa.Engine) -> None:
     with (
         pytest.warns(UserWarning, match="because of an error: 1 statement stays in effect"),

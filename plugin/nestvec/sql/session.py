@@ -100,6 +100,8 @@ class WriteState:
     """Statements that changed something since the last COMMIT."""
     settings_before_local: SessionSettings | None = None
     """What the settings are again after COMMIT or ROLLBACK; None unless SET LOCAL changed one."""
+    savepoints: list[tuple[str, int]] = field(default_factory=list)
+    """The names of the savepoints, each with the changes that were made before it."""
 
 
 @dataclass

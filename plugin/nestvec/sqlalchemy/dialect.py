@@ -22,6 +22,7 @@ from nestvec.collections import lifecycle
 from nestvec.dbapi.connection import Connection as NestvecConnection
 from nestvec.milvus.address import DEFAULT_PORT
 from nestvec.sql.session import Session
+from nestvec.sql.statements.transaction import changes_since
 from nestvec.sqlalchemy.compiler import (
     NestvecCompiler,
     NestvecDdlCompiler,
@@ -175,6 +176,15 @@ class NestvecDialect(Reflection):
             return
         dbapi_connection.rollback()
 
+    def do_rollback_to_savepoint(self, connection: Any, name: str) -> None:
+        """Nothing if nothing was changed since the savepoint, as in ``do_rollback``."""
+        session = _unwrapped(connection.connection).session
+        changes = changes_since(session, name)
+        if changes and sys.exc_info()[1] is not None and session.settings.rollback == "error":
+            _warn(changes, "rolled back to a savepoint because of an error")
+            return
+        super().do_rollback_to_savepoint(connection, name)
+
 
 def _unwrapped(connection: Any) -> NestvecConnection:
     """nestvec's connection, which the pool wraps."""
@@ -194,10 +204,14 @@ def _note_uncommitted(
 def _warn_of_changes(session: Session, what: str) -> None:
     changes, session.writes.changes = session.writes.changes, 0
     if changes and session.settings.rollback != "ignore":
-        counted = "1 statement" if changes == 1 else f"{changes:,} statements"
-        stays = "stays" if changes == 1 else "stay"
-        warnings.warn(
-            f"The connection was {what}: {counted} {stays} in effect, as Milvus has no transactions.",
-            UserWarning,
-            stacklevel=2,
-        )
+        _warn(changes, what)
+
+
+def _warn(changes: int, what: str) -> None:
+    counted = "1 statement" if changes == 1 else f"{changes:,} statements"
+    stays = "stays" if changes == 1 else "stay"
+    warnings.warn(
+        f"The connection was {what}: {counted} {stays} in effect, as Milvus has no transactions.",
+        UserWarning,
+        stacklevel=3,
+    )

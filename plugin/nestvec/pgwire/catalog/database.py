@@ -132,9 +132,16 @@ class CatalogDatabase:
 def _open() -> duckdb.DuckDBPyConnection:
     import duckdb  # noqa: PLC0415 - only a query of catalogs needs it
 
+    from nestvec.sql.relational.engine import DISABLED_OPTIMIZERS  # noqa: PLC0415
+
     connection = duckdb.connect(
         ":memory:",
-        config={"threads": 1, "memory_limit": "512MB", "enable_external_access": "false"},
+        config={
+            "threads": 1,
+            "memory_limit": "512MB",
+            "enable_external_access": "false",
+            "disabled_optimizers": DISABLED_OPTIMIZERS,
+        },
     )
     for schema in SCHEMAS.values():
         connection.execute(f"CREATE SCHEMA {schema}")

@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.source import SourceText
+from nestvec.sql.parse.transactions import parse_transaction
 from nestvec_schemas.errors import SqlSyntaxError, nearest
 
 MAX_BYTES = 1 << 20
@@ -27,12 +28,11 @@ MAX_NESTING = 32
 _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
 _SUPPORTED: Final = """
-    ALTER ANALYZE BEGIN COMMIT COPY CREATE DELETE DESC DESCRIBE DROP EXPLAIN INSERT RESET ROLLBACK SELECT SET
-    SHOW TABLE TRUNCATE UPDATE VALUES WITH"""
+    ABORT ALTER ANALYZE BEGIN COMMIT COPY CREATE DELETE DESC DESCRIBE DROP END EXPLAIN INSERT RELEASE RESET
+    ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE TRUNCATE UPDATE VALUES WITH"""
 _UNSUPPORTED: Final = """
-    ABORT CALL CHECKPOINT CLOSE CLUSTER COMMENT DEALLOCATE DECLARE DISCARD DO END EXECUTE FETCH GRANT IMPORT
-    LISTEN LOAD LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX RELEASE REVOKE SAVEPOINT SECURITY
-    START UNLISTEN USE VACUUM"""
+    CALL CHECKPOINT CLOSE CLUSTER COMMENT DEALLOCATE DECLARE DISCARD DO EXECUTE FETCH GRANT IMPORT LISTEN LOAD
+    LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX REVOKE SECURITY UNLISTEN USE VACUUM"""
 
 STATEMENTS: Final = frozenset(_SUPPORTED.split())
 """First words of the supported statements."""
@@ -85,9 +85,9 @@ def parse(statement: str) -> ParsedStatement:
 def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
-    extension = parse_extension(source, tokens)
-    if extension is not None:
-        return extension
+    unparsed = parse_extension(source, tokens) or parse_transaction(source, tokens)
+    if unparsed is not None:
+        return unparsed
     try:
         with _silent():
             trees = NestvecSql().parser().parse(tokens, source.text)

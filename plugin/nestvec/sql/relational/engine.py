@@ -30,14 +30,16 @@ _MEMORY: Final = "4GB"
 _MAX_CAUSE: Final = 300
 """Length of a message of DuckDB that an error repeats."""
 
+DISABLED_OPTIMIZERS: Final = "join_filter_pushdown"
+"""DuckDB 1.5 filters below LIMIT and GROUP BY by a join above, at times (duckdb#22924, #22075)."""
+
 _CONFIG: Final = {
     "memory_limit": _MEMORY,
     "threads": "2",
     "autoinstall_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
-    # DuckDB 1.5 filters below LIMIT and GROUP BY by a join above, at times (duckdb#22924, #22075).
-    "disabled_optimizers": "join_filter_pushdown",
+    "disabled_optimizers": DISABLED_OPTIMIZERS,
 }
 
 

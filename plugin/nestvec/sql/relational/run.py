@@ -78,15 +78,18 @@ def run_relational(
     return replace(result, seconds=time.perf_counter() - started)
 
 
-def relational_arrow(session: Session, plan: RelationalPlan) -> Steps[pa.Table]:
-    """The rows of a plan as an Arrow table, with DuckDB's types. Raises as ``run_relational`` does."""
+def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[StatementResult, pa.Table]]:
+    """The rows of a plan, also as an Arrow table with DuckDB's types. Raises as ``run_relational`` does."""
     tables, params = yield from _load(session, plan, RelationCounts())
 
-    def run() -> pa.Table:
+    def run() -> tuple[StatementResult, pa.Table]:
         with open_engine(plan.reads_files, plan.postgres) as connection:
             _register(connection, plan, tables)
-            table = connection.execute(plan.sql, params).to_arrow_table()
-            return table.rename_columns(list(plan.columns))
+            # The query runs once: random() and what others write meanwhile are the same in both forms.
+            connection.execute(f"CREATE TEMP TABLE result AS {plan.sql}", params)
+            table = connection.execute("FROM result").to_arrow_table()
+            result = read_result(connection, replace(plan, sql="FROM result"), {})
+            return result, table.rename_columns(list(plan.columns))
 
     try:
         return (yield BlockingCall(lambda client: run()))

@@ -26,8 +26,8 @@ from nestvec.sql.statements.explain import run_explain
 from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
 from nestvec.sql.statements.show import run_describe, run_show
-from nestvec.sql.statements.transaction import note_changes, run_transaction
-from nestvec_schemas.errors import NestvecError
+from nestvec.sql.statements.transaction import note_changes, run_savepoint, run_transaction
+from nestvec_schemas.errors import NestvecError, SqlError
 
 Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
 
@@ -60,6 +60,8 @@ COMMANDS: Final[dict[str, Handler]] = {
     "SET": run_set,
     "CREATE": run_extension,
     "DROP": run_extension,
+    "SAVEPOINT": run_savepoint,
+    "RELEASE": run_savepoint,
 }
 """Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 
@@ -89,16 +91,23 @@ def execute_steps(
     remembered = frozenset(session.tables)
     try:
         return note_changes(session, (yield from handler(session, parsed, bound)))
-    except NestvecError:
+    except NestvecError as error:
         # The collection may have changed since it was read: try once more with what it is now.
-        tree = parsed.tree
-        if not isinstance(tree, exp.Query) or not (yield from session.refresh_changed(tree, remembered)):
+        changed = not isinstance(parsed.tree, exp.Command) and (
+            yield from session.refresh_changed(parsed.tree, remembered)
+        )
+        if not changed or not _may_repeat(parsed.tree, error):
             raise
     finally:
         if not isinstance(parsed.tree, exp.Query):
             # Numbers of rows decide how collections are searched.
             session.search_cache.forget_counts()
-    return (yield from handler(session, parsed, bound))
+    return note_changes(session, (yield from handler(session, parsed, bound)))
+
+
+def _may_repeat(tree: exp.Expr, error: NestvecError) -> bool:
+    """Whether a statement that failed has changed nothing: every row is checked before any is written."""
+    return isinstance(tree, exp.Query) or (isinstance(tree, exp.DML) and isinstance(error, SqlError))
 
 
 def _handler(parsed: ParsedStatement) -> Handler:

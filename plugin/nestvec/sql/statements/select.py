@@ -108,6 +108,14 @@ def select_rows(
     """
     from nestvec.sql.relational.run import run_relational  # noqa: PLC0415
 
+    remembered = frozenset(session.tables)
+    try:
+        plan = yield from _plan_query(session, source, query, params)
+        return (yield from run_relational(session, plan))
+    except NestvecError:
+        # A collection may have changed since it was read; reading again changes nothing.
+        if not (yield from session.refresh_changed(query, remembered)):
+            raise
     plan = yield from _plan_query(session, source, query, params)
     return (yield from run_relational(session, plan))
 
@@ -128,12 +136,14 @@ def _plan_query(
     return (yield from plan_relational(session, source, expanded, params))
 
 
-def select_arrow(session: Session, source: SourceText, query: exp.Expr, params: Params) -> Steps[pa.Table]:
-    """``select_rows`` as an Arrow table, with the types that DuckDB gives its columns."""
-    from nestvec.sql.relational.run import relational_arrow  # noqa: PLC0415
+def select_typed(
+    session: Session, source: SourceText, query: exp.Expr, params: Params
+) -> Steps[tuple[StatementResult, pa.Table]]:
+    """``select_rows``, also as an Arrow table, with the types that DuckDB gives its columns."""
+    from nestvec.sql.relational.run import relational_typed  # noqa: PLC0415
 
     plan = yield from _plan_query(session, source, query, params)
-    return (yield from relational_arrow(session, plan))
+    return (yield from relational_typed(session, plan))
 
 
 def _relational_part(session: Session, tree: exp.Expr) -> str:

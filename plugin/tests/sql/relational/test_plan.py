@@ -19,6 +19,7 @@ from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.relational.plan import plan_relational
 from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
+from nestvec.sql.relational.run import relational_typed
 from nestvec.sql.session import CallerData
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlUnknownName
 
@@ -61,6 +62,19 @@ def test_tables_of_the_caller_are_joined(answer: Answer) -> None:
     assert answer('SELECT name, "Stars" FROM ratings JOIN t USING (n)', ratings=ratings).rows == (
         ("Ábc, déf", 5),
     )
+
+
+def test_a_query_whose_rows_and_types_are_needed_runs_once(
+    plan: Callable[..., RelationalPlan], milvus: FakeMilvus
+) -> None:
+    planned = plan("SELECT n, random() AS r, meta, 'x' AS n FROM t")
+    steps = relational_typed(Session(tables={"t": TABLE}), planned)
+    result, data = drive(cast(MilvusClient, milvus), steps)
+    assert len(milvus.requests) == 1
+    assert result.columns == tuple(data.column_names) == ("n", "r", "meta", "n")
+    assert result.rows[0][1] == data.column(1)[0].as_py()
+    assert result.rows[0][0] == 7 and isinstance(result.rows[0][2], dict)
+    assert [str(kind) for kind in data.schema.types] == ["int64", "double", "string", "string"]
 
 
 def test_parameters_have_their_types(answer: Answer) -> None:

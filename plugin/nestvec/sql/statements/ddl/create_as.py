@@ -20,7 +20,7 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.insert import insert_rows
-from nestvec.sql.statements.select import select_arrow, select_rows
+from nestvec.sql.statements.select import select_typed
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sql.statements.views import refuse_view
 from nestvec.sqltypes import parse_sql_type, storage
@@ -53,14 +53,13 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
     yield from refuse_view(session, source, node, name)
     query = tree.args["expression"]
     query = query.unnest() if isinstance(query, exp.Subquery) else query
-    data: pa.Table = yield from select_arrow(session, source, query, params)
+    result, data = yield from select_typed(session, source, query, params)
     names = data.column_names
     if isinstance(tree.this, exp.Schema):
         names = [identifier_name(column) for column in tree.this.expressions]
         if len(names) != len(data.column_names):
             raise source.syntax_error("the list has another number of columns", tree.this, _WRITE)
     types = {at: _vector_type(data.column(number)) for number, at in enumerate(names)}
-    result = yield from select_rows(session, source, query, params)
     spec = _spec(source, node, name, types, dict(zip(names, result.types, strict=True)))
     own_key = "id" in names
 
