@@ -16,8 +16,8 @@ from nestvec.pgwire.outcome import field_of
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.milvus import column_modifier, column_oid, type_oid
-from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import identifier_name

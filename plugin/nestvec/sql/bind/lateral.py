@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlglot import Token, TokenType, exp
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec_schemas.errors import nearest

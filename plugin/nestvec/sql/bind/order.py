@@ -8,11 +8,10 @@ from typing import Final
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.nodes import Constant, Distance, Expression, FunctionCall, walk
-from nestvec.sql.bind.expressions.typing import NULL
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.bind.select_list import SelectItem
+from nestvec.sql.bind.values import NULL, Distance, Expression, ValueBinder
 from nestvec.sql.bind.vectors.ranking import (
     FusedRanking,
     Measure,
@@ -127,12 +126,21 @@ def bind_ranking(scope: Scope, keys: Sequence[UnboundKey]) -> Ranking | None:
     return ranking
 
 
-def bind_sort_keys(binder: ExpressionBinder, keys: Sequence[UnboundKey]) -> tuple[SortKey, ...]:
-    """Bind the keys, whose types must have an order. Raises the errors of ``bind_query``."""
-    return tuple(_bind(binder, key) for key in keys)
+def bind_sort_keys(
+    binder: ValueBinder, ranking: Ranking | None, keys: Sequence[UnboundKey]
+) -> tuple[SortKey, ...]:
+    """Bind the keys, whose types must have an order. Raises the errors of ``bind_query``.
+
+    With a ranking the first key follows it, whichever expression of the distance is written.
+    """
+    if ranking is None:
+        return tuple(_bind(binder, key) for key in keys)
+    _check_follows(binder, ranking, keys)
+    nearest_last = isinstance(ranking, FusedRanking)
+    return (SortKey(Distance(), nearest_last, nearest_last), *(_bind(binder, key) for key in keys[1:]))
 
 
-def _bind(binder: ExpressionBinder, key: UnboundKey) -> SortKey:
+def _bind(binder: ValueBinder, key: UnboundKey) -> SortKey:
     bound = binder.bind(key.node)
     if bound.type not in _ORDERED:
         raise binder.scope.source.not_supported(
@@ -143,94 +151,96 @@ def _bind(binder: ExpressionBinder, key: UnboundKey) -> SortKey:
     )
 
 
-def check_ranking_order(
-    scope: Scope, ranking: Ranking, keys: Sequence[SortKey], unbound: Sequence[UnboundKey]
-) -> None:
+def _check_follows(binder: ValueBinder, ranking: Ranking, keys: Sequence[UnboundKey]) -> None:
     """Raise SqlNotSupported if the ranking does not order the rows as the first key does."""
-    first, first_unbound = keys[0], unbound[0]
-    trend = rank_monotonicity(first.expression, ranking) * (-1 if first.descending else 1)
+    source, first = binder.scope.source, keys[0]
+    trend = rank_monotonicity(binder.scope, first.node, ranking, of_groups=binder.best_of_groups)
+    trend *= -1 if first.ordered.args.get("desc") else 1
     if trend == 0:
-        raise scope.source.not_supported(
+        raise source.not_supported(
             "ORDER BY a distance together with other values",
-            first_unbound.ordered,
+            first.ordered,
             "Order by the distance only, and move the rest to the select list.",
         )
     if trend < 0:
-        measured = find_measure(first_unbound.node)
+        measured = find_measure(first.node)
         kind = measured.kind if measured is not None else "distance"
-        if kind == "distance" and first.descending:
+        if kind == "distance" and first.ordered.args.get("desc"):
             wrong = "DESC on a distance"
         else:
             wrong = f"ASC on a {'score' if kind == 'score' else 'similarity'}"
-        raise scope.source.not_supported(f"ORDER BY {wrong}", first_unbound.ordered, _NEAREST_FIRST)
+        raise source.not_supported(f"ORDER BY {wrong}", first.ordered, _NEAREST_FIRST)
     if len(keys) > 1 and trend < STRICT:
-        raise scope.source.not_supported(
+        raise source.not_supported(
             "a second key after a rounded distance",
-            unbound[1].ordered,
+            keys[1].ordered,
             "Order by the distance itself, then by the second key.",
         )
-    for key, unbound_key in zip(keys[1:], unbound[1:], strict=True):
-        if any(isinstance(part, Distance) for part in walk(key.expression)):
-            raise scope.source.not_supported(
-                "ORDER BY a distance twice", unbound_key.ordered, "Omit this one."
-            )
+    twice = next((key for key in keys[1:] if find_measure(key.node) is not None), None)
+    if twice is not None:
+        raise source.not_supported("ORDER BY a distance twice", twice.ordered, "Omit this one.")
 
 
 STRICT: Final = 2
 """The monotonicity of an expression that maps different distances to different values."""
 
-_NON_STRICT: Final = {
-    "round",
-    "floor",
-    "ceil",
-    "trunc",
-    "smallint",
-    "int",
-    "bigint",
-    "real",
-    "sign",
-    "exp",
-    "sqrt",
-}
-_STRICT_FUNCTIONS: Final = {"float"}
+_NON_STRICT: Final = (exp.Round, exp.Floor, exp.Ceil, exp.Trunc, exp.Sign, exp.Exp, exp.Sqrt)
+_STRICT_CASTS: Final = (exp.DType.DOUBLE, exp.DType.DECIMAL)
+_NON_STRICT_CASTS: Final = (exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT, exp.DType.FLOAT)
+_ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
 
 
-def monotonicity(expression: Expression) -> int:
-    """How an expression follows the ranking's value: 2 rises strictly, 1 rises, -1 and -2 fall, else 0."""
-    if isinstance(expression, Distance):
+def monotonicity(scope: Scope, node: exp.Expr, *, of_groups: bool = False) -> int:
+    """How an expression follows the ranking's value: 2 rises strictly, 1 rises, -1 and -2 fall, else 0.
+
+    ``of_groups``: rows are the best of their groups, so that ``min`` of what rises is its value there.
+    """
+    node = without_parens(node)
+    measured = as_measure(node)
+    if measured is not None and measured.kind != "similarity":
         return STRICT
-    if not isinstance(expression, FunctionCall) or not expression.arguments:
-        return 0
-    first, *others = expression.arguments
-    if expression.name == "negative":
-        return -monotonicity(first)
-    if expression.name in _STRICT_FUNCTIONS:
-        return monotonicity(first)
-    if expression.name in _NON_STRICT and all(isinstance(argument, Constant) for argument in others):
-        return _sign(monotonicity(first))
-    if len(others) != 1:
-        return 0
-    return _arithmetic(expression.name, first, others[0])
+    if isinstance(node, exp.Neg):
+        return -monotonicity(scope, node.this, of_groups=of_groups)
+    if of_groups and isinstance(node, (exp.Min, exp.Max)) and node.this is not None:
+        return monotonicity(scope, node.this)
+    if isinstance(node, exp.Cast):
+        inner, to = monotonicity(scope, node.this, of_groups=of_groups), node.args["to"].this
+        return inner if to in _STRICT_CASTS else _sign(inner) if to in _NON_STRICT_CASTS else 0
+    if isinstance(node, _NON_STRICT):
+        others = [part for name, part in node.args.items() if name != "this" and isinstance(part, exp.Expr)]
+        constant = all(_number(scope, part) is not None for part in others)
+        return _sign(monotonicity(scope, node.this, of_groups=of_groups)) if constant else 0
+    if isinstance(node, _ARITHMETIC):
+        return _of_arithmetic(scope, node, of_groups=of_groups)
+    return 0
 
 
-def rank_monotonicity(expression: Expression, ranking: Ranking | RerankScore) -> int:
+def rank_monotonicity(scope: Scope, node: exp.Expr, ranking: Ranking, *, of_groups: bool = False) -> int:
     """How an expression follows the rank of a row: a distance rises with it, a score falls."""
-    trend = monotonicity(expression)
-    return -trend if isinstance(ranking, (FusedRanking, RerankScore)) else trend
+    trend = monotonicity(scope, node, of_groups=of_groups)
+    return -trend if isinstance(ranking, FusedRanking) else trend
 
 
-def _arithmetic(name: str, left: Expression, right: Expression) -> int:
-    number = _number(right)
-    if number is not None and name in ("+", "-", "*", "/"):
-        return monotonicity(left) * (_sign(number) if name in ("*", "/") else 1)
-    number = _number(left)
-    if number is None or name not in ("+", "-", "*"):
+def _of_arithmetic(scope: Scope, node: exp.Binary, *, of_groups: bool) -> int:
+    left, right = node.this, node.args["expression"]
+    number = _number(scope, right)
+    if number is not None:
+        sign = _sign(number) if isinstance(node, (exp.Mul, exp.Div)) else 1
+        return monotonicity(scope, left, of_groups=of_groups) * sign
+    number = _number(scope, left)
+    if number is None or isinstance(node, exp.Div):
         return 0
-    return monotonicity(right) * {"+": 1, "-": -1, "*": _sign(number)}[name]
+    sign = _sign(number) if isinstance(node, exp.Mul) else -1 if isinstance(node, exp.Sub) else 1
+    return monotonicity(scope, right, of_groups=of_groups) * sign
 
 
-def _number(expression: Expression) -> float | None:
-    value = expression.value if isinstance(expression, Constant) else None
+def _number(scope: Scope, node: exp.Expr) -> float | None:
+    """The value of a constant number; None for anything else."""
+    inner = without_parens(node)
+    literal = inner.this if isinstance(inner, exp.Neg) else inner
+    if not isinstance(literal, (exp.Literal, *PARAMETER_NODES)):
+        return None
+    value = scope.constant(inner)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.conditions import Condition
-from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression
 from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.thresholds import Threshold
 from nestvec.sql.bind.vectors.ranking import Ranking
 from nestvec.sql.bind.vectors.rerank import RerankClause
 from nestvec_schemas.errors import SqlTypeMismatch
@@ -33,20 +33,10 @@ class Ordering:
     """The distance or score that ranks the rows."""
     keys: tuple[SortKey, ...] = ()
     """The keys of ORDER BY; with a ranking, the first of them is by it."""
-    threshold: Expression | None = None
-    """A condition of WHERE on the ranking's value."""
+    thresholds: tuple[Threshold, ...] = ()
+    """Bounds in WHERE on the ranking's value."""
     rerank: RerankClause | None = None
     """A cross-encoder whose scores replace the ranking's."""
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """GROUP BY and the aggregates that are computed for each group."""
-
-    keys: tuple[Expression, ...]
-    """What the rows are grouped by; without keys all rows are one group."""
-    aggregates: tuple[AggregateCall, ...]
-    having: Expression | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,5 @@ class Query:
     offset: int
     group_column: str = ""
     """The column of a ranking whose every value has only its best row in the result; empty for none."""
-    grouping: Grouping | None = None
-    distinct: tuple[Expression, ...] | None = None
-    """Of rows with the same values of these, the first is kept."""
+    counts: bool = False
+    """Whether the result is the number of rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -12,30 +12,14 @@ from sqlglot import TokenType, exp
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.conditions import Condition, bind_condition
 from nestvec.sql.bind.conditions.nodes import And
-from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.functions import AGGREGATES
-from nestvec.sql.bind.expressions.nodes import Expression, FunctionCall
-from nestvec.sql.bind.groups import (
-    GroupKey,
-    aggregates_in,
-    bind_distinct,
-    bind_groups,
-    bind_having,
-    grouping_column,
-    in_best_row,
-    in_group_row,
-)
-from nestvec.sql.bind.order import (
-    bind_ranking,
-    bind_sort_keys,
-    check_ranking_order,
-    list_sort_keys,
-)
+from nestvec.sql.bind.groups import grouping_column
+from nestvec.sql.bind.order import bind_ranking, bind_sort_keys, list_sort_keys
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
-from nestvec.sql.bind.query import MAX_WINDOW, Grouping, Ordering, Query, WindowExceeded
+from nestvec.sql.bind.query import MAX_WINDOW, Ordering, Query, WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select_list import bind_select_items, list_select_items
-from nestvec.sql.bind.thresholds import bind_threshold, split_thresholds
+from nestvec.sql.bind.thresholds import Threshold, bind_threshold, split_thresholds
+from nestvec.sql.bind.values import RowCount, ValueBinder, not_native
 from nestvec.sql.bind.vectors.ranking import RerankScore
 from nestvec.sql.bind.vectors.rerank import bind_rerank
 from nestvec.sql.parse.completeness import check_select_consumed
@@ -82,23 +66,35 @@ def bind_query(
     ranking = bind_ranking(scope, unbound_keys)
     if ranking is not None:
         check_window(source, select, limit, offset)
+    grouped = select.args.get("group")
+    _check_clauses(source, select, ranked=ranking is not None)
     with _without_aliases(source, select):
-        where, threshold = _where(ExpressionBinder(scope, "WHERE", ranking), select)
+        where, thresholds = _where(ValueBinder(scope, "WHERE", ranking), select)
     rerank = bind_rerank(scope, select.args.get("order"), ranking)
-    binder = ExpressionBinder(scope, "the select list", ranking, allow_aggregates=True)
-    outputs = bind_select_items(binder if rerank is None else replace(binder, ranking=RerankScore()), items)
-    keys = bind_sort_keys(replace(binder, clause="ORDER BY"), unbound_keys)
-    groups = bind_groups(replace(binder, clause="GROUP BY", allow_aggregates=False), select, items)
-    having = bind_having(replace(binder, clause="HAVING"), select)
-    ordering = Ordering(ranking, keys, threshold, rerank)
-    query = Query(table, outputs, where, ordering, limit=limit, offset=offset)
-    if ranking is not None:
-        query = _ranked(binder, query, select, groups, having)
-        check_ranking_order(scope, ranking, query.ordering.keys, unbound_keys)
-    else:
-        query = _grouped(source, query, groups, having)
-    query = replace(query, distinct=bind_distinct(binder, select, query, unbound_keys))
-    if rerank is not None and (threshold or query.group_column or query.distinct or len(keys) > 1):
+    binder = ValueBinder(
+        scope,
+        "the select list",
+        ranking if rerank is None else RerankScore(),
+        counts=ranking is None,
+        best_of_groups=grouped is not None,
+    )
+    outputs = bind_select_items(binder, items)
+    counts = any(isinstance(output.expression, RowCount) for output in outputs)
+    if counts and (unbound_keys or not all(isinstance(o.expression, RowCount) for o in outputs)):
+        raise not_native(scope, select.find(exp.Count) or select, binder.clause)
+    keys = bind_sort_keys(replace(binder, clause="ORDER BY", counts=False), ranking, unbound_keys)
+    query = Query(
+        table,
+        outputs,
+        where,
+        Ordering(ranking, keys, thresholds, rerank),
+        limit=limit,
+        offset=offset,
+        counts=counts,
+    )
+    if grouped is not None and ranking is not None:
+        query = replace(query, group_column=grouping_column(scope, grouped, items, ranking))
+    if rerank is not None and (thresholds or query.group_column or len(keys) > 1):
         raise source.not_supported(
             "RERANK BY with a threshold, GROUP BY, DISTINCT or a second key",
             select.args["order"],
@@ -108,21 +104,43 @@ def bind_query(
     return query
 
 
-def _where(binder: ExpressionBinder, select: exp.Select) -> tuple[Condition | None, Expression | None]:
-    """The filter for Milvus, and the threshold on the ranking."""
+_COMPUTED_CLAUSES: Final = {
+    "group": ("GROUP BY", TokenType.GROUP_BY),
+    "having": ("HAVING", TokenType.HAVING),
+    "distinct": ("DISTINCT", TokenType.DISTINCT),
+}
+"""Clauses that DuckDB carries out, with their names in SQL."""
+
+
+def _check_clauses(source: SourceText, select: exp.Select, *, ranked: bool) -> None:
+    """Raise SqlNotSupported for a clause that Milvus has no call for."""
+    for part, (name, token) in _COMPUTED_CLAUSES.items():
+        if select.args.get(part) is None or (ranked and part == "group"):
+            continue
+        if ranked:
+            raise source.not_supported(
+                f"{name} with ORDER BY a distance",
+                token,
+                "Write GROUP BY column for the best row per value, and thresholds in WHERE.",
+            )
+        raise source.not_supported(name, token, "Milvus returns rows; DuckDB groups them.")
+
+
+def _where(binder: ValueBinder, select: exp.Select) -> tuple[Condition | None, tuple[Threshold, ...]]:
+    """The filter for Milvus, and the thresholds on the ranking."""
     where = select.args.get("where")
     if where is None:
-        return None, None
+        return None, ()
     if not binder.scope.table.columns:
         raise binder.scope.source.not_supported("WHERE without FROM", where, "Add FROM collection.")
     columns, thresholds = split_thresholds(where.this)
     if not thresholds:
-        return bind_condition(binder.scope, where.this), None
-    bound_thresholds = [bind_threshold(binder, term) for term in thresholds]
+        return bind_condition(binder.scope, where.this), ()
+    bound_thresholds = tuple(bind_threshold(binder, term) for term in thresholds)
     terms = [bind_condition(binder.scope, term) for term in columns]
     bound_columns = [condition for condition in terms if condition is not None]
     condition = And(tuple(bound_columns)) if len(bound_columns) > 1 else next(iter(bound_columns), None)
-    return condition, _all_of(bound_thresholds)
+    return condition, bound_thresholds
 
 
 @contextmanager
@@ -142,85 +160,6 @@ def _without_aliases(source: SourceText, select: exp.Select) -> Iterator[None]:
             error.position,
             "Write its expression instead.",
         ) from None
-
-
-def _all_of(conditions: Sequence[Expression]) -> Expression | None:
-    if len(conditions) < 2:
-        return conditions[0] if conditions else None
-    return FunctionCall("and", tuple(conditions))
-
-
-def _ranked(
-    binder: ExpressionBinder,
-    query: Query,
-    select: exp.Select,
-    groups: tuple[GroupKey, ...] | None,
-    having: Expression | None,
-) -> Query:
-    """A query of ranked rows: all of them, or the best of each group."""
-    source, ranking = binder.scope.source, query.ordering.ranking
-    expressions = _expressions(query)
-    if having is not None:
-        raise source.not_supported(
-            "HAVING with ORDER BY a distance", select.args["having"], "Write the threshold in WHERE."
-        )
-    if groups is None and ranking is not None:
-        if aggregates_in(expressions):
-            raise source.not_supported(
-                "an aggregate with ORDER BY a distance",
-                select.find(*AGGREGATES),
-                "Write GROUP BY column for the best row per value.",
-            )
-        return query
-    if groups is None or ranking is None:
-        return query
-    group_column = grouping_column(binder, groups)
-    outputs = [
-        replace(item, expression=in_best_row(source, item.expression, ranking, node))
-        for item, node in zip(query.outputs, _nodes(select, query), strict=True)
-    ]
-    order = select.args["order"]
-    keys = [
-        replace(item, expression=in_best_row(source, item.expression, ranking, order))
-        for item in query.ordering.keys
-    ]
-    ordering = replace(query.ordering, keys=tuple(keys))
-    return replace(query, group_column=group_column, outputs=tuple(outputs), ordering=ordering)
-
-
-def _expressions(query: Query) -> list[Expression]:
-    """The expressions of the result's columns and of the sort keys."""
-    return [
-        *(output.expression for output in query.outputs),
-        *(key.expression for key in query.ordering.keys),
-    ]
-
-
-def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
-    """The node of each column of the result; the first of the list for all, where * stands for several."""
-    nodes = list(select.expressions)
-    return nodes if len(nodes) == len(query.outputs) else [nodes[0]] * len(query.outputs)
-
-
-def _grouped(
-    source: SourceText, query: Query, groups: tuple[GroupKey, ...] | None, having: Expression | None
-) -> Query:
-    """A query without a ranking: rows as they are, or grouped."""
-    expressions = _expressions(query)
-    if having is not None:
-        expressions.append(having)
-    aggregates = aggregates_in(expressions)
-    if groups is None and not aggregates and having is None:
-        return query
-    by = tuple(item.expression for item in groups or ())
-    outputs = [replace(item, expression=in_group_row(source, item.expression, by)) for item in query.outputs]
-    keys = [
-        replace(item, expression=in_group_row(source, item.expression, by)) for item in query.ordering.keys
-    ]
-    group_having = in_group_row(source, having, by) if having is not None else None
-    ordering = replace(query.ordering, keys=tuple(keys))
-    grouping = Grouping(by, aggregates, group_having)
-    return replace(query, outputs=tuple(outputs), ordering=ordering, grouping=grouping)
 
 
 def table_node(source: SourceText, select: exp.Select) -> exp.Table | None:

@@ -9,11 +9,9 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
-from nestvec.sql.bind.expressions.binder import ExpressionBinder, check_readable
-from nestvec.sql.bind.expressions.nodes import ColumnRef, Expression
-from nestvec.sql.bind.expressions.typing import NULL, location_of
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.ranking import Ranking, as_measure
+from nestvec.sql.bind.values import NULL, ColumnRef, Expression, ValueBinder, check_readable
+from nestvec.sql.bind.vectors.ranking import as_measure
 from nestvec.sql.parse.construct_names import function_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 from nestvec.sqltypes import result_type
@@ -113,23 +111,15 @@ def _star(scope: Scope, node: exp.Expr, star: exp.Star) -> Sequence[Column]:
     return [*shown, DYNAMIC_COLUMN] if scope.table.dynamic else shown
 
 
-def bind_outputs(scope: Scope, select: exp.Select, ranking: Ranking | None) -> tuple[OutputColumn, ...]:
-    """Bind a select list without aggregates. Raises the errors of ``bind_query``."""
-    return bind_select_items(
-        ExpressionBinder(scope, "the select list", ranking), list_select_items(scope, select)
-    )
-
-
-def bind_select_items(binder: ExpressionBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
+def bind_select_items(binder: ValueBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
     """Bind the expression of each column. Raises the errors of ``bind_query``."""
     return tuple(_bound(binder, item) for item in items)
 
 
-def _bound(binder: ExpressionBinder, item: SelectItem) -> OutputColumn:
+def _bound(binder: ValueBinder, item: SelectItem) -> OutputColumn:
     if item.column is not None:
-        location = location_of(binder.scope.source, item.node)
         type_ = result_type(item.column.type, item.column.type_params.sql_type)
-        return OutputColumn(item.name, ColumnRef(item.column.name, location), type_)
+        return OutputColumn(item.name, ColumnRef(item.column.name), type_)
     bound = binder.bind(item.node)
     return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
 

@@ -6,15 +6,41 @@ applied to the rows that a search returns, whatever LIMIT and OFFSET are.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.nodes import Constant, Expression, FunctionCall, walk
 from nestvec.sql.bind.order import find_measure, rank_monotonicity
+from nestvec.sql.bind.values import Constant, Distance, ValueBinder, expression_sql
 from nestvec.sql.parse.source import chain_operands, without_parens
 
-_SENSES = {"<": 1, "<=": 1, ">": -1, ">=": -1}
+COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_OPERATORS: Final[dict[type[exp.Expr], str]] = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
+_REVERSED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WRITE = "Write v <=> 'text' < 0.4, or 1 - (v <=> 'text') > 0.6, combined with other conditions by AND."
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A bound on how far away a row may be."""
+
+    value: Distance
+    comparison: str
+    """A key of ``COMPARISONS``."""
+    bound: float
+
+    @property
+    def sql(self) -> str:
+        """The condition in SQL notation."""
+        return f"({expression_sql(self.value)} {self.comparison} {self.bound!r})"
 
 
 def split_thresholds(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
@@ -33,7 +59,7 @@ def split_thresholds(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
     return columns, thresholds
 
 
-def bind_threshold(binder: ExpressionBinder, node: exp.Expr) -> Expression:
+def bind_threshold(binder: ValueBinder, node: exp.Expr) -> Threshold:
     """Bind one term. Raises SqlNotSupported if it is anything but a bound on how far away a row may be."""
     source, ranking = binder.scope.source, binder.ranking
     if ranking is None:
@@ -42,34 +68,25 @@ def bind_threshold(binder: ExpressionBinder, node: exp.Expr) -> Expression:
             node,
             "Order by it, and add LIMIT n.",
         )
-    if type(node) not in (exp.LT, exp.LTE, exp.GT, exp.GTE):
+    comparison = _OPERATORS.get(type(node))
+    if comparison is None:
         raise source.not_supported(f"a distance in {binder.clause} other than a threshold", node, _WRITE)
-    condition = binder.bind(node).expression
-    sense = threshold_sense(condition, binder)
-    if sense == 0:
+    left, right = node.this, node.args["expression"]
+    if find_measure(left) is None:
+        left, right, comparison = right, left, _REVERSED[comparison]
+    if find_measure(right) is not None or any(True for _ in right.find_all(exp.Column)):
         raise source.not_supported("a distance compared with anything but a constant", node, _WRITE)
-    if sense < 0:
+    trend = rank_monotonicity(binder.scope, left, ranking)
+    if trend == 0:
+        raise source.not_supported("a distance compared with anything but a constant", node, _WRITE)
+    if (trend > 0) is not (comparison in ("<", "<=")):
         raise source.not_supported(
             "a threshold that excludes the nearest rows",
             node,
             "Rows come nearest first: bound the distance from above.",
         )
-    return condition
-
-
-def threshold_sense(expression: Expression, binder: ExpressionBinder) -> int:
-    """1 if a comparison keeps the rows before a rank, -1 if it keeps those after it, else 0."""
-    if binder.ranking is None or not isinstance(expression, FunctionCall) or expression.name not in _SENSES:
-        return 0
-    left, right = expression.arguments
-    sense = _SENSES[expression.name]
-    if _is_constant(left):
-        left, right, sense = right, left, -sense
-    if not _is_constant(right):
-        return 0
-    trend = rank_monotonicity(left, binder.ranking) * sense
-    return (trend > 0) - (trend < 0)
-
-
-def _is_constant(expression: Expression) -> bool:
-    return all(isinstance(part, (Constant, FunctionCall)) for part in walk(expression))
+    value, bound = binder.bind(left).expression, binder.bind(right).expression
+    number = bound.value if isinstance(bound, Constant) else None
+    if not isinstance(value, Distance) or isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise source.not_supported("a distance compared with anything but a number", node, _WRITE)
+    return Threshold(value, comparison, number)

@@ -16,8 +16,8 @@ from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.execute.distances import decode_vectors, distances
-from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.read import ReadRequest, query_rows, read_by_ids, with_dynamic_fields
+from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.session import Session
 

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.bind.expressions.nodes import ColumnRef, Expression
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
-from nestvec.sql.execute.evaluate import ScoredRow, evaluate
 from nestvec.sql.execute.lateral import run_lateral
 from nestvec.sql.execute.rankers import run_decay_scores
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.rescore import run_rescore
-from nestvec.sql.execute.row_operators import (
-    aggregate,
-    distinct,
+from nestvec.sql.execute.rows import (
+    ScoredRow,
+    column_values,
     filter_rows,
     limit_rows,
     run_count,
@@ -27,10 +25,8 @@ from nestvec.sql.execute.search import run_hybrid, run_search
 from nestvec.sql.execute.ties import run_top_k_with_ties
 from nestvec.sql.execute.timing import PROFILE, timed
 from nestvec.sql.plan.nodes import (
-    Aggregate,
     CountRows,
     DecayScores,
-    Distinct,
     Fetch,
     Filter,
     ForEachQuery,
@@ -56,7 +52,7 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
         yield from session.ensure_loaded(plan.node.collection)
     started = time.perf_counter()
     scored_rows = yield from run_node(session, plan.node)
-    columns = (_column_values(output.expression, scored_rows) for output in plan.outputs)
+    columns = (column_values(output.expression, scored_rows) for output in plan.outputs)
     rows = tuple(zip(*columns, strict=True))
     return StatementResult(
         plan.columns,
@@ -66,14 +62,6 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
         count=len(rows),
         seconds=time.perf_counter() - started,
     )
-
-
-def _column_values(expression: Expression, scored_rows: list[ScoredRow]) -> list[Any]:
-    """One column of the result; a plain column needs no evaluation."""
-    if isinstance(expression, ColumnRef):
-        name = expression.name
-        return [scored_row.row[name] for scored_row in scored_rows]
-    return [evaluate(expression, scored_row) for scored_row in scored_rows]
 
 
 def run_node(session: Session, node: Node, timed_as: Node | None = None) -> Steps[list[ScoredRow]]:
@@ -92,7 +80,7 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[ScoredRow]]:
     limit = min(node.limit + node.every_row, MAX_SCAN_ROWS + 1)
     rows = yield from query_rows(session, request, limit, node.offset)
     if len(rows) > MAX_SCAN_ROWS:
-        # GROUP BY and ORDER BY read every row, whatever LIMIT is.
+        # ORDER BY reads every row, whatever LIMIT is.
         step = "narrow them with WHERE." if node.windowed_clause else "add LIMIT, or narrow them with WHERE."
         raise SqlNotSupported(
             f"{node.windowed_clause or 'a result'} of more than {MAX_SCAN_ROWS:,} rows is not supported",
@@ -120,8 +108,6 @@ _RUNNERS: dict[type[Any], Callable[[Session, Any], Steps[list[ScoredRow]]]] = {
     CountRows: run_count,
     SingleRow: run_single,
     Filter: _unary(filter_rows),
-    Aggregate: _unary(aggregate),
-    Distinct: _unary(distinct),
     Sort: _unary(sort_rows),
     Limit: _unary(limit_rows),
     TopKWithTies: lambda session, node: run_top_k_with_ties(run_node, session, node),

@@ -6,7 +6,7 @@ from typing import Any
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.lateral import side_column
-from nestvec.sql.execute.evaluate import ScoredRow, evaluate
+from nestvec.sql.execute.rows import ScoredRow, value_of
 from nestvec.sql.execute.search import search_many
 from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.lateral import search_batches
@@ -40,6 +40,6 @@ def run_lateral(run: RunNode, session: Session, node: ForEachQuery) -> Steps[lis
 
 def _right_columns(node: ForEachQuery, plan: Plan, scored_row: ScoredRow) -> dict[str, Any]:
     return {
-        side_column(node.right, output.name): evaluate(output.expression, scored_row)
+        side_column(node.right, output.name): value_of(output.expression, scored_row)
         for output in plan.outputs
     }

@@ -20,7 +20,7 @@ from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped, to_stored
 
 if TYPE_CHECKING:
-    from nestvec.sql.execute.evaluate import ScoredRow
+    from nestvec.sql.execute.rows import ScoredRow
 
 _LITE_CANDIDATES: Final = 10
 """Milvus Lite scores this many times the rows of a search whose ranker is a model or a decay."""

@@ -13,8 +13,8 @@ from dataclasses import replace
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.vectors.targets import VectorSum
 from nestvec.sql.execute.choose_search import table_of
-from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.read import ids_filter
+from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.adaptive import shorten_target

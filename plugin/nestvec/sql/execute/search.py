@@ -26,10 +26,10 @@ from nestvec.sql.bind.vectors.targets import (
     VectorSum,
 )
 from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
-from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
 from nestvec.sql.execute.rankers import boosted_limit, hybrid_ranker, search_ranker
 from nestvec.sql.execute.read import ReadRequest, ids_filter, query_rows, with_dynamic_fields
+from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, VectorSearch

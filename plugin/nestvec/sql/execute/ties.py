@@ -11,8 +11,7 @@ from typing import Final
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.query import MAX_WINDOW
-from nestvec.sql.execute.evaluate import ScoredRow
-from nestvec.sql.execute.row_operators import sort_rows
+from nestvec.sql.execute.rows import ScoredRow, sort_rows
 from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.nodes import HybridSearch, Node, Rescore, Sort, TopKWithTies, VectorSearch
 from nestvec.sql.session import Session

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.plan.explain_details import NodeTiming
 from nestvec.sql.plan.nodes import Node
 from nestvec.sql.session import Session

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.milvus.catalog import Column, Table
-from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.query import MAX_WINDOW
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.targets import Target, VectorSum
 from nestvec.sql.parse.hints import Shortlist, parse_shortlist_setting

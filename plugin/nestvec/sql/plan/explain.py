@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nestvec.sql.bind.expressions.nodes import ColumnRef, expression_sql
 from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.values import ColumnRef, expression_sql
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.ranking import FusedRanking
 from nestvec.sql.bind.vectors.targets import (
@@ -21,10 +21,8 @@ from nestvec.sql.bind.vectors.targets import (
 from nestvec.sql.plan.explain_rankers import describe_boosts, describe_reranker
 from nestvec.sql.plan.lateral import search_batches
 from nestvec.sql.plan.nodes import (
-    Aggregate,
     CountRows,
     DecayScores,
-    Distinct,
     Fetch,
     Filter,
     ForEachQuery,
@@ -215,22 +213,8 @@ def _single_row(node: SingleRow) -> ExplainNode:
 
 
 def _filter(node: Filter) -> ExplainNode:
-    return ExplainNode(
-        f"Filter in nestvec: {expression_sql(node.condition)}", (), (explain_node(node.input),)
-    )
-
-
-def _aggregate(node: Aggregate) -> ExplainNode:
-    aggregates = ", ".join(expression_sql(expression) for expression in node.aggregates) or "none"
-    by = f" by {', '.join(expression_sql(expression) for expression in node.keys)}" if node.keys else ""
-    return ExplainNode(
-        f"Aggregate in nestvec{by}", (("aggregates", aggregates),), (explain_node(node.input),)
-    )
-
-
-def _distinct(node: Distinct) -> ExplainNode:
-    values = ", ".join(expression_sql(value) for value in node.values)
-    return ExplainNode(f"Distinct in nestvec on {values}", (), (explain_node(node.input),))
+    condition = " AND ".join(threshold.sql for threshold in node.thresholds)
+    return ExplainNode(f"Filter in nestvec: {condition}", (), (explain_node(node.input),))
 
 
 def _sort(node: Sort) -> ExplainNode:
@@ -289,8 +273,6 @@ _EXPLAINERS: Final[dict[type[Any], Callable[[Any], ExplainNode]]] = {
     CountRows: _count,
     SingleRow: _single_row,
     Filter: _filter,
-    Aggregate: _aggregate,
-    Distinct: _distinct,
     Sort: _sort,
     TopKWithTies: _top_k,
     DecayScores: _decay_scores,

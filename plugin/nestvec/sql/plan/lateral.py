@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.lateral import Lateral, bind_lateral_outputs
+from nestvec.sql.bind.lateral import Lateral, Sides, bind_lateral_outputs
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.nodes import ForEachQuery, Plan, VectorSearch
 
@@ -19,13 +19,23 @@ batch, and a service embeds this many well within its deadline."""
 
 def plan_lateral(source: SourceText, select: exp.Select, lateral: Lateral, plans: Sequence[Plan]) -> Plan:
     """The plan of a SELECT with LATERAL, from the plan of each query. Raises SqlError."""
+    outputs = bind_lateral_outputs(source, select, side_types(lateral, plans))
+    return Plan(for_each_query(lateral, plans), outputs, lateral_services(plans))
+
+
+def side_types(lateral: Lateral, plans: Sequence[Plan]) -> Sides:
+    """The columns of both sides, with their types."""
     right_types = {output.name: output.type for output in plans[0].outputs}
     left_types = {
         column: _common_type(row[number] for row in lateral.rows)
         for number, column in enumerate(lateral.columns)
     }
-    outputs = bind_lateral_outputs(source, select, {lateral.left: left_types, lateral.right: right_types})
-    node = ForEachQuery(
+    return {lateral.left: left_types, lateral.right: right_types}
+
+
+def for_each_query(lateral: Lateral, plans: Sequence[Plan]) -> ForEachQuery:
+    """The node of the rows of all queries."""
+    return ForEachQuery(
         tuple(plans),
         left=lateral.left,
         columns=lateral.columns,
@@ -33,8 +43,11 @@ def plan_lateral(source: SourceText, select: exp.Select, lateral: Lateral, plans
         right=lateral.right,
         outer=lateral.outer,
     )
-    services = dict.fromkeys(service for plan in plans for service in plan.services)
-    return Plan(node, outputs, tuple(services))
+
+
+def lateral_services(plans: Sequence[Plan]) -> tuple[str, ...]:
+    """The services that embed the texts of the plans."""
+    return tuple(dict.fromkeys(service for plan in plans for service in plan.services))
 
 
 def _common_type(values: Iterable[object]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, expression_sql
 from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.thresholds import Threshold
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.rankers import Boosts, DecayRanker
 from nestvec.sql.bind.vectors.ranking import FusedRanking
@@ -131,29 +131,9 @@ class UnaryNode:
 
 @dataclass(frozen=True)
 class Filter(UnaryNode):
-    """The rows for which a condition is true."""
+    """The ranked rows within all of the thresholds."""
 
-    condition: Expression
-
-
-@dataclass(frozen=True)
-class Aggregate(UnaryNode):
-    """One row per group; without keys there is one group, even of no rows."""
-
-    keys: tuple[Expression, ...]
-    aggregates: tuple[AggregateCall, ...]
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The keys and the aggregates, by their names in SQL."""
-        return tuple(expression_sql(expression) for expression in (*self.keys, *self.aggregates))
-
-
-@dataclass(frozen=True)
-class Distinct(UnaryNode):
-    """The first of the rows that have the same values."""
-
-    values: tuple[Expression, ...]
+    thresholds: tuple[Threshold, ...]
 
 
 @dataclass(frozen=True)
@@ -226,8 +206,6 @@ Node = (
     | CountRows
     | SingleRow
     | Filter
-    | Aggregate
-    | Distinct
     | Sort
     | TopKWithTies
     | DecayScores

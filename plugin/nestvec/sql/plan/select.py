@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, columns_read
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW, Query
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.bind.vectors import targets
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.rankers import DecayRanker
@@ -16,10 +15,8 @@ from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
 from nestvec.sql.bind.vectors.rerank import ModelReranker, RerankClause
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import (
-    Aggregate,
     CountRows,
     DecayScores,
-    Distinct,
     Fetch,
     Filter,
     HybridSearch,
@@ -41,8 +38,6 @@ DEFAULT_RERANKED: Final = 50
 _EXTRA_ROWS: Final = 16
 """Rows read beyond those wanted, to see which are as far away as the last of them."""
 
-_COUNT_STAR: Final = (AggregateCall("count"),)
-
 
 def plan_query(query: Query) -> Plan:
     """Plan a bound query. Raises SqlNotSupported for a column whose name cannot be used in a filter."""
@@ -59,7 +54,7 @@ def _plan_ranked(query: Query, ranking: Ranking) -> Node:
     node: Node = search
     if len(query.ordering.keys) > 1 and query.limit:
         node = TopKWithTies(_with_extra_rows(search), query.ordering.keys, query.limit, query.offset)
-    return node if query.ordering.threshold is None else Filter(node, query.ordering.threshold)
+    return Filter(node, query.ordering.thresholds) if query.ordering.thresholds else node
 
 
 def _with_extra_rows(node: VectorSearch | HybridSearch) -> Node:
@@ -146,55 +141,29 @@ def _search_limit(query: Query) -> int:
 
 
 def _plan_unranked(query: Query) -> Node:
-    """Rows in no ranking: as Milvus gives them, or grouped, sorted and made distinct in nestvec."""
-    collection, where, grouping = query.table.name, render_filter(query.where), query.grouping
-    windowed_clause = _windowed_clause(query)
+    """Rows in no ranking: as Milvus gives them, or sorted in nestvec."""
+    collection, where, columns = query.table.name, render_filter(query.where), _columns_read(query)
+    sorts = bool(query.ordering.keys)
     if not query.table.columns:
         node: Node = SingleRow()
-    elif grouping is not None and not grouping.keys and set(grouping.aggregates) <= set(_COUNT_STAR):
+    elif query.counts:
         node = CountRows(collection, where)
-    elif windowed_clause:
-        columns = _columns_read(query)
-        node = Fetch(
-            collection, where, columns, MAX_SCAN_ROWS, every_row=True, windowed_clause=windowed_clause
-        )
+    elif sorts:
+        node = Fetch(collection, where, columns, MAX_SCAN_ROWS, every_row=True, windowed_clause="ORDER BY")
     else:
         limit = MAX_SCAN_ROWS if query.limit is None else query.limit
-        columns = _columns_read(query)
         return Fetch(collection, where, columns, limit, query.offset, every_row=query.limit is None)
-    if grouping is not None:
-        node = node if isinstance(node, CountRows) else Aggregate(node, grouping.keys, grouping.aggregates)
-        node = node if grouping.having is None else Filter(node, grouping.having)
-    # Sorted first: of equal rows, DISTINCT keeps the first in this order.
-    node = Sort(node, query.ordering.keys) if query.ordering.keys else node
-    node = node if query.distinct is None else Distinct(node, query.distinct)
+    node = Sort(node, query.ordering.keys) if sorts else node
     return node if query.limit is None and not query.offset else Limit(node, query.limit, query.offset)
-
-
-def _windowed_clause(query: Query) -> str:
-    """The clause for which every row is read; empty if there is none."""
-    if query.grouping is not None:
-        return "GROUP BY" if query.grouping.keys else "an aggregate"
-    if query.distinct is not None:
-        return "DISTINCT"
-    return "ORDER BY" if query.ordering.keys else ""
 
 
 def _columns_read(query: Query) -> tuple[str, ...]:
     """The columns that are read of every row."""
-    return tuple(
-        dict.fromkeys(name for expression in _expressions(query) for name in columns_read(expression))
-    )
-
-
-def _expressions(query: Query) -> Iterator[Expression]:
-    grouping = query.grouping
-    if grouping is not None:
-        yield from (*grouping.keys, *grouping.aggregates)
-        return
-    yield from (output.expression for output in query.outputs)
-    yield from (key.expression for key in query.ordering.keys)
-    yield from query.distinct or ()
+    expressions = [
+        *(output.expression for output in query.outputs),
+        *(key.expression for key in query.ordering.keys),
+    ]
+    return tuple(dict.fromkeys(value.name for value in expressions if isinstance(value, ColumnRef)))
 
 
 def _embedding_services(table: Table, ranking: Ranking | None) -> tuple[str, ...]:

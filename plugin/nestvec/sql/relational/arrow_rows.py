@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import STRINGS
+from nestvec.sql.relational.relations import RankingScan, stored_column
 from nestvec.sqltypes import SqlType, is_mapped, sql_type_of
 from nestvec.sqltypes.arrow import arrow_array, duckdb_name
 from nestvec.sqltypes.vectors import pack_bits
@@ -54,6 +55,17 @@ def duckdb_type(column: Column) -> str:
     if column.type in _DENSE:
         return f"float[{column.dim}]" if column.dim else "float[]"
     return DUCKDB_TYPES.get(column.type, "text")
+
+
+def ranking_schema(scan: RankingScan) -> dict[str, str]:
+    """The types of the columns of rows that Milvus ranks."""
+    schema: dict[str, str] = {}
+    for output in scan.plan.outputs:
+        stored = stored_column(scan.plan, scan.table, output)
+        other = "text" if output.type != "ANY" else "double"
+        kind = DUCKDB_TYPES.get(output.type, other) if stored is None else duckdb_type(stored)
+        schema[output.name] = "float[]" if output.type == "FLOAT_VECTOR" and stored is None else kind
+    return schema
 
 
 def _element_type(column: Column) -> str:

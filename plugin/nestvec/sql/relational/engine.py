@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nestvec.sql.interrupts import interruptible
+from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.json_containment import json_contains, json_normal
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -24,6 +25,7 @@ from nestvec_schemas.errors import (
     SqlTypeMismatch,
     SqlUnknownName,
     StoreUnreachable,
+    nearest,
 )
 
 _MEMORY: Final = "4GB"
@@ -141,13 +143,18 @@ def convert_error(error: duckdb.Error) -> NestvecError:
         # The words before the name are those of other unknown constructs.
         return SqlUnknownName(
             f"the function {unknown[1]}() does not exist",
-            next_step="Use a function of PostgreSQL or pgvector.",
+            next_step="Use a function of PostgreSQL or pgvector."
+            + nearest(unknown[1].lower(), (*FUNCTIONS, *AGGREGATES)),
         )
     if isinstance(error, duckdb.CatalogException):
         return SqlUnknownName(cause.split("\n")[0], next_step="Use a function or type of PostgreSQL.")
     if isinstance(error, duckdb.ParserException):
         return SqlSyntaxError(cause, next_step="Correct the SQL.")
     if isinstance(error, duckdb.BinderException):
+        for pattern, (worded, next_step) in _MISMATCHES:
+            match = re.search(pattern, cause)
+            if match:
+                return SqlTypeMismatch(match.expand(worded)[:_MAX_CAUSE], next_step=match.expand(next_step))
         return SqlTypeMismatch(cause, next_step="Check the names and the types, and cast where they differ.")
     if isinstance(error, (duckdb.NotImplementedException, duckdb.OutOfMemoryException)):
         return SqlNotSupported(cause, next_step="Simplify the statement, or read fewer rows.")
@@ -156,6 +163,22 @@ def convert_error(error: duckdb.Error) -> NestvecError:
 
 _WIDER: Final = "Cast an operand to a wider type first."
 _EXCLUDE: Final = "Exclude such rows with WHERE, or use CASE."
+
+_MISMATCHES: Final = (
+    (
+        r'^column "?([^" ]+)"? must appear in the GROUP BY clause',
+        (r"column \1 is neither in GROUP BY nor in an aggregate", r"Add it to GROUP BY, or write min(\1)."),
+    ),
+    (
+        r"No function matches the given name and argument types '(.+?)\((.*?)\)'",
+        (r"\1 does not take (\2)", "Cast the operands to types that it takes."),
+    ),
+    (
+        r"[Mm]acro \"?(\w+)\(\)\"? does not support the supplied arguments",
+        (r"\1() does not take these arguments", "Pass those that its documentation names."),
+    ),
+)
+"""DuckDB's messages on names and types, in PostgreSQL's words."""
 
 _CAUSES: Final = (
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),

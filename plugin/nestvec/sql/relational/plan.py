@@ -26,6 +26,7 @@ from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import open_engine
+from nestvec.sql.relational.errors.checks import check_types
 from nestvec.sql.relational.names import (
     base_tables,
     file_tables,
@@ -321,7 +322,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
     decimals = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens) or any(
         column.type_params.sql_type.startswith("numeric")
-        for table in planning.tables.values()
+        for table in (*planning.tables.values(), *planning.ranked_tables())
         for column in table.columns
     )
     columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
@@ -352,6 +353,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
     annotated = annotate_types(tree, schema=_schema(planning), dialect=CaseSensitiveSql)
+    check_types(planning.source, annotated)
     rewritten = rewrite_for_duckdb(annotated)
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")

@@ -13,7 +13,7 @@ from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.vectors.targets import Target
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.relational.names import source_node
-from nestvec.sql.relational.relations import Relation
+from nestvec.sql.relational.relations import RankingScan, Relation
 from nestvec.sql.settings import SessionSettings
 
 
@@ -35,6 +35,10 @@ class Planning:
     targets: dict[str, Target] = field(default_factory=dict)
     residuals: dict[str, exp.Expr] = field(default_factory=dict)
     """For rankings, by name: the query that counts the rows that pass the statement's own conditions."""
+
+    def ranked_tables(self) -> list[Table]:
+        """The collections whose rows Milvus ranks."""
+        return [relation.table for relation in self.relations if isinstance(relation, RankingScan)]
 
     def context(self) -> Context:
         """What a condition or a distance may refer to."""

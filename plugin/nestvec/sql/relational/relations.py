@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.bind.conditions.nodes import Condition
+from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.bind.vectors.targets import Target
 from nestvec.sql.parse.source import SourceText
-from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.plan.nodes import ForEachQuery, Plan
 from nestvec.sql.relational.postgres import PostgresTable
+
+FIRST_SCAN: Final = "scan_0"
+"""The name of the relation that FROM of the outermost query names first."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,14 @@ class CollectionScan:
     """Rows that suffice; None for all."""
     distances: tuple[DistanceColumn, ...] = ()
     join_filter: JoinFilter | None = None
+    rows: Sequence[Mapping[str, Any]] | None = None
+    """The rows, where the statement has them already; None to read them."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns that are read: those of the statement, and those of the distances."""
+        measured = (distance.column for distance in self.distances)
+        return tuple(dict.fromkeys((*self.columns, *measured))) or (self.table.primary.name,)
 
 
 @dataclass(frozen=True)
@@ -125,3 +138,13 @@ class RelationalPlan:
         """The tables of PostgreSQL that are read."""
         supplied = (relation for relation in self.relations if isinstance(relation, SuppliedRelation))
         return tuple(relation.postgres for relation in supplied if relation.postgres is not None)
+
+
+def stored_column(plan: Plan, table: Table, output: OutputColumn) -> Column | None:
+    """The column of the collection that a column of a plan's rows is; None for any other value."""
+    name = output.expression.name if isinstance(output.expression, ColumnRef) else ""
+    if isinstance(plan.node, ForEachQuery):
+        side, _, name = name.partition(".")
+        if side != plan.node.right:
+            return None
+    return table.column(name)

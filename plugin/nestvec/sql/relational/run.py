@@ -23,14 +23,16 @@ from nestvec.sql.plan.nodes import VectorSearch, source_of, with_source
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
-from nestvec.sql.relational.error_location import located
+from nestvec.sql.relational.errors.error_location import located
 from nestvec.sql.relational.output import read_result
 from nestvec.sql.relational.relations import (
+    FIRST_SCAN,
     CollectionScan,
     JoinFilter,
     RankingScan,
     RelationalPlan,
     SuppliedRelation,
+    stored_column,
 )
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
@@ -76,6 +78,19 @@ def run_relational(
     except SqlError as error:
         raise located(plan, error) from None
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def run_over_rows(
+    session: Session, plan: RelationalPlan, rows: Sequence[Mapping[str, Any]]
+) -> Steps[StatementResult]:
+    """The rows of a plan, where those of its first collection are not read, but these."""
+    relations = tuple(
+        replace(relation, rows=rows)
+        if isinstance(relation, CollectionScan) and relation.name == FIRST_SCAN
+        else relation
+        for relation in plan.relations
+    )
+    return (yield from run_relational(session, replace(plan, relations=relations)))
 
 
 def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[StatementResult, pa.Table]]:
@@ -199,8 +214,8 @@ def _count_passing(scan: RankingScan, loaded: LoadedTable) -> Steps[int]:
 def _ranked_table(scan: RankingScan, result: StatementResult) -> LoadedTable:
     columns = []
     for name, kind, output in zip(result.columns, result.types, scan.plan.outputs, strict=True):
-        stored = scan.table.column(getattr(output.expression, "name", ""))
-        if stored is not None and stored.type == kind:
+        stored = stored_column(scan.plan, scan.table, output)
+        if stored is not None:
             columns.append(replace(stored, name=name))
         else:
             columns.append(Column(name, kind if kind != "ANY" else "DOUBLE"))
@@ -212,12 +227,26 @@ def _read_scan(
     session: Session, scan: CollectionScan, tables: Mapping[str, LoadedTable]
 ) -> Steps[LoadedTable]:
     """The rows of a collection. Raises SqlNotSupported beyond MAX_SCAN_ROWS."""
-    table = scan.table
+    rows = scan.rows
+    if rows is None:
+        rows = yield from _query_scan(session, scan, tables)
+    columns = [scan_column(scan, name) for name in scan.columns or scan.fields]
+    data = arrow_rows(columns, rows)
+    targets: list[Target] = [distance.target for distance in scan.distances]
+    vectors = yield from resolve_targets(session, targets)
+    for distance, vector in zip(scan.distances, vectors, strict=True):
+        values = [row.get(distance.column) for row in rows]
+        measured = distance_array(scan_column(scan, distance.column), distance.metric, values, vector)
+        data = data.append_column(distance.name, measured)
+    return LoadedTable(data, casts_of(columns))
+
+
+def _query_scan(
+    session: Session, scan: CollectionScan, tables: Mapping[str, LoadedTable]
+) -> Steps[Sequence[Mapping[str, Any]]]:
+    table, fields = scan.table, scan.fields
     yield from session.ensure_loaded(table.name)
     condition = _narrowed(scan, tables)
-    fields = tuple(dict.fromkeys((*scan.columns, *(distance.column for distance in scan.distances)))) or (
-        table.primary.name,
-    )
     request = ReadRequest(
         f"querying collection {table.name}",
         table.name,
@@ -234,16 +263,7 @@ def _read_scan(
             f"reading more than {most:,} rows of {table.name}{vectors_read} is not supported",
             next_step="nestvec holds them all in memory: narrow them with WHERE.",
         )
-    rows = with_dynamic_fields(session, table.name, fields, rows)
-    columns = [scan_column(scan, name) for name in scan.columns or fields]
-    data = arrow_rows(columns, rows)
-    targets: list[Target] = [distance.target for distance in scan.distances]
-    vectors = yield from resolve_targets(session, targets)
-    for distance, vector in zip(scan.distances, vectors, strict=True):
-        values = [row.get(distance.column) for row in rows]
-        measured = distance_array(scan_column(scan, distance.column), distance.metric, values, vector)
-        data = data.append_column(distance.name, measured)
-    return LoadedTable(data, casts_of(columns))
+    return with_dynamic_fields(session, table.name, fields, rows)
 
 
 def _max_rows(columns: Sequence[Column]) -> int:

@@ -14,6 +14,7 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.query import WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select import bind_query, table_name, table_node
+from nestvec.sql.bind.values import BeyondMilvus
 from nestvec.sql.bind.vectors.distance import IndexMismatch
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.parse.completeness import check_select_consumed
@@ -84,7 +85,7 @@ def _plan_statement(
         try:
             return (yield from plan_select(session, parsed, params))
         except (SqlNotSupported, IndexMismatch, WindowExceeded) as error:
-            unsupported, reason = error, str(error.cause)
+            unsupported, reason = error, str(error.cause).removesuffix(" is not supported")
         except SqlUnknownName as error:
             if not _may_have_subquery(parsed.source):
                 raise
@@ -95,7 +96,8 @@ def _plan_statement(
     try:
         return (yield from plan_relational(session, parsed.source, parsed.tree, params, reason))
     except (SqlNotSupported, SqlUnknownName) as error:
-        raise unsupported or error from None
+        # What DuckDB says of an expression is of the expression itself.
+        raise (unsupported if not isinstance(unsupported, BeyondMilvus) else None) or error from None
 
 
 def select_rows(
@@ -199,7 +201,7 @@ def _plan_nested(
     node = table_node(parsed.source, select)
     table = _NO_TABLE if node is None else (yield from session.table(parsed.source, node))
     context = yield from _binding_context(session, parsed.source, select)
-    inlined_statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    inlined_statement = yield from inline_subqueries(session, parsed, params, run_select)
     tree = inlined_statement.tree if isinstance(inlined_statement.tree, exp.Select) else select
     plan = plan_query(bind_query(inlined_statement.source, tree, table, inlined_statement.params, context))
     plan = add_shortlist(

@@ -14,17 +14,17 @@ from sqlglot import TokenType, exp
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import MAX_TERMS
 from nestvec.sql.bind.params import Params
-from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, stray_parts
-from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 
-Planner = Callable[[Session, ParsedStatement, Params], Steps[Plan]]
+RunQuery = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
 Tree = TypeVar("Tree", bound=exp.Expr)
 
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_PLAIN_TYPES: Final = (bool, int, float, str, type(None))
 _WRITE: Final = "Write column IN (SELECT column FROM collection …), or = (SELECT …) of one row."
 
 
@@ -41,7 +41,7 @@ class InlinedStatement:
 
 
 def inline_subqueries(
-    session: Session, parsed: ParsedStatement, params: Params, plan: Planner
+    session: Session, parsed: ParsedStatement, params: Params, run: RunQuery
 ) -> Steps[InlinedStatement]:
     """Run the subqueries of a statement's WHERE. Raises SqlError, StoreError, ServiceError."""
     source, unchanged = parsed.source, InlinedStatement(parsed.source, parsed.tree, params)
@@ -55,17 +55,18 @@ def inline_subqueries(
         inner = replace(
             parsed, source=SourceText(source.text, source.tokens[tokens]), tree=node.this, explain_tokens=()
         )
-        planned = yield from plan(session, inner, params)
-        if len(planned.columns) != 1:
+        result = yield from run(session, inner, params)
+        if len(result.columns) != 1:
             raise source.type_mismatch(
-                "a subquery in WHERE must return one column", len(planned.columns), node, "Select one column."
+                "a subquery in WHERE must return one column", len(result.columns), node, "Select one column."
             )
-        rows = (yield from run_plan(session, planned)).rows
+        rows = result.rows
         name = f"({number})"
         value = _substitute(source, node, name, [row[0] for row in rows])
         params = replace(params, values={**params.values, name: value})
         returned = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        notes.append(f"a subquery on {planned.node.collection or 'no collection'} returned {returned}")
+        names = dict.fromkeys(table.name for table in node.this.find_all(exp.Table))
+        notes.append(f"a subquery on {', '.join(names) or 'no collection'} returned {returned}")
     remaining = tuple(token for token in source.tokens if id(token) not in removed)
     return InlinedStatement(SourceText(source.text, remaining), tree, params, tuple(notes))
 
@@ -100,6 +101,8 @@ def _substitute(source: SourceText, node: exp.Subquery, name: str, values: list[
         raise source.not_supported("a subquery with a name in WHERE", node, _WRITE)
     placeholder = exp.Placeholder(this=name)
     placeholder.meta["start"] = source.position(node.this)
+    if not all(type(value) in _PLAIN_TYPES for value in values):
+        raise source.not_supported("a subquery in WHERE with values of this type", node, _WRITE)
     parent = node.parent
     if isinstance(parent, _COMPARISONS):
         if len(values) > 1:
@@ -130,9 +133,8 @@ def _substitute(source: SourceText, node: exp.Subquery, name: str, values: list[
 
 def _check_many(source: SourceText, node: exp.Subquery, values: list[Any]) -> None:
     if len(values) > MAX_TERMS:
-        raise source.type_mismatch(
-            f"a subquery in WHERE must return at most {MAX_TERMS:,} values",
-            f"{len(values):,}",
+        raise source.not_supported(
+            f"a subquery in WHERE with {len(values):,} values, which are more than {MAX_TERMS:,},",
             node,
             "Narrow it with WHERE or LIMIT.",
         )

@@ -11,7 +11,7 @@ from pymilvus import MilvusClient
 
 from nestvec.milvus.steps import Steps, drive
 from nestvec.sql import Session
-from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.ties import run_top_k_with_ties
 from nestvec.sql.plan.nodes import Filter, HybridSearch, Node, Plan, Rescore, TopKWithTies, VectorSearch
 from nestvec_schemas.errors import SqlNotSupported

@@ -74,9 +74,8 @@ def joined(node: exp.DPipe) -> exp.Expr:
 
 
 def _is_array(node: exp.Expr) -> bool:
+    # Inner joins are rewritten before outer ones.
     node = node.unnest()
-    if isinstance(node, exp.DPipe):
-        return _is_array(node.this) and _is_array(node.expression)
     return anonymous_name(node) == "LIST_CONCAT" or (kind(node) == exp.DType.ARRAY and not is_vector(node))
 
 

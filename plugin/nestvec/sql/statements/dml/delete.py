@@ -27,8 +27,13 @@ from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import source_query, strong, target_column
-from nestvec.sql.statements.dml.returning import Returning, bind_returning
-from nestvec.sql.statements.select import plan_select, select_rows
+from nestvec.sql.statements.dml.returning import (
+    Returning,
+    bind_returning,
+    prepare_returning,
+    with_rows,
+)
+from nestvec.sql.statements.select import run_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.sqltypes import to_stored
@@ -72,7 +77,7 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
     table = yield from session.table(source, tree.this)
     alias = tree.this.args.get("alias")
     scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
-    returning = bind_returning(scope, tree.args.get("returning"))
+    returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
     using = tree.args.get("using") or []
     outputs = {"__key": target_column(tree.this, table.primary.name)}
     query = source_query(tree, tree.this, list(using) if isinstance(using, list) else [using], outputs)
@@ -83,7 +88,7 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
         rows = yield from read_by_ids(session, table, ids, returning.fields)
     count = yield from _delete_ids(table, ids)
     result = StatementResult(tag=f"DELETE {count}", count=count)
-    return result if returning is None else returning.with_rows(list(rows.values()), result)
+    return result if returning is None else (yield from with_rows(session, returning, rows.values(), result))
 
 
 def _delete_in_milvus(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -96,7 +101,7 @@ def _delete_in_milvus(session: Session, parsed: ParsedStatement, params: Params)
             f"{part.upper().strip('_')} in DELETE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
     check_consumed(source, tree)
-    statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    statement = yield from inline_subqueries(session, parsed, params, run_select)
     delete = yield from with_table(
         session, source, node, lambda table: _bind(source, statement.tree, table, statement.params)
     )
@@ -114,10 +119,11 @@ def _bind(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> D
 def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
     table = delete.table
     yield from session.ensure_loaded(table.name)
+    returning = yield from prepare_returning(session, delete.returning)
     rows: list[dict[str, Any]] = []
     chosen = session.settings.partitions
-    if delete.returning is not None or chosen:
-        read = delete.returning.fields if delete.returning is not None else ()
+    if returning is not None or chosen:
+        read = returning.fields if returning is not None else ()
         rows = yield from read_matching(session, table, delete.filter, read, chosen)
     if chosen:
         # Given a filter, Milvus Lite deletes in every partition, whichever is named.
@@ -126,7 +132,7 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
     else:
         count = yield from _delete_all(table, delete.filter)
     result = StatementResult(tag=f"DELETE {count}", count=count)
-    return result if delete.returning is None else delete.returning.with_rows(rows, result)
+    return result if returning is None else (yield from with_rows(session, returning, rows, result))
 
 
 def _delete_all(table: Table, where: str) -> Steps[int]:

@@ -31,7 +31,12 @@ from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import assigned, is_computed, strong
-from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
+from nestvec.sql.statements.dml.returning import (
+    Returning,
+    bind_returning,
+    prepare_returning,
+    read_returning,
+)
 from nestvec.sql.statements.select import select_rows
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec_schemas.errors import SqlError, SqlKeyExists
@@ -98,11 +103,12 @@ def insert_many(
                 ]
             ),
         )
+    returning = yield from prepare_returning(session, insert.returning)
     ids = yield from _write(session, insert)
     result = StatementResult(tag=f"INSERT 0 {len(ids)}", count=len(ids))
-    if insert.returning is None:
+    if returning is None:
         return result
-    return (yield from read_returning(session, insert.table, insert.returning, ids, result))
+    return (yield from read_returning(session, insert.table, returning, ids, result))
 
 
 def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Insert:

@@ -14,11 +14,8 @@ from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_default, writable_column
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
-from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.nodes import Expression, columns_read
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.execute.evaluate import ScoredRow, evaluate
 from nestvec.sql.execute.read import read_by_ids, read_matching
 from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
 from nestvec.sql.parse.completeness import check_consumed
@@ -35,8 +32,13 @@ from nestvec.sql.statements.dml.assigned import (
     target_column,
 )
 from nestvec.sql.statements.dml.exclusive import exclusively
-from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
-from nestvec.sql.statements.select import plan_select, select_rows
+from nestvec.sql.statements.dml.returning import (
+    Returning,
+    bind_returning,
+    prepare_returning,
+    read_returning,
+)
+from nestvec.sql.statements.select import run_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.sqltypes import to_stored
@@ -47,12 +49,10 @@ _WRITE = "Write UPDATE t SET a = 1, b = b + 1 WHERE condition."
 
 @dataclass(frozen=True)
 class Assignment:
-    """One assignment of SET: a value, or an expression over the old row."""
+    """One assignment of SET: a constant, as Milvus takes it."""
 
     column: Column
-    node: exp.Expr
     value: object = None
-    expression: Expression | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Update:
     scope: Scope
     shape: RowSchema
     assignments: tuple[Assignment, ...]
+    node: exp.Expr
+    """The first assignment in the statement."""
     filter: str
     returning: Returning | None
 
@@ -77,7 +79,7 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     """
     source, tree = parsed.source, parsed.tree
     plain_table(source, tree.this, "alias")
-    if tree.args.get("from_") is not None or tree.args.get("with_") is not None:
+    if tree.args.get("from_") is not None or tree.args.get("with_") is not None or _computes(tree):
         return (yield from update_by_query(session, parsed, params))
     try:
         return (yield from _update_in_milvus(session, parsed, params))
@@ -99,25 +101,18 @@ def _update_in_milvus(session: Session, parsed: ParsedStatement, params: Params)
     check_consumed(source, tree)
     if not tree.expressions:
         raise source.syntax_error("SET is empty", TokenType.SET, "Write SET column = value.")
-    statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    statement = yield from inline_subqueries(session, parsed, params, run_select)
     update = yield from with_table(
         session, source, tree.this, lambda table: bind_update(source, statement.tree, table, statement.params)
     )
-    if any(assignment.expression is not None for assignment in update.assignments):
-        return (yield from exclusively(session, update.table, _write_update(session, update)))
     return (yield from _write_update(session, update))
 
 
 def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
     key = update.table.primary.name
+    returning = yield from prepare_returning(session, update.returning)
     again = stale_composed(update.table, (assignment.column.name for assignment in update.assignments))
-    read = [
-        name
-        for assignment in update.assignments
-        if assignment.expression
-        for name in columns_read(assignment.expression)
-    ]
-    read += composed_sources(update.table, again)
+    read = composed_sources(update.table, again)
     rows: list[Row] = []
     parts: list[tuple[str, list[Row]]] = []
     for partition in (yield from write_partitions(session, update.table)) or ("",):
@@ -132,10 +127,10 @@ def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
         yield from write_in_batches(session, update.table, changed, partial=True, partition=partition)
         rows += changed
     result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
-    if update.returning is None:
+    if returning is None:
         return result
     ids = [row[key] for row in rows]
-    return (yield from read_returning(session, update.table, update.returning, ids, result))
+    return (yield from read_returning(session, update.table, returning, ids, result))
 
 
 def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Update:
@@ -152,7 +147,24 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     where = tree.args.get("where")
     condition = bind_condition(scope, where.this) if where is not None else None
     returning = bind_returning(scope, tree.args.get("returning"))
-    return Update(scope, shape, tuple(changes.values()), render_filter(condition), returning)
+    return Update(
+        scope,
+        shape,
+        tuple(changes.values()),
+        tree.expressions[0],
+        filter=render_filter(condition),
+        returning=returning,
+    )
+
+
+def _computes(tree: exp.Expr) -> bool:
+    """Whether a value of SET is computed."""
+    for node in tree.expressions:
+        right = node.args.get("expression")
+        values = right.expressions if isinstance(right, exp.Tuple) else [right]
+        if any(is_computed(value) and not is_default(value) for value in values if value is not None):
+            return True
+    return False
 
 
 def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
@@ -172,10 +184,8 @@ def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.E
 
 def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
     column = assigned_column(scope, target)
-    if is_computed(value) and not is_default(value):
-        return Assignment(column, value, expression=ExpressionBinder(scope, "UPDATE").bind(value).expression)
     bound = bind_value(scope, value, column)
-    return Assignment(column, value, fit_value(scope, shape, bound, column, value))
+    return Assignment(column, fit_value(scope, shape, bound, column, value))
 
 
 def assigned_column(scope: Scope, target: exp.Expr) -> Column:
@@ -195,16 +205,8 @@ def assigned_column(scope: Scope, target: exp.Expr) -> Column:
 
 
 def _new_values(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
-    new_values: Row = {}
-    for assignment in update.assignments:
-        if assignment.expression is None:
-            new_values[assignment.column.name] = assignment.value
-            continue
-        value = evaluate(assignment.expression, ScoredRow(row))
-        new_values[assignment.column.name] = fit_value(
-            update.scope, update.shape, value, assignment.column, assignment.node
-        )
-    node = update.assignments[0].node
+    new_values: Row = {assignment.column.name: assignment.value for assignment in update.assignments}
+    node = update.node
     return new_values | recompose(update.scope, update.shape, again, {**row, **new_values}, node)
 
 
@@ -229,6 +231,7 @@ def _write_computed(
     session: Session, scope: Scope, tree: exp.Expr, returning: Returning | None
 ) -> Steps[StatementResult]:
     table, shape = scope.table, row_schema(scope.table)
+    returning = yield from prepare_returning(session, returning)
     pairs = [pair for node in tree.expressions for pair in assignment_pairs(scope, node)]
     changes = {assigned_column(scope, target).name: value for target, value in pairs}
     outputs: dict[str, exp.Expr] = {"__key": target_column(tree.this, table.primary.name)}

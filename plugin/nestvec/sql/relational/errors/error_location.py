@@ -14,6 +14,9 @@ _PLACES: Final[tuple[tuple[str, tuple[type[exp.Expr], ...]], ...]] = (
     ("division by zero", (exp.Div, exp.Mod, exp.IntDiv)),
     ("out of range", (exp.Add, exp.Sub, exp.Mul, exp.Cast, exp.Exp, exp.Pow, exp.Neg, exp.Sum)),
     ("invalid input syntax", (exp.Cast,)),
+    ("escape character", (exp.Like, exp.ILike)),
+    ("negative length", (exp.Substring,)),
+    ("fields are counted", (exp.SplitPart,)),
     ("square root", (exp.Sqrt,)),
     ("logarithm", (exp.Ln, exp.Log)),
     ("power", (exp.Pow,)),
@@ -26,6 +29,8 @@ def located(plan: RelationalPlan, error: SqlError) -> SqlError:
     if error.position is not None or plan.query is None:
         return error
     position = _function_position(plan, error)
+    position = _column_position(plan, error) if position is None else position
+    position = _text_position(plan, error) if position is None else position
     kinds = next((kinds for words, kinds in _PLACES if words in str(error.cause)), None)
     if position is None and kinds is not None:
         places = {plan.source.position(node) for node in plan.query.find_all(*kinds)} - {None}
@@ -37,8 +42,30 @@ def located(plan: RelationalPlan, error: SqlError) -> SqlError:
     return placed
 
 
+def _column_position(plan: RelationalPlan, error: SqlError) -> int | None:
+    match = re.match(r"column (\S+) is neither in GROUP BY", str(error.cause))
+    if match is None or plan.query is None:
+        return None
+    for column in plan.query.find_all(exp.Column):
+        enclosing = column.find_ancestor(exp.AggFunc, exp.Group)
+        if enclosing is None and column.name.lower() == match[1].lower():
+            return plan.source.position(column)
+    return None
+
+
+def _text_position(plan: RelationalPlan, error: SqlError) -> int | None:
+    """The only text of the statement that is no value of a type, where no cast is written."""
+    match = re.match(r"invalid input syntax for type [\w ]+: '(.*)'$", str(error.cause), re.S)
+    if match is None or plan.query is None:
+        return None
+    texts = [node for node in plan.query.find_all(exp.Literal) if node.is_string and node.name == match[1]]
+    if len(texts) != 1 or isinstance(texts[0].parent, exp.Cast):
+        return None
+    return plan.source.position(texts[0])
+
+
 def _function_position(plan: RelationalPlan, error: SqlError) -> int | None:
-    match = re.fullmatch(r"the function (\S+)\(\) does not exist", str(error.cause))
+    match = re.match(r"(?:the function )?(\w+)(?:\(\))? does not (?:exist|take)", str(error.cause))
     if match is None:
         return None
     words = (token for token in plan.source.tokens if token.text.lower() == match[1].lower())

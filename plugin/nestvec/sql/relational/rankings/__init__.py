@@ -11,7 +11,8 @@ from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.order import find_measure
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.scope import Context, Scope
-from nestvec.sql.bind.select import bind_query
+from nestvec.sql.bind.select import bind_query, table_name, table_node
+from nestvec.sql.bind.values import BeyondMilvus
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.embed import query_request
 from nestvec.sql.bind.vectors.targets import EmbeddedText
@@ -22,9 +23,11 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.adaptive import add_shortlist
 from nestvec.sql.plan.nodes import Plan, Rescore, source_of
 from nestvec.sql.plan.select import plan_query
-from nestvec.sql.relational.arrow_rows import DUCKDB_TYPES, duckdb_type
+from nestvec.sql.relational.arrow_rows import ranking_schema
 from nestvec.sql.relational.names import base_tables, from_entries
 from nestvec.sql.relational.planning import Planning, within
+from nestvec.sql.relational.rankings.laterals import take_lateral
+from nestvec.sql.relational.rankings.select_lists import RANK, split_select
 from nestvec.sql.relational.relations import CollectionScan, DistanceColumn, RankingScan
 from nestvec.sql.relational.scans import Term, conjunction, constant_window, terms_of
 from nestvec_schemas.errors import SqlError
@@ -36,9 +39,6 @@ _CANDIDATES_PER_ROW = 4
 _EXTRA_ROWS = 16
 """Rows read beyond the goal, so that further sort keys order the ties of the last."""
 
-RANK = "__distance"
-"""The column of a search's rows that holds the value they are ranked by."""
-
 _WHOLE_PARTS = ("with_", "joins", "laterals", "windows", "qualify", "locks", "sample")
 _ROWWISE_PARTS = (*_WHOLE_PARTS, "group", "having", "distinct")
 
@@ -49,6 +49,7 @@ def take_rankings(planning: Planning, tree: exp.Expr, tables: dict[int, Table]) 
     ``tables`` are the collections by the ids of their nodes.
     """
     named = {identifier_name(node.this): tables[id(node)] for node in base_tables(tree) if id(node) in tables}
+    tree = take_lateral(planning, tree, named)
     for select in list(tree.find_all(exp.Select)):
         if select is not tree and select.root() is not tree:
             continue
@@ -56,30 +57,19 @@ def take_rankings(planning: Planning, tree: exp.Expr, tables: dict[int, Table]) 
         if table is None or not _ranks(select):
             continue
         try:
-            plan = _plan_whole(planning, select, table, named)
+            plan, columns = _plan_whole(planning, select, table, named)
         except SqlError:
             # The other steps of planning find what is wrong, or do more than Milvus.
             continue
         name = f"ranking_{len(planning.relations)}"
-        planning.relations.append(RankingScan(name, plan, table))
-        columns = [exp.column(column, quoted=True) for column in plan.columns]
+        ranking = RankingScan(name, plan, table)
+        planning.relations.append(ranking)
         replacement = exp.select(*columns).from_(exp.Table(this=exp.to_identifier(name, quoted=True)))
-        planning.schemas[name] = _schema(plan, table)
+        planning.schemas[name] = ranking_schema(ranking)
         if select is tree:
             return replacement
         select.replace(replacement)
     return tree
-
-
-def _schema(plan: Plan, table: Table) -> dict[str, str]:
-    schema = {}
-    for output in plan.outputs:
-        stored = table.column(getattr(output.expression, "name", ""))
-        if stored is not None and stored.type == output.type:
-            schema[output.name] = duckdb_type(stored)
-        else:
-            schema[output.name] = DUCKDB_TYPES.get(output.type, "text" if output.type != "ANY" else "double")
-    return schema
 
 
 def _single_table(select: exp.Select, tables: dict[int, Table], refused: tuple[str, ...]) -> Table | None:
@@ -111,10 +101,27 @@ def _key(select: exp.Select, ordered: exp.Expr) -> exp.Expr:
     return node
 
 
-def _plan_whole(planning: Planning, select: exp.Select, table: Table, named: Mapping[str, Table]) -> Plan:
-    """The plan of a SELECT on ``table``; ``named`` are the collections of its subqueries for vectors."""
+def _plan_whole(
+    planning: Planning, select: exp.Select, table: Table, named: Mapping[str, Table]
+) -> tuple[Plan, list[exp.Expr]]:
+    """The plan of a SELECT on ``table``, and its list over the rows of the plan.
+
+    ``named`` are the collections of its subqueries for vectors.
+    """
     source = within(planning.source, select)
     context = Context(named, planning.service)
+    try:
+        plan = _plan_search(planning, source, select, table, context)
+        return plan, [exp.column(column, quoted=True) for column in plan.columns]
+    except BeyondMilvus:
+        scope = Scope(source, table, table_name(table_node(source, select)), planning.params, context)
+        split = split_select(scope, select)
+        return _plan_search(planning, source, split.search, table, context), split.items
+
+
+def _plan_search(
+    planning: Planning, source: SourceText, select: exp.Select, table: Table, context: Context
+) -> Plan:
     mark_consumed(select)
     plan = plan_query(bind_query(source, select, table, planning.params, context))
     return add_shortlist(plan, table, planning.settings, shortlist_hint(source), source)

@@ -3,69 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, StatementResult
-from nestvec.sql.execute.evaluate import ScoredRow, evaluate
-from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import SqlError, SqlTypeMismatch
 
-Planned = Callable[..., Plan]
-
-ROW = {
-    "n": 7,
-    "small": None,
-    "real": 0.10000000149011612,
-    "wide": -2.5,
-    "name": "Ábc, déf",
-    "none": None,
-    "yes": True,
-    "tags": ["x", "y"],
-    "empty": [],
-    "meta": {"a": [1, {"z": None, "é": "ü"}], "k": 1.0, "s": "12", "b": True, "o": {"a": "A"}},
-    "v": [3.0, 4.0],
-}
-TABLE = Table(
-    "t",
-    (
-        Column("n", "INT64", primary=True),
-        Column("small", "INT16", nullable=True),
-        Column("real", "FLOAT"),
-        Column("wide", "DOUBLE"),
-        Column("name", "VARCHAR"),
-        Column("none", "VARCHAR", nullable=True),
-        Column("yes", "BOOL"),
-        Column("tags", "ARRAY", type_params=TypeParams(element_type="VARCHAR")),
-        Column("empty", "ARRAY", type_params=TypeParams(element_type="INT32")),
-        Column("meta", "JSON"),
-        Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
-    ),
-)
+Answer = Callable[..., StatementResult]
 
 
 def asked(statement: str, values: Any = None) -> StatementResult:
-    """The answer to a SELECT without FROM, for which nobody is asked."""
+    """The answer to a SELECT without FROM, for which Milvus has no work."""
     return drive(cast(MilvusClient, None), execute_steps(Session(), statement, values))
 
 
-@pytest.fixture
-def value(planned: Planned) -> Callable[[str], Any]:
-    """What an expression gives for ROW."""
-
-    def found(expression: str) -> Any:
-        output = planned(f"SELECT {expression} AS x FROM t", over=TABLE).outputs[0]
-        return evaluate(output.expression, ScoredRow(ROW))
-
-    return found
-
-
-# What PostgreSQL 16 answers, numeric taken for double precision.
+# What PostgreSQL 16 answers; numbers with a fraction are doubles where no type NUMERIC is named.
 CONSTANTS: list[tuple[str, Any]] = [
     ("7 / 2", 3),
     ("-7 / 2", -3),
@@ -77,17 +36,17 @@ CONSTANTS: list[tuple[str, Any]] = [
     ("2 + 3 * 4 - -1", 15),
     ("2 ^ 3 ^ 2", 64.0),
     ("9223372036854775807 - 1", 9223372036854775806),
-    ("round(2.5)", 2.0),
+    ("round(2.5)", 3.0),
     ("round(-3.5)", -4.0),
     ("round(1.005, 2)", 1.01),
     ("round(-2.665, 2)", -2.67),
-    ("round(1250, -2)", 1300.0),
+    ("round(1250, -2)", 1300),
     ("trunc(-2.79, 1)", -2.7),
     ("trunc(-2.79)", -2.0),
     ("floor(-0.5)", -1.0),
     ("ceiling(-0.5)", 0.0),
     ("abs(-3)", 3),
-    ("sign(-0.1)", -1.0),
+    ("sign(-0.1)", -1),
     ("sqrt(2.25)", 1.5),
     ("power(4, -0.5)", 0.5),
     ("ln(exp(2))", 2.0),
@@ -146,20 +105,20 @@ CONSTANTS: list[tuple[str, Any]] = [
     ("greatest(1, NULL, 2.5)", 2.5),
     ("least(NULL::int, NULL)", None),
     ("'12'::int + ' -3 '::bigint", 9),
-    ("2.5::int + 3.5::int", 6),
+    ("2.5::int + 3.5::int", 7),
     ("'1e3'::float", 1000.0),
     ("0.1::real", 0.10000000149011612),
     ("TRUE::int", 1),
     ("'yes'::boolean AND NOT 'off'::boolean AND 3::boolean", True),
-    ("1::text || 1.0::text || 0.1::text || TRUE::text", "110.1true"),
-    ("1e15::text", "1e+15"),
-    ("1e14::text", "100000000000000"),
+    ("1::text || 1.0::text || 0.1::text || TRUE::text", "11.00.1true"),
+    ("1e15::float::text", "1e+15"),
+    ("1e14::float::text", "100000000000000"),
     ("1e-5::text", "1e-05"),
     ("0.0001::text", "0.0001"),
     ("(-0.5)::text", "-0.5"),
     ("cast('abcdef' AS varchar(3))", "abc"),
     ("1 = 1.0", True),
-    ("9223372036854775807 = 9223372036854775807::float", False),
+    ("9223372036854775807 = 9223372036854775807::float", True),
 ]  # fmt: skip
 
 
@@ -207,14 +166,14 @@ COLUMNS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), COLUMNS, ids=[one for one, _ in COLUMNS])
-def test_columns(value: Callable[[str], Any], expression: str, expected: Any) -> None:
-    assert value(expression) == expected
+def test_columns(answer: Answer, expression: str, expected: Any) -> None:
+    assert answer(f"SELECT {expression} AS x FROM t").rows == ((expected,),)
 
 
 TYPES = [
     ("n", "INT64"),
     ("small", "INT16"),
-    ("small + 1", "INT64"),
+    ("small + 1", "INT32"),
     ("real", "FLOAT"),
     ("real * 2", "DOUBLE"),
     ("n / 2.0", "DOUBLE"),
@@ -229,8 +188,7 @@ TYPES = [
     ("empty[1]", "INT32"),
     ("meta -> 'a'", "JSON"),
     ("meta ->> 'a'", "VARCHAR"),
-    ("subvector(v, 1, 1)", "FLOAT_VECTOR"),
-    ("NULL", "ANY"),
+    ("subvector(v, 1, 1)", "ARRAY"),
     ("count(*)", "INT64"),
     ("sum(small)", "INT64"),
     ("avg(small)", "DOUBLE"),
@@ -239,8 +197,8 @@ TYPES = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), TYPES)
-def test_types(planned: Planned, expression: str, expected: str) -> None:
-    assert planned(f"SELECT {expression} AS x FROM t", over=TABLE).outputs[0].type == expected
+def test_types(answer: Answer, expression: str, expected: str) -> None:
+    assert answer(f"SELECT {expression} AS x FROM t").types == (expected,)
 
 
 NAMES = [
@@ -272,8 +230,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), NAMES)
-def test_names(planned: Planned, expression: str, expected: str) -> None:
-    assert planned(f"SELECT {expression} FROM t", over=TABLE).columns == (expected,)
+def test_names(answer: Answer, expression: str, expected: str) -> None:
+    assert answer(f"SELECT {expression} FROM t").columns == (expected,)
 
 
 def test_names_that_nobody_wrote_are_numbered() -> None:
@@ -292,33 +250,34 @@ FAILING = [
     ("bigint out of range", "SELECT (‸1e20)::bigint"),
     ("integer out of range", "SELECT ‸2147483648::int"),
     ("smallint out of range", "SELECT ‸40000::smallint"),
-    ("value out of range: overflow", "SELECT ‸1e308 * 10"),
     ("value out of range: overflow", "SELECT ‸exp(1000)"),
     ("value out of range: overflow", "SELECT ‸power(10, 400)"),
     ("zero raised to a negative power", "SELECT ‸power(0, -1)"),
     ("no fractional power", "SELECT ‸power(-8, 0.5)"),
-    ("no square root", "SELECT ‸sqrt(-1)"),
-    ("have a logarithm", "SELECT ‸ln(0)"),
-    ("have a logarithm", "SELECT ‸log(-1)"),
+    ("square root of a negative number", "SELECT ‸sqrt(-1)"),
+    ("logarithm of zero", "SELECT ‸ln(0)"),
+    ("logarithm of a negative number", "SELECT ‸log(-1)"),
     ("invalid input syntax for type integer: '1.5'", "SELECT ‸'1.5'::int"),
     ("invalid input syntax for type integer: '1_0'", "SELECT ‸'1_0'::int"),
-    ("invalid input syntax for type double precision: 'nan'", "SELECT ‸'nan'::float"),
     ("invalid input syntax for type boolean: 'maybe'", "SELECT ‸'maybe'::boolean"),
     ("negative length", "SELECT ‸substring('abc', 1, -1)"),
     ("fields are counted from 1", "SELECT ‸split_part('a', ',', 0)"),
-    ("ends in the escape character", "SELECT ‸'a' LIKE 'a\\'"),
-    ("+ takes a number, not VARCHAR", "SELECT 1 + ‸'a'"),
-    ("lower takes a string, not INT64", "SELECT lower(‸1)"),
-    ("CASE cannot combine INT64 and VARCHAR", "SELECT CASE WHEN TRUE THEN 1 ELSE ‸'a' END"),
+    ("must not end with escape character", "SELECT ‸'abc' LIKE 'a\\'"),
+    ("invalid input syntax for type integer: 'a'", "SELECT 1 + ‸'a'"),
+    ("+ takes a number, not VARCHAR", "SELECT 1 + ‸lower('a')"),
+    ("lower takes a string, not INT", "SELECT lower(‸1)"),
     ("WHEN takes a boolean", "SELECT CASE WHEN ‸1 THEN 1 END"),
     ("AND takes a boolean", "SELECT TRUE AND ‸1"),
-    ("= cannot combine INT64 and VARCHAR", "SELECT 1 = ‸'1'"),
-    ("IN cannot combine", "SELECT 1 IN (2, ‸'a')"),
+    ("invalid input syntax for type integer: 'a'", "SELECT 1 IN (2, ‸'a')"),
     ("|| concatenates strings", "SELECT ‸1 || 2"),
     ("cannot be cast to boolean", "SELECT ‸0.5::boolean"),
-    ("l2_norm takes a vector: 2 given", "SELECT ‸l2_norm('a', 1)"),
-    ("there are no columns without FROM: nope", "SELECT 1 + ‸nope"),
+    ("l2_norm() does not take these arguments", "SELECT ‸l2_norm('a', 1)"),
+    ("there is no such column: nope", "SELECT 1 + ‸nope"),
     ("the function nope()", "SELECT ‸nope(1)"),
+    (
+        "lenght() does not exist. Use a function of PostgreSQL or pgvector. Did you mean 'length'?",
+        "SELECT ‸lenght('a')",
+    ),
     ("* needs a table", "SELECT ‸*"),
     ("the number is out of range", "SELECT ‸1" + "0" * 320),
 ]
@@ -333,6 +292,29 @@ def test_what_has_no_value_is_marked(message: str, marked: str) -> None:
     assert caught.value.position == marked.index("‸")
 
 
+OF_ROWS = [
+    ("column name is neither in GROUP BY nor in an aggregate", "SELECT ‸name, count(*) FROM t"),
+    ("column n is neither in GROUP BY nor in an aggregate", "SELECT ‸n FROM t HAVING n > 1"),
+    (
+        "column n is neither in GROUP BY",
+        "SELECT count(*) FROM t GROUP BY name ORDER BY ‸n",
+    ),
+    ("SUM() takes a number", "SELECT sum(‸name) FROM t"),
+    ("HAVING takes a boolean", "SELECT count(*) FROM t HAVING ‸count(*)"),
+    ("expressions must be in the select list", "SELECT DISTINCT n FROM t ORDER BY ‸name"),
+    ("there is no such column: nmae", "SELECT upper(‸nmae) FROM t"),
+    ("+ takes a number, not TEXT", "SELECT 1 + ‸name FROM t"),
+]
+
+
+@pytest.mark.parametrize(("message", "marked"), OF_ROWS, ids=[one for _, one in OF_ROWS])
+def test_what_does_not_fit_the_rows_is_marked(answer: Answer, message: str, marked: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        answer(marked.replace("‸", ""))
+    assert message in str(caught.value)
+    assert caught.value.position == marked.index("‸")
+
+
 def test_parameters_are_values() -> None:
     found = asked(
         "SELECT :n + 1, :t || '!', :none, :yes AND TRUE", {"n": 1, "t": "'; --", "none": None, "yes": True}
@@ -340,7 +322,45 @@ def test_parameters_are_values() -> None:
     assert found.rows == ((2, "'; --!", None, True),)
     assert asked("SELECT $2, $1", [1, 2.5]).rows == ((2.5, 1),)
     assert asked("SELECT $1 LIMIT $2", [1, 0]).rows == ()
-    with pytest.raises(SqlTypeMismatch, match="takes a number, not VARCHAR"):
-        asked("SELECT $1 + 1", ["1"])
+    with pytest.raises(SqlError, match="invalid input syntax for type integer: 'x'"):
+        asked("SELECT $1 + 1", ["x"])
     with pytest.raises(SqlTypeMismatch, match="LIMIT takes a non-negative integer"):
         asked("SELECT 1 LIMIT $1", [-1])
+
+
+def test_a_numeric_stays_one() -> None:
+    assert asked("SELECT 1.10::numeric(10, 2) * 3, round(2.5::numeric)").rows == ((Decimal("3.30"), 3),)
+    assert asked("SELECT 0.1 + 0.2 = 0.3").rows == ((True,),)
+
+
+def test_an_integer_does_not_overflow_silently() -> None:
+    with pytest.raises(SqlError, match="integer out of range"):
+        asked("SELECT 2147483647::int + 1")
+
+
+def test_long_expressions_run_and_deep_ones_are_refused() -> None:
+    assert asked("SELECT " + " || ".join(["'a'"] * 900)).rows[0][0] == "a" * 900
+    assert asked("SELECT " + " AND ".join(["TRUE"] * 900)).rows == ((True,),)
+    assert asked("SELECT " + " + ".join(["1"] * 100)).rows == ((100,),)
+    with pytest.raises(SqlError, match="nested more than 100 levels deep"):
+        asked("SELECT " + " + ".join(["1"] * 200))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31).filter(bool))
+def test_integer_division_truncates_towards_zero(left: int, right: int) -> None:
+    if (left, right) == (-(2**63), -1):
+        return
+    quotient, rest = asked("SELECT $1 / $2, $1 % $2", [left, right]).rows[0]
+    assert quotient * right + rest == left
+    assert abs(rest) < abs(right)
+    assert rest == 0 or (rest < 0) == (left < 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_as_text_is_the_same_number(number: float) -> None:
+    text = asked("SELECT $1::text", [number]).rows[0][0]
+    assert float(text) == number
+    assert len(text) <= 24
+    assert asked("SELECT $1::text::float", [number]).rows[0][0] == number

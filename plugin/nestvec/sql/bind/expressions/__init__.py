@@ -1,1 +1,0 @@
-"""Scalar expressions of the select list, ORDER BY, GROUP BY and SET."""

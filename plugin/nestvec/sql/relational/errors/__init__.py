@@ -1,0 +1,1 @@
+"""Errors that PostgreSQL would raise, and where in the statement they belong."""

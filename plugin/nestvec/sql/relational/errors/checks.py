@@ -1,0 +1,113 @@
+"""Types that PostgreSQL refuses where DuckDB would convert a value: checked on the typed tree."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import SourceText, chain_operands, without_parens
+from nestvec.sql.relational.names import function_label
+from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, TEXT_TYPES, kind
+from nestvec_schemas.errors import SqlError
+
+_CAST: Final = "Add a cast, for example (meta->>'year')::int or year::text."
+_NUMBERS: Final = frozenset({*INTEGERS, *FLOAT_TYPES, exp.DType.DECIMAL})
+_FRACTIONS: Final = frozenset({*FLOAT_TYPES, exp.DType.DECIMAL})
+_OPERATORS: Final[dict[type[exp.Expr], str]] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.Mod: "%",
+}
+_OF_NUMBERS: Final = (exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Sqrt, exp.Exp, exp.Ln, exp.Sum, exp.Avg)
+_OF_TEXTS: Final = (exp.Lower, exp.Upper, exp.Reverse, exp.Initcap)
+
+
+def check_types(source: SourceText, tree: exp.Expr) -> None:
+    """Raise SqlTypeMismatch for operands that PostgreSQL has no operator or function for."""
+    for node in tree.walk():
+        if isinstance(node, (exp.And, exp.Or)):
+            for operand in chain_operands(node):
+                _check_boolean(source, operand, "AND" if isinstance(node, exp.And) else "OR")
+        elif isinstance(node, exp.Not):
+            _check_boolean(source, node.this, "NOT")
+        elif isinstance(node, (exp.Where, exp.Having)):
+            _check_boolean(source, node.this, "WHERE" if isinstance(node, exp.Where) else "HAVING")
+        elif isinstance(node, exp.Case) and node.this is None:
+            for branch in node.args["ifs"]:
+                _check_boolean(source, branch.this, "WHEN")
+        elif type(node) in _OPERATORS:
+            for operand in (node.this, node.args["expression"]):
+                _check_number(source, operand, _OPERATORS[type(node)])
+        elif isinstance(node, _OF_NUMBERS):
+            _check_number(source, node.this, construct_name(node).removeprefix("the aggregate "))
+        elif isinstance(node, _OF_TEXTS):
+            if kind(node.this) in _NUMBERS | {exp.DType.BOOLEAN}:
+                raise _mismatch(source, node.this, function_label(node).lower(), "a string")
+        elif isinstance(node, exp.DPipe):
+            _check_texts(source, node)
+        elif isinstance(node, exp.Literal) and not node.is_string and math.isinf(float(node.name)):
+            raise source.type_mismatch(
+                "the number is out of range", node.name[:40], node, "Use a smaller number."
+            )
+        elif isinstance(node, exp.Cast) and node.args["to"].this == exp.DType.BOOLEAN:
+            if kind(node.this) in _FRACTIONS:
+                raise source.type_mismatch(
+                    "a number with a fraction cannot be cast to boolean", "", node, "Write <> 0."
+                )
+        elif isinstance(node, exp.Select):
+            _check_distinct(source, node)
+
+
+def _mismatch(source: SourceText, node: exp.Expr, taker: str, expected: str) -> SqlError:
+    name = str(getattr(kind(node), "value", kind(node)))
+    return source.type_mismatch(f"{taker} takes {expected}, not {name}", name, node, _CAST)
+
+
+def _is_constant_text(node: exp.Expr) -> bool:
+    """Whether a node is a text without a type yet, which PostgreSQL reads as what is wanted."""
+    return isinstance(without_parens(node), exp.Literal)
+
+
+def _check_boolean(source: SourceText, node: exp.Expr, taker: str) -> None:
+    constant = _is_constant_text(node) and without_parens(node).is_string
+    if not constant and kind(node) in _NUMBERS | TEXT_TYPES:
+        raise _mismatch(source, node, taker, "a boolean")
+
+
+def _check_number(source: SourceText, node: exp.Expr | None, taker: str) -> None:
+    if node is not None and not _is_constant_text(node) and kind(node) in TEXT_TYPES:
+        raise _mismatch(source, node, taker, "a number")
+
+
+def _check_texts(source: SourceText, node: exp.DPipe) -> None:
+    operands = (node.this, node.args["expression"])
+    if all(kind(operand) in _NUMBERS for operand in operands):
+        raise source.type_mismatch(
+            "|| concatenates strings",
+            "numbers",
+            operands[0],
+            "Cast one operand with ::text.",
+        )
+
+
+def _check_distinct(source: SourceText, select: exp.Select) -> None:
+    """DISTINCT keeps only what the list has, so that nothing else can order its rows."""
+    distinct, order = select.args.get("distinct"), select.args.get("order")
+    if distinct is None or distinct.args.get("on") is not None or order is None:
+        return
+    listed = [item.this if isinstance(item, exp.Alias) else item for item in select.expressions]
+    names = {item.alias_or_name for item in select.expressions}
+    for ordered in order.expressions:
+        key = without_parens(ordered.this)
+        named = isinstance(key, exp.Column) and not key.table and key.name in names
+        if not named and not isinstance(key, exp.Literal) and key not in listed:
+            raise source.syntax_error(
+                "with DISTINCT, ORDER BY expressions must be in the select list",
+                ordered,
+                "Add it there.",
+            )
