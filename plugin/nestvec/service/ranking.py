@@ -6,6 +6,7 @@ However many documents there are, a bounded number of them waits for the engine 
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -41,6 +42,9 @@ MAX_CHARACTERS: Final = 1 << 25
 _PIECE_DOCUMENTS: Final = 512
 _PIECE_CHARACTERS: Final = 1 << 19
 
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""Unicode's categories of white space, control and format characters."""
+
 
 @dataclass(frozen=True)
 class RankingTask:
@@ -63,7 +67,7 @@ class _Scorer(Protocol):
     started: EmbeddingResult
     """What the query took."""
     lowest: float
-    """The raw score of a document that is empty or cannot be read: no other one has a lower."""
+    """The raw score of a document that is blank or cannot be read: no other one has a lower."""
 
     async def score(self, documents: Sequence[str]) -> tuple[Float64Array, EmbeddingResult]:
         """The raw scores of a piece, (n,), and what the piece took."""
@@ -162,8 +166,8 @@ async def _embed_query(embedder: Embedder, task: RankingTask, role: Role | None)
 async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
     """The scores of the documents, and what they took; its outputs are the raw scores.
 
-    An empty document has the lowest score there is, and so has one that cannot be read where the options
-    let that pass. No score depends on the other documents. Raises what ``Embedder.embed`` does, whatever the
+    A blank document has the lowest score there is, and so has one that cannot be read where the options let
+    that pass. No score depends on the other documents. Raises what ``Embedder.embed`` does, whatever the
     options for a query that cannot be read, TooManyInputs, InputTooLong, EmptyInput for an empty query or no
     document, BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint, PromptNotOffered.
     """
@@ -216,11 +220,11 @@ def _check_encoder(manifest: Manifest, task: RankingTask) -> None:
 
 
 def _pieces(task: RankingTask) -> Iterator[list[int]]:
-    """The places of the documents that are not empty, a piece at a time."""
+    """The places of the documents that are not blank, a piece at a time."""
     piece: list[int] = []
     characters = 0
     for place, document in enumerate(task.documents):
-        if not document:
+        if _is_blank(document):
             continue
         length = len(task.query) + len(document)
         if piece and (len(piece) == _PIECE_DOCUMENTS or characters + length > _PIECE_CHARACTERS):
@@ -230,6 +234,12 @@ def _pieces(task: RankingTask) -> Iterator[list[int]]:
         characters += length
     if piece:
         yield piece
+
+
+def _is_blank(document: str) -> bool:
+    """Whether a document has nothing to read: tokenizers drop what is not visible, and an encoder may score
+    what is left of the pair higher than any text."""
+    return all(unicodedata.category(character) in _INVISIBLE for character in document)
 
 
 def _sum(first: EmbeddingResult, second: EmbeddingResult) -> EmbeddingResult:

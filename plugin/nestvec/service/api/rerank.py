@@ -46,7 +46,7 @@ FormatQuery = Annotated[
 
 
 class RerankRequest(VllmFields):
-    """``texts`` is TEI's field; ``documents`` is that of the others. Null and empty ones get the lowest
+    """``texts`` is TEI's field; ``documents`` is that of the others. Null and blank ones get the lowest
     score."""
 
     query: Text = Field(examples=["what is heat flow"])

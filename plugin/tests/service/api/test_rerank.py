@@ -191,11 +191,12 @@ def test_overlong_pairs_are_cut_or_refused(service: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "lowest"), [("cross", -1000.0), ("late", -6.0)])
-def test_empty_and_null_documents_have_the_lowest_score(service: str, name: str, lowest: float) -> None:
+def test_blank_and_null_documents_have_the_lowest_score(service: str, name: str, lowest: float) -> None:
     filled = post(service, f"/rerank?encoder={name}", query=ASK, texts=TEXTS)
     for field, documents in (
         ("texts", ["", *TEXTS, None]),
         ("documents", [{"text": ""}, *TEXTS, {"text": None}]),
+        ("texts", [" \t\r\n", *TEXTS, "\u00a0\u3000\u200b\ufeff\u2028\0"]),
     ):
         body = {"query": ASK, field: documents}
         ranked = post(service, f"/rerank?encoder={name}&format=tei", **body)
