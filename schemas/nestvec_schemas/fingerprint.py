@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import finalize
 
+from nestvec_schemas.bridges import selected_bridge, without_bridges
 from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.towers import FingerprintRecord, Tower
@@ -97,6 +98,12 @@ def check_record(manifest: Manifest, path: str) -> None:
 
 
 def _compute(manifest: Manifest) -> EncoderFingerprints:
+    bridge = selected_bridge(manifest)
+    if bridge is not None:
+        # Mapped vectors are in the other encoder's space; the variant says by way of which encoder.
+        by = {"fingerprint": bridge.fingerprint, "mapped_from": bridge.mapped_from}
+        return EncoderFingerprints(bridge.fingerprint, _digest(by))
+    manifest = without_bridges(manifest)
     files = {
         path: checksum
         for path, checksum in sorted(manifest.files.items())

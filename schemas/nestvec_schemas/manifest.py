@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
+from nestvec_schemas.bridges import Bridges
 from nestvec_schemas.capabilities import check_exit, check_expert, check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
@@ -211,6 +212,9 @@ class Manifest(Record):
     """The same for every exit but the deepest."""
 
     fit: FitSummary | None = None
+    bridges: Bridges | None = None
+    """Maps into the spaces of other encoders; None for none."""
+
     declarations: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What the checkpoint declares, by file and key (empty for a file as a whole): ``honoured: …``,
     ``irrelevant: …`` or ``ignored: …``, with what honours it or why it does not matter."""

@@ -29,6 +29,9 @@ COMMANDS = {
     "adapt": CommandEntry(
         "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
     ),
+    "bridge": CommandEntry(
+        "bridge", "Let a new encoder search, and write, the vectors of an old one."
+    ),
     "collection": CommandEntry(
         "collection", "Create, show, list or drop collections with nested vector fields."
     ),

@@ -205,7 +205,7 @@ def _sample(args: ExportArgs) -> Sample | None:
 
 def _queries(args: ExportArgs) -> Sample | None:
     """The real queries to fit a rotation on."""
-    from nestvec.datasets.samples import QUERY_COLUMNS, SampleOptions, read_file_sample
+    from nestvec.datasets.samples import read_query_log
 
     nesting = args.nesting
     if nesting.queries is None:
@@ -214,14 +214,7 @@ def _queries(args: ExportArgs) -> Sample | None:
         raise click.UsageError("--queries needs --rotate: a rotation is fitted on both.")
     if nesting.rotation == "pca":
         raise click.UsageError("--queries needs --rotation learned: principal axes are of the texts alone.")
-    options = SampleOptions(
-        size=nesting.sample_size,
-        seed=nesting.seed,
-        usual_columns=QUERY_COLUMNS,
-        with_title=False,
-        next_step="Name its column query, or give a text file with a query on each line.",
-    )
-    return read_file_sample(nesting.queries, options)
+    return read_query_log(nesting.queries, nesting.sample_size, nesting.seed)
 
 
 def default_name(checkpoint: str) -> str:

@@ -108,6 +108,18 @@ def read_file_sample(path: Path, options: SampleOptions) -> Sample:
     return Sample(path.name, _reservoir_sample(_file_texts(path, options), options))
 
 
+def read_query_log(path: Path, size: int, seed: int) -> Sample:
+    """Sample real queries from a file. Raises FileUnreadable, SampleUnusable."""
+    options = SampleOptions(
+        size=size,
+        seed=seed,
+        usual_columns=QUERY_COLUMNS,
+        with_title=False,
+        next_step="Name its column query, or give a text file with a query on each line.",
+    )
+    return read_file_sample(path, options)
+
+
 def _reservoir_sample(texts: Iterable[str], options: SampleOptions) -> tuple[str, ...]:
     """Algorithm R (Vitter 1985): one pass, with ``size`` texts in memory."""
     random = Random(options.seed)  # noqa: S311 - a sample, not a secret

@@ -11,6 +11,13 @@ from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
+from nestvec_schemas.bridges import (
+    BRIDGE_SEPARATOR,
+    bridge_view,
+    bridged_name,
+    graph_dim,
+    selected_bridge,
+)
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
@@ -48,11 +55,27 @@ class LoadedEncoder:
 
     def output(self, computed: Array) -> Array:
         """This encoder's output of what a pass computed for one input."""
-        return unpack(computed, self.manifest.kind) if self.packed else computed
+        if self.packed:
+            return unpack(computed, self.manifest.kind)
+        # Rows are as long as the longest vectors of the graph, which a bridge's may be.
+        return computed[: self.manifest.dim] if self.manifest.bridges is not None else computed
+
+    @property
+    def graph_exit(self) -> int | None:
+        """The exit at which the graph gives a bridge's vectors; None for the encoder's own."""
+        bridge = selected_bridge(self.manifest)
+        return None if bridge is None else bridge.exit
+
+    @property
+    def graph_dim(self) -> int:
+        """Length of the rows that a pass computes."""
+        return graph_dim(self.manifest)
 
     def with_outputs(self) -> dict[str, LoadedEncoder]:
-        """The encoder, and what else its pass gives as encoders, by name."""
+        """The encoder, and what else its pass gives as encoders, by name: other outputs, and bridges."""
         manifests = [self.manifest.output(kind) for kind in self.manifest.outputs]
+        bridges = self.manifest.bridges
+        manifests += [bridge_view(self.manifest, name) for name in (bridges.maps if bridges else ())]
         outputs = {
             manifest.name: replace(self, manifest=manifest, base=self.manifest.name) for manifest in manifests
         }
@@ -249,7 +272,7 @@ def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> 
     """The encoder that a request names, perhaps by an alias, or the only one. Raises EncoderNotFound."""
     aliases = encoders.aliases if isinstance(encoders, EncoderNames) else {}
     if name:
-        name = aliases.get(name, name)
+        name = _resolve_alias(name, aliases)
         if name in encoders:
             return name
         raise EncoderNotFound(
@@ -264,6 +287,14 @@ def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> 
             next_step=f"Add ?encoder=NAME to the address. Available: {_names(encoders, aliases)}.",
         )
     return own[0]
+
+
+def _resolve_alias(name: str, aliases: Mapping[str, str]) -> str:
+    """The encoder that a name stands for; an alias may be the part before a bridge's name too."""
+    if name in aliases:
+        return aliases[name]
+    encoder, separator, bridge = name.partition(BRIDGE_SEPARATOR)
+    return bridged_name(aliases[encoder], bridge) if separator and encoder in aliases else name
 
 
 def _names(encoders: Iterable[str], aliases: Iterable[str]) -> str:

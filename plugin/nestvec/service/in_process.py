@@ -16,6 +16,7 @@ from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.fingerprints import PresentEncoder, describe_record, precision_note
+from nestvec_schemas.bridges import bridge_view
 from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.repository import encoder_names, find_encoder, read_manifest
 
@@ -175,7 +176,9 @@ def _check_local(service: str, tables: Sequence[Table], models: Path) -> None:
     present: dict[str, PresentEncoder | None] = {}
     for name in encoder_names(models):
         own = read_manifest(find_encoder(models, name))
+        bridges = own.bridges.maps if own.bridges else ()
         manifests = [own, *(own.output(kind) for kind in own.outputs)]
+        manifests += [bridge_view(own, bridge) for bridge in bridges]
         present |= {manifest.name: PresentEncoder.of_manifest(manifest) for manifest in manifests}
     for table in tables:
         _check_encoders(service, table, present, str(models))

@@ -56,9 +56,11 @@ class ProbeInput(Protocol):
 class InProcessEncoder:
     """One encoder behind the service's own code, without HTTP."""
 
-    def __init__(self, embedder: Embedder, runner: asyncio.Runner) -> None:
+    def __init__(self, embedder: Embedder, runner: asyncio.Runner, name: str | None = None) -> None:
+        """``name`` is the encoder's, or that of a bridge or another output of it; None for the encoder's."""
         self.embedder, self.runner = embedder, runner
-        self.name, self.encoder = next(iter(embedder.encoders.items()))
+        self.name = name or next(iter(embedder.encoders))
+        self.encoder = embedder.encoders[self.name]
 
     def embed(
         self, probes: Sequence[ProbeInput], *, dim: int | None = None, expert: str | None = None
@@ -113,8 +115,8 @@ class InProcessEncoder:
 
 
 @contextmanager
-def open_served(folder: Path) -> Iterator[InProcessEncoder]:
-    """The encoder in ``folder`` of a model repository, in this process."""
+def open_served(folder: Path, name: str | None = None) -> Iterator[InProcessEncoder]:
+    """The encoder in ``folder`` of a model repository, in this process; with ``name``, a bridge of it."""
     with asyncio.Runner() as runner:
         embedder = open_embedder(folder.parent, (folder.name,), _SETTINGS)
         embedder.measures_speed = False
@@ -124,7 +126,7 @@ def open_served(folder: Path) -> Iterator[InProcessEncoder]:
 
         runner.run(start())
         try:
-            yield InProcessEncoder(embedder, runner)
+            yield InProcessEncoder(embedder, runner, name)
         finally:
             runner.run(embedder.close())
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Query
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.preprocess.modality import Modalities
 from nestvec.service.preprocess.truncation import Overlong
+from nestvec_schemas.bridges import bridged_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.model_name import encoder_of, fingerprint_of, parse_model_name
@@ -22,6 +23,14 @@ EncoderQuery = Annotated[
     Query(
         alias="encoder",
         description="Encoder, or ENCODER@EXPERT@EXIT. Optional if the service has one encoder.",
+    ),
+]
+AsQuery = Annotated[
+    str | None,
+    Query(
+        alias="as",
+        description="Another encoder, in whose space the vectors are wanted: by a bridge of the encoder, see "
+        "/info. The same as the encoder ENCODER.as.OTHER.",
     ),
 ]
 DimQuery = Annotated[
@@ -117,6 +126,7 @@ class QueryFields:
 
 async def _query_fields(
     encoder: EncoderQuery = None,
+    bridge: AsQuery = None,
     dim: DimQuery = None,
     exit: ExitQuery = None,
     overlong: OverlongQuery = None,
@@ -127,8 +137,21 @@ async def _query_fields(
     fingerprint: FingerprintQuery = None,
     modality: ModalityQuery = None,
 ) -> QueryFields:
-    config = EmbeddingConfig(encoder or "", dim, exit, expert, prompt=prompt, query_prompt=query_prompt)
+    name = (encoder or "") if bridge is None else _bridged(encoder, bridge)
+    config = EmbeddingConfig(name, dim, exit, expert, prompt=prompt, query_prompt=query_prompt)
     return QueryFields(replace(config, fingerprint=fingerprint), overlong, on_error, modality)
+
+
+def _bridged(model_name: str | None, bridge: str) -> str:
+    """The model name of an encoder's bridge. Raises BodyInvalid if no encoder is named."""
+    if not model_name:
+        raise BodyInvalid(
+            "as= names an encoder to stand in for, and encoder= does not say which encoder does",
+            value=f"as={bridge[:_MAX_CACHED_NAME]}",
+            next_step="Add encoder=NAME to the address.",
+        )
+    encoder = encoder_of(model_name)
+    return bridged_name(encoder, bridge) + model_name[len(encoder) :]
 
 
 QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]

@@ -39,6 +39,7 @@ from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.tokenizer import TextTokenizer, Token
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
+from nestvec_schemas.bridges import selected_bridge
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.fingerprint import check_fingerprint, fingerprints_of
@@ -222,7 +223,16 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "fingerprint": fingerprints.space,
         "variant": fingerprints.variant,
         "exported": None if manifest.fingerprint is None else manifest.fingerprint.date,
+        "bridge": _bridge_info(manifest),
     }
+
+
+def _bridge_info(manifest: Manifest) -> dict[str, Any] | None:
+    """Of a bridge, what it was fitted on and what it keeps; of an encoder itself, None."""
+    bridge = selected_bridge(manifest)
+    if bridge is None:
+        return None
+    return bridge.model_dump(mode="json", exclude={"exit", "dim", "dims", "compared"})
 
 
 def _engine_info(engine: EngineInfo, manifest: Manifest) -> dict[str, Any]:

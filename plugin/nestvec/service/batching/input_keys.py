@@ -21,7 +21,7 @@ class InputKeys:
         manifest = loaded.manifest
         layer = manifest.resolve_exit(config.exit)
         # The deepest exit is the same work, whether a request names it or none.
-        self._exit = 0 if layer == manifest.depth else layer
+        self._exit = loaded.graph_exit or (0 if layer == manifest.depth else layer)
         self._prefix = f"{role} " if role is not None and loaded.distinguishes_roles else ""
         self._same_part = len(manifest.towers) == 1 and manifest.query_expert is None
         self._part: str | None = None

@@ -1,0 +1,29 @@
+"""Maps that have a closed form: orthogonal Procrustes and ridge regression."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, linear
+
+RIDGE_WEIGHTS: Final = (1e-4, 1e-3, 1e-2)
+"""Penalties as shares of the number of texts, that is, of the sum of squares."""
+
+
+def procrustes(texts: PairedVectors) -> BridgeMap:
+    """The matrix with orthonormal rows or columns that brings the new vectors nearest to the old ones
+    (Schönemann 1966); where lengths differ it is that of the longer space, truncated."""
+    left, _, right = np.linalg.svd(
+        texts.new.T.astype(np.float64) @ texts.old.astype(np.float64), full_matrices=False
+    )
+    return linear(left @ right)
+
+
+def ridge(texts: PairedVectors, weight: float) -> BridgeMap:
+    """Least squares from new to old vectors with a penalty of ``weight`` times the number of texts
+    (Hoerl & Kennard 1970)."""
+    new, old = texts.new.astype(np.float64), texts.old.astype(np.float64)
+    penalty = weight * len(texts) / new.shape[1]
+    return linear(np.linalg.solve(new.T @ new + penalty * np.eye(new.shape[1]), new.T @ old))

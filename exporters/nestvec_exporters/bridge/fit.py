@@ -1,0 +1,228 @@
+"""Fit the map between two encoders on a collection's own texts, and choose it by held-out queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from nestvec_exporters.bridge.closed_form import RIDGE_WEIGHTS, procrustes, ridge
+from nestvec_exporters.bridge.learn import LearningOptions, OnStep, learn_map
+from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join
+from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
+from nestvec_schemas.errors import SampleUnusable
+from nestvec_schemas.vectors import Vectors
+
+MIN_DOCUMENTS: Final = 256
+"""The documents that any fit needs."""
+
+DEFAULT_STEPS: Final = 600
+
+_HELD_OUT_SHARE = 0.1
+_MAX_HELD_OUT = 400
+_HELD_OUT_LOG_SHARE = 0.25
+_HIDDEN = 512
+_MIN_PREFIX = 32
+
+_MARGIN: Final = 0.003
+"""A simpler map is chosen if the best one retrieves no more than this share more."""
+
+
+@dataclass(frozen=True)
+class BridgeQueries:
+    """Queries by both encoders."""
+
+    vectors: PairedVectors
+
+    rows: Rows
+    """The document that each was taken from, (m,); -1 for a real query."""
+
+
+@dataclass(frozen=True)
+class BridgeOptions:
+    """How a bridge is fitted."""
+
+    dims: tuple[int, ...]
+    """The old encoder's ladder of prefixes, longest first."""
+
+    steps: int = DEFAULT_STEPS
+    """Optimizer steps of each learned map."""
+
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BridgeFit:
+    """The chosen map, and what it retrieves of what the old encoder retrieves by itself."""
+
+    mapping: BridgeMap
+
+    method: str
+    """Its name among ``compared``."""
+
+    compared: dict[str, float]
+    """By candidate: the mean over dims, and over a gallery of old vectors and one of which half is mapped."""
+
+    kept: dict[int, float]
+    """Per dim, in a gallery of old vectors."""
+
+    kept_mixed: dict[int, float]
+    """Per dim, in a gallery of which half is mapped."""
+
+    held_out: int
+    """Number of queries that were measured with."""
+
+
+def fit_bridge(
+    documents: PairedVectors,
+    queries: BridgeQueries,
+    options: BridgeOptions,
+    on_step: OnStep = lambda done, total: None,
+) -> BridgeFit:
+    """The map from the new encoder's space into the old one's, fitted without labels.
+
+    Candidates are an orthogonal map, ridge regression, a linear map that learns the new encoder's ranking
+    (``learn_map``), and the same with a residual. None sees the held-out documents, queries that were taken
+    from them, or a quarter of the real queries. To a held-out query the document is relevant that it was
+    taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there is too little.
+    """
+    if len(documents) < MIN_DOCUMENTS:
+        raise SampleUnusable(
+            "the sample has too few distinct texts to fit a bridge",
+            value=f"{len(documents)} texts",
+            next_step=f"Give at least {MIN_DOCUMENTS}; a few thousand are best.",
+        )
+    held_out = _held_out(len(documents), queries.rows, options.seed)
+    if not held_out.queries.any():
+        raise SampleUnusable(
+            "no query could be taken from the sample's texts to measure a bridge with",
+            value=f"{len(documents)} texts",
+            next_step="Give texts of several words or sentences, or real queries with --queries.",
+        )
+    judge = _judge(documents, queries, held_out, options)
+    learned = ~held_out.documents
+    training = _Training(
+        documents.at(np.flatnonzero(learned)),
+        queries.vectors.at(np.flatnonzero(~held_out.queries)),
+        _positions(queries.rows[~held_out.queries], learned),
+    )
+    candidates = _candidates(training, options, on_step)
+    scores = {name: judge.score(mapping) for name, mapping in candidates.items()}
+    best = max(scores.values())
+    method = next(name for name, score in scores.items() if score >= best - _MARGIN)
+    return BridgeFit(
+        candidates[method],
+        method,
+        {name: round(score, 4) for name, score in scores.items()},
+        judge.kept(candidates[method], mixed=False),
+        judge.kept(candidates[method], mixed=True),
+        int(held_out.queries.sum()),
+    )
+
+
+@dataclass(frozen=True)
+class _Training:
+    documents: PairedVectors
+    queries: PairedVectors
+    sources: Rows
+
+
+def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) -> Mapping[str, BridgeMap]:
+    """Maps by name, the simplest first."""
+    texts = join([training.documents, training.queries])
+    candidates = {"orthogonal": procrustes(texts)}
+    candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
+    prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
+    hidden = {"learned": 0, "learned with residual": _HIDDEN}
+    for number, (name, width) in enumerate(hidden.items()):
+        learning = LearningOptions(prefixes, options.steps, hidden=width, seed=options.seed)
+        candidates[name] = learn_map(
+            training.documents,
+            training.queries,
+            training.sources,
+            candidates[f"ridge {RIDGE_WEIGHTS[0]:g}"],
+            learning,
+            partial(_report_part, on_step, number, len(hidden)),
+        )
+    return candidates
+
+
+def _report_part(on_step: OnStep, part: int, parts: int, done: int, total: int) -> None:
+    on_step(part * total + done, parts * total)
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Masks of what no candidate sees."""
+
+    documents: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    queries: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def _held_out(documents: int, rows: Rows, seed: int) -> _HeldOut:
+    random = np.random.default_rng(seed)
+    mask = np.zeros(documents, bool)
+    count = min(_MAX_HELD_OUT, max(1, round(documents * _HELD_OUT_SHARE)))
+    mask[random.permutation(documents)[:count]] = True
+    real = rows < 0
+    queries = np.where(real, random.random(len(rows)) < _HELD_OUT_LOG_SHARE, mask[rows])
+    return _HeldOut(mask, queries)
+
+
+def _positions(rows: Rows, learned: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Rows:
+    """The rows of documents among those that are learned from; -1 for a real query."""
+    position = np.cumsum(learned) - 1
+    return np.where(rows < 0, -1, position[rows]).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Measures maps by held-out queries."""
+
+    documents: PairedVectors
+    queries: PairedVectors
+    relevant: Rows
+    is_mapped: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """The documents that are mapped in the mixed gallery."""
+
+    dims: Sequence[int]
+    own: Mapping[int, float]
+    """What the old encoder retrieves by itself, per dim."""
+
+    def kept(self, mapping: BridgeMap, *, mixed: bool) -> dict[int, float]:
+        """Per dim, what is retrieved through the map, as a share of ``own``."""
+        gallery: Vectors = self.documents.old
+        if mixed:
+            gallery = np.where(self.is_mapped[:, None], mapping(self.documents.new), gallery)
+        gains = self.gains(mapping(self.queries.new), gallery)
+        return {dim: round(gain / max(self.own[dim], 1e-9), 4) for dim, gain in gains.items()}
+
+    def score(self, mapping: BridgeMap) -> float:
+        """The mean of both galleries and all dims."""
+        shares = [*self.kept(mapping, mixed=False).values(), *self.kept(mapping, mixed=True).values()]
+        return float(np.mean(shares))
+
+    def gains(self, queries: Vectors, gallery: Vectors) -> dict[int, float]:
+        """The mean nDCG@10 per dim of the queries in a gallery."""
+        nothing = np.full(len(self.relevant), -1)
+        return relevant_gains(queries, gallery, nothing, self.relevant, self.dims)
+
+
+def _judge(
+    documents: PairedVectors, queries: BridgeQueries, held_out: _HeldOut, options: BridgeOptions
+) -> _Judge:
+    measured = np.flatnonzero(held_out.queries)
+    vectors, rows = queries.vectors.at(measured), queries.rows[measured]
+    real = rows < 0
+    if real.any():
+        # A log decides alone, as it is what the collection receives.
+        vectors = vectors.at(np.flatnonzero(real))
+        rows = nearest_rows(vectors.new, np.full(len(vectors), -1), documents.new)
+    dims = [dim for dim in options.dims if dim >= _MIN_PREFIX] or list(options.dims)
+    is_mapped = np.random.default_rng(options.seed + 1).random(len(documents)) < 0.5
+    nothing = np.full(len(rows), -1)
+    own = relevant_gains(vectors.old, documents.old, nothing, rows, dims)
+    return _Judge(documents, vectors, rows, is_mapped, dims, own)

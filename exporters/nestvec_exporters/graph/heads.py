@@ -1,0 +1,171 @@
+"""Heads of a graph that map its vectors into the spaces of other encoders, chosen row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.graph.tensors import OUTPUT
+from nestvec_schemas.towers import EXIT_INPUT
+
+_PREFIX: Final = "nestvec/bridge/"
+"""The prefix of the names that are added; no traced name has it."""
+
+_OWN: Final = f"{_PREFIX}own"
+"""The graph's own vectors, (batch, d) float32."""
+
+_TENSORS: Final = ("exit", "matrix", "bias", "weights", "hidden_bias", "output")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A map, and the number of the exit that it answers to."""
+
+    exit: int
+    """A number above the graph's layers."""
+
+    mapping: BridgeMap
+
+
+def read_heads(model: onnx.ModelProto) -> dict[str, Head]:
+    """The heads that ``set_heads`` gave a graph, by name."""
+    values: dict[str, dict[str, onnx.TensorProto]] = {}
+    for tensor in model.graph.initializer:
+        name, _, part = tensor.name.removeprefix(_PREFIX).rpartition("/")
+        if tensor.name.startswith(_PREFIX) and name and part in _TENSORS:
+            values.setdefault(name, {})[part] = tensor
+    heads = {}
+    for name, tensors in values.items():
+        arrays = {part: numpy_helper.to_array(tensor) for part, tensor in tensors.items()}
+        hidden = None
+        if "weights" in arrays:
+            hidden = HiddenLayer(arrays["weights"], arrays["hidden_bias"], arrays["output"])
+        heads[name] = Head(int(arrays["exit"]), BridgeMap(arrays["matrix"], arrays["bias"], hidden))
+    return heads
+
+
+def set_heads(model: onnx.ModelProto, heads: Mapping[str, Head], *, has_own_exits: bool) -> None:
+    """Give a graph these heads and no others, in place; without any it is as it was before its first.
+
+    A row whose EXIT_INPUT is a head's exit is the head's vector, of length 1; every other row is what it was.
+    Rows are as long as the longest of them; shorter ones end in zeros. The arithmetic is float32, whatever
+    the graph's own. A graph that has no exits of its own receives the input EXIT_INPUT, (batch, 1) int64.
+    """
+    graph = model.graph
+    own_dim = _remove_heads(graph, has_own_exits=has_own_exits)
+    if not heads:
+        return
+    _rename(graph, OUTPUT, _OWN)
+    if not has_own_exits:
+        graph.input.append(helper.make_tensor_value_info(EXIT_INPUT, TensorProto.INT64, ["batch", 1]))
+    width = max(own_dim, *(head.mapping.dim for head in heads.values()))
+    selected = _padded(graph, _OWN, own_dim, width)
+    for name, head in heads.items():
+        place = f"{_PREFIX}{name}/"
+        _constant(graph, f"{place}exit", np.array(head.exit, np.int64))
+        mapped = _padded(graph, _add_map(graph, place, head.mapping), head.mapping.dim, width)
+        graph.node.append(helper.make_node("Equal", [EXIT_INPUT, f"{place}exit"], [f"{place}is_meant"]))
+        graph.node.append(
+            helper.make_node("Where", [f"{place}is_meant", mapped, selected], [f"{place}selected"])
+        )
+        selected = f"{place}selected"
+    graph.node.append(helper.make_node("Identity", [selected], [OUTPUT], f"{_PREFIX}result"))
+    _set_output_dim(graph, width)
+
+
+def _add_map(graph: onnx.GraphProto, place: str, mapping: BridgeMap) -> str:
+    """Add the nodes of a map; the name of its vectors, (batch, dim), of length 1."""
+    _constant(graph, f"{place}matrix", mapping.matrix)
+    _constant(graph, f"{place}bias", mapping.bias)
+    graph.node.append(helper.make_node("MatMul", [_OWN, f"{place}matrix"], [f"{place}product"]))
+    graph.node.append(helper.make_node("Add", [f"{place}product", f"{place}bias"], [f"{place}linear"]))
+    mapped = f"{place}linear"
+    if mapping.hidden is not None:
+        _constant(graph, f"{place}weights", mapping.hidden.weights)
+        _constant(graph, f"{place}hidden_bias", mapping.hidden.bias)
+        _constant(graph, f"{place}output", mapping.hidden.output)
+        graph.node.extend(
+            [
+                helper.make_node("MatMul", [_OWN, f"{place}weights"], [f"{place}hidden_product"]),
+                helper.make_node("Add", [f"{place}hidden_product", f"{place}hidden_bias"], [f"{place}raw"]),
+                helper.make_node("Relu", [f"{place}raw"], [f"{place}active"]),
+                helper.make_node("MatMul", [f"{place}active", f"{place}output"], [f"{place}residual"]),
+                helper.make_node("Add", [mapped, f"{place}residual"], [f"{place}sum"]),
+            ]
+        )
+        mapped = f"{place}sum"
+    unit = f"{place}unit"
+    graph.node.append(helper.make_node("LpNormalization", [mapped], [unit], axis=1, p=2))
+    return unit
+
+
+def _padded(graph: onnx.GraphProto, name: str, dim: int, width: int) -> str:
+    """A tensor's name, (batch, width): the tensor ``name``, (batch, dim), with zeros at the end."""
+    if dim == width:
+        return name
+    padded, pads = f"{name}_padded", f"{name}_pads"
+    if not padded.startswith(_PREFIX):
+        raise ValueError(f"{name} is not a tensor of a bridge")
+    _constant(graph, pads, np.array([0, 0, 0, width - dim], np.int64))
+    graph.node.append(helper.make_node("Pad", [name, pads], [padded]))
+    return padded
+
+
+def _remove_heads(graph: onnx.GraphProto, *, has_own_exits: bool) -> int:
+    """Remove every head; the length of the graph's own vectors."""
+    had_heads = any(_OWN in node.output for node in graph.node)
+    if not had_heads:
+        return _output_dim(graph)
+    own_dim = next(
+        int(tensor.dims[0])
+        for tensor in graph.initializer
+        if tensor.name.startswith(_PREFIX) and tensor.name.endswith("/matrix")
+    )
+    kept = [
+        node
+        for node in graph.node
+        if not any(name.startswith(_PREFIX) and name != _OWN for name in node.output)
+        and node.name != f"{_PREFIX}result"
+    ]
+    del graph.node[:]
+    graph.node.extend(kept)
+    initializers = [tensor for tensor in graph.initializer if not tensor.name.startswith(_PREFIX)]
+    del graph.initializer[:]
+    graph.initializer.extend(initializers)
+    if not has_own_exits:
+        inputs = [value for value in graph.input if value.name != EXIT_INPUT]
+        del graph.input[:]
+        graph.input.extend(inputs)
+    _rename(graph, _OWN, OUTPUT)
+    _set_output_dim(graph, own_dim)
+    return own_dim
+
+
+def _rename(graph: onnx.GraphProto, name: str, new_name: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for at, tensor_name in enumerate(names):
+                if tensor_name == name:
+                    names[at] = new_name
+
+
+def _constant(graph: onnx.GraphProto, name: str, value: NDArray[np.generic]) -> None:
+    array = np.ascontiguousarray(value, np.int64 if value.dtype.kind == "i" else np.float32)
+    graph.initializer.append(numpy_helper.from_array(array.reshape(value.shape), name))
+
+
+def _output_dim(graph: onnx.GraphProto) -> int:
+    (output,) = (value for value in graph.output if value.name == OUTPUT)
+    return int(output.type.tensor_type.shape.dim[-1].dim_value)
+
+
+def _set_output_dim(graph: onnx.GraphProto, dim: int) -> None:
+    (output,) = (value for value in graph.output if value.name == OUTPUT)
+    output.type.tensor_type.shape.dim[-1].dim_value = dim

@@ -1,0 +1,120 @@
+"""Bridges recover maps that are known, and keep prefixes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nestvec_exporters.bridge.closed_form import procrustes, ridge
+from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
+from nestvec_exporters.bridge.learn import LearningOptions, learn_map
+from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, linear
+from nestvec_schemas.errors import SampleUnusable
+from nestvec_schemas.vectors import Vectors, cosines, normalise
+
+DIM = 64
+TEXTS = 600
+
+
+def _normal(shape: tuple[int, ...], seed: int) -> Vectors:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def _rotation(seed: int = 1, width: int = DIM, dim: int = DIM) -> Vectors:
+    orthogonal: Vectors = np.linalg.qr(_normal((max(width, dim),) * 2, seed))[0].astype(np.float32)
+    return orthogonal[:width, :dim]
+
+
+def _documents(noise: float = 0.0, seed: int = 0) -> PairedVectors:
+    """New vectors, and old ones that are a rotation of them, with noise."""
+    new = normalise(_normal((TEXTS, DIM), seed))
+    return PairedVectors(normalise(new @ _rotation() + noise * _normal((TEXTS, DIM), seed + 7)), new)
+
+
+def _queries(documents: PairedVectors, seed: int = 3) -> BridgeQueries:
+    """A query near each document in both spaces."""
+    near = 0.15 * _normal((TEXTS, DIM), seed)
+    vectors = PairedVectors(normalise(documents.old + near @ _rotation()), normalise(documents.new + near))
+    return BridgeQueries(vectors, np.arange(TEXTS))
+
+
+def _fit(documents: PairedVectors, steps: int = 40) -> BridgeFit:
+    return fit_bridge(documents, _queries(documents), BridgeOptions((64, 32), steps))
+
+
+def test_orthogonal_map_recovers_a_rotation() -> None:
+    documents = _documents()
+    np.testing.assert_allclose(procrustes(documents).matrix, _rotation(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "dim"), [(32, 16), (16, 32)])
+def test_orthogonal_map_between_spaces_of_different_length_keeps_what_fits(width: int, dim: int) -> None:
+    matrix = procrustes(PairedVectors(_normal((200, dim), 1), _normal((200, width), 2))).matrix
+    assert matrix.shape == (width, dim)
+    smaller = matrix @ matrix.T if width < dim else matrix.T @ matrix
+    np.testing.assert_allclose(smaller, np.eye(16), atol=1e-5)
+
+
+def test_ridge_recovers_a_linear_map() -> None:
+    new, matrix = _normal((500, DIM), 1), _normal((DIM, 16), 2)
+    mapping = ridge(PairedVectors(new @ matrix, new), 1e-8)
+    np.testing.assert_allclose(mapping.matrix, matrix, atol=1e-3)
+
+
+def test_the_simplest_of_equal_maps_is_chosen() -> None:
+    fit = _fit(_documents())
+    assert fit.method == "orthogonal"
+    assert fit.kept == {64: 1.0, 32: 1.0}
+    assert fit.kept_mixed[64] == pytest.approx(1.0, abs=0.01)
+    assert set(fit.compared) > {"orthogonal", "learned", "learned with residual"}
+
+
+def test_a_learned_map_retrieves_more_by_short_prefixes() -> None:
+    """Least squares serves all dims of the old space alike; what is learned by prefixes, those as well."""
+    documents = _documents(noise=0.05)
+    queries = _queries(documents)
+    start = ridge(documents, 1e-4)
+    options = LearningOptions((64, 16), steps=200, rate=5e-3)
+    learned = learn_map(documents, queries.vectors, queries.rows, start, options)
+
+    def retrieved(mapping: BridgeMap) -> float:
+        """The share of queries whose nearest document by 16 dims is their own."""
+        cut = normalise(mapping(queries.vectors.new)[:, :16]) @ normalise(documents.old[:, :16]).T
+        return float((cut.argmax(axis=1) == queries.rows).mean())
+
+    assert retrieved(learned) > retrieved(start) + 0.05
+
+
+def test_the_same_seed_gives_the_same_map() -> None:
+    documents, queries = _documents(), _queries(_documents())
+    options = LearningOptions((64, 16), steps=5, hidden=8)
+    maps = [
+        learn_map(documents, queries.vectors, queries.rows, linear(_rotation()), options) for _ in range(2)
+    ]
+    np.testing.assert_array_equal(maps[0](documents.new), maps[1](documents.new))
+
+
+def test_mapped_vectors_are_near_the_old_ones_and_of_length_1() -> None:
+    documents = _documents(noise=0.02)
+    mapped = _fit(documents).mapping(documents.new)
+    assert cosines(mapped, documents.old).min() > 0.9
+    np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
+
+
+def test_real_queries_decide_alone() -> None:
+    documents = _documents()
+    own = _queries(documents)
+    real = normalise(_normal((300, DIM), 5))
+    vectors = PairedVectors(
+        np.concatenate([own.vectors.old, normalise(real @ _rotation())]),
+        np.concatenate([own.vectors.new, real]),
+    )
+    rows = np.concatenate([own.rows, np.full(300, -1)])
+    fit = fit_bridge(documents, BridgeQueries(vectors, rows), BridgeOptions((64,), 2))
+    assert fit.held_out > 60  # a quarter of them
+
+
+def test_too_small_a_sample_is_refused() -> None:
+    documents = _documents().at(np.arange(100))
+    with pytest.raises(SampleUnusable, match="too few distinct texts"):
+        fit_bridge(documents, BridgeQueries(documents, np.arange(100)), BridgeOptions((64,)))

@@ -1,0 +1,154 @@
+"""Fit a bridge on a sample and fold it into the new encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from nestvec.bridge.vectors import PromptedText, embed_texts
+from nestvec_exporters.bridge.fit import (
+    MIN_DOCUMENTS,
+    BridgeFit,
+    BridgeOptions,
+    BridgeQueries,
+    fit_bridge,
+)
+from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, next_exit
+from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors
+from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
+from nestvec_exporters.progress import Listener
+from nestvec_schemas.bridges import Bridge, bridged_name
+from nestvec_schemas.errors import EngineError, SpecError
+from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.manifest import ENCODER_NAME, TAG_SEPARATOR, Manifest
+from nestvec_schemas.repository import find_encoder, read_manifest
+from nestvec_schemas.samples.sample import Sample
+from nestvec_schemas.vectors import Vectors, cosines
+
+_CHECKED_TEXTS: Final = 32
+
+_MIN_COSINE: Final = 0.999
+"""Of a served vector and the fitted map of the served plain one: an engine may compute in bf16, and int8
+activations depend a little on their batch."""
+
+
+@dataclass(frozen=True)
+class BridgeRequest:
+    """Which bridge to fit, and on what."""
+
+    models: Path
+    old: str
+    new: str
+    sample: Sample
+    queries: Sample | None = None
+    """Real queries."""
+
+    steps: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BuiltBridge:
+    """A bridge as it was installed."""
+
+    name: str
+    """As it is served."""
+
+    bridge: Bridge
+    fit: BridgeFit
+
+
+def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> BuiltBridge:
+    """Fit the map from the new encoder's space into the old one's, and fold it into the new one's graph.
+
+    Raises EncoderNotFound, NotOffered (encoders that have no bridge), SampleUnusable, SpecError, EngineError
+    (what the service gives is not the fitted map), CheckpointError (it cannot be written).
+    """
+    listener = listener or Listener()
+    folders = [find_encoder(request.models, name) for name in (request.old, request.new)]
+    old, new = (read_manifest(folder) for folder in folders)
+    name = old.name.replace(TAG_SEPARATOR, "-")
+    _check_encoders(old, new, name, folders)
+    minimum = max(MIN_DOCUMENTS, new.dim // 2)
+    texts = bridge_texts(request.sample, request.queries, seed=request.seed, minimum=minimum)
+    vectors = _embed_by_both(folders, texts, listener)
+    documents = len(texts.documents)
+    listener.stage("fitting the bridge")
+    options = BridgeOptions(old.dims, seed=request.seed)
+    if request.steps is not None:
+        options = BridgeOptions(old.dims, request.steps, request.seed)
+    fit = fit_bridge(
+        vectors.at(np.arange(documents)),
+        BridgeQueries(vectors.at(np.arange(documents, len(vectors))), texts.rows),
+        options,
+        listener.step,
+    )
+    bridge = Bridge(
+        fingerprint=encoder_fingerprint(old),
+        mapped_from=encoder_fingerprint(new),
+        exit=next_exit(new, name),
+        dim=old.dim,
+        dims=old.dims,
+        method=fit.method,
+        sample=request.sample.name,
+        texts=documents,
+        compared=fit.compared,
+        kept=fit.kept,
+        kept_mixed=fit.kept_mixed,
+    )
+    listener.stage("comparing what a service gives with the fitted map")
+    served = bridged_name(new.name, name)
+    check = _check_of(served, texts, fit.mapping)
+    install_bridge(folders[1], name, bridge, fit.mapping, check)
+    return BuiltBridge(served, bridge, fit)
+
+
+def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]) -> None:
+    if old.name == new.name:
+        raise SpecError(
+            "a bridge is between two encoders",
+            value=old.name,
+            next_step="Export the new version under another name, such as minilm:2.",
+        )
+    check_bridgeable(old, folders[0], as_new=False)
+    check_bridgeable(new, folders[1], as_new=True)
+    served = bridged_name(new.name, name)
+    if not ENCODER_NAME.fullmatch(served):
+        raise SpecError(
+            "the name under which the bridge would be served is too long",
+            value=served,
+            next_step="Export the encoders under shorter names: both together have 60 characters at most.",
+        )
+
+
+def _embed_by_both(folders: list[Path], texts: BridgeTexts, listener: Listener) -> PairedVectors:
+    prompted = [PromptedText(text, "document") for text in texts.documents]
+    prompted += [PromptedText(text, "query") for text in texts.queries]
+    vectors: list[Vectors] = []
+    for folder in folders:
+        listener.stage(f"embedding {len(prompted)} texts by {folder.name}")
+        vectors.append(embed_texts(folder, prompted, on_step=listener.step))
+    return PairedVectors(*vectors)
+
+
+def _check_of(served: str, texts: BridgeTexts, mapping: BridgeMap) -> Callable[[Path], None]:
+    """What compares a built encoder's served vectors with the map of its own ones."""
+    probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
+    probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
+
+    def check(built: Path) -> None:
+        own = embed_texts(built, probes)
+        mapped = embed_texts(built, probes, name=served)
+        cosine = float(cosines(mapped, mapping(own)).min())
+        if not cosine >= _MIN_COSINE:
+            raise EngineError(
+                "the service gives other vectors than the fitted bridge",
+                value=f"cosine {cosine:.6f}",
+                next_step="Export the new encoder again, in fp32 if it was not, and repeat the command.",
+            )
+
+    return check

@@ -1,0 +1,55 @@
+"""Vectors of a sample by an exported encoder, as the service would give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from nestvec.service.verification import open_served
+from nestvec_schemas.vectors import Vectors, normalise
+
+if TYPE_CHECKING:
+    from nestvec.service.verification import InProcessEncoder
+
+_TEXTS_PER_REQUEST: Final = 256
+
+
+@dataclass(frozen=True)
+class PromptedText:
+    """A text on one side of a search."""
+
+    value: str
+
+    prompt: str
+    """``query`` or ``document``."""
+
+
+def embed_texts(
+    folder: Path,
+    texts: Sequence[PromptedText],
+    *,
+    name: str | None = None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Vectors:
+    """Unit vectors of texts, (n, d) float32, by the encoder in ``folder``, each behind its prompt.
+
+    ``name`` is a bridge of the encoder, as it is served. Overlong texts are truncated. Raises
+    EncoderNotFound, ManifestCorrupt, EngineError.
+    """
+    # Texts of like length together, the longest first, so that what does not fit in memory shows at once.
+    order = sorted(range(len(texts)), key=lambda place: -len(texts[place].value))
+    rows: dict[int, Vectors] = {}
+    with open_served(folder, name) as encoder:
+        for start in range(0, len(order), _TEXTS_PER_REQUEST):
+            places = order[start : start + _TEXTS_PER_REQUEST]
+            rows.update(zip(places, _embed(encoder, [texts[place] for place in places]), strict=True))
+            on_step(len(rows), len(order))
+    return normalise(np.stack([rows[place] for place in range(len(texts))]))
+
+
+def _embed(encoder: InProcessEncoder, texts: Sequence[PromptedText]) -> list[Vectors]:
+    return encoder.embed(texts)

@@ -1,0 +1,132 @@
+"""``nestvec bridge``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nestvec.cli import COMMANDS
+from nestvec.cli.options import (
+    MilvusArgs,
+    args_command,
+    complete_encoders,
+    json_option,
+    option,
+    option_group,
+    optional_milvus_options,
+)
+
+if TYPE_CHECKING:
+    from nestvec.bridge.build import BuiltBridge
+    from nestvec_schemas.samples.sample import Sample
+
+
+@dataclass(frozen=True)
+class BridgeArgs:
+    """The command's arguments."""
+
+    old: str
+    new: str
+    to: Path
+    sample: str
+    sample_column: str | None
+    sample_size: int
+    queries: Path | None
+    seed: int
+    milvus: MilvusArgs
+    json: bool
+
+
+@click.command("bridge", cls=args_command(BridgeArgs), short_help=COMMANDS["bridge"].short_help)
+@click.argument("old", shell_complete=complete_encoders)
+@click.argument("new", shell_complete=complete_encoders)
+@option_group(
+    "Encoders",
+    option(
+        "--to",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("models"),
+        envvar="NESTVEC_MODELS",
+        help="Model repository of both encoders.",
+    ),
+)
+@option_group(
+    "Texts",
+    option(
+        "--sample",
+        metavar="SAMPLE",
+        required=True,
+        help="Texts like those that are stored: a file (txt, JSONL, CSV, Parquet), a collection of the "
+        "Milvus at --uri, or demo (this machine's own texts).",
+    ),
+    option("--sample-column", help="Column of SAMPLE that holds the texts.", show_default="the likeliest"),
+    option("--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts to sample."),
+    option(
+        "--queries",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Real queries, such as a log: a file as SAMPLE may be. Fitted on as well as sentences and "
+        "keywords of SAMPLE, and measured by instead of them.",
+    ),
+    option("--seed", type=click.IntRange(min=0), default=0, help="Random seed."),
+)
+@optional_milvus_options
+@json_option
+def command(args: BridgeArgs) -> None:
+    """Let the encoder NEW search, and write, vectors that the encoder OLD made.
+
+    A map from NEW's space into OLD's is fitted on a few thousand texts, without labels, and becomes a head of
+    NEW's graph. A service then has another encoder, NEW.as.OLD, also as ?encoder=NEW&as=OLD: its vectors have
+    OLD's dims and OLD's fingerprint, and may be compared with the vectors that OLD has stored. NEW's own
+    vectors do not change.
+
+    \b
+    Examples:
+      nestvec bridge minilm bge --sample papers.jsonl --to models
+      nestvec bridge minilm minilm:2 --sample papers --uri papers.db
+      nestvec bridge minilm bge --sample papers.jsonl --queries log.txt
+    """
+    from nestvec.bridge.build import BridgeRequest, build_bridge
+    from nestvec.terminal.progress import stages
+    from nestvec_exporters.progress import Listener
+
+    request = BridgeRequest(args.to, args.old, args.new, _sample(args), _queries(args), seed=args.seed)
+    with stages() as shown:
+        built = build_bridge(request, Listener(shown.stage, shown.step))
+    _print(built, args)
+
+
+def _sample(args: BridgeArgs) -> Sample:
+    from nestvec.datasets.samples import SampleOptions, SampleStore, read_sample
+
+    milvus = args.milvus
+    options = SampleOptions(args.sample_column, args.sample_size, args.seed)
+    return read_sample(
+        args.sample, options, SampleStore(milvus.uri, milvus.token, milvus.database, milvus.settings)
+    )
+
+
+def _queries(args: BridgeArgs) -> Sample | None:
+    from nestvec.datasets.samples import read_query_log
+
+    if args.queries is None:
+        return None
+    return read_query_log(args.queries, args.sample_size, args.seed)
+
+
+def _print(built: BuiltBridge, args: BridgeArgs) -> None:
+    from nestvec.terminal.tables import print_json, print_table
+
+    bridge = built.bridge
+    if args.json:
+        print_json({"name": built.name, "bridge": bridge.model_dump(mode="json")})
+        return
+    rows = [(dim, f"{bridge.kept[dim]:.3f}", f"{bridge.kept_mixed[dim]:.3f}") for dim in bridge.kept]
+    click.echo(
+        f"{built.name}: {bridge.method}, fitted on {bridge.texts} texts of {bridge.sample}\n"
+        f"nDCG@10 of {built.fit.held_out} held-out queries, relative to {args.old} on its own vectors:"
+    )
+    print_table((f"dims of {args.old}", "its vectors", f"half by {args.new}"), rows)
+    click.echo(f"Next: nestvec serve --models {args.to}, then ?encoder={args.new}&as={args.old}")
