@@ -27,7 +27,8 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 TEXTS = ["The flow of heat behind a shock wave.", "Bread rises."]
 
 REFUSED = (
-    r"tiny(:2)? is another encoder than the one that the field was created with.*fingerprint \w{16}, not"
+    r"tiny(:2)? is another encoder than the one that the field was created with.*"
+    r"fingerprint \w{16} \(exported [-\dT:]+Z\), not"
 )
 
 

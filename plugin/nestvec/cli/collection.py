@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
+from nestvec.cli.collection_change.adopt import adopt, print_encoders
+from nestvec.cli.collection_change.commands import alter, embed, rollback
 from nestvec.cli.completion import complete_collections
 from nestvec.cli.options import (
     MilvusArgs,
@@ -147,7 +149,7 @@ def _create(args: CreateArgs) -> None:
     from nestvec.collections import lifecycle
     from nestvec.service.in_process import serve_in_process
 
-    collection_spec = _read_spec(args.spec)
+    collection_spec = read_spec(args.spec)
     if args.chunk is not None:
         collection_spec = collection_spec.model_copy(update={"chunk": args.chunk})
     with (
@@ -165,7 +167,8 @@ def _create(args: CreateArgs) -> None:
 @milvus_options
 @json_option
 def show(args: ShowArgs) -> None:
-    """Show a collection's columns and embeddings.
+    """Show a collection's columns and embeddings, and whether its services have the encoders that made
+    them.
 
     \b
     Example:
@@ -174,7 +177,7 @@ def show(args: ShowArgs) -> None:
     from nestvec.collections import lifecycle
 
     with args.milvus.open() as client:
-        description = lifecycle.describe_collection(client, args.name)
+        description = lifecycle.describe_collection(client, args.name, with_encoders=True)
     if args.json:
         print_json(description)
     else:
@@ -226,7 +229,14 @@ def drop(args: DropArgs) -> None:
     click.echo(f"Dropped {name}.")
 
 
-def _read_spec(path: Path) -> CollectionSpec:
+command.add_command(adopt)
+command.add_command(embed)
+command.add_command(alter)
+command.add_command(rollback)
+
+
+def read_spec(path: Path) -> CollectionSpec:
+    """Read a file that declares a collection. Raises SpecError."""
     from nestvec_schemas.errors import SpecError
     from nestvec_schemas.spec.yaml_file import MAX_SPEC_BYTES, parse_spec
 
@@ -271,6 +281,7 @@ def _print(description: dict[str, Any]) -> None:
     columns = (*columns[:6], *prompts, *columns[6:]) if named else columns
     keys = tuple("bytes_per_row" if entry == "bytes" else entry for entry in columns)
     print_table(columns, [[entry[key] for key in keys] for entry in description["embeddings"]])
+    print_encoders(description["embeddings"])
 
 
 def _type(column: dict[str, Any]) -> str:

@@ -124,6 +124,15 @@ class _EmbedAnswer(BaseModel):
     embeddings: _Embeddings
 
 
+class _OpenAiEmbedding(BaseModel):
+    index: Annotated[int, Field(ge=0)]
+    embedding: list[FiniteFloat]
+
+
+class _OpenAiAnswer(BaseModel):
+    data: list[_OpenAiEmbedding]
+
+
 def embed(
     request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
 ) -> Iterable[Any]:
@@ -159,6 +168,28 @@ def embed_vectors(
         for row in answer.embeddings.float
     ]
     return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
+
+
+def embed_unprompted(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None
+) -> list[list[float]]:
+    """The texts' vectors as Milvus Lite requests them, which does not say whether a text is a query or a
+    document: only a prompt that the config names, or the encoder's default, is put before them.
+
+    Raises as ``embed`` does.
+    """
+    rows: list[list[float]] = []
+    dim = {} if request.config.dim is None else {"dimensions": request.config.dim}
+    with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), REQUEST_TEXTS):
+            chunk = list(texts[start : start + REQUEST_TEXTS])
+            body = {"model": request.pinned_model, "input": chunk, "encoding_format": "float", **dim}
+            answer = post_with_retries(client, "/v1/embeddings", body)
+            check_accepted(request, answer, key, len(chunk))
+            data = _OpenAiAnswer.model_validate_json(answer.content).data
+            _check_count(request, len(data), len(chunk), "vectors")
+            rows += [entry.embedding for entry in sorted(data, key=lambda entry: entry.index)]
+    return rows
 
 
 SparseVector = dict[int, float]

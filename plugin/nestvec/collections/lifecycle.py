@@ -14,6 +14,7 @@ from pymilvus.milvus_client import IndexParams
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections.changes import exists_error
+from nestvec.collections.encoder_status import encoder_statuses
 from nestvec.collections.limits import check_limits
 from nestvec.collections.sql_types import lite_vectors, type_properties
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, read_table
@@ -97,16 +98,18 @@ def _is_loaded(client: MilvusClient, name: str) -> bool:
     return bool(client.get_load_state(name)["state"].name == "Loaded")
 
 
-def describe_collection(client: MilvusClient, name: str) -> dict[str, Any]:
+def describe_collection(client: MilvusClient, name: str, *, with_encoders: bool = False) -> dict[str, Any]:
     """A collection as data for JSON: columns, embeddings, rows (None while it is not loaded on a server).
 
     ``bytes_per_row`` is the size of one vector of an embedding, None for a sparse one, which has no ``dim``.
+    ``with_encoders`` asks the services for their encoders, to compare them with those that are recorded.
     Raises CollectionNotFound, StoreError.
     """
     table = read_table(client, name)
     with milvus_errors(f"describing collection {name}"):
         countable = is_lite(client) or _is_loaded(client, name)
         indexes = [client.describe_index(name, index) for index in client.list_indexes(name)]
+    statuses = _encoder_fields(table) if with_encoders else {}
     types = {index["field_name"]: str(index.get("index_type", "")) for index in indexes}
     return {
         "collection": name,
@@ -135,9 +138,26 @@ def describe_collection(client: MilvusClient, name: str) -> dict[str, Any]:
                 "index": types.get(embedding.column),
                 "metric": table.metrics.get(embedding.column),
                 "bytes_per_row": _bytes_per_row(embedding.config),
+                **statuses.get(embedding.column, {}),
             }
             for embedding in table.embeddings
         ],
+    }
+
+
+def _encoder_fields(table: Table) -> dict[str, dict[str, object]]:
+    """Of each embedding's column, its encoder as recorded and as served."""
+    return {
+        status.column: {
+            "fingerprint": status.recorded and status.recorded.fingerprint,
+            "precision": status.recorded and status.recorded.precision,
+            "recorded": status.recorded and status.recorded.date,
+            "service_fingerprint": status.present and status.present.fingerprint,
+            "service_precision": status.present and status.present.precision,
+            "comparison": status.comparison,
+            "guarded": status.guarded,
+        }
+        for status in encoder_statuses(table)
     }
 
 

@@ -1,0 +1,256 @@
+"""Recording the encoder of fields that were created without one, after their vectors were compared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+from pymilvus import MilvusClient
+
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed, embed_unprompted, fetch_info
+from nestvec.client.service_key import environment_api_key
+from nestvec.collections.pinning import pin_fingerprint
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.fingerprints import (
+    PresentEncoder,
+    RecordedFingerprint,
+    describe_record,
+    write_fingerprints,
+)
+from nestvec.milvus.lite import load_lite
+from nestvec_schemas.embedding_config import Form
+from nestvec_schemas.errors import ServiceRefused, SpecError, StoreRefused, nearest
+
+SAMPLED_ROWS: Final = 100
+
+_KEYS_PER_READ: Final = 4096
+_ROWS_PER_READ: Final = 64
+
+Measure = Literal["cosine", "equal bits"]
+
+_MIN_COSINE: Final = 0.999
+_MIN_COSINE_PER_BATCH: Final = 0.98
+"""Of weights whose activations have one range per batch: a vector depends a little on the others."""
+
+_MIN_EQUAL_BITS: Final = 0.97
+"""Numbers near zero change their sign by rounding. Half of the bits of two other encoders are equal."""
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A field whose encoder was recorded."""
+
+    column: str
+    record: RecordedFingerprint
+    rows: int
+    """Rows that were compared."""
+
+    measure: Measure
+    agreement: float | None
+    """The smallest cosine, or share of equal bits, of a stored vector and one that was made again; None if
+    there was no row."""
+
+    guarded: bool
+    """Whether Milvus's own requests are compared from now on, too."""
+
+
+def adopt_fields(
+    client: MilvusClient,
+    table: Table,
+    names: Sequence[str] = (),
+    *,
+    sample: int = SAMPLED_ROWS,
+    seed: int = 0,
+) -> tuple[Adoption, ...]:
+    """Record the service's encoder for fields, if it makes the vectors of ``sample`` rows again.
+
+    Without ``names``, for all fields that have none recorded. Nothing is recorded if one field fails.
+    Raises SpecError (no such field), StoreRefused (other vectors), ServiceRefused, ServiceUnreachable,
+    EncoderNotFound, StoreError.
+    """
+    columns = _chosen(table, names)
+    if not columns:
+        return ()
+    encoders = {column.column: _present(table, column) for column in columns}
+    with milvus_errors(f"sampling the rows of {table.name}"):
+        load_lite(client, table.name)
+        keys = _sample_keys(client, table, sample, seed)
+        rows = list(_read_rows(client, table, keys, columns))
+    compared = {column.column: _compare(table, column, rows, encoders[column.column]) for column in columns}
+    records = {column.column: encoders[column.column].record(column.config.encoder) for column in columns}
+    guarded = {
+        column.column: pin_fingerprint(client, table.name, column, encoders[column.column].fingerprint)
+        for column in columns
+    }
+    write_fingerprints(client, table.name, records)
+    return tuple(
+        Adoption(
+            column.column,
+            records[column.column],
+            len(compared[column.column]),
+            _measure(column.config.form),
+            min(compared[column.column], default=None),
+            guarded[column.column],
+        )
+        for column in columns
+    )
+
+
+def _chosen(table: Table, names: Sequence[str]) -> list[EmbeddingColumn]:
+    """The fields to adopt. Raises SpecError."""
+    if not names:
+        return [column for column in table.embeddings if column.recorded is None]
+    available = [column.column for column in table.embeddings]
+    columns = []
+    for name in dict.fromkeys(names):
+        column = table.embedding(name)
+        if column is None:
+            raise SpecError(
+                f"{table.name} has no field of this name whose vectors a nestvec service makes",
+                value=name,
+                next_step=f"Available: {', '.join(available) or 'none'}.{nearest(name, available)}",
+            )
+        columns.append(column)
+    return columns
+
+
+def _present(table: Table, column: EmbeddingColumn) -> PresentEncoder:
+    """The encoder that the service has now. Raises ServiceRefused if it is not the Function's."""
+    info = fetch_info(column.service, environment_api_key()).encoder(column.config.encoder, column.service)
+    present = PresentEncoder.of_info(info)
+    if present is None:
+        raise ServiceRefused(
+            f"the service at {column.service} does not say which encoder {column.config.encoder} is",
+            next_step="Upgrade it to this version of nestvec.",
+        )
+    pinned = None if column.pinned is None else RecordedFingerprint(fingerprint=column.pinned)
+    if pinned is not None and not present.makes(pinned):
+        raise ServiceRefused(
+            f"the service at {column.service} has another encoder {column.config.encoder!r} than the one "
+            f"that Milvus requests for {table.name}.{column.column}",
+            value=f"fingerprint {present}, not {describe_record(pinned)}",
+            next_step="Serve the encoder of before under this name.",
+        )
+    return present
+
+
+def _sample_keys(client: MilvusClient, table: Table, sample: int, seed: int) -> list[Any]:
+    """Keys of rows, each row as likely as another: what was written last may be of another encoder."""
+    key, chosen, chance = table.primary.name, list[Any](), random.Random(seed)  # noqa: S311 - no secret
+    iterator = client.query_iterator(table.name, batch_size=_KEYS_PER_READ, output_fields=[key])
+    seen = 0
+    try:
+        while batch := iterator.next():
+            for row in batch:
+                seen += 1
+                if len(chosen) < sample:
+                    chosen.append(row[key])
+                elif (place := chance.randrange(seen)) < sample:
+                    chosen[place] = row[key]
+    finally:
+        iterator.close()
+    return chosen
+
+
+def _read_rows(
+    client: MilvusClient, table: Table, keys: Sequence[Any], columns: Sequence[EmbeddingColumn]
+) -> Iterator[Mapping[str, Any]]:
+    names = [table.primary.name, *(name for column in columns for name in (column.source, column.column))]
+    for start in range(0, len(keys), _ROWS_PER_READ):
+        part = list(keys[start : start + _ROWS_PER_READ])
+        yield from client.get(table.name, ids=part, output_fields=list(dict.fromkeys(names)))
+
+
+def _compare(
+    table: Table, column: EmbeddingColumn, rows: Iterable[Mapping[str, Any]], present: PresentEncoder
+) -> list[float]:
+    """How far the stored vectors of rows agree with those that the service makes. Raises StoreRefused."""
+    form = column.config.form
+    rows = list(rows)
+    stored = [(row, _numbers(row.get(column.column), form)) for row in rows if row.get(column.source)]
+    # Milvus Lite stores zeros for a text that is empty, and nestvec for an image that was not readable.
+    usable = [(row, vector) for row, vector in stored if _has_content(vector, form)]
+    if not usable:
+        if rows:
+            raise StoreRefused(
+                f"no sampled row of {table.name} has a text with a vector in {column.column}",
+                value=f"{len(rows)} rows",
+                next_step="Choose more rows with --sample.",
+            )
+        return []
+    request = EmbeddingRequest(column.service, replace(column.config, fingerprint=present.fingerprint))
+    texts = [str(row[column.source]) for row, _ in usable]
+    make = embed if column.endpoint.sends_prompts or form == "sparse" else embed_unprompted
+    made = make(request, texts, environment_api_key())
+    agreements = [
+        _agreement(vector, _numbers(again, form), form)
+        for (_, vector), again in zip(usable, made, strict=True)
+    ]
+    minimum = _minimum(form, present)
+    worst = min(range(len(agreements)), key=agreements.__getitem__)
+    if agreements[worst] < minimum:
+        differing = sum(agreement < minimum for agreement in agreements)
+        key = str(usable[worst][0].get(table.primary.name))[:60]
+        raise StoreRefused(
+            f"the encoder {column.config.encoder!r} of the service at {column.service} did not make all the "
+            f"vectors of {table.name}.{column.column}, and nothing was recorded",
+            value=f"{differing} of {len(agreements)} sampled rows differ, row {key} most: {_measure(form)} "
+            f"{agreements[worst]:.3f}; fingerprint {present}",
+            next_step="Serve the encoder that made them under this name, in the precision of then.",
+        )
+    return agreements
+
+
+def _minimum(form: Form, present: PresentEncoder) -> float:
+    if form == "binary":
+        return _MIN_EQUAL_BITS if present.precision != "int8-dynamic" else 0.9
+    return _MIN_COSINE_PER_BATCH if present.precision == "int8-dynamic" else _MIN_COSINE
+
+
+def _measure(form: Form) -> Measure:
+    return "equal bits" if form == "binary" else "cosine"
+
+
+_Numbers = np.ndarray[Any, np.dtype[np.float64]] | dict[int, float]
+
+
+def _numbers(value: Any, form: Form) -> _Numbers:
+    """A vector as Milvus, or the service, gives it: bits as zeros and ones, sparse ones by index."""
+    if value is None:
+        return np.zeros(0)
+    if form == "sparse":
+        return {int(index): float(weight) for index, weight in dict(value).items()}
+    if form == "binary":
+        data = value if isinstance(value, bytes) else value[0]
+        return np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.float64)
+    if isinstance(value, list) and value and isinstance(value[0], bytes):
+        value = np.frombuffer(value[0], np.int8)
+    elif isinstance(value, bytes):
+        value = np.frombuffer(value, np.int8)
+    return np.asarray(value, np.float64).reshape(-1)
+
+
+def _has_content(vector: _Numbers, form: Form) -> bool:
+    if isinstance(vector, dict):
+        return any(weight > 1e-20 for weight in vector.values())
+    return vector.size > 0 if form == "binary" else bool(np.any(vector))
+
+
+def _agreement(first: _Numbers, second: _Numbers, form: Form) -> float:
+    """The cosine, or for bits the share of equal ones; 0 for vectors of other lengths."""
+    if isinstance(first, dict) or isinstance(second, dict):
+        if not (isinstance(first, dict) and isinstance(second, dict)):
+            return 0.0
+        shared = sum(weight * second.get(index, 0.0) for index, weight in first.items())
+        lengths = [sum(weight**2 for weight in vector.values()) ** 0.5 for vector in (first, second)]
+        return shared / max(lengths[0] * lengths[1], 1e-30)
+    if first.shape != second.shape:
+        return 0.0
+    if form == "binary":
+        return float(np.mean(first == second))
+    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-30))
