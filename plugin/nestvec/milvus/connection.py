@@ -272,7 +272,7 @@ def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> Store
             next_step="Give an API key, or USER:PASSWORD, with --token or NESTVEC_TOKEN (token of "
             "nestvec.connect).",
         )
-    if status == grpc.StatusCode.UNIMPLEMENTED:
+    if status == grpc.StatusCode.UNIMPLEMENTED or _UNIMPLEMENTED in details:
         return StoreUnreachable(
             "another service than Milvus answers at this address, or a Milvus older than 2.3",
             value=address.uri,
@@ -283,6 +283,9 @@ def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> Store
 
 _DATABASE_MISSING = re.compile(r"database not found|database '[^']*' does not exist", re.IGNORECASE)
 """What Milvus and Milvus Lite say."""
+
+_UNIMPLEMENTED = "sdk is incompatible with server"
+"""What pymilvus 2.6 writes of gRPC's status of this name."""
 
 _NOT_AUTHENTICATED = ("auth check failure", "hasn't authenticate", "unauthenticated", "missing authorization")
 
