@@ -239,6 +239,11 @@ def index_property(column: str) -> str:
     return f"nestvec.index.{column}"
 
 
+def drop_ratio_property(column: str) -> str:
+    """The key in ``Table.properties`` of the share of weights that a sparse index leaves out."""
+    return f"nestvec.drop_ratio.{column}"
+
+
 def read_table(client: MilvusClient, name: str) -> Table:
     """Read one collection. Raises CollectionNotFound with the nearest name, StoreError."""
     return drive(client, table_steps(name))
@@ -260,6 +265,8 @@ def table_steps(name: str) -> Steps[Table]:
     for index in (yield call(doing, "list_indexes", name)):
         index_info = yield call(doing, "describe_index", name, index)
         indexes[index_info["field_name"]] = str(index_info.get("index_type", ""))
+        if float(index_info.get("drop_ratio_build") or 0) > 0:
+            names[drop_ratio_property(index_info["field_name"])] = str(index_info["drop_ratio_build"])
         if index != index_info["field_name"]:
             names[index_property(index_info["field_name"])] = str(index)
         if index_info.get("metric_type") not in (None, "", "NONE"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nestvec.milvus.steps import Steps
@@ -108,7 +109,8 @@ class StatementRunner:
         result = await self.drive(steps, writes=writes)
         if word in _CHANGING:
             self.catalogs.forget()
-        return outcome_of(result)
+        notices = [PgError("00000", text, severity="NOTICE") for text in self.session.notices.take()]
+        return replace(outcome_of(result), notices=tuple(notices)) if notices else outcome_of(result)
 
     async def drive(self, steps: Steps[Any], *, writes: bool = False) -> Any:
         """Run steps on Milvus, within the time limits. Raises NestvecError, PgError."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from pymilvus.client.types import LoadState
 from sqlglot import exp
@@ -25,9 +25,13 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.cache import PlanCache
 from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
-from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
+from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError, nearest
 
 logger = logging.getLogger(__name__)
+
+_MAX_NOTICES: Final = 256
+TABLE_SECONDS: Final = 10.0
+"""How long a collection is taken for what it was: then it is read again, since others may change it."""
 
 
 _Compared = tuple[str, str, tuple[str | None, ...]]
@@ -117,6 +121,27 @@ class CallerData:
 
 
 @dataclass
+class Notices:
+    """What is told once about how statements run."""
+
+    _texts: set[str] = field(default_factory=set)
+    _pending: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Tell it, unless it was told before; a warning of this module's logger."""
+        if text in self._texts or len(self._texts) >= _MAX_NOTICES:
+            return
+        self._texts.add(text)
+        self._pending.append(text)
+        logger.warning("%s", text)
+
+    def take(self) -> tuple[str, ...]:
+        """The notices since the last call, for a client that shows them."""
+        pending, self._pending = tuple(self._pending), []
+        return pending
+
+
+@dataclass
 class CollectionFacts:
     """What was read of collections once, by their names."""
 
@@ -126,6 +151,10 @@ class CollectionFacts:
     """The names of the partitions."""
     searches: SearchCache = field(default_factory=SearchCache)
     """What searches are chosen by."""
+    read_at: dict[str, tuple[Table, float]] = field(default_factory=dict)
+    """When each table of the session was read, by the names that statements use."""
+    notices: Notices = field(default_factory=Notices)
+    """What was told about how they are searched."""
 
 
 @dataclass
@@ -155,6 +184,11 @@ class Session:
         """What searches are chosen by, as it was read last."""
         return self._facts.searches
 
+    @property
+    def notices(self) -> Notices:
+        """What is told once about how statements run."""
+        return self._facts.notices
+
     def table(self, source: SourceText, node: exp.Table) -> Steps[Table]:
         """The collection that a node names, folded as in PostgreSQL. Raises SqlUnknownName, StoreError."""
         cached = self.cached_table(node)
@@ -163,10 +197,12 @@ class Session:
         quoted, lower = str(node.this.this), identifier_name(node.this)
         for name in dict.fromkeys((lower, quoted)):
             try:
-                self.tables[name] = yield from table_steps(name)
+                table = yield from table_steps(name)
             except CollectionNotFound:
                 continue
-            return self.tables[name]
+            self._facts.read_at[name] = (table, self.search_cache.clock())
+            self.tables[name] = table
+            return table
         names = sorted((yield call("listing the collections", "list_collections")))
         available = f"Available: {', '.join(names)}." if names else "The database is empty."
         raise source.unknown_name(
@@ -187,10 +223,47 @@ class Session:
             self.search_cache.forget(name)
             self._facts.image_embeddings.pop(name, None)
 
+    def refresh_aged(self, tree: exp.Expr) -> Steps[None]:
+        """Read the collections of a statement again that were read ``TABLE_SECONDS`` ago.
+
+        Another process may have given one another index, or another collection its name: Milvus refuses
+        some statements then, but not all that would be planned wrongly.
+        """
+        now, read_at, aged = self.search_cache.clock(), self._facts.read_at, list[str]()
+        for name, table in list(self.tables.items()):
+            before, since = read_at.get(name, (None, now))
+            if before is not table:
+                read_at[name] = (table, now)
+            elif now - since >= TABLE_SECONDS:
+                aged.append(name)
+        if not aged:
+            return
+        for name in _named_tables(tree).intersection(aged):
+            before = self.tables.get(name)
+            if before is None or not (yield from self._reread(name, before)):
+                continue
+            read_at[name] = (before, now)
+
+    def _reread(self, name: str, before: Table) -> Steps[bool]:
+        """Whether a collection is what it was; the session forgets it, or holds the new one, if it is not."""
+        try:
+            table = yield from table_steps(name)
+        except CollectionNotFound:
+            self.forget(name)
+            return False
+        except StoreError:
+            # The statement meets it too, and may wait for Milvus.
+            return False
+        if table == before:
+            return True
+        self.forget(name)
+        self._facts.read_at[name] = (table, self.search_cache.clock())
+        self.tables[name] = table
+        return False
+
     def refresh_changed(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
         """Read the ``remembered`` collections of a statement again; whether any has changed."""
-        nodes = [node.this for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Identifier)]
-        named = {name for node in nodes for name in (identifier_name(node), str(node.this))}
+        named = _named_tables(tree)
         before = {name: self.tables[name] for name in named.intersection(remembered) if name in self.tables}
         self.forget(*before)
         changed = False
@@ -277,3 +350,9 @@ class Session:
         settings = self.settings
         options: dict[str, Any] = {"consistency_level": settings.consistency} if settings.consistency else {}
         return options | ({"partition_names": list(settings.partitions)} if settings.partitions else {})
+
+
+def _named_tables(tree: exp.Expr) -> set[str]:
+    """The names of tables in a statement, folded and as they are written."""
+    nodes = [node.this for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Identifier)]
+    return {name for node in nodes for name in (identifier_name(node), str(node.this))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nestvec.milvus.catalog import Table, table_steps
+from nestvec.milvus.catalog import Table, drop_ratio_property, table_steps
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.bind.vectors.distance import DistanceRanking
@@ -94,6 +94,7 @@ def searched_index(session: Session, table: Table, nearest: DistanceRanking) -> 
         row_bytes(column.type, column.dim or 0, nearest.metric),
         same_metric=table.metrics.get(column.name, nearest.metric) == nearest.metric,
         statistics=stored_widths(table, column.name),
+        drop_ratio=table.properties.get(drop_ratio_property(column.name), ""),
     )
     if index.kind.parameter != "nprobe":
         return index

@@ -80,7 +80,9 @@ def search_many(
         results = yield from _refine(session, node, search_data, chosen)
     else:
         results = yield from _search_index(session, node, search_data, chosen.method)
-    if chosen.method.exact or min(map(len, results)) >= node.limit:
+    # A sparse search returns rows that share an entry with its target, be the index exact or not.
+    complete = chosen.method.exact or bool(chosen.index.drop_ratio)
+    if complete or min(map(len, results)) >= node.limit:
         return results
     if session.settings.index.iterative_scan == "off":
         return results

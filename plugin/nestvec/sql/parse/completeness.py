@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 
 from nestvec.sql.parse.parse import explain_token_count
 from nestvec.sql.parse.source import SourceText
@@ -53,13 +53,20 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
     }
     for before, token in pairwise(source.tokens):
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
-        if token.token_type not in _CARRIERS or token.start in read or parameter:
+        if token.token_type not in _CARRIERS or token.start in read or parameter or _of_zone(before, token):
             continue
         if before.token_type in _POSITION_LOST_AFTER:
             continue
         word = token.text.upper()
         if token.token_type != TokenType.VAR or (word not in _GRAMMAR_WORDS and word not in named):
             raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
+
+
+def _of_zone(before: Token, token: Token) -> bool:
+    """Whether a token belongs to WITH TIME ZONE or WITHOUT TIME ZONE, which are in the tree as a type."""
+    word, previous = token.text.upper(), before.text.upper()
+    is_timed = previous in ("TIME", "TIMESTAMP", ")")
+    return (word == "ZONE" and previous == "TIME") or (word == "WITHOUT" and is_timed)
 
 
 def mark_consumed(tree: exp.Expr) -> None:
@@ -74,7 +81,7 @@ def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
     read = {node.meta.get("start") for node in tree.walk()}
     tokens = source.tokens[explain_token_count(source) :]
     for before, token in pairwise(tokens):
-        if token.token_type not in _CARRIERS or token.start in read:
+        if token.token_type not in _CARRIERS or token.start in read or _of_zone(before, token):
             continue
         if before.token_type in _SELECT_POSITION_LOST_AFTER or token.text.upper() in _SELECT_NOISE:
             continue

@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.source import SourceText
+from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.transactions import parse_transaction
 from nestvec_schemas.errors import SqlSyntaxError, nearest
 
@@ -101,7 +102,7 @@ def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     tree = trees[0] if trees else None
     if tree is None:
         raise source.syntax_error("this is not a statement", 0, _CORRECT_AT_MARK)
-    return tree
+    return with_postgres_spellings(source, tree)
 
 
 @contextmanager

@@ -64,11 +64,13 @@ class SearchedIndex:
     """``nlist`` of an IVF index; the largest possible if it is unknown."""
     statistics: WidthStatistics | None = None
     """What ANALYZE measured."""
+    drop_ratio: str = ""
+    """The share of the smallest weights that a sparse index was built without; empty for none."""
 
     @property
     def kind(self) -> IndexKind:
         """How it is searched."""
-        return index_kind(self.name)
+        return IndexKind() if self.drop_ratio else index_kind(self.name)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ def by_index(index: SearchedIndex, workload: Workload, settings: IndexSettings) 
     if kind.exact:
         name = index.name or "without an index, Milvus"
         return SearchMethod(True, f"{name} compares every vector")
+    if index.drop_ratio:
+        ratio = f"drop_ratio_build {index.drop_ratio}"
+        return SearchMethod(False, f"{index.name} was built with {ratio}: small weights are not in it")
     if not kind.parameter:
         return SearchMethod(False, f"{index.name or 'an unknown index'} has no parameter that widens it")
     width, origin = _width(index, workload, settings)

@@ -88,6 +88,7 @@ def execute_steps(
     parsed = parse(statement)
     handler = _handler(parsed)
     bound = bind_params(values)
+    yield from session.refresh_aged(parsed.tree)
     remembered = frozenset(session.tables)
     try:
         return note_changes(session, (yield from handler(session, parsed, bound)))

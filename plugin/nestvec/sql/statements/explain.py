@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
+from sqlglot import exp
 
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.params import Params
@@ -22,6 +23,7 @@ from nestvec.sql.relational.relations import CollectionScan, RankingScan, Relati
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import plan_statement
+from nestvec_schemas.errors import SqlNotSupported
 
 _COLUMN = "QUERY PLAN"
 _WORDS = {"ANALYZE", "VERBOSE", "FORMAT", "TEXT", "JSON", "TRUE", "FALSE", "ON", "OFF"}
@@ -37,6 +39,8 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
                 token.start,
                 "Write EXPLAIN ANALYZE, or EXPLAIN (FORMAT JSON).",
             )
+    if not isinstance(parsed.tree, (exp.Query, exp.Values)):
+        raise _not_a_query(parsed, analyze="ANALYZE" in words)
     plan = yield from plan_statement(session, parsed, params)
     if not isinstance(plan, Plan):
         return (yield from _explain_relational(session, plan, words))
@@ -47,6 +51,16 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
         summary = f"{count_of(result.count, 'row')} in {result.seconds * 1000:.1f} ms"
     tree = yield from _with_details(session, plan, explain_plan(plan), timings)
     return _shown(tree, words, summary)
+
+
+def _not_a_query(parsed: ParsedStatement, *, analyze: bool) -> SqlNotSupported:
+    """The error of EXPLAIN before a statement that writes, which ANALYZE would run."""
+    word = parsed.source.tokens[len(parsed.explain_tokens)].text.upper()[:40]
+    if analyze:
+        return parsed.source.not_supported(
+            f"EXPLAIN ANALYZE of {word}", 0, f"It would run the {word}. Write EXPLAIN SELECT with its WHERE."
+        )
+    return parsed.source.not_supported(f"EXPLAIN of {word}", 0, "Write EXPLAIN SELECT with its WHERE.")
 
 
 def _with_details(session: Session, plan: Plan, tree: ExplainNode, timings: Profile) -> Steps[ExplainNode]:

@@ -94,7 +94,10 @@ def _plan_statement(
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
 
     try:
-        return (yield from plan_relational(session, parsed.source, parsed.tree, params, reason))
+        plan = yield from plan_relational(session, parsed.source, parsed.tree, params, reason)
+        if isinstance(unsupported, IndexMismatch):
+            session.notices.note(f"{reason}: the distances of all rows that match are computed, exactly")
+        return plan
     except (SqlNotSupported, SqlUnknownName) as error:
         # What DuckDB says of an expression is of the expression itself.
         raise (unsupported if not isinstance(unsupported, BeyondMilvus) else None) or error from None

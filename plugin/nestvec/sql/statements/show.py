@@ -1,9 +1,9 @@
-"""SHOW TABLES, SHOW DATABASES; SHOW INDEXES, COLUMNS or PARTITIONS FROM t; DESCRIBE t."""
+"""SHOW TABLES, VIEWS, DATABASES; SHOW INDEXES, COLUMNS or PARTITIONS FROM t; DESCRIBE t."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
@@ -14,11 +14,12 @@ from nestvec.sql.bind.ddl.generated import EMBED_ATTRIBUTES
 from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.settings import show_setting
 from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.errors import SqlUnknownName
 
 _OF_TABLE = re.compile(
     r'(indexes|indices|index|columns|partitions)\s+(?:from|in|on)\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE
@@ -36,6 +37,8 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     """SHOW TABLES and the like; any other SHOW reads a setting. Raises SqlError, StoreError."""
     start = parsed.source.tokens[0].end + 1
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
+    if rest.upper() == "VIEWS":
+        return _name_list(sorted((yield from _views(session))))
     listing = _LISTS.get(rest.upper())
     if listing is not None:
         return _name_list(sorted(set((yield call(*listing))) - {LOCKS_COLLECTION}))
@@ -45,10 +48,10 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     identifier = exp.Identifier(this=named[2] or named[3], quoted=bool(named[2]))
     identifier.meta["start"] = parsed.source.text.index(rest, start) + named.start(2 if named[2] else 3)
     node = exp.Table(this=identifier)
+    if named[1].lower() == "columns":
+        return (yield from _columns_of(session, parsed.source, node))
     session.forget(str(node.name), str(node.name).lower())
     table = yield from session.table(parsed.source, node)
-    if named[1].lower() == "columns":
-        return _columns(table)
     if named[1].lower() == "partitions":
         doing = f"listing the partitions of {table.name}"
         return _name_list((yield call(doing, "list_partitions", table.name)))
@@ -91,14 +94,37 @@ def run_describe(session: Session, parsed: ParsedStatement, params: Params) -> S
         )
     plain_table(source, tree.this)
     check_consumed(source, tree)
-    session.forget(str(tree.this.name), str(tree.this.name).lower())
-    table = yield from session.table(source, tree.this)
-    return _columns(table)
+    return (yield from _columns_of(session, source, tree.this))
+
+
+def _columns_of(session: Session, source: SourceText, node: exp.Table) -> Steps[StatementResult]:
+    """The columns of a collection, or of the view that has this name."""
+    session.forget(str(node.name), str(node.name).lower())
+    try:
+        return _columns((yield from session.table(source, node)))
+    except SqlUnknownName:
+        if identifier_name(node.this) not in (yield from _views(session)):
+            raise
+    # SELECT imports this package.
+    from nestvec.sql.statements.views import view_columns  # noqa: PLC0415
+
+    columns = yield from view_columns(session, source, node)
+    rows = tuple((name, type_, None, True, None, None, None, None) for name, type_ in columns)
+    return _described(rows)
+
+
+def _views(session: Session) -> Steps[Mapping[str, object]]:
+    from nestvec.sql.statements.views import read_views  # noqa: PLC0415
+
+    return (yield from read_views(session))
 
 
 def _columns(table: Table) -> StatementResult:
     columns = (*table.columns, DYNAMIC_COLUMN) if table.dynamic else table.columns
-    rows = tuple(_row(table, column) for column in columns)
+    return _described(tuple(_row(table, column) for column in columns))
+
+
+def _described(rows: tuple[tuple[object, ...], ...]) -> StatementResult:
     return StatementResult(
         _DESCRIBED, ("VARCHAR",) * 3 + ("BOOL",) + ("VARCHAR",) * 4, rows, f"DESCRIBE {len(rows)}", len(rows)
     )

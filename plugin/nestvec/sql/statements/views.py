@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.ddl.column_types import ColumnType, type_name
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -105,6 +106,14 @@ def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[
         return None
     views = yield from read_views(session)
     return _replaced(source, tree, views, 0) if named & views.keys() else None
+
+
+def view_columns(session: Session, source: SourceText, node: exp.Table) -> Steps[list[tuple[str, str]]]:
+    """The columns of a view with their types in SQL, from its query for no rows. Raises SqlError."""
+    query = exp.select("*").from_(node.copy()).limit(0)
+    result = yield from select_rows(session, source, query, Params())
+    types = (type_name(ColumnType(name)) for name in result.types)
+    return list(zip(result.columns, types, strict=True))
 
 
 def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any]], depth: int) -> exp.Expr:

@@ -49,6 +49,8 @@ _MAPPED: Final[dict[exp.DType, str]] = {
 _WITH_FRACTION: Final = (_TYPE.TIME, _TYPE.TIMESTAMP, _TYPE.TIMESTAMPNTZ, _TYPE.TIMESTAMPTZ)
 _MICROSECOND_DIGITS: Final = 6
 
+_BFLOAT16: Final = ("BFLOAT16", "BFLOAT16VEC", "BFLOAT16_VECTOR")
+
 _ALTERNATIVES: dict[exp.DType, str] = {
     _TYPE.CHAR: "Use VARCHAR(n): Milvus does not pad strings.",
     _TYPE.BPCHAR: "Use VARCHAR(n): Milvus does not pad strings.",
@@ -239,6 +241,11 @@ def _user_defined(source: SourceText, node: exp.DataType, position: int) -> Colu
         return mapped_type(SqlType("sparsevec", (sizes[0],))) if sizes else ColumnType(_SPARSE)
     if name.upper() == "HALFVEC":
         return mapped_type(SqlType("halfvec", (_dim(source, node, position, "HALFVEC"),)))
+    if name.upper() in _BFLOAT16:
+        raise source.not_supported(
+            "a column of BFLOAT16 vectors", position,
+            "Use HALFVEC(n): 16 bits with more digits, up to 65,504; or VECTOR(n).",
+        )  # fmt: skip
     raise source.unknown_name(
         "there is no such type",
         name,

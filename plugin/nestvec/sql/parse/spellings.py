@@ -1,0 +1,59 @@
+"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, FLOAT(24)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from sqlglot import TokenType, exp
+
+from nestvec.sql.parse.source import SourceText
+
+_REAL_BITS: Final = 24
+_DOUBLE_BITS: Final = 53
+
+
+def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
+    """The tree, changed in place where it has such a spelling. Raises SqlTypeMismatch."""
+    limits = sizes = False
+    for before, token in pairwise(source.tokens):
+        if before.token_type in (TokenType.LIMIT, TokenType.OFFSET):
+            limits |= token.text.upper() in ("ALL", "NULL")
+        sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
+    if limits:
+        _drop_empty_limits(tree)
+    if sizes:
+        _size_floats(source, tree)
+    return tree
+
+
+def _drop_empty_limits(tree: exp.Expr) -> None:
+    """``LIMIT ALL``, ``LIMIT NULL`` and ``OFFSET NULL`` are no limit."""
+    for node in list(tree.find_all(exp.Limit, exp.Offset)):
+        value = node.args.get("expression")
+        empty = isinstance(value, exp.Null) or (isinstance(value, exp.Var) and value.name.upper() == "ALL")
+        if empty and node.parent is not None:
+            node.pop()
+
+
+def _size_floats(source: SourceText, tree: exp.Expr) -> None:
+    """``FLOAT(n)`` is REAL up to 24 bits and DOUBLE PRECISION up to 53."""
+    pairs = zip(source.tokens, source.tokens[2:], strict=False)
+    words = {token.start: word.text.upper() for word, token in pairs}
+    for node in list(tree.find_all(exp.DataType)):
+        if node.this not in (exp.DType.FLOAT, exp.DType.DOUBLE) or len(node.expressions) != 1:
+            continue
+        parameter = node.expressions[0]
+        size = parameter.this if isinstance(parameter, exp.DataTypeParam) else parameter
+        start = source.position(size)
+        if start is None or words.get(start) != "FLOAT" or not str(size.this).isdecimal():
+            continue
+        bits = int(str(size.this)[:9])
+        if not 1 <= bits <= _DOUBLE_BITS:
+            raise source.type_mismatch(
+                "the precision of FLOAT is out of range", bits, size, f"Use 1 to {_DOUBLE_BITS} bits."
+            )
+        node.set("this", exp.DType.FLOAT if bits <= _REAL_BITS else exp.DType.DOUBLE)
+        node.set("expressions", [])
+        # Nothing reads it here, but the tree must hold every constant of the statement.
+        node.set("kind", size)
