@@ -14,10 +14,13 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-pymilvus-2.6"
+PROGRAMS = ("nestvec", "milvus-lite")
+"""Of the project's environment; the tests start them beside their own Python."""
 
 
 def requirements() -> list[str]:
@@ -31,7 +34,7 @@ def requirements() -> list[str]:
 
 def setup(venv: Path) -> None:
     """Make the environment; does nothing where it is whole."""
-    wanted, done = "\n".join([sys.prefix, *requirements()]), venv / "ready.txt"
+    wanted, done = "\n".join([sys.prefix, *requirements(), *PROGRAMS]), venv / "ready.txt"
     if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return
     shutil.rmtree(venv, ignore_errors=True)
@@ -41,8 +44,19 @@ def setup(venv: Path) -> None:
     below = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
     (packages / "zz_project.pth").write_text(below, encoding="utf-8")
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # pip says that packages of the project's environment want pymilvus 3: langchain-milvus does.
     subprocess.run([*pip, *requirements()], check=True)
+    for program in PROGRAMS:
+        _write_program(venv / "bin" / program)
     done.write_text(wanted, encoding="utf-8")
+
+
+def _write_program(path: Path) -> None:
+    (entry,) = entry_points(group="console_scripts", name=path.name)
+    python, name = path.with_name("python").absolute(), entry.attr
+    lines = [f"#!{python}", "import sys", f"from {entry.module} import {name}", f"sys.exit({name}())", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    path.chmod(0o755)
 
 
 def main() -> None:
