@@ -156,5 +156,6 @@ def check_fingerprint(manifest: Manifest, recorded: str | None) -> None:
         f"{manifest.name} is another encoder than the one that the field was created with, and their "
         "vectors must not mix",
         value=f"fingerprint {present.space}{date}, not {recorded}",
-        next_step="Serve the encoder of before under this name, or create the collection again.",
+        next_step="Serve the encoder of before under this name, or the other one under a name of its own, and "
+        "embed with it: nestvec collection embed.",
     )

@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 
 from nestvec_schemas import fingerprint
-from nestvec_schemas.errors import EncoderNotFound
-from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, check_fingerprint, encoder_fingerprint
+from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt
+from nestvec_schemas.fingerprint import (
+    FINGERPRINT_LENGTH,
+    check_fingerprint,
+    check_record,
+    encoder_fingerprint,
+    fingerprints_of,
+    record_fingerprint,
+)
 from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.towers import Tower
@@ -74,6 +81,73 @@ def test_what_changes_the_vectors_changes_the_fingerprint(change: dict[str, Any]
     changed = encoder_fingerprint(manifest(**change))
     assert changed != encoder_fingerprint(manifest())
     assert len(changed) == FINGERPRINT_LENGTH
+
+
+GRAPHS = {"": "f" * 64}
+DATE = "2026-05-01T12:00:00Z"
+
+
+def exported(graphs: dict[str, str] = GRAPHS, **changes: Any) -> Manifest:
+    """As an export records it."""
+    plain = manifest(**changes)
+    return plain.model_copy(update={"fingerprint": record_fingerprint(plain, graphs, DATE)})
+
+
+def test_precisions_of_the_same_weights_are_variants_of_one_encoder() -> None:
+    floating = exported()
+    rounded = exported(
+        precision="int8",
+        files={"1/model.onnx": "9" * 64, "tokenizer.json": "b" * 64, "1/weights.bin": "8" * 64},
+        towers={"text": TOWER.model_copy(update={"alone": True})},
+    )
+    assert encoder_fingerprint(floating) == encoder_fingerprint(rounded)
+    assert fingerprints_of(floating).variant != fingerprints_of(rounded).variant
+    check_fingerprint(rounded, encoder_fingerprint(floating))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"graphs": {"": "e" * 64}},
+        {"graphs": {"": "f" * 64, "image": "f" * 64}},
+        {"files": {"1/model.onnx": "a" * 64, "tokenizer.json": "e" * 64}},
+        {"prompts": {"document": "passage: "}},
+        {"normalised": False},
+        {"towers": {"text": TOWER.model_copy(update={"max_tokens": 8})}},
+        {"towers": {"text": TOWER.model_copy(update={"pooling": "cls"})}},
+    ],
+)
+def test_other_weights_are_no_variant(changes: dict[str, Any]) -> None:
+    other = exported(**changes)
+    assert encoder_fingerprint(other) != encoder_fingerprint(exported())
+    with pytest.raises(EncoderNotFound, match=rf"\(exported {DATE}\), not {encoder_fingerprint(exported())}"):
+        check_fingerprint(other, encoder_fingerprint(exported()))
+
+
+def test_a_field_that_recorded_the_files_is_still_of_this_encoder() -> None:
+    check_fingerprint(exported(), encoder_fingerprint(manifest()))
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"prompts": {"document": "passage: "}},
+        {"towers": {"text": TOWER.model_copy(update={"max_tokens": 8})}},
+        {"normalised": False},
+        {"files": {"1/model.onnx": "e" * 64, "tokenizer.json": "b" * 64}},
+    ],
+)
+def test_a_manifest_that_was_edited_is_not_the_exports(edited: dict[str, Any]) -> None:
+    check_record(manifest(), "encoder.json")
+    check_record(exported(), "encoder.json")
+    check_record(exported().model_copy(update={"name": "other", "dims": (16, 4)}), "encoder.json")
+    with pytest.raises(ManifestCorrupt, match=rf"encoder.json was changed after the export.*as of {DATE}"):
+        check_record(exported().model_copy(update=edited), "encoder.json")
+
+
+def test_another_kind_of_output_has_a_fingerprint_of_its_own() -> None:
+    both = exported(outputs={"sparse": 100})
+    assert encoder_fingerprint(both.output("sparse")) != encoder_fingerprint(both)
 
 
 def test_another_encoder_under_the_same_name_is_refused() -> None:

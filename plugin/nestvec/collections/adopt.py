@@ -201,7 +201,8 @@ def _compare(
             f"vectors of {table.name}.{column.column}, and nothing was recorded",
             value=f"{differing} of {len(agreements)} sampled rows differ, row {key} most: {_measure(form)} "
             f"{agreements[worst]:.3f}; fingerprint {present}",
-            next_step="Serve the encoder that made them under this name, in the precision of then.",
+            next_step="Serve the encoder that made them under this name, in the precision of then, or embed "
+            f"the rows again: nestvec collection embed {table.name} --field {column.source}.",
         )
     return agreements
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from nestvec.client.http import is_loopback
 from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.fingerprints import PresentEncoder, describe_record, precision_note
 from nestvec_schemas.bridges import bridge_view
 from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
@@ -110,11 +110,17 @@ def _check_encoders(
                 f"{where} has another encoder {name!r} than the one that collection {table.name} was created "
                 f"with, for {embedding.column}, and their vectors must not mix",
                 value=f"fingerprint {now}, not {describe_record(recorded)}",
-                next_step="Serve the encoder of before under this name, or create the collection again.",
+                next_step=f"Serve the encoder of before as {name}, or this one under a name of its own, and "
+                f"embed with it: nestvec collection embed {table.name} --field {embedding.source} "
+                f"--encoder NAME{_dims_option(embedding)}.",
             )
         note = precision_note(recorded, now)
         if note is not None:
             logger.warning("%s.%s: %s", table.name, embedding.column, note)
+
+
+def _dims_option(embedding: EmbeddingColumn) -> str:
+    return "" if embedding.config.form == "sparse" else f" --dims {embedding.dim}"
 
 
 @contextmanager

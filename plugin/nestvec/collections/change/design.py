@@ -55,7 +55,7 @@ def create_beside(client: MilvusClient, plan: ChangePlan, change: Change, mark: 
         partitions = client.list_partitions(source)
     schema = build_schema(client, described, change)
     keyed = any(field.get("is_partition_key") for field in described["fields"])
-    properties = _properties(described, change) | field_notes(schema)
+    properties = field_notes(schema) | _properties(described, change)
     options: dict[str, Any] = {
         "consistency_level": described.get("consistency_level_name"),
         "num_shards": described.get("num_shards"),

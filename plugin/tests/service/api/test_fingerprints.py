@@ -64,6 +64,12 @@ def test_a_request_for_the_encoder_of_before(service: str, path: str) -> None:
     check_refused(httpx.post(f"{url}&fingerprint={OTHER}", json=body), fingerprint)
 
 
+@pytest.mark.parametrize("path", [path for path in BODIES if path != "/tokenize"])
+def test_a_response_says_which_encoder_answered(service: str, path: str) -> None:
+    response = httpx.post(f"{service}{path}?encoder=tiny", json=BODIES[path])
+    assert response.headers["x-nestvec-fingerprint"] == fingerprint_of(service)
+
+
 @pytest.mark.parametrize("path", NAMING_A_MODEL)
 @pytest.mark.parametrize("name", ["tiny", "text-embedding-3-small"])
 def test_a_models_name_with_the_fingerprint_of_before(aliased: str, path: str, name: str) -> None:
