@@ -64,7 +64,7 @@ class Copy:
         """
         number = self.journal.next_pass()
         changes = 0
-        for partition in self.source.partitions():
+        for partition in self._partitions():
             pages = self._moved(self._changed(self.source.pages((partition,)), number))
             changes += self._write(pages, partition, number)
         return changes + self._delete_unseen(number)
@@ -75,10 +75,19 @@ class Copy:
         A row that was written to the second one since stays as it is. Returns the number of changes.
         """
         number, changes = self.journal.next_pass(), 0
-        for partition in self.source.partitions():
+        for partition in self._partitions():
             pages = self._changed(self.source.pages((partition,)), number)
             changes += self._write(self._moved(self._unless_newer(pages, number)), partition, number)
         return changes + self._delete_unseen(number, unless_newer=True)
+
+    def _partitions(self) -> tuple[str, ...]:
+        """The partitions of the first collection; the second one has them, too."""
+        partitions, present = self.source.partitions(), self.target.partitions()
+        for partition in partitions:
+            if partition not in present:
+                with milvus_errors(f"creating partition {partition} of {self.table.name}"):
+                    self.client.create_partition(self.table.name, partition)
+        return partitions
 
     def _changed(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
         """The rows that are not copied as they are now; the others are marked as seen."""
@@ -92,11 +101,16 @@ class Copy:
             yield replace(page, rows=tuple(row for row in page.rows if row[key] not in unchanged))
 
     def _moved(self, pages: Iterable[Page]) -> Iterator[Page]:
-        """The same rows, after those that may have been in another partition are deleted."""
-        key, several = self.source.key.name, len(self.source.partitions()) > 1
+        """The same rows, after those that were in another partition are deleted there.
+
+        Others are not: readers may use the second collection already.
+        """
+        key = self.source.key.name
         for page in pages:
-            if several and page.partition:
-                self._delete(list(self.journal.digests([row[key] for row in page.rows])))
+            known = list(self.journal.digests([row[key] for row in page.rows]))
+            others = set(self.target.partitions()) - {page.partition} if known else ()
+            for partition in others:
+                self._delete(list(self.target.rows(known, partition)))
             yield page
 
     def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:

@@ -222,9 +222,10 @@ class _Run:
                 client.drop_collection(names.retired)
             if CHANGE_PROPERTY in properties:
                 client.drop_collection_properties(names.beside, [CHANGE_PROPERTY])
-        self.journal.remove()
         table = read_table(client, names.beside)
-        return RowReader(client, names.beside, table, (), is_lite(client), self._patience()).count()
+        rows = RowReader(client, names.beside, table, (), is_lite(client), self._patience()).count()
+        self.journal.remove()
+        return rows
 
     def _copy(self, source: str) -> Copy:
         client, lite, patience = self.client, is_lite(self.client), self._patience()
