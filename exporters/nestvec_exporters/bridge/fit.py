@@ -19,7 +19,7 @@ from nestvec_schemas.vectors import Vectors
 MIN_DOCUMENTS: Final = 256
 """The documents that any fit needs."""
 
-DEFAULT_STEPS: Final = 600
+DEFAULT_STEPS: Final = 300
 
 _HELD_OUT_SHARE = 0.1
 _MAX_HELD_OUT = 400

@@ -97,7 +97,7 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
     )
     model = onnx.load(str(path))
     heads = read_heads(model) | {name: Head(bridge.exit, mapping)}
-    set_heads(model, heads, has_own_exits=has_own_exits)
+    set_heads(model, heads, own_dim=manifest.dim, has_own_exits=has_own_exits)
     for item in graph_files:  # a link to the present graph, which must not be written through
         (built / item).unlink()
     save_graph(model, path)

@@ -51,15 +51,19 @@ def read_heads(model: onnx.ModelProto) -> dict[str, Head]:
     return heads
 
 
-def set_heads(model: onnx.ModelProto, heads: Mapping[str, Head], *, has_own_exits: bool) -> None:
-    """Give a graph these heads and no others, in place; without any it is as it was before its first.
+def set_heads(
+    model: onnx.ModelProto, heads: Mapping[str, Head], *, own_dim: int, has_own_exits: bool
+) -> None:
+    """Give a graph, whose own vectors are ``own_dim`` long, these heads and no others, in place.
+
+    Without any it is as it was before its first.
 
     A row whose EXIT_INPUT is a head's exit is the head's vector, of length 1; every other row is what it was.
     Rows are as long as the longest of them; shorter ones end in zeros. The arithmetic is float32, whatever
     the graph's own. A graph that has no exits of its own receives the input EXIT_INPUT, (batch, 1) int64.
     """
     graph = model.graph
-    own_dim = _remove_heads(graph, has_own_exits=has_own_exits)
+    _remove_heads(graph, own_dim, has_own_exits=has_own_exits)
     if not heads:
         return
     _rename(graph, OUTPUT, _OWN)
@@ -118,16 +122,9 @@ def _padded(graph: onnx.GraphProto, name: str, dim: int, width: int) -> str:
     return padded
 
 
-def _remove_heads(graph: onnx.GraphProto, *, has_own_exits: bool) -> int:
-    """Remove every head; the length of the graph's own vectors."""
-    had_heads = any(_OWN in node.output for node in graph.node)
-    if not had_heads:
-        return _output_dim(graph)
-    own_dim = next(
-        int(tensor.dims[0])
-        for tensor in graph.initializer
-        if tensor.name.startswith(_PREFIX) and tensor.name.endswith("/matrix")
-    )
+def _remove_heads(graph: onnx.GraphProto, own_dim: int, *, has_own_exits: bool) -> None:
+    if not any(_OWN in node.output for node in graph.node):
+        return
     kept = [
         node
         for node in graph.node
@@ -145,7 +142,6 @@ def _remove_heads(graph: onnx.GraphProto, *, has_own_exits: bool) -> int:
         graph.input.extend(inputs)
     _rename(graph, _OWN, OUTPUT)
     _set_output_dim(graph, own_dim)
-    return own_dim
 
 
 def _rename(graph: onnx.GraphProto, name: str, new_name: str) -> None:
@@ -159,11 +155,6 @@ def _rename(graph: onnx.GraphProto, name: str, new_name: str) -> None:
 def _constant(graph: onnx.GraphProto, name: str, value: NDArray[np.generic]) -> None:
     array = np.ascontiguousarray(value, np.int64 if value.dtype.kind == "i" else np.float32)
     graph.initializer.append(numpy_helper.from_array(array.reshape(value.shape), name))
-
-
-def _output_dim(graph: onnx.GraphProto) -> int:
-    (output,) = (value for value in graph.output if value.name == OUTPUT)
-    return int(output.type.tensor_type.shape.dim[-1].dim_value)
 
 
 def _set_output_dim(graph: onnx.GraphProto, dim: int) -> None:

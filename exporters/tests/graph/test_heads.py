@@ -57,7 +57,7 @@ def _run(model: onnx.ModelProto, exits: list[int] | None) -> Vectors:
 def test_each_row_has_the_vector_of_its_exit(dim: int, hidden: int) -> None:
     model, mapping = _graph(), _map(dim, hidden=hidden)
     own = _run(model, None)
-    set_heads(model, {"old": Head(7, mapping)}, has_own_exits=False)
+    set_heads(model, {"old": Head(7, mapping)}, own_dim=DIM, has_own_exits=False)
     rows = _run(model, [0, 7, 6])
     assert rows.shape == (3, max(dim, DIM))
     np.testing.assert_array_equal(rows[[0, 2], :DIM], own[[0, 2]])
@@ -69,7 +69,7 @@ def test_each_row_has_the_vector_of_its_exit(dim: int, hidden: int) -> None:
 def test_several_heads_share_a_graph_and_are_read_back() -> None:
     model, heads = _graph(exits=True), {"a": Head(7, _map(3)), "b.c": Head(8, _map(9, hidden=2))}
     own = _run(_graph(), None)
-    set_heads(model, heads, has_own_exits=True)
+    set_heads(model, heads, own_dim=DIM, has_own_exits=True)
     rows = _run(model, [7, 8, 0])
     np.testing.assert_allclose(rows[0, :3], heads["a"].mapping(own)[0], atol=1e-6)
     np.testing.assert_allclose(rows[1, :9], heads["b.c"].mapping(own)[1], atol=1e-6)
@@ -82,6 +82,6 @@ def test_several_heads_share_a_graph_and_are_read_back() -> None:
 @pytest.mark.parametrize("exits", [False, True])
 def test_a_graph_without_heads_is_what_it_was(exits: bool) -> None:
     model = _graph(exits=exits)
-    set_heads(model, {"old": Head(7, _map(9, hidden=2))}, has_own_exits=exits)
-    set_heads(model, {}, has_own_exits=exits)
+    set_heads(model, {"old": Head(7, _map(9, hidden=2))}, own_dim=DIM, has_own_exits=exits)
+    set_heads(model, {}, own_dim=DIM, has_own_exits=exits)
     assert model.SerializeToString() == _graph(exits=exits).SerializeToString()

@@ -1,0 +1,138 @@
+"""A bridge is served as an encoder of its own, with the dims and the fingerprint of the other encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from nestvec.client.service_client import fetch_info
+from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.bridges import Bridge, Bridges
+from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.towers import EXIT_INPUT
+from nestvec_schemas.vectors import normalise
+
+GRAPH_DIM = 20
+"""As long as the vectors of the longer bridge."""
+
+OLD_FINGERPRINT = "0123456789abcdef"
+
+
+def _bridge(exit: int, dims: tuple[int, ...]) -> Bridge:
+    return Bridge(
+        fingerprint=OLD_FINGERPRINT,
+        mapped_from="fedcba9876543210",
+        exit=exit,
+        dim=dims[0],
+        dims=dims,
+        method="orthogonal",
+        sample="papers",
+        texts=300,
+        compared={"orthogonal": 0.9},
+        kept={dims[0]: 0.9},
+    )
+
+
+BRIDGES = Bridges(
+    maps={"old": _bridge(5, (8, 4)), "long": _bridge(6, (GRAPH_DIM, 10))},
+    unbridged_files={},
+    has_own_exits=True,
+)
+
+
+@pytest.fixture
+def models(write_encoder: Callable[..., Path]) -> Path:
+    """A repository with ``tiny``: 16 dims, exits 4 and 2, and the bridges ``old`` and ``long``."""
+    return write_encoder(bridges=BRIDGES).parent
+
+
+@pytest.fixture
+def service(models: Path) -> Iterator[str]:
+    engine = FakeEngine({"tiny": GRAPH_DIM})
+    embedder = Embedder(open_encoders(models), engine, ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        yield address
+
+
+def _row(models: Path, exit: int) -> np.ndarray[Any, Any]:
+    """The graph's row for the text w1."""
+    (tokens,) = open_encoders(models)["tiny"].required_tokenizer.encode(["w1"])
+    return fake_vector(tokens.ids, GRAPH_DIM, exit)
+
+
+@pytest.mark.parametrize(
+    ("query", "exit", "dim"),
+    [
+        ("encoder=tiny&as=old", 5, 8),
+        ("encoder=tiny.as.old", 5, 8),
+        ("encoder=tiny&as=old&dim=4", 5, 4),
+        ("encoder=tiny&as=long", 6, GRAPH_DIM),
+        ("encoder=tiny", 0, 16),
+        ("encoder=tiny&exit=2", 2, 16),
+    ],
+)
+def test_a_request_selects_a_bridge(models: Path, service: str, query: str, exit: int, dim: int) -> None:
+    answer = httpx.post(f"{service}/embed?{query}", json={"inputs": ["w1"]})
+    assert answer.status_code == 200, answer.text
+    expected = normalise(_row(models, exit)[None, :dim])
+    np.testing.assert_allclose(np.float32(answer.json()), expected, atol=1e-6)
+
+
+def test_a_bridge_is_selected_by_a_model_name_too(models: Path, service: str) -> None:
+    body = {"input": ["w1"], "model": "tiny.as.old", "dimensions": 4}
+    answer = httpx.post(f"{service}/v1/embeddings", json=body).json()
+    expected = normalise(_row(models, 5)[None, :4])[0]
+    np.testing.assert_allclose(np.float32(answer["data"][0]["embedding"]), expected, atol=1e-6)
+
+
+def test_the_fingerprint_is_the_other_encoder_s(service: str) -> None:
+    own = fetch_info(service).encoders["tiny"].fingerprint
+    address = f"{service}/embed?encoder=tiny&as=old&fingerprint="
+    answer = httpx.post(f"{address}{OLD_FINGERPRINT}", json={"inputs": ["w1"]})
+    assert answer.headers["x-nestvec-fingerprint"] == OLD_FINGERPRINT
+    refused = httpx.post(f"{address}{own}", json={"inputs": ["w1"]})
+    assert refused.status_code == 404
+    assert "vectors must not mix" in refused.text
+
+
+def test_info_lists_bridges(service: str) -> None:
+    encoders = httpx.get(f"{service}/info").json()["encoders"]
+    assert set(encoders) == {"tiny", "tiny.as.old", "tiny.as.long"}
+    bridged = encoders["tiny.as.old"]
+    assert (bridged["dims"], bridged["fingerprint"]) == ([8, 4], OLD_FINGERPRINT)
+    assert bridged["bridge"]["mapped_from"] == "fedcba9876543210"
+    assert bridged["bridge"]["kept"] == {"8": 0.9}
+    assert encoders["tiny"]["bridge"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [("as=old", "encoder= does not say"), ("encoder=tiny&as=other", "no encoder of this name")],
+)
+def test_a_bridge_that_does_not_exist_is_refused(service: str, query: str, message: str) -> None:
+    answer = httpx.post(f"{service}/embed?{query}", json={"inputs": ["w1"]})
+    assert answer.status_code in (400, 404, 413, 422)
+    assert message in answer.text
+
+
+def test_an_encoder_s_own_fingerprint_does_not_change(write_encoder: Callable[..., Path]) -> None:
+    """Its graph has another checksum and another input, and gives the same vectors."""
+    graph = "1/model.onnx"
+    plain = read_manifest(write_encoder("plain", files={graph: "a"}))
+    bridges = BRIDGES.model_copy(update={"unbridged_files": {graph: "a"}, "has_own_exits": False})
+    inputs = (*plain.main_tower.inputs, EXIT_INPUT)
+    towers = {"text": plain.main_tower.model_copy(update={"inputs": inputs})}
+    bridged = read_manifest(write_encoder("new", files={graph: "b"}, bridges=bridges, towers=towers))
+    assert encoder_fingerprint(bridged) == encoder_fingerprint(plain)
+    changed = read_manifest(write_encoder("other", files={graph: "b"}))
+    assert encoder_fingerprint(changed) != encoder_fingerprint(plain)
