@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
+from pathlib import Path
 
 import click
 
@@ -29,11 +32,9 @@ COMMANDS = {
     "adapt": CommandEntry(
         "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
     ),
-    "bridge": CommandEntry(
-        "bridge", "Let a new encoder search, and write, the vectors of an old one."
-    ),
+    "bridge": CommandEntry("bridge", "Let a new encoder search, and write, the vectors of an old one."),
     "collection": CommandEntry(
-        "collection", "Create, show, list or drop collections with nested vector fields."
+        "collection", "Create, show, list, change or drop collections with nested vector fields."
     ),
     "demo": CommandEntry("demo", "Run everything once: export, serve, ingest, query."),
     "encoders": CommandEntry("encoders", "List the encoders in a model repository."),
@@ -110,16 +111,41 @@ def use_colour() -> bool | None:
 
 def _logs_json() -> bool:
     """Whether a service was to be started whose log is read by a program."""
-    arguments = sys.argv[1:]
-    pairs = pairwise(arguments)
-    return "serve" in arguments and (
-        os.environ.get("NESTVEC_SERVE_LOG_FORMAT") == "json"
-        or "--log-format=json" in arguments
-        or ("--log-format", "json") in pairs
+    return (
+        "serve" in sys.argv[1:]
+        and (
+            _argument("--log-format")
+            or os.environ.get("NESTVEC_SERVE_LOG_FORMAT")
+            or _configured_log_format()
+        )
+        == "json"
     )
 
 
-def _log_usage_error(message: str) -> None:
+def _argument(name: str) -> str:
+    """The value of an option in the command line; empty if it has none."""
+    arguments = sys.argv[1:]
+    separate = (value for option, value in pairwise(arguments) if option == name)
+    joined = (word.partition("=")[2] for word in arguments if word.startswith(f"{name}="))
+    return next(chain(separate, joined), "")
+
+
+def _configured_log_format() -> str:
+    """What the file of --config says, which may have an error elsewhere; empty if it says nothing."""
+    path = _argument("--config") or os.environ.get("NESTVEC_SERVE_CONFIG")
+    try:
+        with Path(path or os.devnull).open("rb") as file:
+            match = re.search(rb"(?m)^[^#\n]*\blog-format[\"']?\s*:\s*[\"']?(\w+)", file.read(1 << 20))
+    except OSError:
+        return ""
+    return match[1].decode() if match else ""
+
+
+def _print_error(message: str, text: Callable[[], None]) -> None:
+    """Print an error by ``text``, or log it where every line is to be JSON."""
+    if not _logs_json():
+        text()
+        return
     from nestvec.service.observability.logs import set_log_format
 
     logging.basicConfig(stream=sys.stderr)
@@ -134,16 +160,14 @@ def main() -> None:
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:
-        if _logs_json():
-            _log_usage_error(error.format_message())
-        else:
-            error.show()
+        _print_error(error.format_message(), error.show)
         sys.exit(error.exit_code)
     except NestvecError as error:
-        click.secho(f"nestvec: {error}", fg="red", err=True, color=use_colour())
+        line = f"nestvec: {error}"
+        _print_error(str(error), lambda: click.secho(line, fg="red", err=True, color=use_colour()))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("nestvec: interrupted", err=True)
+        _print_error("interrupted", lambda: click.echo("nestvec: interrupted", err=True))
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

@@ -223,7 +223,13 @@ def test_without_file_descriptors_the_service_stays_up_and_recovers(
 
 @pytest.mark.parametrize(
     "options",
-    [["--models", "/nothing/here"], ["--no-such-option"], ["--port", "70000"], ["--tls-cert", "/none"]],
+    [
+        ["--models", "/nothing/here"],
+        ["--no-such-option"],
+        ["--port", "70000"],
+        ["--tls-cert", "/none"],
+        ["--config", "/none"],
+    ],
 )
 def test_a_failed_start_is_one_line_of_json(options: list[str], models_folder: Path) -> None:
     program = Path(sys.executable).with_name("nestvec")
@@ -232,3 +238,18 @@ def test_a_failed_start_is_one_line_of_json(options: list[str], models_folder: P
     assert done.returncode in (1, 2)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["level"] for line in lines] == ["critical"]
+
+
+@pytest.mark.parametrize(
+    "content", ["log-format: json\nprot: 1\n", "observability: {log-format: 'json'}\n- ["]
+)
+def test_a_configuration_with_an_error_decides_how_that_is_logged(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text(content)
+    program = Path(sys.executable).with_name("nestvec")
+    arguments = ["serve", "--config", str(config)]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, json.loads(done.stderr)["level"]) == (1, "critical")
+    arguments += ["--log-format", "text"]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.stderr.startswith("nestvec: the configuration ")
