@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import finalize
 
-from nestvec_schemas.bridges import selected_bridge, without_bridges
+from nestvec_schemas.bridges.view import selected_bridge, without_bridges
 from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.towers import FingerprintRecord, Tower
@@ -156,6 +156,6 @@ def check_fingerprint(manifest: Manifest, recorded: str | None) -> None:
         f"{manifest.name} is another encoder than the one that the field was created with, and their "
         "vectors must not mix",
         value=f"fingerprint {present.space}{date}, not {recorded}",
-        next_step="Serve the encoder of before under this name, or the other one under a name of its own, and "
-        "embed with it: nestvec collection embed.",
+        next_step="Serve the encoder of before under this name, or the other one under a name of its own, "
+        "and embed with it: nestvec collection embed.",
     )
