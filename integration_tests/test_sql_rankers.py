@@ -16,7 +16,7 @@ import pytest
 from pymilvus import MilvusClient
 
 import nestvec
-from nestvec.dbapi import Connection, NotSupportedError
+from nestvec.dbapi import Connection, DatabaseError, NotSupportedError
 
 ROWS = 60
 TODAY = date(2024, 6, 30)
@@ -239,6 +239,14 @@ def test_a_boost_of_a_fusion_is_refused(answer: Callable[..., list[Any]]) -> Non
         answer(
             f"{SELECT} ORDER BY RRF(v <=> '[1, 0]', body <@> 'gas') DESC RERANK BY BOOST(weight => 2) LIMIT 3"
         )
+
+
+def test_highlights_are_refused_by_milvus_lite_by_name(answer: Callable[..., list[Any]]) -> None:
+    with pytest.raises(DatabaseError, match=r"HIGHLIGHT needs Milvus 2.6.8 .* Lite does not support it"):
+        answer("SELECT id, HIGHLIGHT(body) FROM shops ORDER BY body <@> 'gas' LIMIT 3")
+    for expression in ("upper(HIGHLIGHT(body))", "HIGHLIGHT(body), year + 1"):
+        with pytest.raises(DatabaseError, match=r"HIGHLIGHT|highlight"):
+            answer(f"SELECT {expression} FROM shops ORDER BY body <@> 'gas' LIMIT 3")
 
 
 def test_milvus_ignores_a_boost_of_a_hybrid_search(tmp_path: Path) -> None:

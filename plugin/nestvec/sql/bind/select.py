@@ -13,6 +13,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.conditions import Condition, bind_condition
 from nestvec.sql.bind.conditions.nodes import And
 from nestvec.sql.bind.groups import grouping_column
+from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.order import bind_ranking, bind_sort_keys, list_sort_keys
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.query import MAX_WINDOW, Ordering, Query, WindowExceeded
@@ -79,6 +80,10 @@ def bind_query(
         best_of_groups=grouped is not None,
     )
     outputs = bind_select_items(binder, items)
+    if len({output.expression for output in outputs if isinstance(output.expression, Highlight)}) > 1:
+        raise source.not_supported(
+            "two different HIGHLIGHT", select, "Milvus marks a text in one way."
+        )
     counts = any(isinstance(output.expression, RowCount) for output in outputs)
     if counts and (unbound_keys or not all(isinstance(o.expression, RowCount) for o in outputs)):
         raise not_native(scope, select.find(exp.Count) or select, binder.clause)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.highlight import Highlight, bind_highlight, is_highlight
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope, Value
 from nestvec.sql.bind.vectors.ranking import Measure, Ranking, RerankScore, as_measure, bind_measure
@@ -62,7 +63,7 @@ class RowCount:
     """``count(*)``, which Milvus counts."""
 
 
-Expression = ColumnRef | Constant | Distance | RowCount
+Expression = ColumnRef | Constant | Distance | RowCount | Highlight
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def expression_sql(expression: Expression) -> str:
         return "NULL" if expression.value is None else repr(expression.value)
     if isinstance(expression, RowCount):
         return "count(*)"
+    if isinstance(expression, Highlight):
+        return f"highlight({expression.column})"
     return {"": "distance", "similarity": "(1 - distance)", "negative": "-distance"}[expression.form]
 
 
@@ -159,6 +162,9 @@ class ValueBinder:
             return self._column(inner)
         if _is_constant(inner):
             return _constant(self.scope, inner)
+        if is_highlight(inner):
+            ranking = None if self.best_of_groups else self.ranking
+            return TypedExpression(bind_highlight(self.scope, inner, ranking), "VARCHAR")
         if self.best_of_groups and isinstance(inner, (exp.Min, exp.Max)):
             return self._best(inner)
         distance = distance_form(inner)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nestvec.milvus.steps import Steps, call
+from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.thresholds import COMPARISONS, Threshold
 from nestvec.sql.bind.values import ColumnRef, Constant, Distance, Expression
@@ -24,7 +25,7 @@ class ScoredRow(NamedTuple):
 
 def value_of(expression: Expression, row: ScoredRow) -> Any:
     """The value of an expression for a row."""
-    if isinstance(expression, ColumnRef):
+    if isinstance(expression, (ColumnRef, Highlight)):
         return row.row[expression.name]
     if isinstance(expression, Constant):
         return expression.value
@@ -41,7 +42,7 @@ def _measured(expression: Distance, distance: float | None) -> float | None:
 
 def column_values(expression: Expression, rows: list[ScoredRow]) -> list[Any]:
     """One column of the result."""
-    if isinstance(expression, ColumnRef):
+    if isinstance(expression, (ColumnRef, Highlight)):
         name = expression.name
         return [row.row[name] for row in rows]
     return [value_of(expression, row) for row in rows]

@@ -27,6 +27,7 @@ from nestvec.sql.bind.vectors.targets import (
 )
 from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
+from nestvec.sql.execute.highlights import highlighter_of, with_highlights
 from nestvec.sql.execute.rankers import boosted_limit, hybrid_ranker, search_ranker
 from nestvec.sql.execute.read import ReadRequest, ids_filter, query_rows, with_dynamic_fields
 from nestvec.sql.execute.rows import ScoredRow
@@ -102,7 +103,9 @@ def _search_index(
     session: Session, node: VectorSearch, search_data: Sequence[SearchData], method: SearchMethod
 ) -> Steps[list[list[ScoredRow]]]:
     """The rows of Milvus's search for each target."""
-    nearest = node.nearest
+    nearest, highlighting = node.nearest, dict[str, Any]()
+    if node.highlight is not None:
+        highlighting["highlighter"] = yield from highlighter_of(session, node.highlight)
     hit_lists = yield call(
         f"searching collection {node.collection}",
         "search",
@@ -118,6 +121,7 @@ def _search_index(
             **({"params": dict(method.params)} if method.params else {}),
         },
         **({"group_by_field": node.group} if node.group else {}),
+        **highlighting,
         **session.read_options(),
     )
     to_distance = DISTANCE_OF_SCORE[nearest.metric]
@@ -212,6 +216,8 @@ def _scored_rows(
     to_distance: Callable[[float], float],
 ) -> list[ScoredRow]:
     rows = with_dynamic_fields(session, node.collection, node.fields, [hit["entity"] for hit in hits])
+    if isinstance(node, VectorSearch) and node.highlight is not None:
+        rows = with_highlights(node.highlight, hits, rows)
     return [ScoredRow(row, to_distance(float(hit["distance"]))) for row, hit in zip(rows, hits, strict=True)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.values import ColumnRef, expression_sql
 from nestvec.sql.bind.vectors.distance import DistanceRanking
@@ -170,8 +171,16 @@ def _search(node: VectorSearch) -> ExplainNode:
     return ExplainNode(
         f"Search {node.collection}: {count_of(node.limit, 'row')}{_after(node.offset)} "
         f"by {nearest.metric} of {nearest.column} to {describe_target(nearest.target)}",
-        (*_filter_and_fields(node.filter, node.fields), *group),
+        (*_filter_and_fields(node.filter, node.fields), *group, *_highlight(node.highlight)),
     )
+
+
+def _highlight(highlight: Highlight | None) -> tuple[tuple[str, str], ...]:
+    """What Milvus marks in which text."""
+    if highlight is None:
+        return ()
+    more = f" and {highlight.words!r}" if highlight.words else ""
+    return (("highlights", f"words of the search{more} in {highlight.column}, by Milvus"),)
 
 
 def _rescore(node: Rescore) -> ExplainNode:

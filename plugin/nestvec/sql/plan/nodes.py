@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.order import SortKey
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.thresholds import Threshold
@@ -41,6 +42,8 @@ class VectorSearch:
     offset: int = 0
     group: str = ""
     """The column whose every value keeps only its nearest row; empty to keep every row."""
+    highlight: Highlight | None = None
+    """What Milvus marks in a text of each row."""
     exact: bool = False
     """Whether rows that an index misses would change what the statement means, as under a threshold."""
 

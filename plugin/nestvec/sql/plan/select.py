@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW, Query
-from nestvec.sql.bind.values import ColumnRef
+from nestvec.sql.bind.values import ColumnRef, Expression
 from nestvec.sql.bind.vectors import targets
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.rankers import DecayRanker
@@ -80,6 +81,7 @@ def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
         limit=_search_limit(query),
         offset=query.offset,
         group=query.group_column,
+        highlight=next((value for value in _values(query) if isinstance(value, Highlight)), None),
     )
 
 
@@ -159,11 +161,19 @@ def _plan_unranked(query: Query) -> Node:
 
 def _columns_read(query: Query) -> tuple[str, ...]:
     """The columns that are read of every row."""
-    expressions = [
+    values = _values(query)
+    names = [value.name for value in values if isinstance(value, ColumnRef)]
+    # Milvus marks words only in columns that it returns.
+    names += [value.column for value in values if isinstance(value, Highlight)]
+    return tuple(dict.fromkeys(names))
+
+
+def _values(query: Query) -> list[Expression]:
+    """What the result and the order have of each row."""
+    return [
         *(output.expression for output in query.outputs),
         *(key.expression for key in query.ordering.keys),
     ]
-    return tuple(dict.fromkeys(value.name for value in expressions if isinstance(value, ColumnRef)))
 
 
 def _embedding_services(table: Table, ranking: Ranking | None) -> tuple[str, ...]:
