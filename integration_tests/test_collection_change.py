@@ -15,10 +15,10 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
+from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.interrupted import discard
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
 from nestvec.collections.change.switch import rollback
-from nestvec.collections.change.wanted import Change, new_embedding
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import JournalMismatch, SpecError, StoreInUse
 
@@ -268,7 +268,7 @@ def test_a_name_that_is_taken_is_not_used(client: MilvusClient, papers: Rows, se
     client.create_alias("other", "papers__1")
     change = embedding(service, 64)
     plan, _ = plan_or_continue(client, "papers", change)
-    assert (plan.names.retired, plan.names.beside) == ("papers__2", "papers__3")
+    assert (plan.names.retired, plan.names.target) == ("papers__2", "papers__3")
     run_change(client, plan, change)
     assert client.describe_collection("papers__1")["collection_name"] == "other"
     check(client, service, papers, (64,))

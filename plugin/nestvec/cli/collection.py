@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.group(short_help=COMMANDS["collection"].short_help)
 def command() -> None:
-    """Create, show, list or drop collections with nested vector fields.
+    """Create, show, list, change or drop collections with nested vector fields.
 
     \b
     Example:

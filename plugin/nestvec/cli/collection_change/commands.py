@@ -18,9 +18,9 @@ from nestvec.terminal.tables import print_json
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+    from nestvec.collections.change.definition import Change
     from nestvec.collections.change.plan import ChangePlan
     from nestvec.collections.change.run import ChangeReport
-    from nestvec.collections.change.wanted import Change
     from nestvec_schemas.spec.collection_spec import CollectionSpec
 
 
@@ -164,8 +164,8 @@ def rollback(args: RollbackArgs) -> None:
 
 def _change_of(client: MilvusClient, args: EmbedArgs) -> Change:
     """The change that ``embed`` makes. Raises SpecError, CollectionNotFound."""
+    from nestvec.collections.change.definition import Change, new_embedding
     from nestvec.collections.change.interrupted import interrupted
-    from nestvec.collections.change.wanted import Change, new_embedding
 
     fields = args.fields
     recorded = interrupted(client, args.name)
@@ -201,8 +201,8 @@ def _only_service(client: MilvusClient, name: str) -> str:
 
 def _change_to(client: MilvusClient, spec: CollectionSpec, *, restart: bool) -> Change:
     """The change that ``alter`` makes; that of an interrupted command is the same. Raises SpecError."""
+    from nestvec.collections.change.definition import change_to_spec
     from nestvec.collections.change.interrupted import interrupted
-    from nestvec.collections.change.wanted import change_to_spec
     from nestvec.milvus.catalog import read_table
 
     recorded = interrupted(client, spec.collection)
@@ -241,7 +241,7 @@ def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change
 def _agreed(plan: ChangePlan, args: ChangeArgs, *, continues: bool) -> bool:
     """Print the plan; whether it is to be carried out."""
     if continues:
-        click.echo(f"Continuing the change of {plan.names.collection} in {plan.names.beside}.", err=True)
+        click.echo(f"Continuing the change of {plan.names.collection} in {plan.names.target}.", err=True)
         return not args.dry_run
     if args.dry_run and args.json:
         print_json(plan.as_json())
@@ -266,5 +266,5 @@ def _print_report(report: ChangeReport, *, json: bool) -> None:
         print_json(asdict(report))
         return
     fields = f" with {', '.join(report.fields)}" if report.fields else ""
-    kept = f"; the collection of before remains as {report.old}" if report.old else ""
-    click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{kept}.")
+    old = f"; the collection of before remains as {report.old}" if report.old else ""
+    click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{old}.")

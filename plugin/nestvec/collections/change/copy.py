@@ -93,9 +93,9 @@ class Copy:
         """The rows that are not copied as they are now; the others are marked as seen."""
         key = self.source.key.name
         for page in pages:
-            known = self.journal.digests([row[key] for row in page.rows])
+            recorded = self.journal.digests([row[key] for row in page.rows])
             marks = {row[key]: digest(row, page.partition) for row in page.rows}
-            same = [(name, mark) for name, mark in marks.items() if known.get(name) == mark]
+            same = [(name, mark) for name, mark in marks.items() if recorded.get(name) == mark]
             self.journal.record(same, number)
             unchanged = {name for name, _ in same}
             yield replace(page, rows=tuple(row for row in page.rows if row[key] not in unchanged))
@@ -107,10 +107,10 @@ class Copy:
         """
         key = self.source.key.name
         for page in pages:
-            known = list(self.journal.digests([row[key] for row in page.rows]))
-            others = set(self.target.partitions()) - {page.partition} if known else ()
+            recorded = list(self.journal.digests([row[key] for row in page.rows]))
+            others = set(self.target.partitions()) - {page.partition} if recorded else ()
             for partition in others:
-                self._delete(list(self.target.rows(known, partition)))
+                self._delete(list(self.target.rows(recorded, partition)))
             yield page
 
     def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
@@ -126,13 +126,13 @@ class Copy:
 
     def _untouched(self, keys: Sequence[object]) -> set[object]:
         """Which of these rows the second collection has as they were copied, or lacks as they were not."""
-        known = self.journal.digests(keys)
+        recorded = self.journal.digests(keys)
         present, same = set[object](), set[object]()
         for partition in self.target.partitions():
             rows = self.target.rows(keys, partition)
             present |= set(rows)
-            same |= {key for key, row in rows.items() if known.get(key) == digest(row, partition)}
-        return same | {key for key in keys if key not in known and key not in present}
+            same |= {key for key, row in rows.items() if recorded.get(key) == digest(row, partition)}
+        return same | {key for key in keys if key not in recorded and key not in present}
 
     def _delete_unseen(self, number: int, *, unless_newer: bool = False) -> int:
         deleted = 0
@@ -157,7 +157,7 @@ class Copy:
 
     def _write(self, pages: Iterator[Page], partition: str, number: int) -> int:
         """Write rows as an ingest does. Raises IngestError for a row that is refused."""
-        key, written = self.source.key.name, 0
+        key, rows_stored = self.source.key.name, 0
         table = replace(self.table, embeddings=self.embeddings)
         max_rows = max_batch_rows(self.table, self.batch)
         plan = WritePlan(
@@ -180,10 +180,10 @@ class Copy:
                     )
                 rows = [item.value for item in part.source_rows if isinstance(item.value, dict)]
                 self.journal.record([(row[key], digest(row, partition)) for row in rows], number)
-                written += len(rows)
+                rows_stored += len(rows)
                 self.advance(len(rows))
-                self._hold_back(written, began)
-        return written
+                self._hold_back(rows_stored, began)
+        return rows_stored
 
     def _batches(self, pages: Iterator[Page], max_rows: int) -> Iterator[RowBatch]:
         start = 0
@@ -199,12 +199,12 @@ class Copy:
                 )
                 start += len(rows)
 
-    def _hold_back(self, written: int, began: float) -> None:
+    def _hold_back(self, rows: int, began: float) -> None:
         """Wait until as many rows may have been written."""
         if self.rows_per_second is None:
             return
         clock = self.patience.clock
-        until = began + written / self.rows_per_second
+        until = began + rows / self.rows_per_second
         while (rest := until - time.monotonic()) > 0:
             self.patience.check()
             clock.sleep(min(rest, 0.2))

@@ -10,8 +10,8 @@ from typing import Any, Final
 from pymilvus import CollectionSchema, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
+from nestvec.collections.change.definition import Change
 from nestvec.collections.change.plan import ChangePlan
-from nestvec.collections.change.wanted import Change
 from nestvec.collections.lifecycle import add_index
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, field_notes
@@ -48,7 +48,7 @@ def create_beside(client: MilvusClient, plan: ChangePlan, change: Change, mark: 
     The services of the new fields must respond. Raises SpecError, StoreError, ServiceError, EncoderError;
     nothing remains then.
     """
-    source, beside = plan.names.source, plan.names.beside
+    source, target = plan.names.source, plan.names.target
     with milvus_errors(f"describing collection {source}"):
         described = client.describe_collection(source)
         indexes = [client.describe_index(source, name) for name in client.list_indexes(source)]
@@ -62,20 +62,20 @@ def create_beside(client: MilvusClient, plan: ChangePlan, change: Change, mark: 
         "num_partitions": described.get("num_partitions") if keyed else None,
     }
     chosen = {name: value for name, value in options.items() if value}
-    with milvus_errors(f"creating collection {beside}"):
+    with milvus_errors(f"creating collection {target}"):
         client.create_collection(
-            beside, schema=schema, properties=properties | {CHANGE_PROPERTY: mark}, **chosen
+            target, schema=schema, properties=properties | {CHANGE_PROPERTY: mark}, **chosen
         )
         try:
             if not keyed:
-                for partition in set(partitions) - set(client.list_partitions(beside)):
-                    client.create_partition(beside, partition)
+                for partition in set(partitions) - set(client.list_partitions(target)):
+                    client.create_partition(target, partition)
             params = _indexes(indexes, change)
             if params:
-                client.create_index(beside, params)
-            client.load_collection(beside)
+                client.create_index(target, params)
+            client.load_collection(target)
         except BaseException:
-            client.drop_collection(beside)
+            client.drop_collection(target)
             raise
 
 

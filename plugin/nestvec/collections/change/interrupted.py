@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from pymilvus import MilvusClient
 
+from nestvec.collections.change.definition import Change, read_change
 from nestvec.collections.change.design import CHANGE_PROPERTY
 from nestvec.collections.change.journal import ChangeJournal, journal_path
 from nestvec.collections.change.plan import Names
 from nestvec.collections.change.switch import is_switched
-from nestvec.collections.change.wanted import Change, read_change
 from nestvec.ingest.target import client_target
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import StoreInUse, StoreRefused
@@ -31,7 +31,7 @@ class Interrupted:
             for name in dict.fromkeys((self.names.retired, self.names.source)):
                 if client.has_collection(name):
                     present = str(client.describe_collection(name).get("collection_name") or name)
-                    return None if present == self.names.beside else present
+                    return None if present == self.names.target else present
         return None
 
 
@@ -58,12 +58,12 @@ def discard(client: MilvusClient, collection: str) -> None:
         if is_switched(client, names):
             raise StoreRefused(
                 f"readers of {collection} use the new collection already",
-                value=names.beside,
+                value=names.target,
                 next_step="Run the command without --restart, which completes the change.",
             )
-        with milvus_errors(f"dropping collection {names.beside}"):
-            if client.has_collection(names.beside) and read_mark(client, names.beside) == journal.mark:
-                client.drop_collection(names.beside)
+        with milvus_errors(f"dropping collection {names.target}"):
+            if client.has_collection(names.target) and read_mark(client, names.target) == journal.mark:
+                client.drop_collection(names.target)
         journal.remove()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nestvec.collections.change.wanted import Change, NewField
+from nestvec.collections.change.definition import Change, NewField
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
 from nestvec_schemas.errors import SpecError, StoreRefused, nearest
@@ -35,7 +35,7 @@ class Names:
     source: str
     """The collection that has it before."""
 
-    beside: str
+    target: str
     """The collection that has it afterwards."""
 
     retired: str
@@ -53,7 +53,7 @@ class FieldPlan:
 
     added: tuple[str, ...] = ()
     embedded: tuple[str, ...] = ()
-    """Those whose vectors are made anew, by another encoder or otherwise."""
+    """Those whose vectors are computed anew, by another encoder or otherwise."""
 
     computed: tuple[str, ...] = ()
     """Those that Milvus makes again from their sources as it takes the rows, with the same result."""
@@ -100,7 +100,7 @@ class ChangePlan:
         return {
             "collection": self.names.collection,
             "in_place": False,
-            "beside": self.names.beside,
+            "beside": self.names.target,
             "old": self.names.retired if self.keep_old else None,
             "becomes_alias": not self.names.is_alias,
             "added": list(self.fields.added),
@@ -123,12 +123,12 @@ class ChangePlan:
             "copied": fields.copied,
             "dropped": fields.dropped,
         }
-        lines = [f"{names.collection}: {self.rows:,} rows into a new collection beside it, {names.beside}."]
+        lines = [f"{names.collection}: {self.rows:,} rows into a new collection beside it, {names.target}."]
         lines += [f"  {what}: {', '.join(columns)}" for what, columns in listed.items() if columns]
         time = "" if self.seconds is None else f"about {_duration(self.seconds)}, "
         lines.append(f"It takes {time}{_size(self.bytes)} of space until the end.")
         if not names.is_alias:
-            lines.append(f"{names.collection} becomes an alias of {names.beside}.")
+            lines.append(f"{names.collection} becomes an alias of {names.target}.")
         if self.keep_old:
             lines.append(f"The collection of before remains as {names.retired}.")
         return lines
@@ -161,7 +161,9 @@ def plan_change(
     seconds = None if text_seconds is None else text_seconds * measured.rows * len(passes)
     row_bytes = measured.row_bytes + sum(_field_bytes(new[name]) for name in filled)
     row_bytes += sum(_column_bytes(table, name) for name in (*fields.copied, *fields.computed))
-    plan = ChangePlan(names, fields, measured.rows, seconds, int(row_bytes * measured.rows), keep_old)
+    plan = ChangePlan(
+        names, fields, measured.rows, seconds, bytes=int(row_bytes * measured.rows), keep_old=keep_old
+    )
     if measured.free_bytes is not None and plan.bytes > measured.free_bytes:
         raise StoreRefused(
             f"the disk has no space for a second {names.collection}",
@@ -187,16 +189,16 @@ def _plan_fields(table: Table, change: Change) -> FieldPlan:
                 value=field.source,
                 next_step="Keep it.",
             )
-    made = {
+    computed = {
         *(item.column for item in table.embeddings if item.config.form not in CLIENT_SIDE_FORMS),
         *(item.column for item in table.lexical),
     }
-    kept = [column.name for column in table.columns if column.name not in change.drop]
+    remaining = [column.name for column in table.columns if column.name not in change.drop]
     return FieldPlan(
         added=tuple(name for name in new if table.column(name) is None),
         embedded=tuple(name for name in new if table.column(name) is not None),
-        computed=tuple(name for name in kept if name in made),
-        copied=tuple(name for name in kept if name not in made),
+        computed=tuple(name for name in remaining if name in computed),
+        copied=tuple(name for name in remaining if name not in computed),
         dropped=tuple(name for name in change.drop if name not in new),
     )
 
@@ -219,7 +221,7 @@ def _check_dropped(table: Table, change: Change) -> None:
         ]
         if needs:
             raise SpecError(
-                f"{', '.join(sorted(needs))} is made from this field",
+                f"{', '.join(sorted(needs))} is computed from this field",
                 value=name,
                 next_step=f"Drop {', '.join(sorted(needs))} first.",
             )

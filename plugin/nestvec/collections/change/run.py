@@ -18,6 +18,7 @@ from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.definition import Change
 from nestvec.collections.change.design import (
     CHANGE_PROPERTY,
     PREVIOUS_PROPERTY,
@@ -31,7 +32,6 @@ from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Nam
 from nestvec.collections.change.rows import Row, RowReader
 from nestvec.collections.change.switch import check_name, existing_names, is_switched, resolve, switch
 from nestvec.collections.change.verify import verify_copy
-from nestvec.collections.change.wanted import Change
 from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.target import client_target
@@ -99,7 +99,7 @@ def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: 
         described = client.describe_collection(source)
     check_key(described, lite=lite)
     load_lite(client, source)
-    reader = RowReader(client, source, table, tuple(_stored(table, change)), lite, Patience(0))
+    reader = RowReader(client, source, table, tuple(_stored(table, change)), lite=lite, patience=Patience(0))
     rows = reader.count()
     _check_generated_keys(reader, rows)
     names = change_names(collection, source, existing)
@@ -111,24 +111,24 @@ def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: 
 def plan_or_continue(
     client: MilvusClient, collection: str, change: Change, *, keep_old: bool = False
 ) -> tuple[ChangePlan, bool]:
-    """The plan of a change, and whether it was begun before. Raises as ``prepare``, and JournalMismatch."""
-    begun = interrupted(client, collection)
-    if begun is None:
+    """The plan of a change, and whether it has begun. Raises as ``prepare``, and JournalMismatch."""
+    unfinished = interrupted(client, collection)
+    if unfinished is None:
         return prepare(client, collection, change, keep_old=keep_old), False
     with open_change(client, collection) as journal:
         journal.check(change.identity())
-    return ChangePlan(begun.names, FieldPlan(), rows=0, seconds=None, bytes=0, keep_old=keep_old), True
+    return ChangePlan(unfinished.names, FieldPlan(), rows=0, seconds=None, bytes=0, keep_old=keep_old), True
 
 
 def serving_tables(
     client: MilvusClient, collection: str, change: Change
 ) -> tuple[tuple[str, ...], tuple[Table, ...]]:
     """The services that a change needs, and the table whose fields they fill before and after it."""
-    begun = interrupted(client, collection)
-    name = collection if begun is None else begun.before(client) or begun.names.beside
+    unfinished = interrupted(client, collection)
+    name = collection if unfinished is None else unfinished.before(client) or unfinished.names.target
     table = read_table(client, name)
-    kept = tuple(item for item in table.embeddings if item.column not in change.drop)
-    table = replace(table, embeddings=kept)
+    remaining = tuple(item for item in table.embeddings if item.column not in change.drop)
+    table = replace(table, embeddings=remaining)
     new = (field.service for field in change.fields.values())
     return tuple(dict.fromkeys((*table.services, *new))), (table,)
 
@@ -174,19 +174,19 @@ class _Run:
             self._fill()
             switch(self.client, self.names)
         rows = self._end()
-        kept = self.names.retired if self.options.keep_old else None
+        old = self.names.retired if self.options.keep_old else None
         return ChangeReport(
-            self.names.collection, rows, time.monotonic() - started, tuple(self.change.fields), kept
+            self.names.collection, rows, time.monotonic() - started, tuple(self.change.fields), old
         )
 
     def _create(self) -> None:
         names = self.names
-        with milvus_errors(f"looking for collection {names.beside}"):
-            exists = self.client.has_collection(names.beside)
-        if exists and read_mark(self.client, names.beside) != self.journal.mark:
+        with milvus_errors(f"looking for collection {names.target}"):
+            exists = self.client.has_collection(names.target)
+        if exists and read_mark(self.client, names.target) != self.journal.mark:
             raise StoreRefused(
                 "a collection or an alias of this name exists, and is not of this change",
-                value=names.beside,
+                value=names.target,
                 next_step="Rename or drop it; or run the command again with --restart for another name.",
             )
         if not exists:
@@ -194,7 +194,7 @@ class _Run:
             create_beside(self.client, self.plan, self.change, self.journal.mark)
 
     def _fill(self) -> None:
-        load_lite(self.client, self.names.beside)
+        load_lite(self.client, self.names.target)
         copy = self._copy(self.names.source)
         if isinstance(self.options.advance, Meter):
             self.options.advance.total = copy.source.count()
@@ -206,7 +206,7 @@ class _Run:
     def _end(self) -> int:
         """Bring over what was written last, and remove what is not needed any more."""
         names, client = self.names, self.client
-        load_lite(client, names.beside)
+        load_lite(client, names.target)
         with milvus_errors(f"looking for collection {names.retired}"):
             remains = client.has_collection(names.retired)
         if remains:
@@ -215,27 +215,29 @@ class _Run:
             while copy.merge():
                 pass
         with milvus_errors(f"completing the change of {names.collection}"):
-            properties = client.describe_collection(names.beside).get("properties") or {}
+            properties = client.describe_collection(names.target).get("properties") or {}
             if self.options.keep_old and remains:
-                client.alter_collection_properties(names.beside, {PREVIOUS_PROPERTY: names.retired})
+                client.alter_collection_properties(names.target, {PREVIOUS_PROPERTY: names.retired})
             elif remains:
                 client.drop_collection(names.retired)
             if CHANGE_PROPERTY in properties:
-                client.drop_collection_properties(names.beside, [CHANGE_PROPERTY])
-        table = read_table(client, names.beside)
-        rows = RowReader(client, names.beside, table, (), is_lite(client), self._patience()).count()
+                client.drop_collection_properties(names.target, [CHANGE_PROPERTY])
+        table = read_table(client, names.target)
+        rows = RowReader(
+            client, names.target, table, (), lite=is_lite(client), patience=self._patience()
+        ).count()
         self.journal.remove()
         return rows
 
     def _copy(self, source: str) -> Copy:
         client, lite, patience = self.client, is_lite(self.client), self._patience()
         load_lite(client, source)
-        before, after = read_table(client, source), read_table(client, self.names.beside)
+        before, after = read_table(client, source), read_table(client, self.names.target)
         fields = tuple(_stored(before, self.change))
         new = tuple(item for item in after.embeddings if item.column in self.change.fields)
         return Copy(
-            source=RowReader(client, source, before, fields, lite, patience),
-            target=RowReader(client, self.names.beside, after, fields, lite, patience),
+            source=RowReader(client, source, before, fields, lite=lite, patience=patience),
+            target=RowReader(client, self.names.target, after, fields, lite=lite, patience=patience),
             table=after,
             embeddings=new,
             journal=self.journal,
@@ -252,8 +254,8 @@ class _Run:
 def _stored(table: Table, change: Change) -> list[str]:
     """The fields whose values are copied: neither dropped, nor what a Function of Milvus fills."""
     client_side = {item.column for item in table.embeddings if item.endpoint.caller == "nestvec"}
-    made = set(table.generated) - client_side
-    return [column.name for column in table.columns if column.name not in made | set(change.drop)]
+    computed = set(table.generated) - client_side
+    return [column.name for column in table.columns if column.name not in computed | set(change.drop)]
 
 
 def _check_generated_keys(reader: RowReader, rows: int) -> None:

@@ -51,9 +51,9 @@ def is_switched(client: MilvusClient, names: Names) -> bool:
             if not client.has_collection(names.retired):
                 return False
             # Renamed, and then interrupted: readers have waited since.
-            client.create_alias(names.beside, names.collection)
+            client.create_alias(names.target, names.collection)
         described = client.describe_collection(names.collection)
-    return str(described.get("collection_name")) == names.beside
+    return str(described.get("collection_name")) == names.target
 
 
 def switch(client: MilvusClient, names: Names) -> None:
@@ -62,23 +62,23 @@ def switch(client: MilvusClient, names: Names) -> None:
     An alias moves at once. A collection is renamed first, and its name becomes an alias a moment later.
     Raises StoreError; the name leads where it did then.
     """
-    with milvus_errors(f"switching {names.collection} to {names.beside}"):
+    with milvus_errors(f"switching {names.collection} to {names.target}"):
         aliases = [str(alias) for alias in client.list_aliases(names.source).get("aliases") or ()]
         if names.is_alias:
-            client.alter_alias(names.beside, names.collection)
+            client.alter_alias(names.target, names.collection)
         else:
             # A rename waits until what was written is on the disk: before, so that it does not then.
             client.flush(names.source)
             client.rename_collection(names.source, names.retired)
             try:
-                client.create_alias(names.beside, names.collection)
+                client.create_alias(names.target, names.collection)
             except MilvusException:
                 with suppress(MilvusException):
                     client.rename_collection(names.retired, names.source)
                 raise
         for alias in aliases:
             if alias != names.collection:
-                client.alter_alias(names.beside, alias)
+                client.alter_alias(names.target, alias)
 
 
 def rollback(client: MilvusClient, name: str) -> tuple[str, str]:
@@ -92,8 +92,8 @@ def rollback(client: MilvusClient, name: str) -> tuple[str, str]:
         properties = client.describe_collection(present).get("properties") or {}
     previous = str(properties.get(PREVIOUS_PROPERTY, ""))
     with milvus_errors(f"looking for collection {previous}"):
-        kept = bool(previous) and previous != present and client.has_collection(previous)
-    if not kept or present == name:
+        exists = bool(previous) and previous != present and client.has_collection(previous)
+    if not exists or present == name:
         raise StoreRefused(
             "the collection of before the last change was not kept",
             value=name,

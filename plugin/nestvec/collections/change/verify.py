@@ -48,9 +48,9 @@ def verify_copy(copy: Copy, new: Sequence[EmbeddingColumn]) -> None:
 
 
 def _check_counts(copy: Copy) -> None:
-    recorded, rows, written = copy.journal.count(), copy.source.count(), copy.target.count()
-    if written != recorded:
-        raise _differs(copy, f"{written} rows, where {recorded} were copied")
+    recorded, rows, copied = copy.journal.count(), copy.source.count(), copy.target.count()
+    if copied != recorded:
+        raise _differs(copy, f"{copied} rows, where {recorded} were copied")
     # A row more may have been written by now, but a key that several rows have is copied once only.
     if rows > recorded and not copy.pass_over() and copy.source.count() > copy.journal.count():
         raise StoreRefused(
@@ -70,10 +70,10 @@ def _check_vectors(copy: Copy, column: EmbeddingColumn, rows: dict[object, Row])
     stored = {key: row[column.column] for key, row in reader.rows(keys).items()}
     keys = [key for key in keys if key in stored]
     embed = partial(embed_vectors, request, [texts[key] for key in keys], environment_api_key())
-    made = wait_for_service(copy.patience, embed)
-    for key, vector in zip(keys, made, strict=True):
-        kept = np.asarray(stored[key], np.float32)
-        cosine = float(kept @ vector / max(float(np.linalg.norm(kept) * np.linalg.norm(vector)), 1e-12))
+    computed = wait_for_service(copy.patience, embed)
+    for key, vector in zip(keys, computed, strict=True):
+        present = np.asarray(stored[key], np.float32)
+        cosine = float(present @ vector / max(float(np.linalg.norm(present) * np.linalg.norm(vector)), 1e-12))
         if cosine < MIN_COSINE:
             raise _differs(
                 copy, f"{column.column} of row {str(key)[:60]} has cosine {cosine:.3f} to its text's vector"

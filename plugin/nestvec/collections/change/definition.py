@@ -1,4 +1,4 @@
-"""What is wanted of a collection that exists."""
+"""A change of a collection: embeddings to add, fields to drop."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def new_embedding(values: Mapping[str, Any]) -> EmbeddingSpec:
     """An embedding from the values of its keys in a spec. Raises SpecError."""
     try:
         spec = EmbeddingSpec.model_validate(
-            {key: value for key, value in values.items() if value is not None}
+            {key: value for key, value in values.items() if value not in (None, ())}
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -95,12 +95,12 @@ def change_to_spec(table: Table, spec: CollectionSpec) -> Change:
     Raises SpecError for a difference that is none of embeddings, or if there is none.
     """
     _check_fields(table, spec)
-    add, drop, wanted = [], [], set[str]()
+    add, drop, declared = [], [], set[str]()
     for embedding in spec.embeddings:
         service = spec.service_of(embedding)
         for config in embedding.configs:
             name = embedding.column(config)
-            wanted.add(name)
+            declared.add(name)
             existing = table.embedding(name)
             if existing is not None:
                 if (
@@ -113,7 +113,7 @@ def change_to_spec(table: Table, spec: CollectionSpec) -> Change:
             dims = () if config.dim is None else (config.dim,)
             update = {"dims": dims, "service": service, "name": name}
             add.append(embedding.model_copy(update=update))
-    drop += [embedding.column for embedding in table.embeddings if embedding.column not in wanted]
+    drop += [embedding.column for embedding in table.embeddings if embedding.column not in declared]
     if not add and not drop:
         raise SpecError(
             "the collection is as the spec declares it", value=spec.collection, next_step="Change the spec."
