@@ -102,6 +102,28 @@ WRITTEN = [
     "SELECT id, meta @> '{\"x\": \"a\"}', meta @> '[1]' FROM (SELECT * FROM rows) AS r",
     "SELECT '1.23456789'::numeric * 2 AS x, 7.00001::numeric + max(id)::numeric AS y FROM rows",
     "SELECT id, '{0.5,1.23456}'::numeric[] AS x, a::numeric AS y FROM (SELECT * FROM rows) AS r",
+    "SELECT id, upper(u), a + 1 AS b, round((v <-> '[1,2]')::numeric, 2) AS d FROM rows "
+    "ORDER BY v <-> '[1,2]', id LIMIT 7 OFFSET 2",
+    "SELECT -(v <#> '[1,2]') AS s, (v <#> '[1,2]') * -1, 1 - (v <-> '[1,2]'), u || '!' FROM rows "
+    "ORDER BY v <#> '[1,2]', id LIMIT 5",
+    "SELECT id FROM rows ORDER BY v <-> '[1,2]', upper(u) DESC, id LIMIT 5 OFFSET 1",
+    "SELECT id FROM rows ORDER BY v <-> '[1,2]', length(u), -id LIMIT 9",
+    "SELECT id, coalesce(u, 'none') FROM rows WHERE v <-> '[1,2]' < 2 AND a > 0 "
+    "ORDER BY v <-> '[1,2]', id LIMIT 9",
+    "SELECT id FROM rows WHERE right(u, 1) = 'b' AND v <-> '[1,2]' < 2 "
+    "ORDER BY v <-> '[1,2]', id DESC LIMIT 40",
+    "SELECT id FROM rows WHERE round((v <-> '[1,2]')::numeric, 1) <= 1.5 ORDER BY v <-> '[1,2]', id LIMIT 9",
+    "SELECT id, floor(v <-> '[1,2]') FROM rows ORDER BY 2, id LIMIT 9",
+    "SELECT id FROM rows WHERE a = (SELECT max(a) FROM rows WHERE v <-> '[1,2]' < 4) "
+    "ORDER BY v <-> '[1,2]', id LIMIT 3",
+    "SELECT id FROM rows WHERE a < (SELECT avg(a) FROM rows) ORDER BY v <-> '[1,2]', id LIMIT 3",
+    "SELECT q.i, p.id, p.w, p.id * q.i AS m FROM (VALUES (1, '[1,2]'), (2, '[0,1]')) AS q(i, x) "
+    "CROSS JOIN LATERAL (SELECT id, lower(u) || q.i AS w FROM rows ORDER BY v <-> q.x::vector, id LIMIT 3) "
+    "AS p",
+    "SELECT q.i, p.w FROM (VALUES (1, '[1,2]'), (2, '[0,1]')) AS q(i, x) LEFT JOIN LATERAL "
+    "(SELECT coalesce(u, 'none') AS w FROM rows WHERE id < 0 ORDER BY v <-> q.x::vector LIMIT 3) AS p "
+    "ON TRUE",
+    "SELECT count(*) * 2, round(2.5), sum(a) / count(a) FROM rows",
 ]  # fmt: skip
 
 

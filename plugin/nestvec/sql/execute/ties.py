@@ -29,13 +29,22 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
         rows = yield from run(session, search, node.input)
         wider = _widened(search, len(rows))
         if wider is None or rows[-1].distance != rows[end - 1].distance:
-            return sort_rows(Sort(node.input, node.keys), rows)[node.offset : end]
+            ordered = sort_rows(Sort(node.input, node.keys), rows)
+            return _up_to_ties(ordered, end) if node.with_ties else ordered[node.offset : end]
         if wider == search:
             raise SqlNotSupported(
                 f"sorting more than {MAX_WINDOW:,} rows at the same distance is not supported",
                 next_step="Narrow them with WHERE, or ORDER BY only the distance.",
             )
         search = wider
+
+
+def _up_to_ties(rows: list[ScoredRow], end: int) -> list[ScoredRow]:
+    """The rows before ``end``, and those after it that are as far away as the last of them."""
+    if len(rows) <= end:
+        return rows
+    last = rows[end - 1].distance
+    return [*rows[:end], *(row for row in rows[end:] if row.distance == last)]
 
 
 def _widened(node: Node, count: int) -> Node | None:

@@ -154,6 +154,8 @@ class TopKWithTies(UnaryNode):
     keys: tuple[SortKey, ...]
     limit: int
     offset: int = 0
+    with_ties: bool = False
+    """Whether every row as far away as the last is kept, for a key that is computed later."""
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,12 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
         raise _unresolved(planning, tree, str(error)) from None
     except (SqlglotError, ValueError) as error:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
+    tables = {node.alias_or_name for node in qualified.find_all(exp.Table, exp.DerivedTable, exp.CTE)}
     for column in list(qualified.find_all(exp.Column)):
+        if column.table and column.table not in tables and not column.args.get("db"):
+            raise planning.source.unknown_name(
+                "FROM has no such table", column.table, column, "Name a table of FROM, or its alias."
+            )
         if not column.table and not _resolve(planning, column) and not _is_alias(column):
             raise _unknown_column(planning, column)
     return qualified

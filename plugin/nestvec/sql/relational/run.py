@@ -19,7 +19,7 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.filter import render_filter
-from nestvec.sql.plan.nodes import VectorSearch, source_of, with_source
+from nestvec.sql.plan.nodes import Node, TopKWithTies, UnaryNode, VectorSearch, source_of
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
@@ -190,14 +190,31 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
         if not scan.residual:
             return loaded
         passing = yield from _count_passing(scan, loaded)
-        search = source_of(plan.node)
-        if passing >= scan.row_goal or not isinstance(search, VectorSearch):
+        if passing >= scan.row_goal:
             return loaded
-        if result.count < search.limit or search.limit >= MAX_WINDOW:
+        limit = _row_limit(plan.node)
+        if limit is None or result.count < limit or limit >= MAX_WINDOW:
             # An index may end early: every row is compared.
             return loaded if scan.fallback is None else (yield from _read_scan(session, scan.fallback, {}))
-        wider = replace(search, limit=min(search.limit * _WIDENING_FACTOR, MAX_WINDOW))
-        plan = replace(plan, node=with_source(plan.node, wider))
+        plan = replace(plan, node=_with_limit(plan.node, min(limit * _WIDENING_FACTOR, MAX_WINDOW)))
+
+
+def _row_limit(node: Node) -> int | None:
+    """How many rows a ranking gives at most, ties of the last aside; None if it cannot give more."""
+    while isinstance(node, UnaryNode) and not isinstance(node, TopKWithTies):
+        node = node.input
+    if not isinstance(source_of(node), VectorSearch):
+        return None
+    return node.limit if isinstance(node, (TopKWithTies, VectorSearch)) else None
+
+
+def _with_limit(node: Node, limit: int) -> Node:
+    """The same ranking of more rows."""
+    if isinstance(node, TopKWithTies):
+        return replace(node, limit=limit, input=_with_limit(node.input, limit))
+    if isinstance(node, UnaryNode):
+        return replace(node, input=_with_limit(node.input, limit))
+    return replace(node, limit=limit) if isinstance(node, VectorSearch) else node
 
 
 def _count_passing(scan: RankingScan, loaded: LoadedTable) -> Steps[int]:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.order import find_measure
+from nestvec.sql.bind.order import STRICT, SortKey, find_measure, monotonicity
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select import bind_query, table_name, table_node
-from nestvec.sql.bind.values import BeyondMilvus
+from nestvec.sql.bind.values import BeyondMilvus, Constant
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.embed import query_request
 from nestvec.sql.bind.vectors.targets import EmbeddedText
@@ -21,7 +21,7 @@ from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.hints import shortlist_hint
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.adaptive import add_shortlist
-from nestvec.sql.plan.nodes import Plan, Rescore, source_of
+from nestvec.sql.plan.nodes import Filter, Node, Plan, Rescore, TopKWithTies, source_of
 from nestvec.sql.plan.select import plan_query
 from nestvec.sql.relational.arrow_rows import ranking_schema
 from nestvec.sql.relational.names import base_tables, from_entries
@@ -36,8 +36,6 @@ _FIRST_CANDIDATES = 100
 """Rows of a first search whose rows are checked by a condition that Milvus cannot filter by."""
 
 _CANDIDATES_PER_ROW = 4
-_EXTRA_ROWS = 16
-"""Rows read beyond the goal, so that further sort keys order the ties of the last."""
 
 _WHOLE_PARTS = ("with_", "joins", "laterals", "windows", "qualify", "locks", "sample")
 _ROWWISE_PARTS = (*_WHOLE_PARTS, "group", "having", "distinct")
@@ -92,6 +90,13 @@ def _ranks(select: exp.Select) -> bool:
 def _key(select: exp.Select, ordered: exp.Expr) -> exp.Expr:
     """The expression of a sort key, where it may be named by an alias of the select list."""
     node: exp.Expr = ordered.this
+    if isinstance(node, exp.Literal) and node.name.isdecimal() and not node.is_string:
+        if any(item.is_star for item in select.expressions):
+            return node
+        position = int(node.name[:9])
+        item = select.expressions[position - 1] if 0 < position <= len(select.expressions) else node
+        positioned: exp.Expr = item.this if isinstance(item, exp.Alias) else item
+        return positioned
     if isinstance(node, exp.Column) and not node.table:
         name = identifier_name(node.this)
         for item in select.expressions:
@@ -181,8 +186,8 @@ def _plan_candidates(
         expressions=[*items, exp.alias_(ranked.copy(), RANK, quoted=True)],
         from_=exp.From(this=node),
         order=select.args["order"].copy(),
-        limit=select.args["limit"].copy(),
-        offset=select.args["offset"].copy() if select.args.get("offset") is not None else None,
+        # The rows that OFFSET skips are ranked, too: DuckDB skips them.
+        limit=exp.Limit(expression=exp.Literal.number(constant_window(select) or 0)),
     )
     # Other keys may be expressions: DuckDB sorts by all of them, among enough rows.
     search.args["order"].set("expressions", [select.args["order"].expressions[0].copy()])
@@ -196,15 +201,24 @@ def _plan_candidates(
     conditions = [term.condition for term in terms if term.condition is not None]
     query = replace(query, where=conjunction(conditions))
     row_goal = (query.limit or 0) + query.offset
-    ties = len(select.args["order"].expressions) > 1
     residual = any(not term.complete and not term.of_distance for term in terms)
-    if residual:
-        limit = max(_CANDIDATES_PER_ROW * row_goal, _FIRST_CANDIDATES)
-    else:
-        limit = row_goal + (_EXTRA_ROWS if ties else 0)
+    ties = len(select.args["order"].expressions) > 1
+    limit = max(_CANDIDATES_PER_ROW * row_goal, _FIRST_CANDIDATES) if residual else row_goal
     query = replace(query, limit=min(limit, MAX_WINDOW), offset=0)
+    if ties:
+        keys = (*query.ordering.keys, SortKey(Constant(None)))
+        query = replace(query, ordering=replace(query.ordering, keys=keys))
     plan = plan_query(query)
+    if ties:
+        plan = replace(plan, node=_keeping_ties(plan.node))
     return add_shortlist(plan, table, planning.settings, shortlist_hint(planning.source), planning.source)
+
+
+def _keeping_ties(node: Node) -> Node:
+    """The same plan with all rows that are as far away as the last: DuckDB puts them in order."""
+    if isinstance(node, TopKWithTies):
+        return replace(node, with_ties=True)
+    return replace(node, input=_keeping_ties(node.input)) if isinstance(node, Filter) else node
 
 
 def _use_rank(select: exp.Select, alias: str, ranked: exp.Expr) -> None:
@@ -221,8 +235,14 @@ def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
     residual = [term.node.copy() for term in terms if not term.complete and not term.of_distance]
     if measure is None or row_goal is None or any(_reads_more(node, alias) for node in residual):
         return
+    keys = select.args["order"].expressions
+    if len(keys) > 1 and abs(monotonicity(planning.scope(scan, alias), _key(select, keys[0]))) < STRICT:
+        # Of rows with the same first key, those farther away may come first.
+        return
     body = select.copy()
-    body.set("where", exp.Where(this=exp.and_(*residual)) if residual else None)
+    # Every row may have to stand in for the search, which applies thresholds itself.
+    thresholds = [term.node.copy() for term in terms if term.of_distance] if residual else []
+    body.set("where", exp.Where(this=exp.and_(*residual, *thresholds)) if residual else None)
     _use_rank(body, alias, measure.node)
     if body.find(VectorDistance) is not None:
         # Another distance needs the vectors themselves: a scan computes both.
@@ -239,6 +259,7 @@ def _take(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
     planning.schemas[name] = schema
     for part, value in body.args.items():
         select.set(part, value)
+    select.set("where", body.args.get("where"))
     from_entries(select)[0].set("this", exp.to_identifier(name, quoted=True))
     table = planning.tables.pop(scan)
     fallback = None

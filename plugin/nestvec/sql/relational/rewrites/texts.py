@@ -51,15 +51,12 @@ def pad(node: exp.Pad) -> exp.Expr:
 def rewrite_concat(node: exp.Expr) -> exp.Expr:
     """In concat() a boolean is t or f, and a number as its cast writes it."""
     for item in node.expressions:
-        inner = item.this if isinstance(item, (exp.Coalesce, exp.Cast)) else item
-        for number in (item, inner):
-            if kind(number) in FLOAT_TYPES:
-                number.replace(float_text(number, kind(number)))
-                break
-        if kind(inner) == exp.DType.BOOLEAN:
-            case = exp.Case(ifs=[exp.If(this=inner.copy(), true=exp.Literal.string("t"))])
-            case.append("ifs", exp.If(this=exp.Not(this=inner.copy()), true=exp.Literal.string("f")))
-            inner.replace(case)
+        if kind(item) in FLOAT_TYPES:
+            item.replace(float_text(item, kind(item)))
+        if kind(item) == exp.DType.BOOLEAN:
+            case = exp.Case(ifs=[exp.If(this=item.copy(), true=exp.Literal.string("t"))])
+            case.append("ifs", exp.If(this=exp.Not(this=item.copy()), true=exp.Literal.string("f")))
+            item.replace(case)
     return node
 
 
