@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
-from nestvec_schemas.bridges import Bridges
+from nestvec_schemas.bridges.bridge import Bridges
 from nestvec_schemas.capabilities import check_exit, check_expert, check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -66,10 +65,10 @@ class BridgeFit:
     compared: dict[str, float]
     """By candidate: the mean over dims, and over a gallery of old vectors and one of which half is mapped."""
 
-    kept: dict[int, float]
+    quality: dict[int, float]
     """Per dim, in a gallery of old vectors."""
 
-    kept_mixed: dict[int, float]
+    mixed_quality: dict[int, float]
     """Per dim, in a gallery of which half is mapped."""
 
     held_out: int
@@ -84,10 +83,10 @@ def fit_bridge(
 ) -> BridgeFit:
     """The map from the new encoder's space into the old one's, fitted without labels.
 
-    Candidates are an orthogonal map, ridge regression, a linear map that learns the new encoder's ranking
-    (``learn_map``), and the same with a residual. None sees the held-out documents, queries that were taken
-    from them, or a quarter of the real queries. To a held-out query the document is relevant that it was
-    taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there is too little.
+    Candidates are an orthogonal map, ridge regression, and a map with a residual that learns both encoders'
+    rankings (``learn_map``), starting from ridge regression. None sees the held-out documents, queries that
+    were taken from them, or a quarter of the real queries. To a held-out query the document is relevant that
+    it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there is too little.
     """
     if len(documents) < MIN_DOCUMENTS:
         raise SampleUnusable(
@@ -117,9 +116,9 @@ def fit_bridge(
         candidates[method],
         method,
         {name: round(score, 4) for name, score in scores.items()},
-        judge.kept(candidates[method], mixed=False),
-        judge.kept(candidates[method], mixed=True),
-        int(held_out.queries.sum()),
+        quality=judge.quality(candidates[method], mixed=False),
+        mixed_quality=judge.quality(candidates[method], mixed=True),
+        held_out=len(judge.relevant),
     )
 
 
@@ -136,22 +135,15 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
     candidates = {"orthogonal": procrustes(texts)}
     candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
-    hidden = {"learned": 0, "learned with residual": _HIDDEN}
-    for number, (name, width) in enumerate(hidden.items()):
-        learning = LearningOptions(prefixes, options.steps, hidden=width, seed=options.seed)
-        candidates[name] = learn_map(
-            training.documents,
-            training.queries,
-            training.sources,
-            candidates[f"ridge {RIDGE_WEIGHTS[0]:g}"],
-            learning,
-            partial(_report_part, on_step, number, len(hidden)),
-        )
+    candidates["learned"] = learn_map(
+        training.documents,
+        training.queries,
+        training.sources,
+        candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"],
+        LearningOptions(prefixes, options.steps, hidden=_HIDDEN, seed=options.seed),
+        on_step,
+    )
     return candidates
-
-
-def _report_part(on_step: OnStep, part: int, parts: int, done: int, total: int) -> None:
-    on_step(part * total + done, parts * total)
 
 
 @dataclass(frozen=True)
@@ -192,7 +184,7 @@ class _Judge:
     own: Mapping[int, float]
     """What the old encoder retrieves by itself, per dim."""
 
-    def kept(self, mapping: BridgeMap, *, mixed: bool) -> dict[int, float]:
+    def quality(self, mapping: BridgeMap, *, mixed: bool) -> dict[int, float]:
         """Per dim, what is retrieved through the map, as a share of ``own``."""
         gallery: Vectors = self.documents.old
         if mixed:
@@ -202,7 +194,7 @@ class _Judge:
 
     def score(self, mapping: BridgeMap) -> float:
         """The mean of both galleries and all dims."""
-        shares = [*self.kept(mapping, mixed=False).values(), *self.kept(mapping, mixed=True).values()]
+        shares = [*self.quality(mapping, mixed=False).values(), *self.quality(mapping, mixed=True).values()]
         return float(np.mean(shares))
 
     def gains(self, queries: Vectors, gallery: Vectors) -> dict[int, float]:
@@ -225,4 +217,4 @@ def _judge(
     is_mapped = np.random.default_rng(options.seed + 1).random(len(documents)) < 0.5
     nothing = np.full(len(rows), -1)
     own = relevant_gains(vectors.old, documents.old, nothing, rows, dims)
-    return _Judge(documents, vectors, rows, is_mapped, dims, own)
+    return _Judge(documents, vectors, rows, is_mapped, dims=dims, own=own)

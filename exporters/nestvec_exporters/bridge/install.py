@@ -15,7 +15,8 @@ from nestvec_exporters.encoder_manifest import external_files, write_manifest
 from nestvec_exporters.graph.heads import Head, read_heads, set_heads
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.workspace import install, workspace
-from nestvec_schemas.bridges import Bridge, Bridges, graph_dim
+from nestvec_schemas.bridges.bridge import Bridge, Bridges
+from nestvec_schemas.bridges.view import graph_dim
 from nestvec_schemas.errors import NotOffered
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, read_manifest, sha256

@@ -1,4 +1,4 @@
-"""Learn a map by what it retrieves: the new encoder's ranking of texts that are stored in the old space."""
+"""Learn a map by what it retrieves: both encoders' ranking of texts that are stored in the old space."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def learn_map(
     options: LearningOptions,
     on_step: OnStep = lambda done, total: None,
 ) -> BridgeMap:
-    """The map that ranks ``documents`` as the new encoder does, although they are old vectors.
+    """The map by which the new encoder's queries rank ``documents``, old vectors, as both encoders do.
 
     Over batches of queries (documents serve as queries too) and documents, some of them old vectors and some
-    mapped, it minimises the Kullback-Leibler divergence between the softmax of the new encoder's similarities
-    and that of the mapped queries, summed over prefixes; ranks the document first that a query was taken from
-    (``sources``, a row or -1); and stays near the old vectors. It starts from ``start``. The same seed gives
-    the same map.
+    mapped, it minimises the Kullback-Leibler divergence between the softmax of the similarities of both
+    encoders, mixed, and that of the mapped queries, summed over prefixes; ranks the document first that a
+    query was taken from (``sources``, a row or -1); and stays near the old vectors. It starts from ``start``.
+    The same seed gives the same map.
     """
     import torch  # noqa: PLC0415 - seconds of imports
 

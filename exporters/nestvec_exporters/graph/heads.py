@@ -125,14 +125,14 @@ def _padded(graph: onnx.GraphProto, name: str, dim: int, width: int) -> str:
 def _remove_heads(graph: onnx.GraphProto, own_dim: int, *, has_own_exits: bool) -> None:
     if not any(_OWN in node.output for node in graph.node):
         return
-    kept = [
+    nodes = [
         node
         for node in graph.node
         if not any(name.startswith(_PREFIX) and name != _OWN for name in node.output)
         and node.name != f"{_PREFIX}result"
     ]
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
     initializers = [tensor for tensor in graph.initializer if not tensor.name.startswith(_PREFIX)]
     del graph.initializer[:]
     graph.initializer.extend(initializers)

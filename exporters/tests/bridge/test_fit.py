@@ -64,9 +64,9 @@ def test_ridge_recovers_a_linear_map() -> None:
 def test_the_simplest_of_equal_maps_is_chosen() -> None:
     fit = _fit(_documents())
     assert fit.method == "orthogonal"
-    assert fit.kept == {64: 1.0, 32: 1.0}
-    assert fit.kept_mixed[64] == pytest.approx(1.0, abs=0.01)
-    assert set(fit.compared) > {"orthogonal", "learned", "learned with residual"}
+    assert fit.quality == {64: 1.0, 32: 1.0}
+    assert fit.mixed_quality[64] == pytest.approx(1.0, abs=0.01)
+    assert set(fit.compared) > {"orthogonal", "learned"}
 
 
 def test_a_learned_map_retrieves_more_by_short_prefixes() -> None:

@@ -21,7 +21,7 @@ from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, n
 from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
 from nestvec_exporters.progress import Listener
-from nestvec_schemas.bridges import Bridge, bridged_name
+from nestvec_schemas.bridges.bridge import Bridge, bridged_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import ENCODER_NAME, TAG_SEPARATOR, Manifest
@@ -97,8 +97,8 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
         sample=request.sample.name,
         texts=documents,
         compared=fit.compared,
-        kept=fit.kept,
-        kept_mixed=fit.kept_mixed,
+        quality=fit.quality,
+        mixed_quality=fit.mixed_quality,
     )
     listener.stage("comparing what a service gives with the fitted map")
     served = bridged_name(new.name, name)

@@ -123,7 +123,7 @@ def _print(built: BuiltBridge, args: BridgeArgs) -> None:
     if args.json:
         print_json({"name": built.name, "bridge": bridge.model_dump(mode="json")})
         return
-    rows = [(dim, f"{bridge.kept[dim]:.3f}", f"{bridge.kept_mixed[dim]:.3f}") for dim in bridge.kept]
+    rows = [(dim, f"{bridge.quality[dim]:.3f}", f"{bridge.mixed_quality[dim]:.3f}") for dim in bridge.quality]
     click.echo(
         f"{built.name}: {bridge.method}, fitted on {bridge.texts} texts of {bridge.sample}\n"
         f"nDCG@10 of {built.fit.held_out} held-out queries, relative to {args.old} on its own vectors:"

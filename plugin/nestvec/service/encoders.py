@@ -11,13 +11,8 @@ from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
-from nestvec_schemas.bridges import (
-    BRIDGE_SEPARATOR,
-    bridge_view,
-    bridged_name,
-    graph_dim,
-    selected_bridge,
-)
+from nestvec_schemas.bridges.bridge import BRIDGE_SEPARATOR, bridged_name
+from nestvec_schemas.bridges.view import bridge_view, graph_dim, selected_bridge
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest

@@ -16,7 +16,7 @@ from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.fingerprints import PresentEncoder, describe_record, precision_note
-from nestvec_schemas.bridges import bridge_view
+from nestvec_schemas.bridges.view import bridge_view
 from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.repository import encoder_names, find_encoder, read_manifest
 

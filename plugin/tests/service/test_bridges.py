@@ -16,7 +16,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
-from nestvec_schemas.bridges import Bridge, Bridges
+from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.towers import EXIT_INPUT
@@ -39,7 +39,7 @@ def _bridge(exit: int, dims: tuple[int, ...]) -> Bridge:
         sample="papers",
         texts=300,
         compared={"orthogonal": 0.9},
-        kept={dims[0]: 0.9},
+        quality={dims[0]: 0.9},
     )
 
 
@@ -111,7 +111,7 @@ def test_info_lists_bridges(service: str) -> None:
     bridged = encoders["tiny.as.old"]
     assert (bridged["dims"], bridged["fingerprint"]) == ([8, 4], OLD_FINGERPRINT)
     assert bridged["bridge"]["mapped_from"] == "fedcba9876543210"
-    assert bridged["bridge"]["kept"] == {"8": 0.9}
+    assert bridged["bridge"]["quality"] == {"8": 0.9}
     assert encoders["tiny"]["bridge"] is None
 
 

@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.preprocess.modality import Modalities
 from nestvec.service.preprocess.truncation import Overlong
-from nestvec_schemas.bridges import bridged_name
+from nestvec_schemas.bridges.bridge import bridged_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.model_name import encoder_of, fingerprint_of, parse_model_name

@@ -39,7 +39,7 @@ from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.tokenizer import TextTokenizer, Token
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
-from nestvec_schemas.bridges import selected_bridge
+from nestvec_schemas.bridges.view import selected_bridge
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.fingerprint import check_fingerprint, fingerprints_of

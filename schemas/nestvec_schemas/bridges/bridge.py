@@ -1,0 +1,76 @@
+"""Bridges: heads of an encoder's graph that map its vectors into another encoder's space.
+
+A bridge from ``bge`` to ``minilm`` makes vectors that may be compared with those of ``minilm``. The service
+serves it as an encoder of its own, ``bge.as.minilm``, for which ``?encoder=bge&as=minilm`` is another name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from nestvec_schemas.towers import Record
+
+BRIDGE_SEPARATOR: Final = ".as."
+"""Between an encoder's name and a bridge's: ``bge.as.minilm``."""
+
+_TAG_SEPARATOR: Final = ":"
+
+
+class Bridge(Record):
+    """A map from the encoder's own space into another encoder's."""
+
+    fingerprint: str
+    """Of the other encoder: the space of the mapped vectors."""
+
+    mapped_from: str
+    """Fingerprint of the encoder that the bridge is of."""
+
+    exit: Annotated[int, Field(ge=1)]
+    """What the graph's input EXIT_INPUT is for the bridge: a number above the layers."""
+
+    dim: Annotated[int, Field(ge=1)]
+    dims: tuple[int, ...]
+    """The other encoder's ladder of prefixes."""
+
+    method: str
+    """The candidate that was chosen, as ``compared`` names it."""
+
+    sample: str
+    """Where the texts came from."""
+
+    texts: Annotated[int, Field(ge=1)]
+    """Number of documents of the sample, held-out ones included."""
+
+    compared: dict[str, float]
+    """By candidate, what held-out queries retrieve of what the other encoder retrieves by itself: the mean
+    over prefixes, and over a collection of the other encoder's vectors and one of which half is mapped."""
+
+    quality: dict[int, float] = Field(default_factory=dict)
+    """Per dim, what the chosen map retrieves of it in a collection of the other encoder's vectors."""
+
+    mixed_quality: dict[int, float] = Field(default_factory=dict)
+    """The same in a collection of which half was written through the bridge."""
+
+
+class Bridges(Record):
+    """The bridges of an encoder."""
+
+    maps: dict[str, Bridge]
+    """By name, which is the other encoder's."""
+
+    unbridged_files: dict[str, str]
+    """The SHA-256 of the graph's files before it had bridges: a fingerprint is of these."""
+
+    has_own_exits: bool
+    """Whether the graph has the input EXIT_INPUT without bridges too."""
+
+    selected: str | None = None
+    """The bridge whose vectors are meant, in the manifest of ``bridge_view``; never in a file."""
+
+
+def bridged_name(encoder: str, bridge: str) -> str:
+    """The name under which a bridge is served: ``bge.as.minilm``, ``bge.as.minilm:2`` of ``bge:2``."""
+    name, colon, tag = encoder.partition(_TAG_SEPARATOR)
+    return f"{name}{BRIDGE_SEPARATOR}{bridge}{colon}{tag}"
