@@ -68,7 +68,7 @@ def cosine(n: int) -> float:
 
 
 def gauss(distance: float, scale: float, decay: float = 0.5) -> float:
-    return decay ** ((distance / scale) ** 2)
+    return math.exp(math.log(decay) * (distance / scale) ** 2)
 
 
 def ranked(scores: dict[int, float], limit: int, offset: int = 0) -> list[tuple[int, float]]:

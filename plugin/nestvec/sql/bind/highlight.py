@@ -51,10 +51,10 @@ def bind_highlight(scope: Scope, node: exp.Expr, ranking: Ranking | RerankScore 
     """Bind a call. Raises SqlNotSupported beside any other ranking than one by the words of the column."""
     source = scope.source
     if not isinstance(ranking, DistanceRanking) or ranking.metric != "BM25":
-        beside = (
+        reason = (
             "without ORDER BY the words of a text" if ranking is None else "with another ranking than <@>"
         )
-        raise source.not_supported(f"HIGHLIGHT {beside}", node, _FORM)
+        raise source.not_supported(f"HIGHLIGHT {reason}", node, _FORM)
     positional = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
     if not 1 <= len(positional) <= 2 or not isinstance(positional[0], exp.Column):
         raise source.syntax_error("HIGHLIGHT takes a text column, and further words", node, _FORM)

@@ -40,7 +40,7 @@ def with_highlights(
 
     Raises StoreRefused if the server returned none.
     """
-    marked = []
+    marked: list[Mapping[str, Any]] = []
     for hit, row in zip(hits, rows, strict=True):
         fields = hit.get("highlight")
         if fields is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -54,7 +54,7 @@ def of(planned: Callable[..., Plan], texts: Table) -> Callable[..., Plan]:
     return plan
 
 
-def answered(texts: Table, plan: Plan, version: str, hits: list[Any]) -> tuple[Any, dict[str, Any]]:
+def answered(texts: Table, plan: Plan, version: str, hits: list[Any]) -> tuple[Any, Mapping[str, Any]]:
     """The result of a plan on a server of this version, and the arguments of its search."""
     session = Session(tables={"texts": texts})
     session._loaded.add("texts")
@@ -64,7 +64,7 @@ def answered(texts: Table, plan: Plan, version: str, hits: list[Any]) -> tuple[A
     searches: list[Call] = []
     while True:
         try:
-            request: Request[Any] = steps.send(answer)
+            request: Request = steps.send(answer)
         except StopIteration as end:
             return end.value, searches[0].kwargs
         assert isinstance(request, Call)

@@ -202,7 +202,7 @@ def recorded(session: Session, plan: Plan, hits: list[Any]) -> tuple[Any, Call]:
     searches: list[Call] = []
     while True:
         try:
-            request: Request[Any] = steps.send(answer)
+            request: Request = steps.send(answer)
         except StopIteration as end:
             (search,) = searches
             return end.value, search

@@ -32,6 +32,7 @@ _MAX_SCORED: Final = 16_384
 
 _MODEL_OPTIONS: Final = ("column", "query", "service")
 _BOOST_OPTIONS: Final = ("boost_mode", "function_mode")
+_OPTIONS: Final = ("candidates", *_MODEL_OPTIONS, *_BOOST_OPTIONS)
 _MODES: Final = ("multiply", "sum")
 _WRITE = "Write RERANK BY 'encoder' WITH (candidates = 50, column = text_column, query = 'text')."
 
@@ -149,9 +150,8 @@ def _check_boosted(scope: Scope, ranking: Ranking, node: exp.Expr) -> None:
 
 def _options(scope: Scope, node: Rerank, rankers: _Rankers) -> dict[str, exp.Expr]:
     """The options after WITH that these rankers have."""
-    offered = ["candidates"]
-    offered += _MODEL_OPTIONS if rankers.encoder else ()
-    offered += _BOOST_OPTIONS if rankers.boosts else ()
+    others = (*(() if rankers.encoder else _MODEL_OPTIONS), *(() if rankers.boosts else _BOOST_OPTIONS))
+    offered = [name for name in _OPTIONS if name not in others]
     return dict(_option(scope, option, offered) for option in node.expressions)
 
 
