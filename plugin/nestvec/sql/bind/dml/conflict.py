@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.dml.literals import bind_value, fit_value, writable_column
+from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_computed, is_default, writable_column
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
 
@@ -24,10 +24,19 @@ class OnConflict:
     """The columns that are set from the new row, each with the column of EXCLUDED."""
     constants: dict[str, object] = field(default_factory=dict)
     """The columns that are set to a constant."""
+    computed: dict[str, exp.Expr] = field(default_factory=dict)
+    """The columns that are set to what a query computes from the stored row and the new one."""
+    where: exp.Expr | None = None
+    """The condition for the update."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (*self.copied, *self.constants)
+        return (*self.copied, *self.constants, *self.computed)
+
+    @property
+    def needs_query(self) -> bool:
+        """Whether stored rows must be read for what is set, or whether it is."""
+        return bool(self.computed) or self.where is not None
 
     def row(self, key: str, row: dict[str, object]) -> dict[str, object]:
         """The update of the stored row that conflicts with ``row``."""
@@ -43,7 +52,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
     if node is None:
         return None
     source, key = scope.source, scope.table.primary.name
-    for part in stray_parts(node, ("conflict_keys", "action", "expressions")):
+    for part in stray_parts(node, ("conflict_keys", "action", "expressions", "where")):
         where = node.args[part]
         raise source.not_supported(
             f"{part.replace('_', ' ').upper()} in ON CONFLICT",
@@ -62,7 +71,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             )
     if str(node.args["action"].name).upper() != "DO UPDATE":
         return OnConflict(node)
-    copied, constants = dict[str, str](), dict[str, object]()
+    copied, constants, computed = dict[str, str](), dict[str, object](), dict[str, exp.Expr]()
     for assignment in node.expressions:
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
             raise source.not_supported("this SET", assignment, _WRITE)
@@ -71,7 +80,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             raise source.not_supported(
                 "SET on the primary key or a dynamic field", assignment.this, "Omit it."
             )
-        if column.name in copied or column.name in constants:
+        if column.name in (*copied, *constants, *computed):
             raise source.syntax_error(f"column {column.name} is set twice", assignment.this, "Remove one.")
         value = assignment.args["expression"]
         if (
@@ -79,20 +88,24 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             and identifier_name(value.args.get("table") or exp.Identifier(this="")) == "excluded"
         ):
             source_column = writable_column(scope, value.this)
-            if source_column is None or _stored_type(source_column) != _stored_type(column):
+            if source_column is None:
                 raise source.type_mismatch(
                     f"column {column.name} is {column.type_params.sql_type or column.type}",
-                    (source_column.type_params.sql_type or source_column.type)
-                    if source_column
-                    else "dynamic",
+                    "dynamic",
                     value,
-                    "Write a constant, or EXCLUDED and a column of the same type.",
+                    "Write a constant, or EXCLUDED and a column of the table.",
                 )
-            copied[column.name] = source_column.name
+            if _stored_type(source_column) == _stored_type(column):
+                copied[column.name] = source_column.name
+            else:
+                computed[column.name] = value
+        elif is_computed(value) and not is_default(value):
+            computed[column.name] = value
         else:
             bound = bind_value(scope, value, column)
             constants[column.name] = fit_value(scope, shape, bound, column, value)
-    return OnConflict(node, copied, constants)
+    condition = node.args.get("where")
+    return OnConflict(node, copied, constants, computed, condition.this if condition is not None else None)
 
 
 def _stored_type(column: Column) -> tuple[str, str, str | None]:

@@ -135,6 +135,15 @@ def _number_or_bool(scope: Scope, text: str, column: Column, node: exp.Expr) -> 
     )
 
 
+def is_computed(node: exp.Expr) -> bool:
+    """Whether a value is computed, from columns or by operators and functions."""
+    while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
+        node = node.this
+    literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
+    constants = (exp.BitString, exp.HexString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
+    return not isinstance(node, (*literals, *constants))
+
+
 def is_default(node: exp.Expr) -> bool:
     """Whether a value is the keyword DEFAULT, which sqlglot parses as a variable or a column."""
     if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):

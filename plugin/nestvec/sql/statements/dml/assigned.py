@@ -61,15 +61,6 @@ def strong(session: Session) -> Session:
     return reading
 
 
-def is_computed(node: exp.Expr) -> bool:
-    """Whether a value is computed, from columns or by operators and functions."""
-    while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
-        node = node.this
-    literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
-    constants = (exp.BitString, exp.HexString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
-    return not isinstance(node, (*literals, *constants))
-
-
 def source_query(
     tree: exp.Expr, target: exp.Table, others: list[exp.Expr], outputs: Mapping[str, exp.Expr]
 ) -> exp.Select:

@@ -17,11 +17,12 @@ from nestvec.sql.bind.dml.literals import (
     bind_value,
     fit_row,
     fit_value,
+    is_computed,
     is_default,
     writable_column,
 )
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
-from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.read import read_by_ids
 from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
@@ -30,7 +31,9 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec.sql.statements.dml.assigned import assigned, is_computed, strong
+from nestvec.sql.statements.dml.assigned import assigned, strong
+from nestvec.sql.statements.dml.conflict_values import computed_values
+from nestvec.sql.statements.dml.exclusive import exclusively
 from nestvec.sql.statements.dml.returning import (
     Returning,
     bind_returning,
@@ -56,10 +59,19 @@ class Insert:
     """The node of each row in the statement."""
     conflict: OnConflict | None
     returning: Returning | None
+    statement: exp.Expr | None = None
+    """The INSERT."""
 
     @property
     def table(self) -> Table:
         return self.scope.table
+
+    @property
+    def target(self) -> exp.Table:
+        """The table as the statement names it, with its alias."""
+        node = self.statement.this if isinstance(self.statement, exp.Insert) else None
+        node = node.this if isinstance(node, exp.Schema) else node
+        return node if isinstance(node, exp.Table) else exp.to_table(self.table.name)
 
 
 def run_insert(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -78,6 +90,9 @@ def insert_many(
     node = _table(source, tree)
     if not param_sets:
         return StatementResult(tag="INSERT 0 0", count=0)
+    conflict = tree.args.get("conflict")
+    if len(param_sets) > 1 and conflict is not None and conflict.find(*PARAMETER_NODES) is not None:
+        return (yield from _insert_each(session, parsed, param_sets))
     query = _query(tree)
     if query is None:
         check_consumed(source, tree)
@@ -104,11 +119,26 @@ def insert_many(
             ),
         )
     returning = yield from prepare_returning(session, insert.returning)
-    ids = yield from _write(session, insert)
+    steps = _write(session, insert)
+    if insert.conflict is not None and insert.conflict.needs_query:
+        steps = exclusively(session, insert.table, steps)
+    ids = yield from steps
     result = StatementResult(tag=f"INSERT 0 {len(ids)}", count=len(ids))
     if returning is None:
         return result
     return (yield from read_returning(session, insert.table, returning, ids, result))
+
+
+def _insert_each(
+    session: Session, parsed: ParsedStatement, param_sets: Sequence[Params]
+) -> Steps[StatementResult]:
+    """One statement for each set of parameters, since what a conflict sets depends on them."""
+    count, rows, result = 0, [], StatementResult()
+    for params in param_sets:
+        result = yield from insert_many(session, parsed, (params,))
+        count += result.count
+        rows += result.rows
+    return replace(result, tag=f"INSERT 0 {count}", count=count, rows=tuple(rows))
 
 
 def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Insert:
@@ -127,7 +157,7 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
     rows = tuple(_row(scope, shape, columns, node, listed=listed) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
-    return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning)
+    return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning, statement=tree)
 
 
 def _query(tree: exp.Expr) -> exp.Expr | None:
@@ -186,7 +216,8 @@ def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: Statem
     rows = _selected_rows(scope, columns, query, result)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
-    return Insert(scope, columns, rows, (query,) * len(rows), conflict=conflict, returning=returning)
+    nodes = (query,) * len(rows)
+    return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning, statement=tree)
 
 
 def _merge(parts: Sequence[Insert]) -> Insert:
@@ -280,7 +311,13 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     for row in insert.rows:
         if row[key.name] not in stored:
             fresh.setdefault(row[key.name], row)
-    changed = _updates(insert, stored, again)
+    values: dict[Any, Row] | None = None
+    if insert.conflict is not None and insert.conflict.needs_query:
+        conflicting = [row for row in insert.rows if row[key.name] in stored]
+        values = yield from computed_values(
+            session, insert.scope, insert.target, insert.conflict, conflicting
+        )
+    changed = _updates(insert, stored, again, values)
     written_ids = yield from write_in_batches(
         session, table, list(fresh.values()), partition=_target_partition(session, insert)
     )
@@ -308,17 +345,23 @@ def _with_own_ids(insert: Insert) -> Insert:
 
 
 def _updates(
-    insert: Insert, existing: Mapping[Any, Mapping[str, Any]], again: Sequence[str]
+    insert: Insert,
+    existing: Mapping[Any, Mapping[str, Any]],
+    again: Sequence[str],
+    computed: Mapping[Any, Row] | None,
 ) -> dict[Any, Row]:
-    """The new values of existing rows, by key; the composed columns ``again`` are computed again."""
+    """The new values of existing rows, by key; the composed columns ``again`` are computed again.
+
+    ``computed`` are values that a query computed, for the rows that are changed; None without a query.
+    """
     conflict, key = insert.conflict, insert.table.primary.name
     if conflict is None or not conflict.columns:
         return {}
     shape, changed = row_schema(insert.table), dict[Any, Row]()
     for row, node in zip(insert.rows, insert.nodes, strict=True):
         stored = existing.get(row[key])
-        if stored is not None:
-            over = conflict.row(key, row)
+        if stored is not None and (computed is None or row[key] in computed):
+            over = {**conflict.row(key, row), **(computed or {}).get(row[key], {})}
             recomposed_columns = recompose(insert.scope, shape, again, {**stored, **over}, node)
             changed[row[key]] = {**over, **recomposed_columns}
     return changed

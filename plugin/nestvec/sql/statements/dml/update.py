@@ -12,7 +12,7 @@ from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import bind_condition
-from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_default, writable_column
+from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_computed, is_default, writable_column
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -26,7 +26,6 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import (
     assigned,
-    is_computed,
     source_query,
     strong,
     target_column,
