@@ -240,6 +240,23 @@ def test_alter_truncate_and_drop(papers: Any) -> None:
     assert papers("SHOW TABLES").rows == ()
 
 
+def test_embedded_columns_are_added_to_rows_and_dropped(papers: Any) -> None:
+    before = papers("SELECT id FROM papers ORDER BY id").rows
+    column = "abstract_32 VECTOR(32) GENERATED ALWAYS AS (EMBED(abstract, 'minilm')) STORED"
+    assert papers(f"ALTER TABLE papers ADD COLUMN {column}").tag == "ALTER TABLE"
+    assert papers("SELECT id FROM papers ORDER BY id").rows == before
+    near = papers("SELECT id FROM papers ORDER BY abstract_32 <=> 'how do I parse a csv' LIMIT 1")
+    assert near.rows == ((1,),)
+    with pytest.raises(SqlTypeMismatch, match="already has a column of this name: abstract_32"):
+        papers(f"ALTER TABLE papers ADD COLUMN {column}")
+    with pytest.raises(SqlTypeMismatch, match="does not embed a field that may be null: title"):
+        papers(f"ALTER TABLE papers ADD COLUMN {column}".replace("abstract", "title"))
+    assert papers("ALTER TABLE papers DROP COLUMN abstract_32").tag == "ALTER TABLE"
+    assert papers("SELECT id FROM papers ORDER BY id").rows == before
+    with pytest.raises(SqlUnknownName, match="abstract_32"):
+        papers("SELECT abstract_32 FROM papers")
+
+
 def test_an_alias_is_no_table_to_drop(papers: Any, client: MilvusClient) -> None:
     client.create_alias("papers", "reading")
     assert papers("UPDATE reading SET year = 5 WHERE id = 1").tag == "UPDATE 1"

@@ -72,10 +72,15 @@ def create_collection(
 
 
 def drop_collection(client: MilvusClient, name: str) -> None:
-    """Drop a collection and all its rows. Raises CollectionNotFound, StoreError."""
-    read_table(client, name)
+    """Drop a collection and all its rows; with the alias, if that is its name for readers.
+
+    Raises CollectionNotFound, StoreError.
+    """
+    own_name = read_table(client, name).name
     with milvus_errors(f"dropping collection {name}"):
-        client.drop_collection(name)
+        if own_name != name:
+            client.drop_alias(name)
+        client.drop_collection(own_name)
 
 
 def collection_names(client: MilvusClient) -> tuple[str, ...]:

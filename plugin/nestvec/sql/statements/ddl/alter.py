@@ -11,6 +11,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.columns import bind_column, field_spec
+from nestvec.sql.bind.ddl.generated import EmbedColumn
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.completeness import check_consumed
@@ -18,6 +19,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.ddl.embeddings import add_embedded_column, drop_vectors
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sqltypes import type_property
 from nestvec_schemas.errors import StoreRefused, StoreUnreachable
@@ -46,12 +48,14 @@ def run_alter(session: Session, parsed: ParsedStatement, params: Params) -> Step
         raise source.not_supported("IF EXISTS in ALTER TABLE", tree.this, _WRITE)
     session.forget(str(tree.this.name), str(tree.this.name).lower())
     table = yield from session.table(source, tree.this)
-    yield from handler(source, table, actions[0], params)
+    yield from handler(session, source, table, actions[0], params)
     session.forget(table.name)
     return StatementResult(tag="ALTER TABLE")
 
 
-def _rename(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _rename(
+    session: Session, source: SourceText, table: Table, node: exp.Expr, params: Params
+) -> Steps[None]:
     name = plain_table(source, node.this)
     if (yield call(f"looking for collection {name}", "has_collection", name)):
         raise source.type_mismatch(
@@ -60,7 +64,7 @@ def _rename(source: SourceText, table: Table, node: exp.Expr, params: Params) ->
     yield call(f"renaming collection {table.name}", "rename_collection", table.name, name)
 
 
-def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _add(session: Session, source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     if not isinstance(node, exp.ColumnDef):
         raise source.not_supported("this form of ALTER TABLE", node, _WRITE)
     draft = bind_column(Scope(source, table, table.name, params), node)
@@ -70,6 +74,9 @@ def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> St
         raise source.type_mismatch(
             "the table already has a column of this name", draft.name, node, "Choose another name."
         )
+    if isinstance(draft.function, EmbedColumn):
+        yield from add_embedded_column(session, source, table, draft, draft.function)
+        return
     for wrong, what in (
         (draft.primary or draft.auto_id, "a primary key"),
         (draft.nullable is False and draft.default is None, "a NOT NULL column without a default"),
@@ -95,7 +102,7 @@ def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> St
     yield from _set_sql_type(table, draft.name, spec.sql_type)
 
 
-def _drop(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _drop(session: Session, source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     if str(node.args.get("kind")).upper() != "COLUMN" or len(node.args["tables"]) != 1:
         raise source.not_supported("this form of ALTER TABLE", node, _WRITE)
     for part in stray_parts(node, ("kind", "tables", "exists", "restrict")):
@@ -114,6 +121,9 @@ def _drop(source: SourceText, table: Table, node: exp.Expr, params: Params) -> S
         raise source.type_mismatch(
             f"this column cannot be dropped: {why}", column.name, name, "Create a new table."
         )
+    if column.is_vector:
+        yield from drop_vectors(session, source, table, column.name, name)
+        return
     doing = f"dropping column {column.name} of {table.name}"
     yield from _call_or_not_supported(
         source, name, "DROP COLUMN", call(doing, "drop_collection_field", table.name, column.name)
@@ -144,7 +154,9 @@ def _call_or_not_supported(source: SourceText, node: exp.Expr, what: str, reques
         ) from error
 
 
-_ACTIONS: Final[dict[type[exp.Expr], Callable[[SourceText, Table, exp.Expr, Params], Steps[None]]]] = {
+_Action = Callable[[Session, SourceText, Table, exp.Expr, Params], Steps[None]]
+
+_ACTIONS: Final[dict[type[exp.Expr], _Action]] = {
     exp.AlterRename: _rename,
     exp.ColumnDef: _add,
     exp.Drop: _drop,

@@ -1,0 +1,73 @@
+"""ALTER TABLE that adds embedded columns or drops vectors: a second table is filled beside the first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pymilvus import MilvusClient
+from sqlglot import exp
+
+from nestvec.collections.change.definition import Change, new_embedding
+from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
+from nestvec.ingest.options import DeliveryOptions
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.bind.ddl.columns import ColumnDraft
+from nestvec.sql.bind.ddl.generated import EmbedColumn
+from nestvec.sql.parse.source import SourceText
+from nestvec.sql.session import Session
+from nestvec_schemas.errors import EncoderError, SpecError
+
+
+def add_embedded_column(
+    session: Session, source: SourceText, table: Table, draft: ColumnDraft, function: EmbedColumn
+) -> Steps[None]:
+    """Add a column that EMBED fills, with the rows' vectors. Raises SqlError, StoreError, ServiceError."""
+    services = table.services
+    service = function.service or session.settings.service or (services[0] if len(services) == 1 else None)
+    if service is None:
+        raise source.type_mismatch(
+            "no service is known that embeds",
+            function.config.encoder,
+            draft.node,
+            "Add service => 'http://127.0.0.1:8080' to EMBED, or SET nestvec.service.",
+        )
+    form = "float" if draft.type.dim is not None else "sparse"
+    config = replace(function.config, form=form).attributes()
+    values = {
+        **config,
+        "name": draft.name,
+        "field": function.source,
+        "service": service,
+        "dims": () if draft.type.dim is None else (draft.type.dim,),
+    }
+    values.pop("dim")
+    try:
+        change = Change((new_embedding(values),))
+        yield from _change(session, table, change, (*services, service))
+    except (SpecError, EncoderError) as error:
+        raise source.type_mismatch(error.cause, error.value, draft.node, error.next_step) from error
+
+
+def drop_vectors(
+    session: Session, source: SourceText, table: Table, column: str, node: exp.Expr
+) -> Steps[None]:
+    """Drop a column of vectors. Raises SqlError, StoreError, ServiceError."""
+    services = dict.fromkeys(item.service for item in table.embeddings if item.column != column)
+    try:
+        yield from _change(session, table, Change(drop=(column,)), tuple(services))
+    except SpecError as error:
+        raise source.type_mismatch(error.cause, error.value, node, error.next_step) from error
+
+
+def _change(session: Session, table: Table, change: Change, services: tuple[str, ...]) -> Steps[None]:
+    name = next((key for key, value in session.tables.items() if value is table), table.name)
+    yield from session.ensure_served(dict.fromkeys(services))
+
+    def run(client: MilvusClient) -> None:
+        delivery = DeliveryOptions(session.settings.retry_seconds, waiting=session.waiting)
+        plan, _ = plan_or_continue(client, name, change)
+        run_change(client, plan, change, ChangeOptions(delivery=delivery))
+
+    yield BlockingCall(run)
+    session.forget(name, table.name)
