@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ import orjson
 from nestvec_schemas.errors import FileUnreadable
 
 _NAMES_OF_DELIMITERS: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_POSTGRESQL_PREFIXES: Final = {"win": "cp", "koi8": "koi8_"}
 _NO_QUOTE: Final = ("", "none")
 
 
@@ -27,7 +29,7 @@ class ReadOptions:
     """The character before a quote inside a quoted cell; None if quotes are doubled."""
 
     encoding: str | None = None
-    """Python's or IANA's name of the encoding; None for that of the byte order mark, else UTF-8."""
+    """Python's, IANA's or PostgreSQL's name of the encoding; None for that of the byte order mark, else UTF-8."""
 
     nulls: tuple[str, ...] = ()
     """Cells of a CSV or TSV file that stand for null."""
@@ -40,6 +42,8 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quote", "" if self.quote in _NO_QUOTE else self.quote)
+        if self.encoding is not None:
+            object.__setattr__(self, "encoding", _pythons_encoding(self.encoding))
         if self.delimiter is not None:
             named = _NAMES_OF_DELIMITERS.get(self.delimiter.lower(), self.delimiter)
             object.__setattr__(self, "delimiter", named)
@@ -64,6 +68,12 @@ class ReadOptions:
             if name != "limit" and value != getattr(_DEFAULTS, name)
         }
         return orjson.dumps(changed).decode() if changed else ""
+
+
+def _pythons_encoding(name: str) -> str:
+    """An encoding's name for Python, which does not know a few of PostgreSQL's: WIN1252, KOI8R."""
+    match = re.fullmatch(r"(?i)(win|koi8)(\d{3,4}|[ru])", name)
+    return f"{_POSTGRESQL_PREFIXES[match[1].lower()]}{match[2].lower()}" if match else name
 
 
 def _check_character(what: str, text: str, example: str) -> None:

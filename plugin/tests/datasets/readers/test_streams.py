@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import ReadOptions, RowSource, open_source, streams
+from nestvec.ingest.row_count import row_counter
 from nestvec_schemas.errors import FileUnreadable, NestvecError
 
 TEXT = "id,t\n" + "".join(f"{number},größe {number}\n" for number in range(20_000))
@@ -128,6 +129,22 @@ def test_an_encoding_by_name(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "rows.csv").write_bytes(("id,t\n" + body).encode(encoding))
     rows = values(open_source(tmp_path / "rows.csv", options=ReadOptions(encoding=encoding)))
     assert rows == [{"id": str(number), "t": text} for number in range(30_000)]
+
+
+@pytest.mark.parametrize("name", ["cp1252", "WIN1252", "windows-1252"])
+def test_encodings_have_the_names_of_python_iana_and_postgresql(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("id,t\n1,€\n".encode("cp1252"))
+    source = open_source(path, options=ReadOptions(encoding=name))
+    assert [row.value for row in source.items()] == [{"id": "1", "t": "€"}]
+    counter = row_counter(source)
+    assert counter is not None
+    counter.feed(path.read_bytes())
+    assert counter.rows == 2
+
+
+def test_koi8_has_the_name_of_postgresql() -> None:
+    assert ReadOptions(encoding="KOI8R").encoding == "koi8_r"
 
 
 @pytest.mark.parametrize(
