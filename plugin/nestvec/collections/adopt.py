@@ -92,10 +92,10 @@ def adopt_fields(
         Adoption(
             column.column,
             records[column.column],
-            len(compared[column.column]),
-            _measure(column.config.form),
-            min(compared[column.column], default=None),
-            guarded[column.column],
+            rows=len(compared[column.column]),
+            measure=_measure(column.config.form),
+            agreement=min(compared[column.column], default=None),
+            guarded=guarded[column.column],
         )
         for column in columns
     )
@@ -143,14 +143,14 @@ def _sample_keys(client: MilvusClient, table: Table, sample: int, seed: int) -> 
     """Keys of rows, each row as likely as another: what was written last may be of another encoder."""
     key, chosen, chance = table.primary.name, list[Any](), random.Random(seed)  # noqa: S311 - no secret
     iterator = client.query_iterator(table.name, batch_size=_KEYS_PER_READ, output_fields=[key])
-    seen = 0
+    count = 0
     try:
         while batch := iterator.next():
             for row in batch:
-                seen += 1
+                count += 1
                 if len(chosen) < sample:
                     chosen.append(row[key])
-                elif (place := chance.randrange(seen)) < sample:
+                elif (place := chance.randrange(count)) < sample:
                     chosen[place] = row[key]
     finally:
         iterator.close()
@@ -186,10 +186,10 @@ def _compare(
     request = EmbeddingRequest(column.service, replace(column.config, fingerprint=present.fingerprint))
     texts = [str(row[column.source]) for row, _ in usable]
     make = embed if column.endpoint.sends_prompts or form == "sparse" else embed_unprompted
-    made = make(request, texts, environment_api_key())
+    recomputed = make(request, texts, environment_api_key())
     agreements = [
         _agreement(vector, _numbers(again, form), form)
-        for (_, vector), again in zip(usable, made, strict=True)
+        for (_, vector), again in zip(usable, recomputed, strict=True)
     ]
     minimum = _minimum(form, present)
     worst = min(range(len(agreements)), key=agreements.__getitem__)
@@ -249,7 +249,7 @@ def _agreement(first: _Numbers, second: _Numbers, form: Form) -> float:
             return 0.0
         shared = sum(weight * second.get(index, 0.0) for index, weight in first.items())
         lengths = [sum(weight**2 for weight in vector.values()) ** 0.5 for vector in (first, second)]
-        return shared / max(lengths[0] * lengths[1], 1e-30)
+        return float(shared / max(lengths[0] * lengths[1], 1e-30))
     if first.shape != second.shape:
         return 0.0
     if form == "binary":
