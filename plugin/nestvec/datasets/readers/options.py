@@ -29,7 +29,7 @@ class ReadOptions:
     """The character before a quote inside a quoted cell; None if quotes are doubled."""
 
     encoding: str | None = None
-    """Python's, IANA's or PostgreSQL's name of the encoding; None for that of the byte order mark, else UTF-8."""
+    """Python's, IANA's or PostgreSQL's name of the encoding; None for the byte order mark's, else UTF-8."""
 
     nulls: tuple[str, ...] = ()
     """Cells of a CSV or TSV file that stand for null."""
