@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
 from fastapi import FastAPI
-from result_tables import encoder_families, hostile_clients
+from result_tables import bridges, encoder_families, hostile_clients
 
 from nestvec.cli import cli
 from nestvec.engines.fake import FakeEngine
@@ -390,6 +390,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "prompt-commands": prompt_commands,
     "encoder-families": encoder_families,
     "hostile-clients": hostile_clients,
+    "bridges": bridges,
     "spec-collection": _spec("CollectionSpec"),
     "spec-field": _spec("FieldSpec"),
     "spec-embedding": _spec("EmbeddingSpec"),

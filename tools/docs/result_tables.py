@@ -48,6 +48,36 @@ def hostile_clients() -> str:
     return "\n".join([_line(_HOSTILE_COLUMNS), _line(["---"] * len(_HOSTILE_COLUMNS)), *rows, "", measured])
 
 
+_UPGRADE_COLUMNS: Final = (
+    "set",
+    "old",
+    "new",
+    "seed",
+    "dims",
+    "old by itself",
+    "new by itself",
+    "new queries, old vectors",
+    "half the vectors by the new one",
+)
+
+
+def bridges() -> str:
+    """What ``benchmarks/upgrade.py`` measured of bridges between two encoders."""
+    result = json.loads((RESULTS / "upgrade.json").read_text("utf-8"))
+    rows = [
+        _line(
+            (
+                *(str(row[name]) for name in ("set", "old", "new", "seed")),
+                "all" if dims == "full" else dims,
+                *(f"{row[f'{name}@{dims}']:.3f}" for name in ("old", "new", "old_gallery", "half_gallery")),
+            )
+        )
+        for row in result["rows"]
+        for dims in ("full", "64")
+    ]
+    return "\n".join([_line(_UPGRADE_COLUMNS), _line(["---"] * len(_UPGRADE_COLUMNS)), *rows])
+
+
 def _hostile_cells(row: dict[str, Any]) -> tuple[str, ...]:
     answer = row["answer"].removeprefix("HTTP/1.1 ") or "none, or not read"
     milliseconds = ("p99, ms", "bound, ms", "longest /livez, ms")

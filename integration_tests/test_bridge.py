@@ -1,0 +1,86 @@
+"""A bridge between real encoders: fitted, served, and searching vectors that the old one made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from integration_tests.fixtures.services import Serve
+
+from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge
+from nestvec.cli import cli
+from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.repository import read_manifest, verify_files
+from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.samples.sample import Sample
+from nestvec_schemas.vectors import Vectors
+
+TEXTS = tuple(dict.fromkeys(text[:200] for text in sample_texts(320)))
+
+
+@pytest.fixture(scope="module")
+def repository(models: Path, static: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm``, 384 dims, and ``wordllama``, 256, in a repository of their own."""
+    folder = tmp_path_factory.mktemp("bridged") / "models"
+    for source in (models / "minilm", static / "wordllama"):
+        shutil.copytree(source, folder / source.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(repository: Path) -> BuiltBridge:
+    """WordLlama's vectors by MiniLM; the few steps keep the test short."""
+    return build_bridge(BridgeRequest(repository, "wordllama", "minilm", Sample("docs", TEXTS), steps=10))
+
+
+@pytest.fixture(scope="module")
+def service(repository: Path, built: BuiltBridge, serve: Serve) -> str:
+    return serve(repository)
+
+
+def _embed(service: str, query: str, texts: tuple[str, ...]) -> Vectors:
+    answer = httpx.post(f"{service}/embed?{query}", json={"inputs": texts}, timeout=120)
+    assert answer.status_code == 200, answer.text
+    vectors = np.array(answer.json(), np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_the_new_encoder_s_vectors_and_fingerprint_stay(
+    repository: Path, models: Path, built: BuiltBridge, service: str
+) -> None:
+    before, after = read_manifest(models / "minilm"), read_manifest(repository / "minilm")
+    assert encoder_fingerprint(after) == encoder_fingerprint(before)
+    verify_files(repository / "minilm", after)
+    assert _embed(service, "encoder=minilm", TEXTS[:4]).shape == (4, 384)
+
+
+def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own(built: BuiltBridge, service: str) -> None:
+    own = _embed(service, "encoder=minilm", TEXTS[:16])
+    bridged = _embed(service, "encoder=minilm&as=wordllama", TEXTS[:16])
+    np.testing.assert_allclose(bridged, built.fit.mapping(own), atol=2e-3)
+
+
+@pytest.mark.parametrize("dim", [256, 64])
+def test_texts_find_themselves_among_old_vectors(service: str, dim: int) -> None:
+    """By vectors of the new encoder, in a gallery of the old one's: chance is 1 in 300."""
+    old = _embed(service, f"encoder=wordllama&dim={dim}", TEXTS[:200])
+    new = _embed(service, f"encoder=minilm&as=wordllama&dim={dim}", TEXTS[:200])
+    assert ((new @ old.T).argmax(axis=1) == np.arange(200)).mean() > 0.5
+
+
+def test_too_small_a_sample_is_refused_and_changes_nothing(
+    repository: Path, service: str, tmp_path: Path
+) -> None:
+    sample = tmp_path / "sample.txt"
+    sample.write_text("\n".join(" ".join(text.split()) for text in TEXTS[:50]))
+    arguments = ["bridge", "wordllama", "minilm", "--sample", str(sample), "--to", str(repository)]
+    refused = CliRunner().invoke(cli, arguments)
+    assert refused.exception is not None
+    assert "too few distinct texts" in str(refused.exception)
+    assert set(read_manifest(repository / "minilm").bridges.maps) == {"wordllama"}  # type: ignore[union-attr]
+    assert json.loads((repository / "minilm" / "encoder.json").read_text())["bridges"]["selected"] is None
