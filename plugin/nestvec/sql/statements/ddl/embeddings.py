@@ -16,6 +16,7 @@ from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.session import Session
+from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import EncoderError, SpecError
 
 
@@ -32,7 +33,7 @@ def add_embedded_column(
             draft.node,
             "Add service => 'http://127.0.0.1:8080' to EMBED, or SET nestvec.service.",
         )
-    form = "float" if draft.type.dim is not None else "sparse"
+    form: Form = "float" if draft.type.dim is not None else "sparse"
     config = replace(function.config, form=form).attributes()
     values = {
         **config,
