@@ -132,7 +132,7 @@ def test_more_rows_than_may_be_in_memory(client: MilvusClient, monkeypatch: pyte
     monkeypatch.setattr(executor, "MAX_SCAN_ROWS", 15_000)
     monkeypatch.setattr(run, "MAX_SCAN_ROWS", 15_000)
     for asked in ("id FROM many", "DISTINCT id FROM many", "sum(id) FROM many"):
-        with pytest.raises(SqlNotSupported, match="more than 15,000 rows .*is not supported"):
+        with pytest.raises(SqlNotSupported, match=r"more than 15,000 rows .*is not supported"):
             rows(client, f"SELECT {asked}")
 
 

@@ -215,10 +215,12 @@ def monotonicity(scope: Scope, node: exp.Expr, *, of_groups: bool = False) -> in
     return 0
 
 
-def rank_monotonicity(scope: Scope, node: exp.Expr, ranking: Ranking, *, of_groups: bool = False) -> int:
+def rank_monotonicity(
+    scope: Scope, node: exp.Expr, ranking: Ranking | RerankScore, *, of_groups: bool = False
+) -> int:
     """How an expression follows the rank of a row: a distance rises with it, a score falls."""
     trend = monotonicity(scope, node, of_groups=of_groups)
-    return -trend if isinstance(ranking, FusedRanking) else trend
+    return -trend if isinstance(ranking, (FusedRanking, RerankScore)) else trend
 
 
 def _of_arithmetic(scope: Scope, node: exp.Binary, *, of_groups: bool) -> int:

@@ -31,8 +31,9 @@ from nestvec.sql.plan.statistics import (
     dump_statistics,
     load_statistics,
 )
+from nestvec.sql.relational.relations import RankingScan, RelationalPlan
 from nestvec.sql.statements.analyze import run_analyze
-from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.select import plan_select, plan_statement
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
 
@@ -260,6 +261,18 @@ def test_a_hint_overrides() -> None:
     assert "the shortlist is off" in notes(table, NEAR.replace("SELECT", "SELECT /*+ shortlist(off) */"))
     assert "the shortlist is off" in notes(table, shortlist="off")
     assert "papers has no vectors of 32 dims" in notes(table, shortlist="32:100")
+
+
+def test_a_hint_holds_where_duckdb_computes_the_list() -> None:
+    session = Session(tables={"papers": papers()})
+    hinted = NEAR.replace("SELECT id", "SELECT /*+ shortlist(128, 70) */ id, upper(title)")
+    planned = drive(cast(MilvusClient, None), plan_statement(session, parse(hinted), bind_params(None)))
+    assert isinstance(planned, RelationalPlan)
+    (ranking,) = planned.relations
+    assert isinstance(ranking, RankingScan)
+    assert isinstance(ranking.plan.node, Rescore)
+    assert (ranking.plan.node.dim, ranking.plan.node.shortlist.limit) == (128, 70)
+    assert ranking.plan.columns == ("id", "title")
 
 
 def test_a_shortlist_is_never_shorter_than_the_result() -> None:

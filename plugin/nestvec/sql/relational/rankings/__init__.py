@@ -113,7 +113,8 @@ def _plan_whole(
 
     ``named`` are the collections of its subqueries for vectors.
     """
-    source = within(planning.source, select)
+    # A hint may stand before the first name.
+    source = planning.source if select.parent is None else within(planning.source, select)
     context = Context(named, planning.service)
     try:
         plan = _plan_search(planning, source, select, table, context)

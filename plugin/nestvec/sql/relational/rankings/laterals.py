@@ -122,10 +122,10 @@ def _over_rows(lateral: Lateral, table: Table, node: exp.Expr) -> exp.Expr:
     holder = exp.Paren(this=node.copy())
     for part in list(holder.find_all(exp.Column)):
         part.replace(_joined(lateral.right, part.name))
-    for part in list(holder.find_all(*PARAMETER_NODES)):
-        side, _, name = (parameter_name(part) or "").partition(".")
+    for parameter in list(holder.find_all(*PARAMETER_NODES)):
+        side, _, name = (parameter_name(parameter) or "").partition(".")
         if name and side == lateral.left:
-            part.replace(_joined(side, name))
+            parameter.replace(_joined(side, name))
     value: exp.Expr = holder.this
     if not lateral.outer or isinstance(value, exp.Column):
         return value
