@@ -66,6 +66,12 @@ def test_random_statements_have_postgresqls_answers(
 
 
 WRITTEN = [
+    "SELECT id, tags || 'x'::text, 'x'::text || tags, tags || tags FROM rows",
+    "SELECT id, tags || '{a,NULL,\"b c\"}', '{}' || tags, tags || ARRAY['z'] || 'y'::text FROM rows",
+    "SELECT id, tags || NULL::text, NULL || tags, (tags || NULL)[1], cardinality(tags || u) FROM rows",
+    "SELECT ARRAY[1, 2] || 3, 0 || ARRAY[1], ARRAY[1] || ARRAY[2] || 3, 7 || ARRAY[]::int[]",
+    "SELECT id FROM rows WHERE 'x' = ANY(tags || 'x'::text) AND (u || ARRAY['q'])[1] = u",
+    "SELECT tags || 'malformed' FROM rows",
     "SELECT id, 1 - (v <=> '[1,2]') AS s FROM rows WHERE 1 - (v <=> '[1,2]') > 0.5",
     "SELECT id FROM rows WHERE u LIKE 'a%' ORDER BY v <-> '[1,2]', id LIMIT 5",
     "SELECT id FROM rows WHERE u ~ 'b' ORDER BY v <-> '[1,2]', id LIMIT 50",

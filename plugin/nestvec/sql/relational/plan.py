@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -325,11 +326,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         ranking = planning.relations[at]
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
-    decimals = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens) or any(
-        column.type_params.sql_type.startswith("numeric")
-        for table in (*planning.tables.values(), *planning.ranked_tables())
-        for column in table.columns
-    )
+    decimals = _has_decimals(planning)
     columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
     stored = {column for schema in planning.schemas.values() for column in schema}
     ambiguous = separate_cases(tree, stored)
@@ -353,6 +350,25 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         targets=planning.targets,
         services=tuple(dict.fromkeys(services)),
         decimals=decimals,
+    )
+
+
+def _has_decimals(planning: Planning) -> bool:
+    """Whether a statement has a NUMERIC: a type that it names, a column or a parameter."""
+    named = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens)
+    tables = (*planning.tables.values(), *planning.ranked_tables())
+    stored = (column.type_params.sql_type for table in tables for column in table.columns)
+    supplied = (
+        kind
+        for name, schema in planning.schemas.items()
+        if name not in planning.tables
+        for kind in schema.values()
+    )
+    return (
+        named
+        or any(kind.startswith("numeric") for kind in stored)
+        or any(kind.upper().startswith("DECIMAL") for kind in supplied)
+        or any(isinstance(value, Decimal) for value in planning.params.values.values())
     )
 
 

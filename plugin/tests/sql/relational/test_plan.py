@@ -90,6 +90,14 @@ def test_parameters_have_their_types(answer: Answer) -> None:
     assert answer(statement, values).rows == ((date(2024, 3, 1), 3.0, True, "it'sx", None, 4.0),)
 
 
+def test_a_decimal_stays_one_where_nothing_names_its_type(answer: Answer) -> None:
+    half = Decimal("0.50")
+    assert answer("SELECT :d, :d * n, n FROM t", {"d": half}).rows == ((half, Decimal("3.50"), 7),)
+    prices = pa.table({"n": [7], "price": pa.array([Decimal("1.25")], pa.decimal128(8, 2))})
+    rows = answer("SELECT price FROM prices JOIN t USING (n)", prices=prices).rows
+    assert rows == ((Decimal("1.25"),),) and isinstance(rows[0][0], Decimal)
+
+
 def test_names_are_checked_at_their_position(plan: Callable[..., RelationalPlan]) -> None:
     with pytest.raises(SqlUnknownName, match="no such column: nope") as caught:
         plan("WITH a AS (SELECT nope FROM t) SELECT * FROM a")

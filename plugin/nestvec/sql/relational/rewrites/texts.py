@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     TEXT_TYPES,
@@ -61,19 +62,50 @@ def rewrite_concat(node: exp.Expr) -> exp.Expr:
 
 
 def joined(node: exp.DPipe) -> exp.Expr:
-    """Numbers beside texts as their casts write them; NULL beside an array as no element."""
-    if _is_array(node.this) and _is_array(node.expression):
-        return call("list_concat", node.this, node.expression)
+    """Numbers beside texts as their casts write them; an array beside another, or beside an element."""
+    if _is_array(node.this) or _is_array(node.expression):
+        return _joined_arrays(node)
     for side in (node.this, node.expression):
         if kind(side) in FLOAT_TYPES:
             side.replace(float_text(side, kind(side)))
     return node
 
 
+_ARRAY_JOINS = ("LIST_CONCAT", "LIST_APPEND", "LIST_PREPEND")
+
+
 def _is_array(node: exp.Expr) -> bool:
     # Inner joins are rewritten before outer ones.
     node = node.unnest()
-    return anonymous_name(node) == "LIST_CONCAT" or (kind(node) == exp.DType.ARRAY and not is_vector(node))
+    return anonymous_name(node) in _ARRAY_JOINS or (kind(node) == exp.DType.ARRAY and not is_vector(node))
+
+
+def _joined_arrays(node: exp.DPipe) -> exp.Expr:
+    """``array || array``, ``array || element`` and ``element || array``, of which one is an array."""
+    array, other = (node.this, node.expression) if _is_array(node.this) else (node.expression, node.this)
+    if isinstance(other, exp.Null):
+        # PostgreSQL takes a constant without a type for an array, too.
+        result: exp.Expr = array.copy()
+    elif isinstance(other, exp.Literal) and other.is_string:
+        if array_constant(other.name) is None:
+            raise SqlDataError(
+                "malformed array literal",
+                value=other.name[:60],
+                next_step="Write ARRAY['a'], or 'a'::text for an element.",
+            )
+        type_arrays(node)
+        result = call("list_concat", node.this, node.expression)
+    elif _is_array(node.this) and _is_array(node.expression):
+        result = exp.Case(default=call("list_concat", node.this, node.expression))
+        # DuckDB joins two NULLs to an empty array.
+        missing = exp.and_(
+            *(exp.Is(this=side.copy(), expression=exp.Null()) for side in (node.this, node.expression))
+        )
+        result.set("ifs", [exp.If(this=missing, true=exp.Null())])
+    else:
+        result = call("list_append" if array is node.this else "list_prepend", node.this, node.expression)
+    result.type = array.type
+    return result
 
 
 def text_format(node: exp.Format) -> exp.Expr:
