@@ -41,6 +41,18 @@ def spec(service: str) -> CollectionSpec:
     return parse_spec(SPEC.format(service=service), path="spec")
 
 
+MADE_BY = (
+    "fingerprint",
+    "precision",
+    "recorded",
+    "service_fingerprint",
+    "service_precision",
+    "comparison",
+    "guarded",
+)
+"""What is shown of the encoder of each embedding."""
+
+
 def nestvec(*words: object) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
 
@@ -59,6 +71,9 @@ def test_create_show_list_drop(tmp_path: Path, models: Path, service: str) -> No
         "id": "primary",
         "tenant": "partition",
     }
+    made_by = [{key: entry.pop(key) for key in MADE_BY} for entry in shown["embeddings"]]
+    assert [(entry["precision"], entry["comparison"]) for entry in made_by] == [("fp32", "no answer")] * 2
+    assert all(entry["fingerprint"] and entry["recorded"] and entry["guarded"] for entry in made_by)
     assert shown["embeddings"] == [
         {
             "column": f"abstract_{dim}",
