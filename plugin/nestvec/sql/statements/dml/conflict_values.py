@@ -29,16 +29,31 @@ _BATCH: Final = 1_000
 
 
 def computed_values(
-    session: Session, scope: Scope, target: exp.Table, conflict: OnConflict, rows: Sequence[Row]
-) -> Steps[dict[Any, Row]]:
+    session: Session,
+    scope: Scope,
+    statement: exp.Expr | None,
+    conflict: OnConflict | None,
+    rows: Sequence[Row],
+) -> Steps[dict[Any, Row] | None]:
     """What SET computes for the stored rows that conflict with ``rows``, by their stored keys.
 
-    Rows that the WHERE of DO UPDATE leaves out are missing. Raises SqlError, StoreError.
+    Rows that the WHERE of DO UPDATE leaves out are missing; None if nothing is computed. Raises SqlError,
+    StoreError.
     """
+    if conflict is None or not conflict.needs_query:
+        return None
+    target = _target(scope, statement)
     values: dict[Any, Row] = {}
     for start in range(0, len(rows), _BATCH):
         values |= yield from _batch(session, scope, target, conflict, rows[start : start + _BATCH])
     return values
+
+
+def _target(scope: Scope, statement: exp.Expr | None) -> exp.Table:
+    """The table as the INSERT names it, with its alias."""
+    node = statement.this if isinstance(statement, exp.Insert) else None
+    node = node.this if isinstance(node, exp.Schema) else node
+    return node if isinstance(node, exp.Table) else exp.to_table(scope.table.name)
 
 
 def _batch(

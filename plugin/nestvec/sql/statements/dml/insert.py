@@ -66,13 +66,6 @@ class Insert:
     def table(self) -> Table:
         return self.scope.table
 
-    @property
-    def target(self) -> exp.Table:
-        """The table as the statement names it, with its alias."""
-        node = self.statement.this if isinstance(self.statement, exp.Insert) else None
-        node = node.this if isinstance(node, exp.Schema) else node
-        return node if isinstance(node, exp.Table) else exp.to_table(self.table.name)
-
 
 def run_insert(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """INSERT. Every row is checked before any is written; two concurrent inserts of one key may both succeed.
@@ -311,12 +304,8 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     for row in insert.rows:
         if row[key.name] not in stored:
             fresh.setdefault(row[key.name], row)
-    values: dict[Any, Row] | None = None
-    if insert.conflict is not None and insert.conflict.needs_query:
-        conflicting = [row for row in insert.rows if row[key.name] in stored]
-        values = yield from computed_values(
-            session, insert.scope, insert.target, insert.conflict, conflicting
-        )
+    conflicting = [row for row in insert.rows if row[key.name] in stored]
+    values = yield from computed_values(session, insert.scope, insert.statement, insert.conflict, conflicting)
     changed = _updates(insert, stored, again, values)
     written_ids = yield from write_in_batches(
         session, table, list(fresh.values()), partition=_target_partition(session, insert)
