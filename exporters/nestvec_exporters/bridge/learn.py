@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer, PairedVectors, Rows, join
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.vectors import Matrix, Vectors
 
 OnStep = Callable[[int, int], None]
 """Receives the number of steps done and the total."""
@@ -118,7 +118,7 @@ def _texts(documents: PairedVectors, queries: PairedVectors, sources: Rows) -> _
     )
 
 
-def _tensor(array: Vectors) -> Any:
+def _tensor(array: Vectors | Matrix) -> Any:
     import torch  # noqa: PLC0415
 
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))
@@ -155,7 +155,8 @@ def _loss(texts: _Texts, parameters: Sequence[Any], options: LearningOptions, ge
     queries = torch.randint(0, len(new_queries), (QUERIES_PER_STEP,), generator=generator)
     sources = texts.sources[queries]
     sampled = torch.randperm(count, generator=generator)[:DOCUMENTS_PER_STEP]
-    documents = torch.cat([sources[sources >= 0], sampled]).unique()
+    with_sources: Any = torch.cat([sources[sources >= 0], sampled])
+    documents = with_sources.unique()
     is_own = sources[:, None] == documents[None]
     # A document's similarity to itself carries no information.
     is_self = is_own & (queries < count)[:, None]
