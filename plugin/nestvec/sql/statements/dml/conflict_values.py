@@ -125,7 +125,7 @@ def _query(
     items = [exp.alias_(node.copy(), name, quoted=True) for name, node in outputs.items()]
     stored = target_column(target, key)
     excluded = exp.column(exp.to_identifier(key, quoted=True), exp.to_identifier(_EXCLUDED, quoted=True))
-    conditions = [
+    conditions: list[exp.Expr] = [
         exp.EQ(this=stored.copy(), expression=exp.Any(this=exp.Placeholder(this=_KEYS))),
         exp.EQ(this=stored.copy(), expression=excluded),
     ]
