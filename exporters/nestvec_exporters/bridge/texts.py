@@ -12,8 +12,8 @@ from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.samples.sample import Sample
 
 _DRAWS: dict[QueryKind, int] = {"sentence": 3, "keywords": 3}
-"""How often each kind of query is taken from each document: a map that has learned from three sentences and
-three sets of keywords retrieves 5 % more than one that has learned from one of each."""
+"""How often each kind of query is taken from each document: on SciFact, three of each gave 0.93 of the old
+encoder's nDCG@10 where one of each gave 0.89."""
 
 
 @dataclass(frozen=True)
