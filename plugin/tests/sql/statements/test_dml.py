@@ -21,6 +21,7 @@ from nestvec.sql.bind.params import bind_params
 from nestvec.sql.execute.read import ids_filter
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import parse
+from nestvec.sql.parse.source import SourceText
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.dml.insert import Insert, bind_insert
 from nestvec.sql.statements.dml.update import bind_update
@@ -258,8 +259,13 @@ COMPUTED = [
 
 @pytest.mark.parametrize(("kind", "said", "marked"), COMPUTED, ids=[case[2] for case in COMPUTED])
 def test_what_cannot_be_computed_is_an_error_before_anything_is_written(
-    kind: type[SqlError], said: str, marked: str
+    kind: type[SqlError], said: str, marked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def table(self: Session, source: SourceText, node: exp.Table) -> Steps[Table]:
+        yield from ()
+        return TABLE
+
+    monkeypatch.setattr(Session, "table", table)
     milvus = _Empty()
     steps = execute_steps(_Unchanged(tables={"papers": TABLE}), marked.replace("‸", ""), None)
     with pytest.raises(SqlError) as caught:
