@@ -183,7 +183,7 @@ class NestvecDialect(Reflection):
         if changes and sys.exc_info()[1] is not None and session.settings.rollback == "error":
             _warn(changes, "rolled back to a savepoint because of an error")
             return
-        super().do_rollback_to_savepoint(connection, name)
+        super().do_rollback_to_savepoint(connection, name)  # type: ignore[no-untyped-call]
 
 
 def _unwrapped(connection: Any) -> NestvecConnection:

@@ -179,7 +179,7 @@ def _postgres_table(session: Session, node: exp.Table) -> PostgresTable | None:
 
 def _describe_postgres(planning: Planning, node: exp.Table, table: PostgresTable) -> Steps[dict[str, str]]:
     try:
-        return (yield BlockingCall(partial(_describe_for, postgres=table)))
+        columns: dict[str, str] = yield BlockingCall(partial(_describe_for, postgres=table))
     except SqlDataError as error:
         if "does not contain any columns" not in str(error.cause):
             raise
@@ -189,6 +189,7 @@ def _describe_postgres(planning: Planning, node: exp.Table, table: PostgresTable
             node,
             "Write SERVER.SCHEMA.TABLE.",
         ) from None
+    return columns
 
 
 def _describe_for(

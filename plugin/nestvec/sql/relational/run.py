@@ -107,9 +107,10 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
             return result, table.rename_columns(list(plan.columns))
 
     try:
-        return (yield BlockingCall(lambda client: run()))
+        answer: tuple[StatementResult, pa.Table] = yield BlockingCall(lambda client: run())
     except SqlError as error:
         raise located(plan, error) from None
+    return answer
 
 
 def _execute(

@@ -126,7 +126,7 @@ def _insert_each(
     session: Session, parsed: ParsedStatement, param_sets: Sequence[Params]
 ) -> Steps[StatementResult]:
     """One statement for each set of parameters, since what a conflict sets depends on them."""
-    count, rows, result = 0, [], StatementResult()
+    count, rows, result = 0, list[tuple[Any, ...]](), StatementResult()
     for params in param_sets:
         result = yield from insert_many(session, parsed, (params,))
         count += result.count
