@@ -108,6 +108,7 @@ WRITTEN = [
     "SELECT id, meta @> '{\"x\": \"a\"}', meta @> '[1]' FROM (SELECT * FROM rows) AS r",
     "SELECT '1.23456789'::numeric * 2 AS x, 7.00001::numeric + max(id)::numeric AS y FROM rows",
     "SELECT id, '{0.5,1.23456}'::numeric[] AS x, a::numeric AS y FROM (SELECT * FROM rows) AS r",
+    "SELECT id, round(sqrt(id)::numeric, 3) AS x, round((f * 1.37)::numeric(20, 6), 2) AS y FROM rows",
     "SELECT id, upper(u), a + 1 AS b, round((v <-> '[1,2]')::numeric, 2) AS d FROM rows "
     "ORDER BY v <-> '[1,2]', id LIMIT 7 OFFSET 2",
     "SELECT -(v <#> '[1,2]') AS s, (v <#> '[1,2]') * -1, 1 - (v <-> '[1,2]'), u || '!' FROM rows "

@@ -20,7 +20,7 @@ from nestvec.sql.relational.rewrites.nodes import (
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
-_PLAIN_NUMBER = re.compile(r"[+-]?\d*\.?\d*")
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
 _WORDS_OF_INTEGERS = {
