@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
+from nestvec.cli.completion import complete_encoders
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
-    complete_encoders,
     json_option,
     option,
     option_group,
