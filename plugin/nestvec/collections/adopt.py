@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 from pymilvus import MilvusClient
 
-from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import embed, embed_unprompted, fetch_info
+from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.pinning import pin_fingerprint
+from nestvec.collections.written_vectors import embed_as_written
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import (
@@ -183,10 +183,8 @@ def _compare(
                 next_step="Choose more rows with --sample.",
             )
         return []
-    request = EmbeddingRequest(column.service, replace(column.config, fingerprint=present.fingerprint))
     texts = [str(row[column.source]) for row, _ in usable]
-    make = embed if column.endpoint.sends_prompts or form == "sparse" else embed_unprompted
-    recomputed = make(request, texts, environment_api_key())
+    recomputed = embed_as_written(column, texts, present.fingerprint)
     agreements = [
         _agreement(vector, _numbers(again, form), form)
         for (_, vector), again in zip(usable, recomputed, strict=True)

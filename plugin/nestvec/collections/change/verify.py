@@ -9,11 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import embed_vectors
-from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy
 from nestvec.collections.change.rows import Row, digest
+from nestvec.collections.written_vectors import embed_as_written
 from nestvec.ingest.write.patience import wait_for_service
 from nestvec.milvus.catalog import EmbeddingColumn
 from nestvec_schemas.errors import StoreRefused
@@ -65,14 +63,14 @@ def _check_vectors(copy: Copy, column: EmbeddingColumn, rows: dict[object, Row])
     keys = [key for key, text in texts.items() if text]
     if not keys:
         return
-    request = EmbeddingRequest(column.service, column.config)
     reader = replace(copy.target, fields=(column.column,))
     stored = {key: row[column.column] for key, row in reader.rows(keys).items()}
     keys = [key for key in keys if key in stored]
-    embed = partial(embed_vectors, request, [texts[key] for key in keys], environment_api_key())
-    computed = wait_for_service(copy.patience, embed)
+    computed = wait_for_service(
+        copy.patience, partial(embed_as_written, column, [texts[key] for key in keys])
+    )
     for key, vector in zip(keys, computed, strict=True):
-        present = np.asarray(stored[key], np.float32)
+        present, vector = np.asarray(stored[key], np.float32), np.asarray(vector, np.float32)
         cosine = float(present @ vector / max(float(np.linalg.norm(present) * np.linalg.norm(vector)), 1e-12))
         if cosine < MIN_COSINE:
             raise _differs(
