@@ -148,28 +148,29 @@ def resume_journal(path: Path, identity: IngestIdentity, source: RowSource | Non
     changed = [key for key in _CHANGES if before[key] != now[key]]
     if not before["encoders"] and "encoders" in changed:  # recorded since
         changed.remove("encoders")
-    same = bool(set(changed) & set(_FILE_KEYS)) and _same_content(journal, identity, source)
-    for key in changed:
-        what = _CHANGES[key]
-        if key in _FILE_KEYS and same and source is not None:
-            if identity.size == journal.content.size or _has_rows(journal, source):
-                continue
-            if identity.size > journal.identity.size:
-                what = "the file has grown by lines that change rows that were read"
-        raise JournalMismatch(
-            f"an ingest was interrupted, and {what} since",
-            value=f"{before[key]}, now {now[key]}",
-            next_step="Restore it to continue after the "
-            f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
-        )
-    return journal.model_copy(update={"identity": identity})
+    resumed = journal.model_copy(update={"identity": identity})
+    if not changed:
+        return resumed
+    first = changed[0]
+    what = _CHANGES[first]
+    if first in _FILE_KEYS and source is not None and _same_content(journal, identity, source):
+        if identity.size == journal.content.size or _has_rows(journal, source):
+            return resumed
+        if identity.size > journal.identity.size:
+            what = "the file has grown by lines that change rows that were read"
+    raise JournalMismatch(
+        f"an ingest was interrupted, and {what} since",
+        value=f"{before[first]}, now {now[first]}",
+        next_step="Restore it to continue after the "
+        f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
+    )
 
 
-def _same_content(journal: Journal, identity: IngestIdentity, source: RowSource | None) -> bool:
+def _same_content(journal: Journal, identity: IngestIdentity, source: RowSource) -> bool:
     """Whether a file that was written to has the content of before as far as it was hashed, and perhaps more
     lines after it."""
     hashed, size = journal.content, journal.identity.size
-    if source is None or identity.size < size:
+    if identity.size < size:
         return False
     complete, grown = hashed.size == size, identity.size > size
     if grown and not (complete and hashed.ends_line):
@@ -201,6 +202,7 @@ _CHANGES = {
     "head_sha256": "the file's first rows have changed",
     "mtime_ns": "the file has been written to",
 }
+"""What a difference means. The file's keys come last: where only they differ, its rows may be the same."""
 
 
 def settle_pending(journal: Journal, count: int) -> Journal:
