@@ -13,7 +13,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final
 
-import pymilvus
 from pymilvus import DataType, MilvusException
 
 from nestvec_schemas.errors import StoreRefused
@@ -38,14 +37,6 @@ def client_method(client: object, name: str) -> Callable[..., Any]:
     if method is None:
         raise _missing(f"the call {name}")
     return method
-
-
-def lexical_highlighter() -> Callable[..., Any]:
-    """pymilvus's class of highlighters by words. Raises StoreRefused if it has none."""
-    highlighter: Callable[..., Any] | None = getattr(pymilvus, "LexicalHighlighter", None)
-    if highlighter is None:
-        raise _missing("highlights")
-    return highlighter
 
 
 def unknown_type(error: ValueError) -> StoreRefused | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from nestvec.milvus.pymilvus_features import lexical_highlighter
+from pymilvus import LexicalHighlighter
+
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.session import Session
@@ -19,7 +20,7 @@ _BETWEEN: Final = " ... "
 
 
 def highlighter_of(session: Session, highlight: Highlight) -> Steps[Any]:
-    """pymilvus's highlighter. Raises StoreRefused for a server or a pymilvus without one."""
+    """pymilvus's highlighter. Raises StoreRefused for a server without one."""
     version = yield from session.server_version()
     if version.lite or version.before(_SINCE):
         raise _without_highlights(version.text)
@@ -30,7 +31,7 @@ def highlighter_of(session: Session, highlight: Highlight) -> Steps[Any]:
         options["highlight_query"] = [
             {"type": "TextMatch", "field": highlight.column, "text": highlight.words}
         ]
-    return lexical_highlighter()(highlight_search_text=True, **options)
+    return LexicalHighlighter(highlight_search_text=True, **options)
 
 
 def with_highlights(
