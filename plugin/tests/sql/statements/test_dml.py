@@ -251,6 +251,7 @@ class _Unchanged(Session):
 
 COMPUTED = [
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = ‸yer + 1"),
+    (SqlSyntaxError, "column year is set twice", "UPDATE papers SET year = year + 1, ‸year = year + 2"),
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = 1 RETURNING id, ‸yer + 1"),
     (SqlUnknownName, "the function nope", "DELETE FROM papers RETURNING ‸nope(id)"),
     (SqlNotSupported, "the aggregate SUM() in RETURNING", "DELETE FROM papers RETURNING ‸sum(id)"),

@@ -140,8 +140,7 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     for node in tree.expressions:
         for target, value in assignment_pairs(scope, node):
             change = _bind_assignment(scope, shape, target, value)
-            if change.column.name in changes:
-                raise source.syntax_error(f"column {change.column.name} is set twice", target, "Remove one.")
+            _check_set_once(scope, change.column, changes, target)
             changes[change.column.name] = change
     where = tree.args.get("where")
     condition = bind_condition(scope, where.this) if where is not None else None
@@ -203,6 +202,11 @@ def assigned_column(scope: Scope, target: exp.Expr) -> Column:
     return column
 
 
+def _check_set_once(scope: Scope, column: Column, changes: Mapping[str, object], target: exp.Expr) -> None:
+    if column.name in changes:
+        raise scope.source.syntax_error(f"column {column.name} is set twice", target, "Remove one.")
+
+
 def _new_values(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
     new_values: Row = {assignment.column.name: assignment.value for assignment in update.assignments}
     node = update.node
@@ -231,8 +235,11 @@ def _write_computed(
 ) -> Steps[StatementResult]:
     table, shape = scope.table, row_schema(scope.table)
     returning = yield from prepare_returning(session, returning)
-    pairs = [pair for node in tree.expressions for pair in assignment_pairs(scope, node)]
-    changes = {assigned_column(scope, target).name: value for target, value in pairs}
+    changes: dict[str, exp.Expr] = {}
+    for target, value in (pair for node in tree.expressions for pair in assignment_pairs(scope, node)):
+        column = assigned_column(scope, target)
+        _check_set_once(scope, column, changes, target)
+        changes[column.name] = value
     outputs: dict[str, exp.Expr] = {"__key": target_column(tree.this, table.primary.name)}
     for name, value in changes.items():
         if is_computed(value) and not is_default(value):
