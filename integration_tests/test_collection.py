@@ -12,6 +12,7 @@ from integration_tests.fixtures.services import vacant_address
 from nestvec.cli import cli
 from nestvec.collections import lifecycle
 from nestvec.milvus.connection import open_milvus
+from nestvec.milvus.lite import count_rows
 from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.errors import CollectionExists, CollectionNotFound, DimNotOffered, EncoderNotFound
 from nestvec_schemas.spec.collection_spec import CollectionSpec
@@ -127,7 +128,7 @@ def test_what_is_created_embeds_what_is_written(tmp_path: Path, models: Path, sp
             {"id": str(n), "abstract": text, "tenant": "x"} for n, text in enumerate(("heat flow", "cats"))
         ]
         client.upsert(table.name, rows)
-        assert lifecycle.count_rows(client, table.name) == 2
+        assert count_rows(client, table.name) == 2
         for column in ("abstract_64", "abstract_384"):
             found = client.search(
                 table.name, data=["warmth"], anns_field=column, limit=1, output_fields=["year"]

@@ -21,6 +21,7 @@ from nestvec.collections import lifecycle
 from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
+from nestvec.milvus.lite import count_rows
 from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.spec.yaml_file import parse_spec
 
@@ -79,7 +80,7 @@ class Place:
         with open_milvus(self.uri) as client:
             client.load_collection("docs")
             found = client.query("docs", filter="", output_fields=fields, limit=16_384)
-            count = lifecycle.count_rows(client, "docs")
+            count = count_rows(client, "docs")
         assert count == len(found)
         return sorted(found, key=lambda row: str(row["name"]))
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import onnx
 from google.protobuf import text_format
 
+from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
 from nestvec_exporters.bridge.mapping import BridgeMap
 from nestvec_exporters.encoder_manifest import external_files, write_manifest
-from nestvec_exporters.graph.heads import Head, read_heads, set_heads
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.workspace import install, workspace
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.bridges.view import graph_dim
-from nestvec_schemas.errors import NotOffered
+from nestvec_schemas.errors import CheckpointError, NotOffered
+from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, read_manifest, sha256
 from nestvec_schemas.towers import EXIT_INPUT
@@ -87,6 +88,7 @@ def _link(source: str, target: str) -> None:
 
 def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifest:
     manifest = read_manifest(built)
+    _check_unchanged(manifest, name, bridge)
     before = manifest.bridges
     has_own_exits = before.has_own_exits if before is not None else EXIT_INPUT in manifest.main_tower.inputs
     path = built / GRAPH
@@ -98,7 +100,13 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
     )
     model = onnx.load(str(path))
     heads = read_heads(model) | {name: Head(bridge.exit, mapping)}
-    set_heads(model, heads, own_dim=manifest.dim, has_own_exits=has_own_exits)
+    set_heads(
+        model,
+        heads,
+        own_dim=manifest.dim,
+        has_own_exits=has_own_exits,
+        normalised=manifest.normalised,
+    )
     for item in graph_files:  # a link to the present graph, which must not be written through
         (built / item).unlink()
     save_graph(model, path)
@@ -110,6 +118,16 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
     write_manifest(built, changed)
     _write_config(built / CONFIG, changed)
     return changed
+
+
+def _check_unchanged(manifest: Manifest, name: str, bridge: Bridge) -> None:
+    """Raise CheckpointError if the map is of another encoder, or its exit is another bridge's by now."""
+    if encoder_fingerprint(manifest) != bridge.mapped_from or next_exit(manifest, name) != bridge.exit:
+        raise CheckpointError(
+            f"{manifest.name} was exported again, or received another bridge, while this one was fitted",
+            value=name,
+            next_step="Repeat the command.",
+        )
 
 
 def _with_bridges(manifest: Manifest, bridges: Bridges, built: Path) -> Manifest:

@@ -22,7 +22,7 @@ from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import PresentEncoder, fingerprint_properties, read_fingerprint
 from nestvec.milvus.indexes import Index, field_notes, index_params
-from nestvec.milvus.lite import is_lite
+from nestvec.milvus.lite import count_rows, is_lite, is_loaded
 from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import read_version
@@ -89,20 +89,6 @@ def collection_names(client: MilvusClient) -> tuple[str, ...]:
         return tuple(sorted(set(client.list_collections()) - {LOCKS_COLLECTION}))
 
 
-def count_rows(client: MilvusClient, name: str) -> int:
-    """The number of rows of a collection, all writes included; loads it if necessary. Raises StoreError."""
-    with milvus_errors(f"counting the rows of {name}"):
-        # Milvus Lite forgets what is loaded when the database is closed.
-        if not _is_loaded(client, name):
-            client.load_collection(name)
-        answer = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")
-    return int(answer[0]["count(*)"])
-
-
-def _is_loaded(client: MilvusClient, name: str) -> bool:
-    return bool(client.get_load_state(name)["state"].name == "Loaded")
-
-
 def describe_collection(client: MilvusClient, name: str, *, with_encoders: bool = False) -> dict[str, Any]:
     """A collection as data for JSON: columns, embeddings, rows (None while it is not loaded on a server).
 
@@ -112,7 +98,7 @@ def describe_collection(client: MilvusClient, name: str, *, with_encoders: bool 
     """
     table = read_table(client, name)
     with milvus_errors(f"describing collection {name}"):
-        countable = is_lite(client) or _is_loaded(client, name)
+        countable = is_lite(client) or is_loaded(client, name)
         indexes = [client.describe_index(name, index) for index in client.list_indexes(name)]
     statuses = _encoder_fields(table) if with_encoders else {}
     types = {index["field_name"]: str(index.get("index_type", "")) for index in indexes}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pymilvus import MilvusClient
 
-from nestvec.collections.lifecycle import count_rows
 from nestvec.datasets.readers import RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
@@ -35,7 +34,7 @@ from nestvec.ingest.write.writers import (
 )
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.lite import is_lite
+from nestvec.milvus.lite import count_rows, is_lite
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import IngestError, NestvecError

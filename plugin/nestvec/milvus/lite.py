@@ -1,4 +1,4 @@
-"""What differs where the server is Milvus Lite."""
+"""What differs where the server is Milvus Lite, which opens with no collection loaded."""
 
 from __future__ import annotations
 
@@ -22,3 +22,18 @@ def load_lite(client: MilvusClient, collection: str) -> None:
     if released and is_lite(client):
         with milvus_errors(f"loading collection {collection}"):
             client.load_collection(collection)
+
+
+def count_rows(client: MilvusClient, name: str) -> int:
+    """The number of rows of a collection, all writes included; loads it if necessary. Raises StoreError."""
+    with milvus_errors(f"counting the rows of {name}"):
+        # Milvus Lite forgets what is loaded when the database is closed.
+        if not is_loaded(client, name):
+            client.load_collection(name)
+        answer = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")
+    return int(answer[0]["count(*)"])
+
+
+def is_loaded(client: MilvusClient, name: str) -> bool:
+    """Whether a collection is loaded."""
+    return bool(client.get_load_state(name)["state"].name == "Loaded")

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Final, Protocol
 
 from pymilvus import MilvusClient
 
-from nestvec.collections.lifecycle import count_rows
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.journal import unknown_batch
 from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import count_rows
 from nestvec_schemas.errors import NestvecError
 
 SETTLE_SECONDS: Final = 35.0

@@ -52,7 +52,12 @@ def read_heads(model: onnx.ModelProto) -> dict[str, Head]:
 
 
 def set_heads(
-    model: onnx.ModelProto, heads: Mapping[str, Head], *, own_dim: int, has_own_exits: bool
+    model: onnx.ModelProto,
+    heads: Mapping[str, Head],
+    *,
+    own_dim: int,
+    has_own_exits: bool,
+    normalised: bool = True,
 ) -> None:
     """Give a graph, whose own vectors are ``own_dim`` long, these heads and no others, in place.
 
@@ -60,7 +65,9 @@ def set_heads(
 
     A row whose EXIT_INPUT is a head's exit is the head's vector, of length 1; every other row is what it was.
     Rows are as long as the longest of them; shorter ones end in zeros. The arithmetic is float32, whatever
-    the graph's own. A graph that has no exits of its own receives the input EXIT_INPUT, (batch, 1) int64.
+    the graph's own. Maps are of vectors of length 1: without ``normalised``, the graph's own vectors are
+    brought to it before they are mapped. A graph that has no exits of its own receives the input
+    EXIT_INPUT, (batch, 1) int64.
     """
     graph = model.graph
     _remove_heads(graph, own_dim, has_own_exits=has_own_exits)
@@ -69,12 +76,16 @@ def set_heads(
     _rename(graph, OUTPUT, _OWN)
     if not has_own_exits:
         graph.input.append(helper.make_tensor_value_info(EXIT_INPUT, TensorProto.INT64, ["batch", 1]))
+    mapped_from = _OWN
+    if not normalised:
+        mapped_from = f"{_PREFIX}own_unit"
+        graph.node.append(helper.make_node("LpNormalization", [_OWN], [mapped_from], axis=1, p=2))
     width = max(own_dim, *(head.mapping.dim for head in heads.values()))
     selected = _padded(graph, _OWN, own_dim, width)
     for name, head in heads.items():
         place = f"{_PREFIX}{name}/"
         _constant(graph, f"{place}exit", np.array(head.exit, np.int64))
-        mapped = _padded(graph, _add_map(graph, place, head.mapping), head.mapping.dim, width)
+        mapped = _padded(graph, _add_map(graph, place, mapped_from, head.mapping), head.mapping.dim, width)
         graph.node.append(helper.make_node("Equal", [EXIT_INPUT, f"{place}exit"], [f"{place}is_meant"]))
         graph.node.append(
             helper.make_node("Where", [f"{place}is_meant", mapped, selected], [f"{place}selected"])
@@ -84,11 +95,12 @@ def set_heads(
     _set_output_dim(graph, width)
 
 
-def _add_map(graph: onnx.GraphProto, place: str, mapping: BridgeMap) -> str:
-    """Add the nodes of a map; the name of its vectors, (batch, dim), of length 1."""
+def _add_map(graph: onnx.GraphProto, place: str, vectors: str, mapping: BridgeMap) -> str:
+    """Add the nodes of a map of ``vectors``, (batch, d), all of length 1; the name of the mapped ones,
+    (batch, dim), of length 1 too."""
     _constant(graph, f"{place}matrix", mapping.matrix)
     _constant(graph, f"{place}bias", mapping.bias)
-    graph.node.append(helper.make_node("MatMul", [_OWN, f"{place}matrix"], [f"{place}product"]))
+    graph.node.append(helper.make_node("MatMul", [vectors, f"{place}matrix"], [f"{place}product"]))
     graph.node.append(helper.make_node("Add", [f"{place}product", f"{place}bias"], [f"{place}linear"]))
     mapped = f"{place}linear"
     if mapping.hidden is not None:
@@ -97,7 +109,7 @@ def _add_map(graph: onnx.GraphProto, place: str, mapping: BridgeMap) -> str:
         _constant(graph, f"{place}output", mapping.hidden.output)
         graph.node.extend(
             [
-                helper.make_node("MatMul", [_OWN, f"{place}weights"], [f"{place}hidden_product"]),
+                helper.make_node("MatMul", [vectors, f"{place}weights"], [f"{place}hidden_product"]),
                 helper.make_node("Add", [f"{place}hidden_product", f"{place}hidden_bias"], [f"{place}raw"]),
                 helper.make_node("Relu", [f"{place}raw"], [f"{place}active"]),
                 helper.make_node("MatMul", [f"{place}active", f"{place}output"], [f"{place}residual"]),

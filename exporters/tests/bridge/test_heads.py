@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
 from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
-from nestvec_exporters.graph.heads import Head, read_heads, set_heads
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_schemas.towers import EXIT_INPUT
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.vectors import Vectors, normalise
 
 DIM = 6
 
@@ -66,6 +66,16 @@ def test_each_row_has_the_vector_of_its_exit(dim: int, hidden: int) -> None:
     assert not rows[1, dim:].any()
 
 
+def test_a_map_is_of_vectors_of_length_1() -> None:
+    """A graph may give longer ones; a bias and a hidden layer depend on the length."""
+    model, mapping = _graph(), _map(9, hidden=5)
+    own = _run(model, None)
+    set_heads(model, {"old": Head(7, mapping)}, own_dim=DIM, has_own_exits=False, normalised=False)
+    rows = _run(model, [0, 7, 7])
+    np.testing.assert_array_equal(rows[0, :DIM], own[0])
+    np.testing.assert_allclose(rows[1:], mapping(normalise(own))[1:], atol=1e-6)
+
+
 def test_several_heads_share_a_graph_and_are_read_back() -> None:
     model, heads = _graph(exits=True), {"a": Head(7, _map(3)), "b.c": Head(8, _map(9, hidden=2))}
     own = _run(_graph(), None)
@@ -79,9 +89,10 @@ def test_several_heads_share_a_graph_and_are_read_back() -> None:
     assert read["a"].mapping.hidden is None
 
 
+@pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("exits", [False, True])
-def test_a_graph_without_heads_is_what_it_was(exits: bool) -> None:
-    model = _graph(exits=exits)
-    set_heads(model, {"old": Head(7, _map(9, hidden=2))}, own_dim=DIM, has_own_exits=exits)
+def test_a_graph_without_heads_is_what_it_was(exits: bool, normalised: bool) -> None:
+    model, heads = _graph(exits=exits), {"old": Head(7, _map(9, hidden=2))}
+    set_heads(model, heads, own_dim=DIM, has_own_exits=exits, normalised=normalised)
     set_heads(model, {}, own_dim=DIM, has_own_exits=exits)
     assert model.SerializeToString() == _graph(exits=exits).SerializeToString()
