@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import socket
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def free_port() -> int:
 def server(tmp_path: Path) -> Iterator[str]:
     """The address of a Milvus Lite that several processes share."""
     port = free_port()
-    command = [Path(sys.executable).with_name("milvus-lite"), "server", "--data-dir", tmp_path / "data"]
+    program, data = str(Path(sys.executable).with_name("milvus-lite")), str(tmp_path / "data")
+    command = [program, "server", "--data-dir", data]
     process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
     address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
     try:
@@ -174,6 +176,54 @@ README = [
     ("INSERT INTO sparse (embedding) VALUES ('{1:1,3:2,5:3}/5'), ('{1:4,3:5,5:6}/5')", None),
     ("SELECT id FROM sparse ORDER BY embedding <-> '{1:3,3:1,5:2}/5' LIMIT 5", [(1,), (2,)]),
 ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("INSERT INTO t VALUES (3, 3, '[1,2]') RETURNING 1 / (n - 3)", [(1, 1), (2, 2), (3, 3)]),
+        ("UPDATE t SET n = n + 1 RETURNING 1 / (n - 3)", [(1, 2), (2, 3)]),
+        ("DELETE FROM t RETURNING 1 / (n - 2)", [(1, 1), (2, 2)]),
+        ("DELETE FROM t WHERE n % 2 = 0 RETURNING 1 / (n - 2)", [(1, 1), (2, 2)]),
+    ],
+)
+def test_an_error_in_returning_says_what_was_written(
+    tmp_path: Path, statement: str, rows: list[tuple[int, int]]
+) -> None:
+    with nestvec.connect(str(tmp_path / "t.db")) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, v VECTOR(2))")
+        connection.execute("INSERT INTO t VALUES (1, 1, '[1,2]'), (2, 2, '[1,2]')")
+        connection.commit()
+        with pytest.raises(dbapi.DataError, match="division by zero") as caught:
+            connection.execute(statement)
+        assert connection.execute("SELECT id, n FROM t ORDER BY id").fetchall() == rows
+        if rows == [(1, 1), (2, 2)]:
+            connection.rollback()
+            return
+        assert re.search(r"(1 row was|2 rows were) written, and stay", str(caught.value))
+        with pytest.raises(dbapi.NotSupportedError, match="ROLLBACK of 1 statement"):
+            connection.rollback()
+
+
+def test_sets_of_parameters_before_one_that_fails_are_told_and_counted(tmp_path: Path) -> None:
+    statement = "INSERT INTO t VALUES (1, 1, '[1,2]') ON CONFLICT (id) DO UPDATE SET n = t.n + 6 / $1"
+    with nestvec.connect(str(tmp_path / "t.db")) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, v VECTOR(2))")
+        connection.commit()
+        with pytest.raises(dbapi.DataError, match="2 rows were written, and stay"):
+            connection.cursor().executemany(statement, [(1,), (2,), (0,)])
+        assert connection.execute("SELECT n FROM t").fetchall() == [(4,)]
+        with pytest.raises(dbapi.NotSupportedError, match="ROLLBACK of 1 statement"):
+            connection.rollback()
+
+
+def test_a_refused_id_writes_none_of_the_generated_ones(tmp_path: Path) -> None:
+    with nestvec.connect(str(tmp_path / "t.db")) as connection:
+        connection.execute("CREATE TABLE t (id BIGSERIAL PRIMARY KEY, n INT, v VECTOR(2))")
+        connection.execute("INSERT INTO t (id, n, v) VALUES (1, 1, '[1,2]')")
+        with pytest.raises(dbapi.IntegrityError, match="already exists: 1"):
+            connection.execute("INSERT INTO t (id, n, v) VALUES (DEFAULT, 2, '[1,2]'), (1, 3, '[1,2]')")
+        assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
 
 
 def test_the_statements_of_pgvectors_readme(connection: dbapi.Connection) -> None:

@@ -13,7 +13,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.dml.insert import insert_many
-from nestvec.sql.statements.transaction import note_changes
+from nestvec.sql.statements.transaction import noting_changes
 
 
 def execute_many(
@@ -29,7 +29,7 @@ def execute_many(
         bound = [bind_params(values) for values in param_sets]
         if not bound:
             return StatementResult(tag="INSERT 0 0", count=0)
-        return note_changes(session, (yield from insert_many(session, parsed, bound)))
+        return (yield from noting_changes(session, insert_many(session, parsed, bound)))
     count, seconds, tag = 0, 0.0, ""
     for values in param_sets:
         result = yield from execute_steps(session, statement, values)

@@ -26,7 +26,7 @@ from nestvec.sql.statements.explain import run_explain
 from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
 from nestvec.sql.statements.show import run_describe, run_show
-from nestvec.sql.statements.transaction import note_changes, run_savepoint, run_transaction
+from nestvec.sql.statements.transaction import noting_changes, run_savepoint, run_transaction
 from nestvec_schemas.errors import NestvecError, SqlError
 
 Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
@@ -91,7 +91,7 @@ def execute_steps(
     yield from session.refresh_aged(parsed.tree)
     remembered = frozenset(session.tables)
     try:
-        return note_changes(session, (yield from handler(session, parsed, bound)))
+        return (yield from noting_changes(session, handler(session, parsed, bound)))
     except NestvecError as error:
         # The collection may have changed since it was read: try once more with what it is now.
         changed = not isinstance(parsed.tree, exp.Command) and (
@@ -103,12 +103,13 @@ def execute_steps(
         if not isinstance(parsed.tree, exp.Query):
             # Numbers of rows decide how collections are searched.
             session.search_cache.forget_counts()
-    return note_changes(session, (yield from handler(session, parsed, bound)))
+    return (yield from noting_changes(session, handler(session, parsed, bound)))
 
 
 def _may_repeat(tree: exp.Expr, error: NestvecError) -> bool:
-    """Whether a statement that failed has changed nothing: every row is checked before any is written."""
-    return isinstance(tree, exp.Query) or (isinstance(tree, exp.DML) and isinstance(error, SqlError))
+    """Whether a statement that failed has changed nothing: rows are checked before any is written."""
+    refused = isinstance(error, SqlError) and not error.written
+    return isinstance(tree, exp.Query) or (isinstance(tree, exp.DML) and refused)
 
 
 def _handler(parsed: ParsedStatement) -> Handler:

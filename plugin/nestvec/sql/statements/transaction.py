@@ -13,7 +13,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import SqlError, SqlNotSupported
 
 _CHANGES: Final = ("INSERT", "UPDATE", "DELETE", "COPY", "CREATE", "DROP", "ALTER", "TRUNCATE")
 """First words of the tags of statements that change rows or tables."""
@@ -94,6 +94,16 @@ def commit(session: Session) -> None:
 def _end_local(session: Session) -> None:
     if session.writes.settings_before_local is not None:
         session.settings, session.writes.settings_before_local = session.writes.settings_before_local, None
+
+
+def noting_changes(session: Session, steps: Steps[StatementResult]) -> Steps[StatementResult]:
+    """Run the steps of a statement, and count it for a rollback if it changed something."""
+    try:
+        result = yield from steps
+    except SqlError as error:
+        session.writes.changes += error.written
+        raise
+    return note_changes(session, result)
 
 
 def note_changes(session: Session, result: StatementResult) -> StatementResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
@@ -83,12 +83,12 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
     query = source_query(tree, tree.this, list(using) if isinstance(using, list) else [using], outputs)
     matching = yield from select_rows(strong(session), source, query, params)
     ids = list(dict.fromkeys(to_stored(table.primary, row[0]) for row in matching.rows))
-    rows: dict[Any, Any] = {}
+    answer = StatementResult()
     if returning is not None:
         rows = yield from read_by_ids(session, table, ids, returning.fields)
+        answer = yield from with_rows(session, returning, rows.values(), answer)
     count = yield from _delete_ids(table, ids)
-    result = StatementResult(tag=f"DELETE {count}", count=count)
-    return result if returning is None else (yield from with_rows(session, returning, rows.values(), result))
+    return replace(answer, tag=f"DELETE {count}", count=count)
 
 
 def _delete_in_milvus(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -125,14 +125,17 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
     if returning is not None or chosen:
         read = returning.fields if returning is not None else ()
         rows = yield from read_matching(session, table, delete.filter, read, chosen)
+    answer = StatementResult()
+    if returning is not None:
+        # Before anything is deleted: a value that cannot be computed is an error.
+        answer = yield from with_rows(session, returning, rows, answer)
     if chosen:
         # Given a filter, Milvus Lite deletes in every partition, whichever is named.
         key = table.primary
         count = yield from _delete_ids(table, [to_stored(key, row[key.name]) for row in rows])
     else:
         count = yield from _delete_all(table, delete.filter)
-    result = StatementResult(tag=f"DELETE {count}", count=count)
-    return result if returning is None else (yield from with_rows(session, returning, rows, result))
+    return replace(answer, tag=f"DELETE {count}", count=count)
 
 
 def _delete_all(table: Table, where: str) -> Steps[int]:

@@ -128,7 +128,10 @@ def _insert_each(
     """One statement for each set of parameters, since what a conflict sets depends on them."""
     count, rows, result = 0, list[tuple[Any, ...]](), StatementResult()
     for params in param_sets:
-        result = yield from insert_many(session, parsed, (params,))
+        try:
+            result = yield from insert_many(session, parsed, (params,))
+        except SqlError as error:
+            raise (error.after_writing(count) if count else error) from None
         count += result.count
         rows += result.rows
     return replace(result, tag=f"INSERT 0 {count}", count=count, rows=tuple(rows))
@@ -287,11 +290,10 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     table, key = insert.table, insert.table.primary
     generated = [row for row in insert.rows if key.auto_id and key.name not in row]
     if generated:
-        insert = _with_own_ids(insert)
-        new_ids = yield from write_in_batches(
-            session, table, generated, partition=_target_partition(session, insert)
-        )
-        return new_ids + ((yield from _write(session, insert)) if insert.rows else [])
+        # Those with ids come first: they may be refused, before any row is written.
+        own, partition = _with_own_ids(insert), _target_partition(session, insert)
+        own_ids = (yield from _write(session, own)) if own.rows else []
+        return (yield from write_in_batches(session, table, generated, partition=partition)) + own_ids
     _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]
     again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []

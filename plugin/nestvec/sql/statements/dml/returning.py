@@ -19,6 +19,7 @@ from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.relational.relations import FIRST_SCAN, CollectionScan, RelationalPlan
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec_schemas.errors import SqlError
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,13 @@ def with_rows(
 def read_returning(
     session: Session, table: Table, returning: Returning, ids: Sequence[Any], result: StatementResult
 ) -> Steps[StatementResult]:
-    """The result with the rows of these ids, as they are stored now."""
+    """The result with the rows of these ids, as they are stored now.
+
+    Raises SqlError for a value that cannot be computed, which says that the rows are written.
+    """
     rows_by_id = yield from read_by_ids(session, table, ids, returning.fields)
     rows = [rows_by_id[row_id] for row_id in ids if row_id in rows_by_id]
-    return (yield from with_rows(session, returning, rows, result))
+    try:
+        return (yield from with_rows(session, returning, rows, result))
+    except SqlError as error:
+        raise error.after_writing(result.count) from None
