@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nestvec.client.service_client import fetch_info
+from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.service import in_process, server
@@ -135,9 +136,17 @@ def test_another_encoder_of_the_same_name_is_not_even_opened(
     opened = list[Path]()
     monkeypatch.setattr(server, "open_embedder", lambda models, *arguments: opened.append(models))
     named = [table(gone, "0" * 16)]
-    with pytest.raises(ServiceUnreachable) as caught, serve_in_process([gone], models_folder, tables=named):
-        pass
+    waits = list[Waiting]()
+
+    def serve() -> None:
+        with serve_in_process([gone], models_folder, tables=named):
+            pass
+
+    # The repository has the same encoder at the next attempt too.
+    with pytest.raises(ServiceUnreachable) as caught:
+        wait_for_service(Patience(3600, waiting=waits.append), serve)
     assert not opened
+    assert not waits
     assert str(caught.value).startswith(f"the service at {gone} of collection papers does not answer")
     assert "has another encoder 'tiny' than the one that collection papers was created with" in str(
         caught.value

@@ -115,6 +115,9 @@ def classify(error: NestvecError) -> Fault:
     """What an error of a write or of an embedding request means."""
     if isinstance(error, ServiceBusy):
         return Fault("transient", "service", _text(error), fewer_rows=True, retry_after=error.retry_after)
+    if isinstance(error, ServiceUnreachable) and isinstance(error.__cause__, ServiceRefused):
+        # It cannot be started in this process, whose encoder is another one.
+        return Fault("lasting", "service", _text(error))
     if isinstance(error, ServiceUnreachable):
         return Fault("transient", "service", _text(error), fewer_rows=not _NOT_SENT.search(_text(error)))
     if isinstance(error, ServiceRefused):

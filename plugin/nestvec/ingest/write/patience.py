@@ -117,13 +117,17 @@ class Patience:
 def wait_for_service(patience: Patience, use: Callable[[], T]) -> T:
     """The result of ``use``, which is called again for as long as the service that it calls is not there.
 
-    Raises what ``patience.wait`` raises, and other errors of ``use`` at once.
+    Raises what ``patience.wait`` raises, and other errors of ``use`` at once: also ServiceUnreachable of a
+    service that this process would start, but for another encoder in its model repository.
     """
     while True:
         try:
             result = use()
         except (ServiceUnreachable, ServiceBusy) as error:
-            patience.wait(replace(classify(error), reason=str(error), absent=True), error)
+            fault = classify(error)
+            if fault.kind == "lasting":
+                raise
+            patience.wait(replace(fault, reason=str(error), absent=True), error)
         else:
             patience.succeeded()
             return result
