@@ -329,7 +329,7 @@ class SqlError(NestvecError):
     position: int | None
     """Offset in the statement of what is wrong; None if that is not known."""
 
-    written: bool = False
+    has_written: bool = False
     """Whether the statement had changed rows before, which stay changed: Milvus has no transactions."""
 
     def __init__(
@@ -349,7 +349,7 @@ class SqlError(NestvecError):
         """The same error of a statement that has changed this many rows, which it says."""
         rows_stay = "1 row was written, and stays." if rows == 1 else f"{rows:,} rows were written, and stay."
         error = self.reworded(next_step=f"{rows_stay} {self.next_step}")
-        error.written = True
+        error.has_written = True
         return error
 
     def __str__(self) -> str:

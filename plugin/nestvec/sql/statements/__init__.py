@@ -108,7 +108,7 @@ def execute_steps(
 
 def _may_repeat(tree: exp.Expr, error: NestvecError) -> bool:
     """Whether a statement that failed has changed nothing: rows are checked before any is written."""
-    refused = isinstance(error, SqlError) and not error.written
+    refused = isinstance(error, SqlError) and not error.has_written
     return isinstance(tree, exp.Query) or (isinstance(tree, exp.DML) and refused)
 
 

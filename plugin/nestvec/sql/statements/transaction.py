@@ -101,7 +101,7 @@ def noting_changes(session: Session, steps: Steps[StatementResult]) -> Steps[Sta
     try:
         result = yield from steps
     except SqlError as error:
-        session.writes.changes += error.written
+        session.writes.changes += error.has_written
         raise
     return note_changes(session, result)
 
