@@ -227,6 +227,19 @@ embeddings:
         assert set(statuses(run, path).values()) == {("other precision", True)}
     with serving(repositories["other"], address), pytest.raises(Exception, match="is another encoder"):
         insert(path, 3, 3)
+    alter = ("collection", "alter", spec, "--uri", path, "--yes")
+    with serving(repositories["fp16"], address):
+        assert "the collection is as the spec declares it" in said(run(*alter))
+    # The spec is what it was, and the name stands for another encoder.
+    with serving(repositories["other"], address):
+        altered = run(*alter)
+        assert altered.exit_code == 0, said(altered)
+        assert set(statuses(run, path).values()) == {("same", True)}
+        insert(path, 3, 3)
+    client = MilvusClient(str(path))
+    client.load_collection("papers")
+    assert len(client.query("papers", filter="id >= 0", output_fields=["id"], limit=99)) == 6
+    client.close()
 
 
 def test_encoder_json_that_was_edited_is_not_served(repositories: dict[str, Path], tmp_path: Path) -> None:

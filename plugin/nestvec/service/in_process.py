@@ -75,10 +75,40 @@ def compare_encoders(services: Iterable[str], tables: Sequence[Table]) -> None:
         _compare(service, named, info)
 
 
+def replaced_columns(table: Table, services: Iterable[str], models: Path) -> frozenset[str]:
+    """The columns whose encoder is another one now than the one that is recorded for them.
+
+    The encoders are those of ``services`` or, where none answers on this machine, those in ``models``, with
+    which ``serve_in_process`` would start it. Raises ServiceUnreachable, ServiceBusy, ServiceRefused.
+    """
+    replaced = set[str]()
+    for service in set(services) & set(table.services):
+        try:
+            present = _served_encoders(fetch_info(service, environment_api_key()))
+        except ServiceUnreachable as error:
+            down = _unanswered(service, [table], error)
+            if not is_loopback(service):
+                raise down from error
+            try:
+                present = _local_encoders(models)
+            except NestvecError:
+                raise down from error
+        replaced |= {column.column for column in _replaced(service, table, present)}
+    return frozenset(replaced)
+
+
 def _compare(service: str, tables: Sequence[Table], info: ServiceInfo) -> None:
-    present = {name: PresentEncoder.of_info(encoder) for name, encoder in info.encoders.items()}
+    present = _served_encoders(info)
     for table in tables:
         _check_encoders(service, table, present, f"the service at {service}")
+
+
+_Encoders = Mapping[str, PresentEncoder | None]
+"""Encoders by name; None of a service that does not say which they are."""
+
+
+def _served_encoders(info: ServiceInfo) -> _Encoders:
+    return {name: PresentEncoder.of_info(encoder) for name, encoder in info.encoders.items()}
 
 
 def _recorded(service: str, table: Table) -> list[str | None]:
@@ -92,17 +122,28 @@ def _unanswered(service: str, tables: Sequence[Table], error: ServiceUnreachable
     return error.reworded(cause=f"the service at {service}{of} does not answer")
 
 
-def _check_encoders(
-    service: str, table: Table, present: Mapping[str, PresentEncoder | None], where: str
-) -> None:
+def _replaced(service: str, table: Table, present: _Encoders) -> Iterator[EmbeddingColumn]:
+    for column in table.embeddings:
+        recorded, now = column.made_by, _encoder_of(column, present)
+        if column.service != service or recorded is None or now is None:
+            continue
+        if not now.makes(recorded):
+            yield column
+
+
+def _encoder_of(column: EmbeddingColumn, present: _Encoders) -> PresentEncoder | None:
+    name = column.config.encoder
+    # Without a name, a service uses its only encoder.
+    return present.get(name) if name else next(iter(present.values()), None)
+
+
+def _check_encoders(service: str, table: Table, present: _Encoders, where: str) -> None:
     """Raise ServiceRefused if an encoder has another fingerprint than the one that is recorded for a column.
 
     Collections made by older versions record none, and older services tell none: nothing is compared then.
     """
     for embedding in table.embeddings:
-        name, recorded = embedding.config.encoder, embedding.made_by
-        # Without a name, a service uses its only encoder.
-        now = present.get(name) if name else next(iter(present.values()), None)
+        name, recorded, now = embedding.config.encoder, embedding.made_by, _encoder_of(embedding, present)
         if embedding.service != service or recorded is None or now is None:
             continue
         if not now.makes(recorded):
@@ -179,6 +220,13 @@ def _check_local(service: str, tables: Sequence[Table], models: Path) -> None:
     Only manifests are read: a command that waits for the service comes here before each wait. Raises
     EncoderNotFound, ManifestCorrupt, ManifestTooNew.
     """
+    present = _local_encoders(models)
+    for table in tables:
+        _check_encoders(service, table, present, str(models))
+
+
+def _local_encoders(models: Path) -> _Encoders:
+    """The encoders in a model repository, by their manifests. Raises as ``read_manifest``."""
     present: dict[str, PresentEncoder | None] = {}
     for name in encoder_names(models):
         own = read_manifest(find_encoder(models, name))
@@ -186,8 +234,7 @@ def _check_local(service: str, tables: Sequence[Table], models: Path) -> None:
         manifests = [own, *(own.output(kind) for kind in own.outputs)]
         manifests += [bridge_view(own, bridge) for bridge in bridges]
         present |= {manifest.name: PresentEncoder.of_manifest(manifest) for manifest in manifests}
-    for table in tables:
-        _check_encoders(service, table, present, str(models))
+    return present
 
 
 def _compared(service: str, tables: Sequence[Table]) -> str:

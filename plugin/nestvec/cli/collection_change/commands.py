@@ -137,7 +137,7 @@ def alter(args: AlterArgs) -> None:
     spec = read_spec(args.spec)
     with ExitStack() as stack:
         client = stack.enter_context(args.change.milvus.open())
-        change = _change_to(client, spec, restart=args.change.restart)
+        change = _change_to(client, spec, args.change)
         _carry_out(stack, client, spec.collection, change, args.change)
 
 
@@ -199,17 +199,23 @@ def _only_service(client: MilvusClient, name: str) -> str:
     return services[0]
 
 
-def _change_to(client: MilvusClient, spec: CollectionSpec, *, restart: bool) -> Change:
-    """The change that ``alter`` makes; that of an interrupted command is the same. Raises SpecError."""
+def _change_to(client: MilvusClient, spec: CollectionSpec, args: ChangeArgs) -> Change:
+    """The change that ``alter`` makes; that of an interrupted command is the same. Raises SpecError, and
+    ServiceError for a service that does not say which encoders it has."""
+    from nestvec.client.service_key import base_url
     from nestvec.collections.change.definition import change_to_spec
     from nestvec.collections.change.interrupted import interrupted
     from nestvec.milvus.catalog import read_table
+    from nestvec.service.in_process import replaced_columns
 
     recorded = interrupted(client, spec.collection)
-    if recorded is None or restart:
-        return change_to_spec(read_table(client, spec.collection), spec)
-    source = recorded.before(client)
-    return recorded.change if source is None else change_to_spec(read_table(client, source), spec)
+    restarted = recorded is None or args.restart
+    source = spec.collection if restarted or recorded is None else recorded.before(client)
+    if source is None and recorded is not None:
+        return recorded.change
+    table = read_table(client, source or spec.collection)
+    services = map(base_url, spec.services)
+    return change_to_spec(table, spec, replaced_columns(table, services, args.models))
 
 
 def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change, args: ChangeArgs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +89,11 @@ def new_embedding(values: Mapping[str, Any]) -> EmbeddingSpec:
     return spec
 
 
-def change_to_spec(table: Table, spec: CollectionSpec) -> Change:
+def change_to_spec(table: Table, spec: CollectionSpec, replaced: Collection[str] = ()) -> Change:
     """The change that makes a collection's embeddings those of a spec; its other fields must be the spec's.
+
+    Columns in ``replaced`` are embedded anew even if the spec declares them as they are: the encoder under
+    its name is another one now.
 
     Raises SpecError for a difference that is none of embeddings, or if there is none.
     """
@@ -104,7 +107,8 @@ def change_to_spec(table: Table, spec: CollectionSpec) -> Change:
             existing = table.embedding(name)
             if existing is not None:
                 if (
-                    existing.source == embedding.field
+                    name not in replaced
+                    and existing.source == embedding.field
                     and existing.service == base_url(service)
                     and same_vectors(existing, config)
                 ):

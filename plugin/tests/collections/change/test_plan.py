@@ -150,6 +150,12 @@ def test_a_spec_says_what_is_added_changed_and_dropped() -> None:
     assert read_change(changed.identity()) == changed
 
 
+def test_a_field_whose_encoder_was_replaced_is_embedded_anew() -> None:
+    spec = parse_spec(SPEC.replace("ENCODER", "minilm").replace("DIMS", "64"), path="x")
+    change = change_to_spec(TABLE, spec, {"text_64"})
+    assert (set(change.fields), change.drop) == ({"text_64"}, ("text_64",))
+
+
 def test_a_spec_that_differs_in_other_fields_or_in_nothing_is_refused() -> None:
     with pytest.raises(SpecError, match="the collection is as the spec declares it"):
         spec_change("minilm", "64")
