@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
+from nestvec_schemas.bridges.bridge import bridged_name
 from nestvec_schemas.prompt_roles import role_of
 from nestvec_schemas.towers import Role
 
@@ -129,7 +130,8 @@ def query_parameters(config: EmbeddingConfig) -> dict[str, str | int]:
 def parse_query(query: str) -> EmbeddingConfig | None:
     """What ``query_parameters`` wrote; None for a query string that names no encoder.
 
-    Raises ValueError if a number is malformed.
+    The encoder of one that also names another's space, ``as``, is the bridge between them. Raises ValueError
+    if a number is malformed.
     """
     texts = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
     if "encoder" not in texts:
@@ -137,4 +139,6 @@ def parse_query(query: str) -> EmbeddingConfig | None:
     attributes: dict[str, Any] = {
         name: read(texts[name]) for name, read in _PARAMETERS.items() if name in texts
     }
+    if "as" in texts:
+        attributes["encoder"] = bridged_name(texts["encoder"], texts["as"])
     return EmbeddingConfig(**attributes)

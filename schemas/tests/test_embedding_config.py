@@ -40,6 +40,11 @@ def test_only_what_is_chosen_is_in_the_query_string() -> None:
     assert urlencode(query_parameters(config)) == "encoder=minilm&dim=64&exit=3&expert=biomed"
 
 
+def test_a_bridge_is_the_encoder_of_a_query_string_that_names_both() -> None:
+    config = parse_query("encoder=bge:2&as=minilm:3&dim=64")
+    assert config == EmbeddingConfig("bge.as.minilm-3:2", 64)
+
+
 @pytest.mark.parametrize("query", ["", "dim=64", "text=a&exit=3"])
 def test_a_query_string_without_an_encoder_is_of_something_else(query: str) -> None:
     assert parse_query(query) is None

@@ -21,10 +21,10 @@ from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, n
 from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
 from nestvec_exporters.progress import Listener
-from nestvec_schemas.bridges.bridge import Bridge, bridged_name
+from nestvec_schemas.bridges.bridge import Bridge, bridge_key, bridged_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint
-from nestvec_schemas.manifest import ENCODER_NAME, TAG_SEPARATOR, Manifest
+from nestvec_schemas.manifest import ENCODER_NAME, Manifest
 from nestvec_schemas.repository import find_encoder, read_manifest
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
@@ -71,7 +71,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     listener = listener or Listener()
     folders = [find_encoder(request.models, name) for name in (request.old, request.new)]
     old, new = (read_manifest(folder) for folder in folders)
-    name = old.name.replace(TAG_SEPARATOR, "-")
+    name = bridge_key(old.name)
     _check_encoders(old, new, name, folders)
     minimum = max(MIN_DOCUMENTS, new.dim // 2)
     texts = bridge_texts(request.sample, request.queries, seed=request.seed, minimum=minimum)
@@ -122,6 +122,12 @@ def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]
             "the name under which the bridge would be served is too long",
             value=served,
             next_step="Export the encoders under shorter names: both together have 60 characters at most.",
+        )
+    if folders[1].with_name(served).exists():
+        raise SpecError(
+            "an encoder already has the name under which the bridge would be served",
+            value=served,
+            next_step="Export that encoder, or one of these, under another name.",
         )
 
 

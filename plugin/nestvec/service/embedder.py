@@ -186,7 +186,7 @@ class Embedder:
         tower, packed = manifest.tower_of_part(part), bool(manifest.outputs)
         if tower.alone:
             settings = replace(settings, batches=replace(settings.batches, texts=1))
-        dim = manifest.dim + EXTRA_COLUMNS if packed else instance.own.graph_dim
+        dim = manifest.dim + EXTRA_COLUMNS if packed else instance.own.graph_dim(part)
         name, generation = instance.name, instance.generation
         spec = PartSpec(
             name, part, manifest.kind, dim, tower.max_tokens, packed=packed, generation=generation

@@ -11,7 +11,7 @@ from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
-from nestvec_schemas.bridges.bridge import BRIDGE_SEPARATOR, bridged_name
+from nestvec_schemas.bridges.bridge import bridged_name, split_bridged_name
 from nestvec_schemas.bridges.view import bridge_view, graph_dim, selected_bridge
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
@@ -29,7 +29,7 @@ from nestvec_schemas.repository import (
     part_folder,
     read_manifest,
 )
-from nestvec_schemas.towers import Modality, Tower
+from nestvec_schemas.towers import MAIN_PART, Modality, Tower
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class LoadedEncoder:
         bridge = selected_bridge(self.manifest)
         return None if bridge is None else bridge.exit
 
-    @property
-    def graph_dim(self) -> int:
-        """Length of the rows that a pass computes."""
-        return graph_dim(self.manifest)
+    def graph_dim(self, part: str) -> int:
+        """Length of the rows that a pass of a part computes."""
+        return graph_dim(self.manifest) if part == MAIN_PART else self.manifest.dim
 
     def with_outputs(self) -> dict[str, LoadedEncoder]:
         """The encoder, and what else its pass gives as encoders, by name: other outputs, and bridges."""
@@ -288,8 +287,8 @@ def _resolve_alias(name: str, aliases: Mapping[str, str]) -> str:
     """The encoder that a name stands for; an alias may be the part before a bridge's name too."""
     if name in aliases:
         return aliases[name]
-    encoder, separator, bridge = name.partition(BRIDGE_SEPARATOR)
-    return bridged_name(aliases[encoder], bridge) if separator and encoder in aliases else name
+    parts = split_bridged_name(name)
+    return bridged_name(aliases[parts[0]], parts[1]) if parts and parts[0] in aliases else name
 
 
 def _names(encoders: Iterable[str], aliases: Iterable[str]) -> str:

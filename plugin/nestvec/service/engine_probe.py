@@ -23,7 +23,7 @@ from nestvec.service.preprocess.prepare import prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.towers import EXIT_INPUT, Tower
+from nestvec_schemas.towers import EXIT_INPUT, MAIN_PART, Tower
 
 _TEXTS: Final = (
     "heat",
@@ -46,7 +46,7 @@ _POLICY: Final = ImagePolicy(schemes=frozenset({"data"}))
 
 
 def probe_batches(folder: Path, manifest: Manifest) -> dict[str, list[Batch]]:
-    """Batches of an encoder by part, one for each exit of its graph. Blocks, on any thread.
+    """Batches of an encoder by part, one for each exit of its graph and each bridge. Blocks, on any thread.
 
     Raises as ``open_encoder`` and ``prepare_inputs`` do.
     """
@@ -72,6 +72,8 @@ async def _batches(encoder: LoadedEncoder, part: str) -> list[Batch]:
         # A single input too: it has other shapes, and other kernels.
         groups += [[entry] for entry in inputs] if tower.alone else [inputs, inputs[:1]]
     exits = manifest.layers if EXIT_INPUT in tower.inputs else (0,)
+    if part == MAIN_PART and manifest.bridges is not None:
+        exits += tuple(bridge.exit for bridge in manifest.bridges.maps.values())
     return [collate(group, exit, part) for exit in exits for group in groups if group]
 
 

@@ -9,11 +9,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tiny_towers import IMAGE, TEXT
 
 from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.catalog.catalog import EncoderCatalog
+from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.embedder import Embedder
-from nestvec.service.encoders import open_encoders
+from nestvec.service.encoders import open_encoders, resolve_encoder
+from nestvec.service.engine_probe import probe_batches
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
@@ -44,7 +48,7 @@ def _bridge(exit: int, dims: tuple[int, ...]) -> Bridge:
 
 
 BRIDGES = Bridges(
-    maps={"old": _bridge(5, (8, 4)), "long": _bridge(6, (GRAPH_DIM, 10))},
+    maps={"old": _bridge(5, (8, 4)), "long": _bridge(6, (GRAPH_DIM, 10)), "long-2": _bridge(7, (6,))},
     unbridged_files={},
     has_own_exits=True,
 )
@@ -76,6 +80,7 @@ def _row(models: Path, exit: int) -> np.ndarray[Any, Any]:
         ("encoder=tiny&as=old", 5, 8),
         ("encoder=tiny.as.old", 5, 8),
         ("encoder=tiny&as=old&dim=4", 5, 4),
+        ("encoder=tiny&as=long:2", 7, 6),
         ("encoder=tiny&as=long", 6, GRAPH_DIM),
         ("encoder=tiny", 0, 16),
         ("encoder=tiny&exit=2", 2, 16),
@@ -107,7 +112,7 @@ def test_the_fingerprint_is_the_other_encoder_s(service: str) -> None:
 
 def test_info_lists_bridges(service: str) -> None:
     encoders = httpx.get(f"{service}/info").json()["encoders"]
-    assert set(encoders) == {"tiny", "tiny.as.old", "tiny.as.long"}
+    assert set(encoders) == {"tiny", "tiny.as.old", "tiny.as.long", "tiny.as.long-2"}
     bridged = encoders["tiny.as.old"]
     assert (bridged["dims"], bridged["fingerprint"]) == ([8, 4], OLD_FINGERPRINT)
     assert bridged["bridge"]["mapped_from"] == "fedcba9876543210"
@@ -123,6 +128,47 @@ def test_a_bridge_that_does_not_exist_is_refused(service: str, query: str, messa
     answer = httpx.post(f"{service}/embed?{query}", json={"inputs": ["w1"]})
     assert answer.status_code in (400, 404, 413, 422)
     assert message in answer.text
+
+
+def test_the_tag_of_another_encoder_is_never_that_of_the_bridged_one(
+    write_encoder: Callable[..., Path],
+) -> None:
+    """``tiny:2`` has a bridge into the space of ``old``; ``tiny`` has none into that of ``old:2``."""
+    write_encoder()
+    models = write_encoder("tiny:2", bridges=BRIDGES).parent
+    engine = FakeEngine({"tiny": 16, "tiny:2": GRAPH_DIM})
+    embedder = Embedder(open_encoders(models), engine, ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        refused = httpx.post(f"{address}/embed?encoder=tiny&as=old:2", json={"inputs": ["w1"]})
+        assert refused.status_code == 404
+        assert "tiny.as.old-2" in refused.text
+        answer = httpx.post(f"{address}/embed?encoder=tiny:2&as=old", json={"inputs": ["w1"]})
+        assert len(answer.json()[0]) == 8
+
+
+def test_an_alias_names_a_bridge_too(write_encoder: Callable[..., Path]) -> None:
+    encoders = open_encoders(write_encoder("tiny:2", bridges=BRIDGES).parent)
+    instance = EncoderInstance(encoders)
+    catalog = EncoderCatalog([instance], {"best": "tiny:2", "best:1": "tiny:2"})
+    assert resolve_encoder(catalog, "best.as.old") == "tiny.as.old:2"
+    assert resolve_encoder(catalog, "best.as.long-2:1") == "tiny.as.long-2:2"
+
+
+def test_images_have_no_bridge(write_encoder: Callable[..., Path]) -> None:
+    """Only the text tower's graph has heads: an image's own vector would pass for one of another encoder."""
+    models = write_encoder(towers={"text": TEXT, "image": IMAGE}, bridges=BRIDGES).parent
+    encoders = open_encoders(models)
+    assert encoders["tiny"].reads_images
+    assert not encoders["tiny.as.old"].reads_images
+    assert [encoders["tiny"].graph_dim(part) for part in ("", "image")] == [GRAPH_DIM, 16]
+
+
+def test_engines_are_tried_on_bridges_too(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder(
+        bridges=BRIDGES, towers={"text": TEXT.model_copy(update={"inputs": (*TEXT.inputs, EXIT_INPUT)})}
+    )
+    batches = probe_batches(folder, read_manifest(folder))[""]
+    assert {batch.exit for batch in batches} == {4, 2, 5, 6, 7}
 
 
 def test_an_encoder_s_own_fingerprint_does_not_change(write_encoder: Callable[..., Path]) -> None:

@@ -70,7 +70,21 @@ class Bridges(Record):
     """The bridge whose vectors are meant, in the manifest of ``bridge_view``; never in a file."""
 
 
-def bridged_name(encoder: str, bridge: str) -> str:
-    """The name under which a bridge is served: ``bge.as.minilm``, ``bge.as.minilm:2`` of ``bge:2``."""
+def bridge_key(old: str) -> str:
+    """The name of a bridge into the space of the encoder ``old``: ``minilm-2`` of ``minilm:2``, because the
+    tag at the end of a bridged name is that of the encoder that has the bridge."""
+    return old.replace(_TAG_SEPARATOR, "-")
+
+
+def bridged_name(encoder: str, old: str) -> str:
+    """The name under which a bridge is served: ``bge.as.minilm``, ``bge.as.minilm:2`` of ``bge:2``,
+    ``bge.as.minilm-2`` into the space of ``minilm:2``."""
     name, colon, tag = encoder.partition(_TAG_SEPARATOR)
-    return f"{name}{BRIDGE_SEPARATOR}{bridge}{colon}{tag}"
+    return f"{name}{BRIDGE_SEPARATOR}{bridge_key(old)}{colon}{tag}"
+
+
+def split_bridged_name(name: str) -> tuple[str, str] | None:
+    """The encoder and the bridge of a name that ``bridged_name`` made; None for another name."""
+    served, colon, tag = name.partition(_TAG_SEPARATOR)
+    encoder, separator, bridge = served.partition(BRIDGE_SEPARATOR)
+    return (f"{encoder}{colon}{tag}", bridge) if separator else None

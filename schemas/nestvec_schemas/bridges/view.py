@@ -14,7 +14,8 @@ def selected_bridge(manifest: Manifest) -> Bridge | None:
 
 
 def bridge_view(manifest: Manifest, name: str) -> Manifest:
-    """An encoder's bridge as an encoder of its own, which has the dims of the other encoder."""
+    """An encoder's bridge as an encoder of its own, which has the dims of the other encoder and reads texts:
+    the graph of another tower has no bridges."""
     if manifest.bridges is None:
         raise ValueError(f"{manifest.name} has no bridges")
     bridge = manifest.bridges.maps[name]
@@ -22,6 +23,7 @@ def bridge_view(manifest: Manifest, name: str) -> Manifest:
         "name": bridged_name(manifest.name, name),
         "dim": bridge.dim,
         "dims": bridge.dims,
+        "towers": {"text": manifest.towers["text"]},
         "layers": (bridge.exit,),
         "normalised": True,
         "outputs": {},
@@ -35,7 +37,7 @@ def bridge_view(manifest: Manifest, name: str) -> Manifest:
 
 
 def graph_dim(manifest: Manifest) -> int:
-    """Length of the graph's rows: that of the longest vectors that it gives, its own or a bridge's."""
+    """Length of the rows of the main tower's graph: that of its longest vectors, its own or a bridge's."""
     maps = {} if manifest.bridges is None else manifest.bridges.maps
     return max([manifest.dim, *(bridge.dim for bridge in maps.values())])
 
