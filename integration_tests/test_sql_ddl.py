@@ -262,7 +262,31 @@ def test_an_alias_is_no_table_to_drop(papers: Any, client: MilvusClient) -> None
     assert papers("UPDATE reading SET year = 5 WHERE id = 1").tag == "UPDATE 1"
     with pytest.raises(SqlNotSupported, match="an alias of a collection"):
         papers("DROP TABLE reading")
+    with pytest.raises(SqlNotSupported, match="an alias of a collection"):
+        papers("ALTER TABLE reading RENAME TO others")
     client.drop_alias("reading")
+
+
+def test_a_table_whose_embeddings_were_changed_keeps_its_name(papers: Any, client: MilvusClient) -> None:
+    rows = papers("SELECT id FROM papers ORDER BY id").rows
+    column = "abstract_32 VECTOR(32) GENERATED ALWAYS AS (EMBED(abstract, 'minilm')) STORED"
+    for name, renamed in (("papers", "articles"), ("articles", "papers")):
+        papers(f"ALTER TABLE {name} ADD COLUMN {column}")
+        assert client.list_collections() == [f"{name}__1"]
+        papers(f"ALTER TABLE {name} RENAME TO {renamed}")
+        assert client.list_collections() == [renamed]
+        with pytest.raises(SqlUnknownName, match=f"no collection of this name: {name}"):
+            papers(f"SELECT id FROM {name}")
+        assert papers(f"SELECT id FROM {renamed} ORDER BY id").rows == rows
+        papers(f"ALTER TABLE {renamed} DROP COLUMN abstract_32")
+        papers(f"ALTER TABLE {renamed} RENAME TO {renamed}_again")
+        papers(f"ALTER TABLE {renamed}_again RENAME TO {renamed}")
+    papers(f"ALTER TABLE papers ADD COLUMN {column}")
+    assert papers("TRUNCATE papers").tag == "TRUNCATE TABLE"
+    assert papers("SELECT id FROM papers").rows == ()
+    assert papers("DROP TABLE papers, papers").tag == "DROP TABLE"
+    assert client.list_collections() == []
+    assert not client.has_collection("papers")
 
 
 def test_copy_reads_a_file_and_names_what_it_rejects(papers: Any, tmp_path: Path) -> None:
@@ -311,6 +335,8 @@ def test_rows_stay_in_their_partitions(run: Any, client: MilvusClient, session: 
     assert sorted(run("SELECT id, a, v FROM parts").rows) == [(1, 2, [3.0, 4.0]), (11, 12, [1.0, 2.0])]
     assert run("UPDATE parts SET a = 0").tag == "UPDATE 2"
     assert run("DELETE FROM parts WHERE id < 5").tag == "DELETE 1"
+    with pytest.raises(SqlNotSupported, match=r"partitions that are selected.*RESET nestvec\.partitions"):
+        run("COPY parts FROM 'parts.jsonl'")
     run("RESET nestvec.partitions")
     assert sorted(run("SELECT id, a FROM parts").rows) == [(0, 1), (2, 3), (10, 11), (11, 0), (12, 13)]
 

@@ -19,10 +19,11 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.ddl.aliases import readers_alias
 from nestvec.sql.statements.ddl.embeddings import add_embedded_column, drop_vectors
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sqltypes import type_property
-from nestvec_schemas.errors import StoreRefused, StoreUnreachable
+from nestvec_schemas.errors import StoreError, StoreRefused, StoreUnreachable
 
 _WRITE = "Write ALTER TABLE t RENAME TO u, ADD COLUMN a INT, or DROP COLUMN a."
 
@@ -61,7 +62,16 @@ def _rename(
         raise source.type_mismatch(
             "a collection of this name already exists", name, node.this, "Choose another name."
         )
-    yield call(f"renaming collection {table.name}", "rename_collection", table.name, name)
+    alias = readers_alias(source, node.parent.this, table) if node.parent is not None else None
+    if alias is not None:
+        # Renamed under it, the collection would keep the old name, too.
+        yield call(f"dropping alias {alias}", "drop_alias", alias)
+    try:
+        yield call(f"renaming collection {table.name}", "rename_collection", table.name, name)
+    except StoreError:
+        if alias is not None:
+            yield call(f"creating alias {alias}", "create_alias", table.name, alias)
+        raise
 
 
 def _add(session: Session, source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:

@@ -12,6 +12,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.ddl.aliases import readers_alias
 from nestvec.sql.statements.ddl.index import run_drop_index
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sql.statements.views import run_drop_view
@@ -31,12 +32,14 @@ def run_drop(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         raise source.not_supported(f"DROP {kind}", 0, "Write DROP TABLE or DROP INDEX.")
     for part in stray_parts(tree, ("exists", "tables", "kind", "cascade", "restrict")):
         raise source.not_supported(f"{part.upper()} in DROP TABLE", 0, "Write DROP TABLE [IF EXISTS] a, b.")
-    tables = []
+    aliases = dict[str, str | None]()
     for node in tree.args["tables"]:
         table = yield from _existing_table(session, source, node, bool(tree.args.get("exists")))
         if table is not None:
-            tables.append(table)
-    for name in dict.fromkeys(table.name for table in tables):
+            aliases[table.name] = readers_alias(source, node, table) or aliases.get(table.name)
+    for name, alias in aliases.items():
+        if alias is not None:
+            yield call(f"dropping alias {alias}", "drop_alias", alias)
         yield call(f"dropping collection {name}", "drop_collection", name)
         session.forget(name)
     return StatementResult(tag="DROP TABLE")
@@ -72,10 +75,5 @@ def _existing_table(
         if may_lack:
             return None
         raise
-    if table.name not in (name, str(node.this.this)):
-        raise source.not_supported(
-            "an alias of a collection in this statement",
-            node,
-            f"Write the collection's own name: {table.name}.",
-        )
+    readers_alias(source, node, table)
     return table
