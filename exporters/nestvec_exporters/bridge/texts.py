@@ -32,7 +32,7 @@ class BridgeTexts:
 def bridge_texts(sample: Sample, query_log: Sample | None, *, seed: int, minimum: int) -> BridgeTexts:
     """The distinct texts of a sample, with queries that are taken from them, and real ones if there are any.
 
-    Raises SampleUnusable if there are fewer than ``minimum`` texts.
+    Raises SampleUnusable if there are fewer than ``minimum`` texts, or a log has no queries.
     """
     documents = tuple(dict.fromkeys(text for text in sample.texts if text.strip()))
     if len(documents) < minimum:
@@ -47,7 +47,19 @@ def bridge_texts(sample: Sample, query_log: Sample | None, *, seed: int, minimum
         for number in range(draws)
         for query in sample_queries(documents, kind, seed=seed * max(_DRAWS.values()) + number)
     ]
-    real = () if query_log is None else query_log.texts
-    sampled += [SampledQuery(text, -1) for text in dict.fromkeys(real) if text.strip()]
+    sampled += [SampledQuery(text, -1) for text in _real_queries(query_log)]
     queries = {query.text: query.row for query in sampled}
     return BridgeTexts(documents, tuple(queries), np.array([*queries.values()], np.intp))
+
+
+def _real_queries(query_log: Sample | None) -> list[str]:
+    if query_log is None:
+        return []
+    queries = [text for text in dict.fromkeys(query_log.texts) if text.strip()]
+    if not queries:
+        raise SampleUnusable(
+            f"the log {query_log.name} has no queries",
+            value=f"{len(query_log.texts)} texts",
+            next_step="Give real queries, or leave --queries away: sentences and keywords stand for them.",
+        )
+    return queries
