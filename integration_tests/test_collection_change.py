@@ -17,10 +17,10 @@ from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.interrupted import discard
+from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
-from nestvec.collections.change.switch import rollback
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import JournalMismatch, SpecError, StoreInUse
+from nestvec_schemas.errors import JournalMismatch, SpecError, StoreInUse, StoreRefused
 
 ROWS = 60
 Rows = dict[str, dict[str, Any]]
@@ -271,4 +271,163 @@ def test_a_name_that_is_taken_is_not_used(client: MilvusClient, papers: Rows, se
     assert (plan.names.retired, plan.names.target) == ("papers__2", "papers__3")
     run_change(client, plan, change)
     assert client.describe_collection("papers__1")["collection_name"] == "other"
+    check(client, service, papers, (64,))
+
+
+def killed(client: MilvusClient, change: Change, at: str, *, keep_old: bool = False) -> None:
+    """Run a change of papers until its first call of the method ``at``, which is carried out."""
+
+    class Doomed:
+        dead = False
+
+        def __getattr__(self, name: str) -> Any:
+            attribute = getattr(client, name)
+
+            def call(*args: Any, **options: Any) -> Any:
+                if self.dead:
+                    raise Killed
+                result = attribute(*args, **options)
+                self.dead = name == at
+                if self.dead:
+                    raise Killed
+                return result
+
+            return call if callable(attribute) else attribute
+
+    doomed: Any = Doomed()
+    plan, _ = plan_or_continue(client, "papers", change)
+    with pytest.raises(Killed):
+        run_change(doomed, plan, change, ChangeOptions(keep_old=keep_old))
+
+
+def test_every_alias_is_kept_by_a_change_that_is_killed_as_it_switches(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    client.create_alias("papers", "articles")
+    first, second = embedding(service, 64), embedding(service, 32)
+    run_change(client, plan_or_continue(client, "papers", first)[0], first)
+    killed(client, second, "alter_alias")
+    assert client.describe_collection("papers")["collection_name"] == "papers__2"
+    run_change(client, plan_or_continue(client, "papers", second)[0], second)
+    assert client.list_collections() == ["papers__2"]
+    assert sorted(client.list_aliases("papers__2")["aliases"]) == ["articles", "papers"]
+    check(client, service, papers, (64, 32))
+
+
+def test_a_collection_that_readers_use_beside_its_alias_keeps_its_name(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    client.create_alias("papers", "current")
+    change = embedding(service, 64)
+    plan, _ = plan_or_continue(client, "current", change)
+    assert plan.lines()[-1] == "papers becomes another alias of it."
+    run_change(client, plan, change)
+    assert client.list_collections() == ["current__0"]
+    assert client.describe_collection("current")["collection_name"] == "current__0"
+    check(client, service, papers, (64,))
+
+
+def test_a_plan_that_another_command_overtook_is_not_reported_as_done(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    change, other = embedding(service, 64), embedding(service, 32)
+    plan, _ = plan_or_continue(client, "papers", change)
+    run_change(client, plan_or_continue(client, "papers", other)[0], other)
+    with pytest.raises(StoreInUse, match="since the plan was made"):
+        run_change(client, plan, change)
+    check(client, service, papers, (32,))
+
+
+def test_the_collection_of_before_remains_if_the_interrupted_command_was_to_keep_it(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    change = embedding(service, 64)
+    killed(client, change, "create_alias", keep_old=True)
+    report = run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    assert report.old == "papers__0"
+    assert set(stored(client, "papers__0")) == set(papers)
+
+
+def test_nothing_advises_to_drop_the_only_copy(
+    client: MilvusClient, papers: Rows, service: str, tmp_path: Path
+) -> None:
+    change = embedding(service, 64)
+    killed(client, change, "drop_collection")
+    (journal,) = tmp_path.glob("**/*.change")
+    aside = journal.rename(tmp_path / "aside")  # as on another machine
+    with pytest.raises(StoreInUse) as error:
+        plan_or_continue(client, "papers", change)
+    assert "collection drop" not in error.value.next_step
+    with pytest.raises(StoreInUse):
+        rollback(client, "papers")
+    aside.rename(journal)
+    run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    check(client, service, papers, (64,))
+
+
+def test_a_change_that_was_interrupted_is_not_rolled_back(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    first, second = embedding(service, 64), embedding(service, 32)
+    run_change(client, plan_or_continue(client, "papers", first)[0], first, ChangeOptions(keep_old=True))
+    killed(client, second, "create_collection")
+    with pytest.raises(JournalMismatch, match="was interrupted"):
+        rollback(client, "papers")
+    run_change(client, plan_or_continue(client, "papers", second)[0], second)
+    check(client, service, papers, (64, 32))
+
+
+def test_a_copy_without_a_field_is_not_used(client: MilvusClient, papers: Rows, service: str) -> None:
+    change = embedding(service, 64)
+    killed(client, change, "create_collection")
+    client.drop_collection("papers")
+    schema = MilvusClient.create_schema(enable_dynamic_field=True)
+    schema.add_field("id", DataType.VARCHAR, max_length=50, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=200)
+    schema.add_field("year", DataType.INT32, nullable=True)
+    schema.add_field("own", DataType.FLOAT_VECTOR, dim=4)
+    schema.add_field("stars", DataType.INT64, nullable=True)
+    client.create_collection("papers", schema=schema)
+    client.load_collection("papers")
+    client.insert("papers", [papers['key "0\\'] | {"stars": 5}])
+    with pytest.raises(StoreRefused, match="got fields") as error:
+        run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    assert error.value.value == "stars"
+    discard(client, "papers")
+    run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    assert [values["stars"] for values in stored(client).values()] == [5]
+    assert "stars" in {field["name"] for field in client.describe_collection("papers")["fields"]}
+
+
+def test_a_long_name_and_keys_of_several_lines(client: MilvusClient, service: str) -> None:
+    names = ["n" * 252, "n" * 253]
+    for name in names:
+        schema = MilvusClient.create_schema()
+        schema.add_field("id", DataType.VARCHAR, max_length=50, is_primary=True)
+        schema.add_field("text", DataType.VARCHAR, max_length=200)
+        schema.add_field("own", DataType.FLOAT_VECTOR, dim=4)
+        indexes = client.prepare_index_params()
+        indexes.add_index("own", index_type="FLAT", metric_type="L2")
+        client.create_collection(name, schema=schema, index_params=indexes)
+    client.insert(names[0], [{"id": "a\r\nb\\\"'", "text": "a text", "own": [1, 2, 3, 4]}])
+    change = embedding(service, 64)
+    run_change(client, plan_or_continue(client, names[0], change)[0], change)
+    assert set(stored(client, names[0])) == {"a\r\nb\\\"'"}
+    with pytest.raises(SpecError, match="255 characters"):
+        plan_or_continue(client, names[1], change)
+
+
+def test_a_row_that_is_deleted_after_the_kill_is_not_in_the_copy(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    change = embedding(service, 64)
+    killed(client, change, "upsert")  # before it is recorded that the rows are copied
+    for key in list(papers):
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        client.delete("papers", filter=f'id == "{escaped}"')
+        if papers[key]["year"] is None:
+            del papers[key]
+        else:
+            client.upsert("papers", [papers[key]], partition_name="late")
+    run_change(client, plan_or_continue(client, "papers", change)[0], change)
     check(client, service, papers, (64,))

@@ -154,12 +154,12 @@ def rollback(args: RollbackArgs) -> None:
     Example:
       nestvec collection rollback papers --uri papers.db
     """
-    from nestvec.collections.change.switch import rollback as roll_back
+    from nestvec.collections.change.rollback import rollback as roll_back
 
     _confirm(f"Roll {args.name} back, without what was written since its change?", yes=args.yes)
     with args.milvus.open() as client:
         before, now = roll_back(client, args.name)
-    click.echo(f"{args.name} leads to {now} again, and {before} remains.")
+    click.echo(f"{args.name} leads to {now} again, and {before} remains, with what was written since.")
 
 
 def _change_of(client: MilvusClient, args: EmbedArgs) -> Change:

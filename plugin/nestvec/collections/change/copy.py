@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nestvec.collections.change.journal import ChangeJournal
+from nestvec.collections.change.journal import UNFINISHED, ChangeJournal
 from nestvec.collections.change.rows import Page, Row, RowReader, digest
 from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
@@ -66,7 +66,7 @@ class Copy:
         changes = 0
         for partition in self._partitions():
             pages = self._moved(self._changed(self.source.pages((partition,)), number))
-            changes += self._write(pages, partition, number)
+            changes += self._write(self._begun(pages, number), partition, number)
         return changes + self._delete_unseen(number)
 
     def merge(self) -> int:
@@ -111,6 +111,12 @@ class Copy:
             others = set(self.target.partitions()) - {page.partition} if recorded else ()
             for partition in others:
                 self._delete(list(self.target.rows(recorded, partition)))
+            yield page
+
+    def _begun(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
+        """The same rows, recorded: the second collection may have them if the command is killed now."""
+        for page in pages:
+            self.journal.record([(row[self.source.key.name], UNFINISHED) for row in page.rows], number)
             yield page
 
     def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:

@@ -12,7 +12,7 @@ from nestvec.collections.change.definition import Change, read_change
 from nestvec.collections.change.design import CHANGE_PROPERTY
 from nestvec.collections.change.journal import ChangeJournal, journal_path
 from nestvec.collections.change.plan import Names
-from nestvec.collections.change.switch import is_switched
+from nestvec.collections.change.switch import is_switched, leads_to
 from nestvec.ingest.target import client_target
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import StoreInUse, StoreRefused
@@ -87,10 +87,14 @@ def check_unfinished(client: MilvusClient, collection: str, existing: Sequence[s
             continue
         with milvus_errors(f"describing collection {name}"):
             mark = read_mark(client, name)
-        if mark:
-            raise StoreInUse(
-                f"another change of {collection} has begun",
-                value=f"{name}, {mark.partition(' ')[2]}",
-                next_step="Continue it on that machine by the same command, or drop what it did: nestvec "
-                f"collection drop {name}.",
-            )
+        if not mark:
+            continue
+        # Whether the name leads there is read after the mark: one that is dropped by mistake has all rows.
+        drop = f", or drop what it did: nestvec collection drop {name}."
+        if leads_to(client, collection) == leads_to(client, name):
+            drop = f". Readers use {name} already, which may have the only copy of the rows: do not drop it."
+        raise StoreInUse(
+            f"another change of {collection} has begun",
+            value=f"{name}, {mark.partition(' ')[2]}",
+            next_step=f"Continue it on that machine by the same command{drop}",
+        )

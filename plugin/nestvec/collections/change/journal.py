@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,15 +25,23 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS rows (key PRIMARY KEY, digest BLOB NOT NULL, pass INTEGER NOT NULL) WITHOUT ROWID;
 """
+UNFINISHED: Final = b""
+"""In place of the digest of a row that is being copied."""
+
 _AT_ONCE: Final = 500
+
+_MAX_FILE_NAME: Final = 240
+"""Bytes of a file's name, with room for those that SQLite writes beside it."""
 
 
 def journal_path(target: str, collection: str) -> Path:
     """The path of the journal of a change of ``collection`` in the database ``target``."""
     place, _, database = target.partition("#")
     if place.endswith(".db"):
-        name = f"{collection}@{database}" if database else collection
-        return Path(f"{place}.{name}.change")
+        path = Path(f"{place}.{f'{collection}@{database}' if database else collection}.change")
+        if len(os.fsencode(path.name)) <= _MAX_FILE_NAME:
+            return path
+        return path.with_name(f"{hashlib.sha256(path.name.encode()).hexdigest()[:32]}.change")
     name = hashlib.sha256(f"{target}\0{collection}".encode()).hexdigest()[:32]
     return user_state_path("nestvec") / "changes" / f"{name}.change"
 
@@ -85,9 +94,15 @@ class ChangeJournal:
         """What distinguishes this change from every other."""
         return self._fact("mark") or ""
 
-    def begin(self, identity: str, names: Names, mark: str) -> None:
+    @property
+    def keep_old(self) -> bool:
+        """Whether the collection of before is to remain."""
+        return self._fact("keep_old") is not None
+
+    def begin(self, identity: str, names: Names, mark: str, *, keep_old: bool = False) -> None:
         """Record a change before anything is done."""
         facts = {"identity": identity, "names": json.dumps(asdict(names)), "mark": mark}
+        facts |= {"keep_old": "yes"} if keep_old else {}
         with self._writing():
             self._file.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
@@ -124,7 +139,7 @@ class ChangeJournal:
         return read
 
     def record(self, rows: Iterable[tuple[object, bytes]], number: int) -> None:
-        """Record rows as they are copied, seen in a pass."""
+        """Record rows as they are copied, or as UNFINISHED, seen in a pass."""
         with self._writing():
             self._file.executemany(
                 "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", [(key, mark, number) for key, mark in rows]

@@ -21,6 +21,9 @@ _BITS: Final = {
 }
 _FORM_BITS: Final = {"float": 32, "int8": 8, "binary": 1}
 
+_MAX_NAME: Final = 255
+"""Characters of a collection's name."""
+
 SPARSE_BYTES: Final = 1_024
 """What a sparse vector is taken to need: 128 words."""
 
@@ -45,6 +48,12 @@ class Names:
     def is_alias(self) -> bool:
         """Whether readers use an alias already."""
         return self.source != self.collection
+
+    @property
+    def plain_source(self) -> str | None:
+        """The name of the collection of before that readers may use beside the alias; None if none may."""
+        chosen = self.is_alias and re.search("__[0-9]+$", self.source) is None
+        return self.source if chosen else None
 
 
 @dataclass(frozen=True)
@@ -129,19 +138,32 @@ class ChangePlan:
         lines.append(f"It takes {time}{_size(self.bytes)} of space until the end.")
         if not names.is_alias:
             lines.append(f"{names.collection} becomes an alias of {names.target}.")
+        if names.plain_source and not self.keep_old:
+            lines.append(f"{names.plain_source} becomes another alias of it.")
         if self.keep_old:
             lines.append(f"The collection of before remains as {names.retired}.")
         return lines
 
 
 def change_names(collection: str, source: str, existing: Collection[str]) -> Names:
-    """The names of the collections of a change of ``source``, which readers call ``collection``."""
+    """The names of the collections of a change of ``source``, which readers call ``collection``.
+
+    Raises SpecError if they are too long.
+    """
     pattern = re.compile(rf"{re.escape(collection)}__([0-9]+)")
     numbers = [int(match[1]) for match in map(pattern.fullmatch, existing) if match]
     following = max(numbers, default=-1) + 1
     if source != collection:
-        return Names(collection, source, f"{collection}__{following}", source)
-    return Names(collection, source, f"{collection}__{following + 1}", f"{collection}__{following}")
+        names = Names(collection, source, f"{collection}__{following}", source)
+    else:
+        names = Names(collection, source, f"{collection}__{following + 1}", f"{collection}__{following}")
+    if len(names.target) > _MAX_NAME:
+        raise SpecError(
+            f"the name of the collection beside it would be longer than Milvus's {_MAX_NAME} characters",
+            value=names.target,
+            next_step="Rename the collection: MilvusClient.rename_collection.",
+        )
+    return names
 
 
 def plan_change(

@@ -26,6 +26,9 @@ _STRONG: Final = {"consistency_level": "Strong"}
 
 _DIGEST_BYTES: Final = 16
 
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+"""Of a text in a filter."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -193,17 +196,14 @@ def _in_partition(partition: str) -> dict[str, Any]:
 
 
 def _literal(key: object) -> str:
-    if isinstance(key, int):
-        return str(key)
-    escaped = str(key).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return str(key) if isinstance(key, int) else f'"{str(key).translate(_ESCAPES)}"'
 
 
 def _check_key(key: object) -> None:
     """Raise StoreRefused for a key that pymilvus's iterator puts unescaped into its filter."""
-    if isinstance(key, str) and any(character in key for character in '"\\'):
+    if isinstance(key, str) and key != key.translate(_ESCAPES):
         raise StoreRefused(
-            "pymilvus cannot read a collection in pages whose keys have quotation marks or backslashes",
+            "pymilvus cannot read a collection in pages whose keys have quotes, backslashes or line ends",
             value=key[:100],
             next_step="Copy the rows with keys without them.",
         )

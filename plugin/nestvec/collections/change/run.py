@@ -30,7 +30,15 @@ from nestvec.collections.change.interrupted import check_unfinished, interrupted
 from nestvec.collections.change.journal import ChangeJournal
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
 from nestvec.collections.change.rows import Row, RowReader
-from nestvec.collections.change.switch import check_name, existing_names, is_switched, resolve, switch
+from nestvec.collections.change.switch import (
+    check_name,
+    existing_names,
+    is_switched,
+    leads_to,
+    move_aliases,
+    resolve,
+    switch,
+)
 from nestvec.collections.change.verify import verify_copy
 from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.options import DeliveryOptions
@@ -40,7 +48,7 @@ from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite, load_lite
 from nestvec.terminal.progress import Advance, Meter
-from nestvec_schemas.errors import StoreRefused
+from nestvec_schemas.errors import StoreInUse, StoreRefused
 
 _SAMPLED_TEXTS: Final = 32
 
@@ -54,9 +62,6 @@ class ChangeOptions:
 
     keep_old: bool = False
     """Whether the collection of before remains, for a rollback."""
-
-    restart: bool = False
-    """Whether to drop what an interrupted change did."""
 
     rows_per_second: float | None = None
     """At most; None for as many as the servers take."""
@@ -147,10 +152,23 @@ def run_change(
         identity = change.identity()
         journal.check(identity)
         if journal.names is None:
+            _check_current(client, plan.names)
             mark = f"{uuid.uuid4().hex} {socket.gethostname()} {datetime.now(UTC):%Y-%m-%d %H:%M}Z"
-            journal.begin(identity, plan.names, mark)
+            journal.begin(identity, plan.names, mark, keep_old=options.keep_old)
         names = journal.names or plan.names
+        options = replace(options, keep_old=options.keep_old or journal.keep_old)
         return _Run(client, replace(plan, names=names), change, options, journal).finish(started)
+
+
+def _check_current(client: MilvusClient, names: Names) -> None:
+    """Raise StoreInUse if another command has changed the collection since the plan was made."""
+    present = resolve(client, names.collection)
+    if names != change_names(names.collection, present, existing_names(client)):
+        raise StoreInUse(
+            f"{names.collection} was changed by another command since the plan was made",
+            value=f"it leads to {present}",
+            next_step="Run the command again.",
+        )
 
 
 @dataclass(frozen=True)
@@ -172,6 +190,7 @@ class _Run:
         if not is_switched(self.client, self.names):
             self._create()
             self._fill()
+            self._check_fields(self.names.source)
             switch(self.client, self.names)
         rows = self._end()
         old = self.names.retired if self.options.keep_old else None
@@ -207,9 +226,10 @@ class _Run:
         """Bring over what was written last, and remove what is not needed any more."""
         names, client = self.names, self.client
         load_lite(client, names.target)
-        with milvus_errors(f"looking for collection {names.retired}"):
-            remains = client.has_collection(names.retired)
+        remains = leads_to(client, names.retired) == names.retired
         if remains:
+            with milvus_errors(f"moving the aliases of {names.retired}"):
+                move_aliases(client, names.retired, names.target)
             load_lite(client, names.retired)
             copy = self._copy(names.retired)
             while copy.merge():
@@ -220,6 +240,8 @@ class _Run:
                 client.alter_collection_properties(names.target, {PREVIOUS_PROPERTY: names.retired})
             elif remains:
                 client.drop_collection(names.retired)
+            if names.plain_source and not client.has_collection(names.plain_source):
+                client.create_alias(names.target, names.plain_source)
             if CHANGE_PROPERTY in properties:
                 client.drop_collection_properties(names.target, [CHANGE_PROPERTY])
         table = read_table(client, names.target)
@@ -232,7 +254,7 @@ class _Run:
     def _copy(self, source: str) -> Copy:
         client, lite, patience = self.client, is_lite(self.client), self._patience()
         load_lite(client, source)
-        before, after = read_table(client, source), read_table(client, self.names.target)
+        before, after = self._check_fields(source)
         fields = tuple(_stored(before, self.change))
         new = tuple(item for item in after.embeddings if item.column in self.change.fields)
         return Copy(
@@ -245,6 +267,21 @@ class _Run:
             advance=self.options.advance,
             rows_per_second=self.options.rows_per_second,
         )
+
+    def _check_fields(self, source: str) -> tuple[Table, Table]:
+        """The tables of before and after. Raises StoreRefused if the first got fields that are not copied."""
+        before, after = read_table(self.client, source), read_table(self.client, self.names.target)
+        types = {column.name: column.type for column in after.columns}
+        columns = [column for column in before.columns if column.name not in self.change.drop]
+        lacking = [column.name for column in columns if types.get(column.name) != column.type]
+        if lacking:
+            raise StoreRefused(
+                f"{self.names.collection} got fields since its change began, which the copy lacks",
+                value=", ".join(lacking),
+                next_step=f"Add them to {after.name} too, with MilvusClient.add_collection_field; then the "
+                "same command continues.",
+            )
+        return before, after
 
     def _patience(self) -> Patience:
         delivery = self.options.delivery

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.collections.change.design import PREVIOUS_PROPERTY
 from nestvec.collections.change.plan import Names
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import CollectionNotFound, StoreRefused
@@ -44,11 +43,25 @@ def existing_names(client: MilvusClient) -> list[str]:
     return [*collections, *map(str, aliases)]
 
 
+def leads_to(client: MilvusClient, name: str) -> str | None:
+    """The collection that a name or an alias leads to; None if there is none. Raises StoreError."""
+    try:
+        return resolve(client, name)
+    except CollectionNotFound:
+        return None
+
+
+def move_aliases(client: MilvusClient, source: str, target: str) -> None:
+    """Let every alias of a collection lead to another one. Raises MilvusException."""
+    for alias in client.list_aliases(source).get("aliases") or ():
+        client.alter_alias(target, str(alias))
+
+
 def is_switched(client: MilvusClient, names: Names) -> bool:
     """Whether the name leads to the new collection; a switch that was interrupted half-way is completed."""
     with milvus_errors(f"looking for collection {names.collection}"):
         if not client.has_collection(names.collection):
-            if not client.has_collection(names.retired):
+            if names.is_alias or not client.has_collection(names.retired):
                 return False
             # Renamed, and then interrupted: readers have waited since.
             client.create_alias(names.target, names.collection)
@@ -57,13 +70,12 @@ def is_switched(client: MilvusClient, names: Names) -> bool:
 
 
 def switch(client: MilvusClient, names: Names) -> None:
-    """Let the name, and every other alias of the collection of before, lead to the new one.
+    """Let the name lead to the new collection.
 
     An alias moves at once. A collection is renamed first, and its name becomes an alias a moment later.
     Raises StoreError; the name leads where it did then.
     """
     with milvus_errors(f"switching {names.collection} to {names.target}"):
-        aliases = [str(alias) for alias in client.list_aliases(names.source).get("aliases") or ()]
         if names.is_alias:
             client.alter_alias(names.target, names.collection)
         else:
@@ -76,33 +88,3 @@ def switch(client: MilvusClient, names: Names) -> None:
                 with suppress(MilvusException):
                     client.rename_collection(names.retired, names.source)
                 raise
-        for alias in aliases:
-            if alias != names.collection:
-                client.alter_alias(names.target, alias)
-
-
-def rollback(client: MilvusClient, name: str) -> tuple[str, str]:
-    """Let a name lead to the collection of before its last change, which ``--keep-old`` kept.
-
-    Returns the collection that it led to, and the one that it leads to now; a second rollback returns.
-    Raises CollectionNotFound, StoreRefused.
-    """
-    present = resolve(client, name)
-    with milvus_errors(f"describing collection {present}"):
-        properties = client.describe_collection(present).get("properties") or {}
-    previous = str(properties.get(PREVIOUS_PROPERTY, ""))
-    with milvus_errors(f"looking for collection {previous}"):
-        exists = bool(previous) and previous != present and client.has_collection(previous)
-    if not exists or present == name:
-        raise StoreRefused(
-            "the collection of before the last change was not kept",
-            value=name,
-            next_step="Change collections with --keep-old to be able to roll back.",
-        )
-    with milvus_errors(f"switching {name} to {previous}"):
-        client.load_collection(previous)
-        client.alter_collection_properties(previous, {PREVIOUS_PROPERTY: present})
-        client.alter_alias(previous, name)
-        for alias in client.list_aliases(present).get("aliases") or ():
-            client.alter_alias(previous, alias)
-    return present, previous
