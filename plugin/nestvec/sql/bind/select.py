@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -20,12 +21,12 @@ from nestvec.sql.bind.query import MAX_WINDOW, Ordering, Query, WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select_list import bind_select_items, list_select_items
 from nestvec.sql.bind.thresholds import Threshold, bind_threshold, split_thresholds
-from nestvec.sql.bind.values import RowCount, ValueBinder, not_native
+from nestvec.sql.bind.values import MAX_EXPRESSION_DEPTH, RowCount, ValueBinder, not_native
 from nestvec.sql.bind.vectors.ranking import RerankScore
 from nestvec.sql.bind.vectors.rerank import bind_rerank
 from nestvec.sql.parse.completeness import check_select_consumed
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 from nestvec_schemas.errors import SqlUnknownName
 
 _REFUSED_PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
@@ -81,12 +82,10 @@ def bind_query(
     )
     outputs = bind_select_items(binder, items)
     if len({output.expression for output in outputs if isinstance(output.expression, Highlight)}) > 1:
-        raise source.not_supported(
-            "two different HIGHLIGHT", select, "Milvus marks a text in one way."
-        )
+        raise source.not_supported("two different HIGHLIGHT", select, "Milvus marks a text in one way.")
     counts = any(isinstance(output.expression, RowCount) for output in outputs)
     if counts and (unbound_keys or not all(isinstance(o.expression, RowCount) for o in outputs)):
-        raise not_native(scope, select.find(exp.Count) or select, binder.clause)
+        raise not_native(source, select.find(exp.Count) or select, binder.clause)
     keys = bind_sort_keys(replace(binder, clause="ORDER BY", counts=False), ranking, unbound_keys)
     query = Query(
         table,
@@ -248,18 +247,45 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
     if stray_parts(node, ("expression",)):
         raise source.not_supported(f"{name} with more than a number", node, f"Write {name} n.")
     value = node.args["expression"]
-    if isinstance(value, PARAMETER_NODES):
-        number = params.value(source, value)
-        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
-            return number
-        raise source.type_mismatch(
-            f"{name} takes a non-negative integer", str(number)[:40], value, "Pass one."
-        )
-    if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdecimal():
-        raise source.type_mismatch(
-            f"{name} takes an integer literal or a parameter",
-            value.sql()[:40],
-            value,
-            f"Write {name} 10.",
-        )
-    return min(int(str(value.this)[:18]), 1 << 62)
+    number = whole_number(value, lambda parameter: params.value(source, parameter))
+    if number is not None and number >= 0:
+        return min(number, 1 << 62)
+    inner = without_parens(value)
+    if isinstance(inner, PARAMETER_NODES):
+        shown = str(params.value(source, inner))[:40]
+        raise source.type_mismatch(f"{name} takes a non-negative integer", shown, inner, "Pass one.")
+    if number is None and not isinstance(inner, (exp.Literal, exp.Neg)):
+        raise not_native(source, inner, name)
+    raise source.type_mismatch(
+        f"{name} takes an integer literal or a parameter", value.sql()[:40], value, f"Write {name} 10."
+    )
+
+
+_INTEGER_CASTS: Final = (exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT)
+_ARITHMETIC: Final[dict[type[exp.Expr], Callable[[int, int], int]]] = {
+    exp.Add: operator.add,
+    exp.Sub: operator.sub,
+    exp.Mul: operator.mul,
+}
+
+
+def whole_number(
+    node: exp.Expr, value_of: Callable[[exp.Expr], object], depth: int = MAX_EXPRESSION_DEPTH
+) -> int | None:
+    """The whole number that LIMIT or OFFSET gives, as ``10``, ``:n``, ``:n::int`` or ``:page * 10``.
+
+    ``value_of`` gives the values of parameters. None for any other expression, and for one nested deeper.
+    """
+    node = without_parens(node)
+    while isinstance(node, exp.Cast) and node.args["to"].this in _INTEGER_CASTS:
+        node = without_parens(node.this)
+    if isinstance(node, exp.Literal):
+        return int(node.name[:18]) if not node.is_string and node.name.isdecimal() else None
+    if isinstance(node, PARAMETER_NODES):
+        value = value_of(node)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    combine = _ARITHMETIC.get(type(node))
+    if combine is None or depth == 0:
+        return None
+    left, right = (whole_number(side, value_of, depth - 1) for side in (node.this, node.args["expression"]))
+    return None if left is None or right is None else combine(left, right)

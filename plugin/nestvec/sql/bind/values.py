@@ -87,9 +87,8 @@ def expression_sql(expression: Expression) -> str:
     return {"": "distance", "similarity": "(1 - distance)", "negative": "-distance"}[expression.form]
 
 
-def not_native(scope: Scope, node: exp.Expr, clause: str) -> BeyondMilvus:
+def not_native(source: SourceText, node: exp.Expr, clause: str) -> BeyondMilvus:
     """The error of an expression that Milvus does not compute."""
-    source = scope.source
     return BeyondMilvus(
         f"{_label(source, node)} in {clause} is not supported",
         next_step="Milvus returns columns and distances; DuckDB computes the rest of a statement.",
@@ -172,17 +171,17 @@ class ValueBinder:
             return self._ranking_value(*distance)
         if self.counts and isinstance(inner, exp.Count) and isinstance(inner.this, exp.Star):
             return TypedExpression(RowCount(), "INT64")
-        raise not_native(self.scope, inner, self.clause)
+        raise not_native(self.scope.source, inner, self.clause)
 
     def _best(self, node: exp.Expr) -> TypedExpression:
         """``min`` of what rises with the rank, or ``max`` of what falls, over the rows of a group."""
         distance = distance_form(node.this) if node.this is not None else None
         if distance is None or self.ranking is None:
-            raise not_native(self.scope, node, self.clause)
+            raise not_native(self.scope.source, node, self.clause)
         bound = self._ranking_value(*distance)
         rises = (distance[0] == "") is (distance[1].kind == "distance")
         if rises is not isinstance(node, exp.Min):
-            raise not_native(self.scope, node, self.clause)
+            raise not_native(self.scope.source, node, self.clause)
         return bound
 
     def _column(self, node: exp.Column) -> TypedExpression:
@@ -228,7 +227,7 @@ def _constant(scope: Scope, node: exp.Expr) -> TypedExpression:
     if isinstance(value, bool):
         return TypedExpression(Constant(value), "BOOL")
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise not_native(scope, node, "the select list")
+        raise not_native(scope.source, node, "the select list")
     kinds: dict[type[Any], str] = {int: "INT64", float: "DOUBLE", str: "VARCHAR"}
     return TypedExpression(Constant(value), kinds[type(value)])
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import DYNAMIC_COLUMN
 from nestvec.sql.bind.conditions import Condition, split_condition
 from nestvec.sql.bind.conditions.nodes import And
+from nestvec.sql.bind.select import whole_number
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import chain_operands, without_parens
 from nestvec.sql.relational.names import from_entries
@@ -144,10 +145,14 @@ def constant_window(select: exp.Select) -> int | None:
     total = 0
     for part in ("limit", "offset"):
         node = select.args.get(part)
-        value = node.args.get("expression") if node is not None else None
-        if node is not None and not (isinstance(value, exp.Literal) and value.name.isdecimal()):
+        if node is None:
+            continue
+        value = node.args.get("expression")
+        # Parameters are constants of the tree by now.
+        number = whole_number(value, lambda parameter: None) if value is not None else None
+        if number is None or number < 0:
             return None
-        total += int(value.name) if value is not None else 0
+        total += number
     return total
 
 

@@ -322,6 +322,8 @@ def test_parameters_are_values() -> None:
     assert found.rows == ((2, "'; --!", None, True),)
     assert asked("SELECT $2, $1", [1, 2.5]).rows == ((2.5, 1),)
     assert asked("SELECT $1 LIMIT $2", [1, 0]).rows == ()
+    assert asked("SELECT 1 LIMIT $1::int OFFSET $1 - 1", [1]).rows == ((1,),)
+    assert asked("SELECT 1 LIMIT 3 - 1 * 3").rows == asked("SELECT 1 LIMIT abs(0)").rows == ()
     with pytest.raises(SqlError, match="invalid input syntax for type integer: 'x'"):
         asked("SELECT $1 + 1", ["x"])
     with pytest.raises(SqlTypeMismatch, match="LIMIT takes a non-negative integer"):
