@@ -76,8 +76,12 @@ def open_lazily(open_encoder: OpenEncoder, variant: EncoderVariant) -> RunBatch:
         if not opened:
             opened.append(open_encoder(variant))
         output = opened[0](batch)
-        # Of several outputs, the first row begins with the vector of the text.
-        return output[:, 0, :-EXTRA_COLUMNS] if variant.manifest.outputs else output
+        manifest = variant.manifest
+        if manifest.outputs:
+            # Of several outputs, the first row begins with the vector of the text.
+            return output[:, 0, :-EXTRA_COLUMNS]
+        # A bridge's vectors may be longer than the encoder's own, and rows are as long as the longest.
+        return output if manifest.bridges is None else output[:, : manifest.dim]
 
     return run
 
