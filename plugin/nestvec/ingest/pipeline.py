@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Final
 
 from nestvec.ingest.background import Background
@@ -14,9 +15,10 @@ from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
 from nestvec.ingest.write.in_flight import deliver_in_order
-from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.patience import Patience, wait_for_service
 from nestvec.ingest.write.writers import Writer
 from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.service.in_process import compare_encoders
 
 _READ_AHEAD: Final = 4
 """Batches that are read, and batches that are embedded, before they are written."""
@@ -58,6 +60,26 @@ class WritePlan:
         checked = batch.without(unreadable_rows(self.image_embeddings, batch.rows))
         return replace(checked, rows=tuple(embed_columns(self.table, checked.rows)))
 
+    @cached_property
+    def _unguarded_services(self) -> tuple[str, ...]:
+        """The services that Milvus requests vectors from without naming the encoder that is recorded."""
+        services = (column.service for column in self.table.embeddings if not column.is_guarded)
+        return tuple(dict.fromkeys(services))
+
+    def write(self, batch: RowBatch) -> RowBatch:
+        """Write a batch and return it, if the encoders are still those that are recorded.
+
+        Otherwise it does not count as written, and a writer whose batches may be repeated writes it again as
+        it continues.
+
+        Raises NestvecError, ServiceRefused for another encoder, StopRequested.
+        """
+        written = self.writer(batch)
+        if self._unguarded_services:
+            compare = partial(compare_encoders, self._unguarded_services, (self.table,))
+            wait_for_service(self.patience, compare)
+        return written
+
     def keys(self, batch: RowBatch) -> frozenset[object]:
         """The primary keys of the batch's rows."""
         name = self.table.primary.name
@@ -81,7 +103,7 @@ def written_parts(batches: Iterable[RowBatch], plan: WritePlan) -> Generator[Row
                 batches = stack.enter_context(Background(batches, _READ_AHEAD, check))
         size = BatchSize(plan.max_rows)
         delivery = Delivery(
-            plan.writer,
+            plan.write,
             size,
             plan.patience,
             repeatable=plan.writer.repeatable,
