@@ -11,10 +11,10 @@ _SECONDS = 2.0
 
 
 def complete_encoders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The encoders of the repository at ``--models``, or in ``NESTVEC_MODELS``."""
+    """The encoders of the repository at ``--models`` or ``--to``, or in ``NESTVEC_MODELS``."""
     from nestvec_schemas.repository import encoder_names
 
-    models = ctx.params.get("models") or os.environ.get("NESTVEC_MODELS") or "models"
+    models = ctx.params.get("models") or ctx.params.get("to") or os.environ.get("NESTVEC_MODELS") or "models"
     return [name for name in encoder_names(Path(models)) if name.startswith(incomplete)]
 
 

@@ -32,6 +32,10 @@ def test_encoders_are_completed_from_the_option_or_the_environment(
     assert completions(name, flag, incomplete="x") == []
 
 
+def test_encoders_of_a_bridge_are_completed(models_folder: Path) -> None:
+    assert completions("bridge", "--to", str(models_folder), incomplete="ti") == ["tiny"]
+
+
 def test_collections_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = str(tmp_path / "papers.db")
     with open_milvus(uri) as client:
