@@ -8,6 +8,7 @@ from typing import Any
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
+from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.lateral import run_lateral
 from nestvec.sql.execute.rankers import run_decay_scores
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
@@ -39,6 +40,7 @@ from nestvec.sql.plan.nodes import (
     Sort,
     TopKWithTies,
     VectorSearch,
+    source_of,
 )
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
@@ -89,6 +91,28 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[ScoredRow]]:
     return [ScoredRow(row) for row in with_dynamic_fields(session, node.collection, node.fields, rows)]
 
 
+def _filter(session: Session, node: Filter) -> Steps[list[ScoredRow]]:
+    rows = yield from run_node(session, node.input)
+    within = filter_rows(node, rows)
+    if len(within) < len(rows):
+        # The threshold ends the result, not LIMIT: it is to have every row within it.
+        yield from _note_missing(session, source_of(node))
+    return within
+
+
+def _note_missing(session: Session, search: Node) -> Steps[None]:
+    """Tell that an approximate search may miss rows within a threshold."""
+    if isinstance(search, VectorSearch):
+        if (yield from choose_search(session, search)).method.exact:
+            return
+    elif not isinstance(search, Rescore):
+        return
+    session.notices.note(
+        f"rows of {search.collection} within the threshold may be missing: the search is approximate, as "
+        "EXPLAIN shows. SET nestvec.recall = 1 compares every row"
+    )
+
+
 def _unary(
     work: Callable[[Any, list[ScoredRow]], list[ScoredRow]],
 ) -> Callable[[Session, Any], Steps[list[ScoredRow]]]:
@@ -107,7 +131,7 @@ _RUNNERS: dict[type[Any], Callable[[Session, Any], Steps[list[ScoredRow]]]] = {
     HybridSearch: run_hybrid,
     CountRows: run_count,
     SingleRow: run_single,
-    Filter: _unary(filter_rows),
+    Filter: _filter,
     Sort: _unary(sort_rows),
     Limit: _unary(limit_rows),
     TopKWithTies: lambda session, node: run_top_k_with_ties(run_node, session, node),

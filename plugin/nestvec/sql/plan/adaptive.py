@@ -22,7 +22,7 @@ from nestvec.sql.bind.vectors.targets import Target, VectorSum
 from nestvec.sql.parse.hints import Shortlist, parse_shortlist_setting
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.cost import ROUND_TRIP, read_bytes
-from nestvec.sql.plan.nodes import Filter, Plan, Rescore, VectorSearch, source_of, with_source
+from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of, with_source
 from nestvec.sql.plan.statistics import (
     MIN_QUERIES,
     RECALL_LEVELS,
@@ -60,10 +60,6 @@ def add_shortlist(
 ) -> Plan:
     """The plan, with a shortlist if one pays off. Raises SqlNotSupported, SqlTypeMismatch for its hint."""
     node = source_of(plan.node)
-    if isinstance(plan.node, Filter) and isinstance(node, VectorSearch):
-        # A threshold: a row that is missed is missing from the result, whatever LIMIT is.
-        node = replace(node, exact=True)
-        plan = replace(plan, node=with_source(plan.node, node))
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     if not isinstance(node, VectorSearch) or nearest is None or not nearest.shorter:
         if hint is not None:

@@ -82,6 +82,8 @@ def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
         offset=query.offset,
         group=query.group_column,
         highlight=next((value for value in _values(query) if isinstance(value, Highlight)), None),
+        # A row within a threshold that is missed is missing from the result, whatever LIMIT is.
+        exact=bool(query.ordering.thresholds),
     )
 
 

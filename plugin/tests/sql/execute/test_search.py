@@ -289,6 +289,18 @@ def test_a_threshold_is_searched_more_widely() -> None:
     assert wide > narrow
 
 
+@pytest.mark.parametrize(
+    ("rows", "bound", "told"),
+    [(20_000, 1e-9, True), (20_000, 0.9, False), (1_500, 1e-9, False)],
+    ids=["a threshold ends it", "LIMIT ends it", "exact"],
+)
+def test_a_threshold_whose_rows_may_be_missed_is_told(rows: int, bound: float, *, told: bool) -> None:
+    near = f"SELECT id FROM t WHERE v <=> :q < {bound} ORDER BY v <=> :q LIMIT 10"
+    _, session = run(FakeMilvus(rows), near)
+    texts = session.notices.take()
+    assert any("within the threshold may be missing" in text for text in texts) is told
+
+
 def test_parts_of_a_hybrid_search_are_as_wide() -> None:
     over = table()
     over = replace(
