@@ -275,6 +275,17 @@ def test_what_copy_writes_it_reads_back(connection: dbapi.Connection, tmp_path: 
     assert sorted(file.name for file in tmp_path.glob(f"*.{extension}*")) == [path.name]
 
 
+def test_copy_warns_of_the_rows_that_it_rejects(connection: dbapi.Connection, tmp_path: Path) -> None:
+    connection.execute("CREATE TABLE counts (id INT PRIMARY KEY, n INT, v VECTOR(2))")
+    path = tmp_path / "counts.csv"
+    path.write_text('id,n,v\nx,1,"[1, 2]"\ny,2,"[1, 2]"\n')
+    with pytest.warns(UserWarning, match=r"COPY 0 \(2 rejected, in .*counts\.csv\.rejected\.jsonl\)"):
+        cursor = connection.execute(f"COPY counts FROM '{path}'")
+    assert cursor.rowcount == 0
+    with pytest.raises(dbapi.NotSupportedError, match="Write FROM '-'"):
+        connection.execute("COPY counts FROM STDIN (FORMAT csv)")
+
+
 def test_a_table_from_a_query(connection: dbapi.Connection) -> None:
     connection.execute(EVENTS)
     connection.execute(

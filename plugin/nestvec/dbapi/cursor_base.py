@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from nestvec.dbapi.errors import InterfaceError, interface_error
@@ -85,6 +86,9 @@ class CursorBase:
 
     def _set_result(self, result: StatementResult | None) -> None:
         self._result, self._position = result, 0
+        if result is not None and result.rejected:
+            # Without it, rows would be missing of which only statusmessage tells.
+            warnings.warn(result.tag, UserWarning, stacklevel=4)
 
     def _close(self) -> None:
         self._closed = True

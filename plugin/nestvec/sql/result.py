@@ -22,5 +22,7 @@ class StatementResult:
     """PostgreSQL's command tag: ``DELETE 3``."""
     count: int = -1
     """Rows that were returned or changed; -1 if unknown."""
+    rejected: int = 0
+    """Rows of a file that COPY could not insert; the tag names the file that they are in."""
     seconds: float = 0.0
     """Time that Milvus took, with the embedding of texts."""

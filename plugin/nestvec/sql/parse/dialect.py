@@ -196,6 +196,12 @@ class NestvecSql(Postgres):
                     unit.update_positions(self._prev)
             return interval
 
+        def _parse_file_location(self) -> exp.Expr | None:
+            # Options in parentheses may follow: STDIN (FORMAT csv) is no call.
+            if self._match_texts(("STDIN", "STDOUT")):
+                return exp.var(self._prev.text).update_positions(self._prev)
+            return super()._parse_file_location()
+
         def _parse_order(self, this: Any = None, skip_order_token: bool = False) -> Any:
             order = super()._parse_order(this, skip_order_token)
             if isinstance(order, exp.Order) and order is not this:

@@ -43,6 +43,10 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         )
     if not tree.args.get("kind"):
         return (yield from run_copy_to(session, parsed, params))
+    if session.settings.partitions:
+        raise source.not_supported(
+            "COPY FROM a file into selected partitions", 0, "RESET nestvec.partitions, or use INSERT."
+        )
     node = _table(source, tree)
     check_consumed(source, tree)
     session.forget(str(node.name), str(node.name).lower())
@@ -86,11 +90,19 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
     again = f" (a second time: {earlier[0].rows:,} were stored on {earlier[0].day})" if earlier else ""
     return StatementResult(
-        tag=f"COPY {report.inserted}{rejected}{again}", count=report.inserted, seconds=report.seconds
+        tag=f"COPY {report.inserted}{rejected}{again}",
+        count=report.inserted,
+        rejected=report.rejected,
+        seconds=report.seconds,
     )
 
 
 def _file_name(scope: Scope, file: exp.Expr) -> str:
+    if isinstance(file, exp.Var) and file.name.upper() == "STDIN":
+        raise scope.source.not_supported(
+            "COPY FROM STDIN outside of PostgreSQL's protocol", file,
+            "Write FROM '-' WITH (FORMAT csv) for standard input.",
+        )  # fmt: skip
     name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
     if not isinstance(name, str):
         raise scope.source.not_supported("COPY from anything but a file", file, _WRITE)
