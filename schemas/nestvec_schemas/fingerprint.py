@@ -152,10 +152,12 @@ def check_fingerprint(manifest: Manifest, recorded: str | None) -> None:
     if recorded in (present.space, present.variant):
         return
     date = "" if manifest.fingerprint is None else f" (exported {manifest.fingerprint.date})"
+    # Without the record, an encoder has the fingerprint of its files, even if they are the field's encoder.
+    again = " If its export was by a version that recorded no fingerprint, export the checkpoint again."
     raise EncoderNotFound(
         f"{manifest.name} is another encoder than the one that the field was created with, and their "
         "vectors must not mix",
         value=f"fingerprint {present.space}{date}, not {recorded}",
         next_step="Serve the encoder of before under this name, or the other one under a name of its own, "
-        "and embed with it: nestvec collection embed.",
+        f"and embed with it: nestvec collection embed.{again if manifest.fingerprint is None else ''}",
     )

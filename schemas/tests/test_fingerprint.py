@@ -158,6 +158,15 @@ def test_another_encoder_under_the_same_name_is_refused() -> None:
         check_fingerprint(encoder, "0123456789abcdef")
 
 
+def test_an_export_without_a_record_is_named_as_one_to_export_again() -> None:
+    """Its files may be the encoder's that the field recorded: nothing says of which space they are."""
+    recorded = encoder_fingerprint(exported())
+    with pytest.raises(EncoderNotFound, match="recorded no fingerprint, export the checkpoint again"):
+        check_fingerprint(manifest(), recorded)
+    with pytest.raises(EncoderNotFound, match=r"collection embed\.$"):
+        check_fingerprint(exported(), "0" * 16)
+
+
 def test_pixels_that_are_made_otherwise_are_another_encoders() -> None:
     coarse = PHOTOS.model_copy(
         update={"image_transform": ImageTransform(height=8, width=8, resample="nearest")}
