@@ -30,7 +30,7 @@ def file_tables(tree: exp.Expr) -> Iterator[exp.Table]:
 def function_label(node: exp.Expr) -> str:
     """The name of a function in upper case."""
     if isinstance(node, exp.Anonymous):
-        return str(node.this).upper()
+        return str(node.name).upper()
     return node.sql_name() if isinstance(node, exp.Func) else ""
 
 

@@ -86,10 +86,18 @@ def _as_select(query: exp.Expr) -> exp.Expr:
     return exp.Select(expressions=[exp.Star()], from_=exp.From(this=query), **order)
 
 
+_OF_DUCKDB: Final = ("POSTGRES_", "PG_CLEAR_CACHE", "DUCKDB_", "PRAGMA_")
+"""Functions of DuckDB itself: with an attached PostgreSQL, some would read or change any other."""
+
+
 def _check_supported(source: SourceText, tree: exp.Expr) -> None:
     for node in tree.walk():
         if isinstance(node, Rerank):
             continue
+        if isinstance(node, exp.Anonymous) and node.name.upper().startswith(_OF_DUCKDB):
+            raise source.not_supported(
+                f"DuckDB's function {node.name[:40]}()", node, "Name a table of an attached server."
+            )
         if isinstance(node, exp.Lock):
             raise source.not_supported("a row lock (FOR UPDATE)", node, "Milvus has no transactions.")
         if isinstance(node, exp.LimitOptions) and (node.args.get("with_ties") or node.args.get("percent")):

@@ -14,7 +14,7 @@ from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.milvus.server_version import parse_version
 from nestvec.milvus.steps import Call, Request, Steps
 from nestvec.sql import Session
-from nestvec.sql.bind.vectors.rankers import DecayRanker
+from nestvec.sql.bind.vectors.rankers import DECAY_FUNCTIONS, DecayRanker
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import DecayScores, HybridSearch, Plan
@@ -96,6 +96,10 @@ def test_a_decay_is_in_the_units_of_its_column(
     assert (bound.function, bound.decay) == ("exp", 0.3)
 
 
+def test_what_is_very_far_counts_nothing() -> None:
+    assert [curve(1e300, 1e-3, 0.5) for curve in DECAY_FUNCTIONS.values()] == [0.0, 0.0, 0.0]
+
+
 def test_the_curves_meet_the_decay_at_the_scale() -> None:
     column = Column("x", "INT64")
     for function in ("gauss", "exp", "linear"):
@@ -154,6 +158,9 @@ REFUSED = [
     (SqlSyntaxError, "takes one column", "‸DECAY(origin => 5, scale => 1)"),
     (SqlSyntaxError, "DECAY needs scale", "‸DECAY(visits, origin => 5)"),
     (SqlUnknownName, "DECAY has no such option", "DECAY(visits, ‸centre => 5)"),
+    (SqlSyntaxError, "scale occurs twice", "DECAY(visits, origin => 5, scale => 1, ‸scale => 2)"),
+    (SqlSyntaxError, "candidates occurs twice",
+     "DECAY(visits, origin => 5, scale => 1) WITH (candidates = 5, ‸candidates = 6)"),
     (SqlTypeMismatch, "not a number or a time", "DECAY(‸body, origin => 5, scale => 1)"),
     (SqlTypeMismatch, "scale is above 0", "DECAY(visits, origin => 5, scale => ‸0)"),
     (SqlTypeMismatch, "offset is 0 or above", "DECAY(visits, origin => 5, scale => 1, offset => -‸1)"),

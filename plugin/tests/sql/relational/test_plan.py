@@ -120,6 +120,21 @@ def test_what_only_milvus_does_is_refused_elsewhere(plan: Callable[..., Relation
         plan("SELECT n FROM t FOR UPDATE")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT * FROM postgres_scan('host=db', 'public', 'orders')",
+        "SELECT * FROM t, postgres_query('shop', 'DELETE FROM orders')",
+        "SELECT (SELECT max(n) FROM \"postgres_attach\"('host=db'))",
+        "SELECT postgres_execute('shop', 'DELETE FROM orders')",
+        "SELECT * FROM duckdb_settings()",
+    ],
+)
+def test_functions_of_duckdb_itself_are_refused(plan: Callable[..., RelationalPlan], call: str) -> None:
+    with pytest.raises(SqlNotSupported, match="DuckDB's function"):
+        plan(call)
+
+
 def test_files_of_the_machine_need_a_function_in_from(answer: Answer) -> None:
     for function in ("read_text", "read_blob"):
         with pytest.raises(SqlError, match="file system operations are disabled"):

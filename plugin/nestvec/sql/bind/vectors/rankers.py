@@ -28,7 +28,8 @@ _MAX_SEED: Final = (1 << 63) - 1
 
 
 def _gauss(distance: float, scale: float, decay: float) -> float:
-    return math.exp(math.log(decay) * (distance / scale) ** 2)
+    apart = distance / scale
+    return math.exp(math.log(decay) * apart * apart)
 
 
 def _exponential(distance: float, scale: float, decay: float) -> float:
@@ -177,6 +178,8 @@ def bind_options(
                 f"{function} has no such option", name, argument,
                 f"Available: {', '.join(offered)}.{nearest(name, offered)}",
             )  # fmt: skip
+        if name in options:
+            raise scope.source.syntax_error(f"{name} occurs twice", argument, "Write each option once.")
         options[name] = argument.args["expression"]
     return options
 

@@ -152,7 +152,13 @@ def _options(scope: Scope, node: Rerank, rankers: _Rankers) -> dict[str, exp.Exp
     """The options after WITH that these rankers have."""
     others = (*(() if rankers.encoder else _MODEL_OPTIONS), *(() if rankers.boosts else _BOOST_OPTIONS))
     offered = [name for name in _OPTIONS if name not in others]
-    return dict(_option(scope, option, offered) for option in node.expressions)
+    options: dict[str, exp.Expr] = {}
+    for option in node.expressions:
+        name, value = _option(scope, option, offered)
+        if name in options:
+            raise scope.source.syntax_error(f"{name} occurs twice", option, "Write each option once.")
+        options[name] = value
+    return options
 
 
 def _boosts(scope: Scope, boosts: tuple[BoostRanker, ...], options: dict[str, exp.Expr]) -> Boosts | None:
