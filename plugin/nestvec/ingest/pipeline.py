@@ -74,11 +74,11 @@ class WritePlan:
 
         Raises NestvecError, ServiceRefused for another encoder, StopRequested.
         """
-        written = self.writer(batch)
+        stored_rows = self.writer(batch)
         if self._unguarded_services:
             compare = partial(compare_encoders, self._unguarded_services, (self.table,))
             wait_for_service(self.patience, compare)
-        return written
+        return stored_rows
 
     def keys(self, batch: RowBatch) -> frozenset[object]:
         """The primary keys of the batch's rows."""
