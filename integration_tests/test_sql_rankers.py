@@ -30,6 +30,10 @@ def vector(n: int) -> list[float]:
     return [math.cos(n / 20), math.sin(n / 20)]
 
 
+def slow(n: int) -> list[float]:
+    return [math.cos(n / 400), math.sin(n / 400)]
+
+
 def year(n: int) -> int | None:
     return None if n == 3 else 2000 + n * 7 % 25
 
@@ -51,6 +55,12 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
         cursor.executemany(
             "INSERT INTO shops (id, year, opened, body, v, w) VALUES ($1, $2, $3, $4, $5, $6)",
             [[n, year(n), day(n), text(n), vector(n), vector(n)] for n in range(ROWS)],
+        )
+        cursor.execute("CREATE TABLE many (id BIGINT PRIMARY KEY, kind VARCHAR(9), v VECTOR(2), w VECTOR(2))")
+        cursor.execute("CREATE INDEX ON many USING flat (w vector_l2_ops)")
+        cursor.executemany(
+            "INSERT INTO many VALUES ($1, $2, $3, $4)",
+            [[n, "rare" if n >= 550 else "common", slow(n), slow(n)] for n in range(600)],
         )
         yield connection
 
@@ -82,6 +92,27 @@ def check(rows: list[Any], expected: list[tuple[int, float]]) -> None:
 
 SELECT = "SELECT id, RERANK_SCORE() AS s FROM shops"
 NEAR = "ORDER BY v <=> '[1, 0]'"
+
+
+def test_rows_that_rank_low_are_found_by_other_conditions(
+    answer: Callable[..., list[Any]],
+) -> None:
+    """The rows of a fused ranking whose ids pass are beyond its first candidates."""
+    fused = "RRF(v <=> '[1, 0]', w <-> '[1, 0]')"
+    rows = answer(
+        f"SELECT id FROM many WHERE upper(kind) = 'RARE' ORDER BY {fused} DESC LIMIT 5 OFFSET 1",
+    )
+    assert rows == [(551,), (552,), (553,), (554,), (555,)]
+
+
+def test_a_rerank_is_never_left_out(answer: Callable[..., list[Any]]) -> None:
+    decay = "RERANK BY DECAY(year, origin => 2010, scale => 5)"
+    for statement in (
+        f"SELECT id FROM shops WHERE length(body) > 3 {NEAR} {decay} LIMIT 3",
+        f"SELECT id, count(*) OVER () FROM shops {NEAR} {decay} LIMIT 3",
+    ):
+        with pytest.raises(NotSupportedError):
+            answer(statement)
 
 
 @pytest.mark.parametrize("function", ["gauss", "exp", "linear"])

@@ -19,7 +19,7 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.filter import render_filter
-from nestvec.sql.plan.nodes import Node, TopKWithTies, UnaryNode, VectorSearch, source_of
+from nestvec.sql.plan.nodes import HybridSearch, Node, TopKWithTies, UnaryNode, VectorSearch, source_of
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
@@ -195,8 +195,16 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
             return loaded
         limit = _row_limit(plan.node)
         if limit is None or result.count < limit or limit >= MAX_WINDOW:
-            # An index may end early: every row is compared.
-            return loaded if scan.fallback is None else (yield from _read_scan(session, scan.fallback, {}))
+            if scan.fallback is not None:
+                # An index may end early: every row is compared.
+                return (yield from _read_scan(session, scan.fallback, {}))
+            if limit is not None and result.count < limit:
+                return loaded
+            raise SqlNotSupported(
+                f"{passing:,} of the {result.count:,} rows of {scan.table.name} that rank first pass what "
+                f"Milvus cannot filter by; finding {scan.row_goal:,} is not supported",
+                next_step="Compare columns with constants in WHERE, or use a smaller LIMIT.",
+            )
         plan = replace(plan, node=_with_limit(plan.node, min(limit * _WIDENING_FACTOR, MAX_WINDOW)))
 
 
@@ -204,9 +212,9 @@ def _row_limit(node: Node) -> int | None:
     """How many rows a ranking gives at most, ties of the last aside; None if it cannot give more."""
     while isinstance(node, UnaryNode) and not isinstance(node, TopKWithTies):
         node = node.input
-    if not isinstance(source_of(node), VectorSearch):
+    if not isinstance(source_of(node), (VectorSearch, HybridSearch)):
         return None
-    return node.limit if isinstance(node, (TopKWithTies, VectorSearch)) else None
+    return node.limit if isinstance(node, (TopKWithTies, VectorSearch, HybridSearch)) else None
 
 
 def _with_limit(node: Node, limit: int) -> Node:
@@ -215,6 +223,9 @@ def _with_limit(node: Node, limit: int) -> Node:
         return replace(node, limit=limit, input=_with_limit(node.input, limit))
     if isinstance(node, UnaryNode):
         return replace(node, input=_with_limit(node.input, limit))
+    if isinstance(node, HybridSearch):
+        parts = tuple(replace(part, limit=max(part.limit, limit)) for part in node.parts)
+        return replace(node, limit=limit, parts=parts)
     return replace(node, limit=limit) if isinstance(node, VectorSearch) else node
 
 

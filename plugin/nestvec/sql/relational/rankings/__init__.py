@@ -17,7 +17,7 @@ from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.embed import query_request
 from nestvec.sql.bind.vectors.targets import EmbeddedText
 from nestvec.sql.parse.completeness import mark_consumed
-from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.dialect import Rerank, VectorDistance
 from nestvec.sql.parse.hints import shortlist_hint
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.adaptive import add_shortlist
@@ -134,7 +134,17 @@ def _plan_search(
 
 
 def take_candidates(planning: Planning, tree: exp.Expr) -> None:
-    """Let Milvus rank the rows of SELECTs whose other parts DuckDB does: expressions, residual conditions."""
+    """Let Milvus rank the rows of SELECTs whose other parts DuckDB does: expressions, residual conditions.
+
+    Raises SqlNotSupported for RERANK BY in such a SELECT, as DuckDB would leave it out.
+    """
+    rerank = tree.find(Rerank)
+    if rerank is not None:
+        raise planning.source.not_supported(
+            "RERANK BY of rows that Milvus does not filter and cut by itself",
+            rerank,
+            "Write it in a sub-SELECT with LIMIT, whose WHERE compares columns with constants.",
+        )
     nodes = {
         id(node): planning.tables[node.name]
         for node in tree.find_all(exp.Table)
