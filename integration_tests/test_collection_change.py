@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from nestvec.cli.collection import command
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.interrupted import discard
 from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
+from nestvec.ingest.target import client_target
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import JournalMismatch, SpecError, StoreInUse, StoreRefused
 
@@ -431,3 +434,18 @@ def test_a_row_that_is_deleted_after_the_kill_is_not_in_the_copy(
             client.upsert("papers", [papers[key]], partition_name="late")
     run_change(client, plan_or_continue(client, "papers", change)[0], change)
     check(client, service, papers, (64,))
+
+
+def test_dropping_a_collection_drops_its_interrupted_change(
+    client: MilvusClient, papers: Rows, service: str, tmp_path: Path
+) -> None:
+    first, second = embedding(service, 64), embedding(service, 32)
+    run_change(client, plan_or_continue(client, "papers", first)[0], first, ChangeOptions(keep_old=True))
+    client.create_alias("papers__1", "articles")
+    killed(client, second, "upsert")
+    address = client_target(client)
+    dropped = CliRunner().invoke(command, ["drop", "papers", "--uri", address, "--yes"])
+    assert dropped.output == "Dropped papers. papers__0, which --keep-old kept, remains.\n"
+    assert client.list_collections() == ["papers__0"]
+    assert not client.has_collection("articles")
+    assert not list(tmp_path.glob("**/*.change"))

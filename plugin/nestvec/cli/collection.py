@@ -212,11 +212,15 @@ def list_(args: ListArgs) -> None:
 def drop(args: DropArgs) -> None:
     """Drop a collection and all its rows. Asks for confirmation on a terminal; elsewhere, --yes is required.
 
+    What an interrupted change of it did is dropped too; what --keep-old kept is not.
+
     \b
     Example:
       nestvec collection drop papers --uri papers.db --yes
     """
     from nestvec.collections import lifecycle
+    from nestvec.collections.change.interrupted import discard
+    from nestvec.collections.change.rollback import kept_collection
 
     name = args.name
     if not args.yes and not sys.stdin.isatty():
@@ -225,8 +229,10 @@ def drop(args: DropArgs) -> None:
         if not args.yes:
             rows = lifecycle.describe_collection(client, name)["rows"]
             click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
+        discard(client, name)
+        kept = kept_collection(client, name)
         lifecycle.drop_collection(client, name)
-    click.echo(f"Dropped {name}.")
+    click.echo(f"Dropped {name}." + (f" {kept}, which --keep-old kept, remains." if kept else ""))
 
 
 command.add_command(adopt)

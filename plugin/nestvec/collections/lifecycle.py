@@ -72,14 +72,15 @@ def create_collection(
 
 
 def drop_collection(client: MilvusClient, name: str) -> None:
-    """Drop a collection and all its rows; with the alias, if that is its name for readers.
+    """Drop a collection and all its rows; with its aliases, if one is its name for readers.
 
     Raises CollectionNotFound, StoreError.
     """
     own_name = read_table(client, name).name
     with milvus_errors(f"dropping collection {name}"):
-        if own_name != name:
-            client.drop_alias(name)
+        aliases = client.list_aliases(own_name).get("aliases") or () if own_name != name else ()
+        for alias in aliases:
+            client.drop_alias(alias)
         client.drop_collection(own_name)
 
 

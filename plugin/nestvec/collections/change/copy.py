@@ -66,7 +66,7 @@ class Copy:
         changes = 0
         for partition in self._partitions():
             pages = self._moved(self._changed(self.source.pages((partition,)), number))
-            changes += self._write(self._begun(pages, number), partition, number)
+            changes += self._write(self._journalled(pages, number), partition, number)
         return changes + self._delete_unseen(number)
 
     def merge(self) -> int:
@@ -113,7 +113,7 @@ class Copy:
                 self._delete(list(self.target.rows(recorded, partition)))
             yield page
 
-    def _begun(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
+    def _journalled(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
         """The same rows, recorded: the second collection may have them if the command is killed now."""
         for page in pages:
             self.journal.record([(row[self.source.key.name], UNFINISHED) for row in page.rows], number)

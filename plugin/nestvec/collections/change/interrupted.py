@@ -59,7 +59,7 @@ def discard(client: MilvusClient, collection: str) -> None:
             raise StoreRefused(
                 f"readers of {collection} use the new collection already",
                 value=names.target,
-                next_step="Run the command without --restart, which completes the change.",
+                next_step="Complete the change first: its command does, without --restart.",
             )
         with milvus_errors(f"dropping collection {names.target}"):
             if client.has_collection(names.target) and read_mark(client, names.target) == journal.mark:

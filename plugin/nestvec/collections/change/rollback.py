@@ -6,7 +6,7 @@ from pymilvus import MilvusClient
 
 from nestvec.collections.change.design import PREVIOUS_PROPERTY
 from nestvec.collections.change.interrupted import check_unfinished, open_change
-from nestvec.collections.change.switch import existing_names, move_aliases, resolve
+from nestvec.collections.change.switch import existing_names, leads_to, move_aliases, resolve
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import JournalMismatch, StoreRefused
 
@@ -28,14 +28,21 @@ def rollback(client: MilvusClient, name: str) -> tuple[str, str]:
         return _roll_back(client, name)
 
 
-def _roll_back(client: MilvusClient, name: str) -> tuple[str, str]:
-    present = resolve(client, name)
+def kept_collection(client: MilvusClient, name: str) -> str | None:
+    """The collection of before the last change, if it was kept. Raises StoreError."""
+    present = leads_to(client, name)
+    if present is None:
+        return None
     with milvus_errors(f"describing collection {present}"):
         properties = client.describe_collection(present).get("properties") or {}
-    previous = str(properties.get(PREVIOUS_PROPERTY, ""))
-    with milvus_errors(f"looking for collection {previous}"):
+        previous = str(properties.get(PREVIOUS_PROPERTY, ""))
         exists = bool(previous) and previous != present and client.has_collection(previous)
-    if not exists or present == name:
+    return previous if exists else None
+
+
+def _roll_back(client: MilvusClient, name: str) -> tuple[str, str]:
+    present, previous = resolve(client, name), kept_collection(client, name)
+    if previous is None or present == name:
         raise StoreRefused(
             "the collection of before the last change was not kept",
             value=name,

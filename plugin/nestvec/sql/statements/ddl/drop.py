@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlglot import exp
 
+from nestvec.collections.change.interrupted import discard
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.steps import Steps, call
+from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
@@ -38,6 +41,7 @@ def run_drop(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         if table is not None:
             aliases[table.name] = readers_alias(source, node, table) or aliases.get(table.name)
     for name, alias in aliases.items():
+        yield BlockingCall(partial(discard, collection=alias or name))
         if alias is not None:
             yield call(f"dropping alias {alias}", "drop_alias", alias)
         yield call(f"dropping collection {name}", "drop_collection", name)
