@@ -86,6 +86,27 @@ def test_computed_values_are_postgresqls(
     assert answers(db, ", v vector(2)", statement) == answers(postgres, "", statement)
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    ["n = EXCLUDED.n", "m = EXCLUDED.n", "m = coalesce(EXCLUDED.n, 0) + d.n", "at = EXCLUDED.day, n = 2"],
+)
+def test_excluded_has_the_defaults_of_columns_that_the_row_omits(
+    db: dbapi.Connection, postgres: psycopg.Connection, assignment: str
+) -> None:
+    def rows_of(connection: Any, vector: str) -> Any:
+        connection.execute("DROP TABLE IF EXISTS d")
+        columns = f"n int default 7, m int, day date default '2024-02-29', at date{vector}"
+        connection.execute(f"CREATE TABLE d (id bigint primary key, {columns})")
+        v, value = (", v", ", '[1,2]'") if vector else ("", "")
+        connection.execute(f"INSERT INTO d (id, n, m{v}) VALUES (1, 1, 1{value})")
+        connection.execute(
+            f"INSERT INTO d (id{v}) VALUES (1{value}) ON CONFLICT (id) DO UPDATE SET {assignment}"
+        )
+        return connection.execute("SELECT id, n, m, day, at FROM d").fetchall()
+
+    assert rows_of(db, ", v vector(2)") == rows_of(postgres, "")
+
+
 def test_an_alias_names_the_stored_row(db: dbapi.Connection) -> None:
     db.execute("DROP TABLE IF EXISTS counts")
     db.execute("CREATE TABLE counts (id BIGINT PRIMARY KEY, n INT, v VECTOR(2))")

@@ -89,7 +89,8 @@ def _reading(session: Session, scope: Scope, rows: Sequence[Row]) -> Session:
 
     columns = scope.table.columns
     excluded = [
-        {column.name: from_stored(column, row.get(column.name)) for column in columns} for row in rows
+        {column.name: from_stored(column, row.get(column.name, column.default)) for column in columns}
+        for row in rows
     ]
     reading = strong(session)
     tables = {name: data for name, data in session.caller.tables.items() if name != scope.table.name}

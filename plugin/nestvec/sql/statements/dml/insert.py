@@ -349,12 +349,12 @@ def _updates(
     if conflict is None or not conflict.columns:
         return {}
     shape, changed = row_schema(insert.table), dict[Any, Row]()
+    defaults = {column.name: column.default for column in insert.table.columns if column.has_default}
     for row, node in zip(insert.rows, insert.nodes, strict=True):
         stored = existing.get(row[key])
         if stored is not None and (computed is None or row[key] in computed):
-            over = {**conflict.row(key, row), **(computed or {}).get(row[key], {})}
-            recomposed_columns = recompose(insert.scope, shape, again, {**stored, **over}, node)
-            changed[row[key]] = {**over, **recomposed_columns}
+            over = {**conflict.row(key, {**defaults, **row}), **(computed or {}).get(row[key], {})}
+            changed[row[key]] = {**over, **recompose(insert.scope, shape, again, {**stored, **over}, node)}
     return changed
 
 
