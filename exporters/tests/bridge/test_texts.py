@@ -9,9 +9,7 @@ from nestvec_exporters.bridge.texts import bridge_texts
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.samples.sample import Sample
 
-SAMPLE = Sample(
-    "papers", tuple(f"Wing {number} lifts a body. It stalls late." for number in range(9))
-)
+SAMPLE = Sample("papers", tuple(f"Wing {number} lifts a body. It stalls late." for number in range(9)))
 
 
 def test_repeated_and_blank_texts_count_once_or_not_at_all() -> None:

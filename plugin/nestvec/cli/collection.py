@@ -230,9 +230,9 @@ def drop(args: DropArgs) -> None:
             rows = lifecycle.describe_collection(client, name)["rows"]
             click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
         discard(client, name)
-        kept = kept_collection(client, name)
+        previous = kept_collection(client, name)
         lifecycle.drop_collection(client, name)
-    click.echo(f"Dropped {name}." + (f" {kept}, which --keep-old kept, remains." if kept else ""))
+    click.echo(f"Dropped {name}." + (f" {previous}, which --keep-old kept, remains." if previous else ""))
 
 
 command.add_command(adopt)

@@ -28,6 +28,12 @@ SPARSE_BYTES: Final = 1_024
 """What a sparse vector is taken to need: 128 words."""
 
 
+def readers_name(name: str) -> str | None:
+    """NAME, which readers use, of a collection NAME__1 that a change filled; None of another name."""
+    match = re.fullmatch(r"(.+)__[0-9]+", name)
+    return match[1] if match else None
+
+
 @dataclass(frozen=True)
 class Names:
     """The collections of a change."""
@@ -52,7 +58,7 @@ class Names:
     @property
     def plain_source(self) -> str | None:
         """The name of the collection of before that readers may use beside the alias; None if none may."""
-        chosen = self.is_alias and re.search("__[0-9]+$", self.source) is None
+        chosen = self.is_alias and readers_name(self.source) is None
         return self.source if chosen else None
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.collections.change.plan import Names
+from nestvec.collections.change.plan import Names, readers_name
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import CollectionNotFound, StoreRefused
 
@@ -24,14 +23,14 @@ def resolve(client: MilvusClient, name: str) -> str:
 
 def check_name(client: MilvusClient, name: str) -> None:
     """Raise StoreRefused for the name of a collection that readers use by an alias of the plain name."""
-    match = re.fullmatch(r"(.+)__[0-9]+", name)
+    alias = readers_name(name)
     with milvus_errors(f"listing the aliases of {name}"):
-        aliases = client.list_aliases(name).get("aliases") or [] if match else []
-    if match and match[1] in aliases:
+        aliases = client.list_aliases(name).get("aliases") or [] if alias else []
+    if alias in aliases:
         raise StoreRefused(
-            f"readers use this collection as {match[1]}, which is its alias",
+            f"readers use this collection as {alias}, which is its alias",
             value=name,
-            next_step=f"Give the name {match[1]}.",
+            next_step=f"Give the name {alias}.",
         )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
+from nestvec.collections.change.plan import readers_name
 from nestvec.milvus.catalog import Table
 from nestvec.sql.parse.source import SourceText, identifier_name
 
@@ -18,9 +17,9 @@ def readers_alias(source: SourceText, node: exp.Table, table: Table) -> str | No
     names = (identifier_name(node.this), str(node.this.this))
     if table.name in names:
         return None
-    numbered = re.fullmatch(r"(.+)__[0-9]+", table.name)
-    if numbered is not None and numbered[1] in names:
-        return numbered[1]
+    alias = readers_name(table.name)
+    if alias in names:
+        return alias
     raise source.not_supported(
         "an alias of a collection in this statement", node, f"Write the collection's own name: {table.name}."
     )

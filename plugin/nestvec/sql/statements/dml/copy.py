@@ -47,6 +47,11 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         raise source.not_supported(
             "COPY FROM a file into selected partitions", 0, "RESET nestvec.partitions, or use INSERT."
         )
+    return (yield from _copy_from(session, parsed, params))
+
+
+def _copy_from(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    source, tree = parsed.source, parsed.tree
     node = _table(source, tree)
     check_consumed(source, tree)
     session.forget(str(node.name), str(node.name).lower())
@@ -87,8 +92,12 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         raise error.reworded(next_step=step) from error
     except FileUnreadable as error:
         raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
+    return _result(report, earlier[0] if earlier else None)
+
+
+def _result(report: IngestReport, earlier: FinishedIngest | None) -> StatementResult:
     rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
-    again = f" (a second time: {earlier[0].rows:,} were stored on {earlier[0].day})" if earlier else ""
+    again = f" (a second time: {earlier.rows:,} were stored on {earlier.day})" if earlier else ""
     return StatementResult(
         tag=f"COPY {report.inserted}{rejected}{again}",
         count=report.inserted,
