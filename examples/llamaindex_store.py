@@ -49,7 +49,7 @@ def index(dims: int) -> VectorStoreIndex:
     )
     # Milvus Lite opens with no collection loaded.
     store.client.load_collection("papers")
-    # The client wants a key; a service without --api-keys ignores it.
+    # The client requires a key; a service without --api-keys ignores it.
     questions = OpenAILikeEmbedding("minilm", api_base=f"{SERVICE}/v1", api_key="unused", dimensions=dims)
     return VectorStoreIndex.from_vector_store(store, embed_model=questions)
 

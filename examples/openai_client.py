@@ -17,7 +17,7 @@ TEXTS = [
     "How honey bees share the position of flowers.",
 ]
 
-# The client wants a key; a service without --api-keys ignores it.
+# The client requires a key; a service without --api-keys ignores it.
 client = OpenAI(base_url=f"{SERVICE}/v1", api_key="unused")
 
 for dimensions in (64, 384):

@@ -393,7 +393,7 @@ def test_a_copy_without_a_field_is_not_used(client: MilvusClient, papers: Rows, 
     client.create_collection("papers", schema=schema)
     client.load_collection("papers")
     client.insert("papers", [papers['key "0\\'] | {"stars": 5}])
-    with pytest.raises(StoreRefused, match="got fields") as error:
+    with pytest.raises(StoreRefused, match="has new fields") as error:
         run_change(client, plan_or_continue(client, "papers", change)[0], change)
     assert error.value.value == "stars"
     discard(client, "papers")
@@ -445,7 +445,7 @@ def test_dropping_a_collection_drops_its_interrupted_change(
     killed(client, second, "upsert")
     address = client_target(client)
     dropped = CliRunner().invoke(command, ["drop", "papers", "--uri", address, "--yes"])
-    assert dropped.output == "Dropped papers. papers__0, which --keep-old kept, remains.\n"
+    assert dropped.output == "Dropped papers. papers__0, kept by --keep-old, remains.\n"
     assert client.list_collections() == ["papers__0"]
     assert not client.has_collection("articles")
     assert not list(tmp_path.glob("**/*.change"))

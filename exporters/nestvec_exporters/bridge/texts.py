@@ -60,6 +60,6 @@ def _real_queries(query_log: Sample | None) -> list[str]:
         raise SampleUnusable(
             f"the log {query_log.name} has no queries",
             value=f"{len(query_log.texts)} texts",
-            next_step="Give real queries, or leave --queries away: sentences and keywords stand for them.",
+            next_step="Give real queries, or omit --queries: sentences and keywords are used instead.",
         )
     return queries

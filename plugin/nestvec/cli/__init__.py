@@ -32,7 +32,7 @@ COMMANDS = {
     "adapt": CommandEntry(
         "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
     ),
-    "bridge": CommandEntry("bridge", "Let a new encoder search, and write, the vectors of an old one."),
+    "bridge": CommandEntry("bridge", "Let a new encoder search the vectors that an old one made."),
     "collection": CommandEntry(
         "collection", "Create, show, list, change or drop collections with nested vector fields."
     ),

@@ -75,7 +75,7 @@ class BridgeArgs:
 @optional_milvus_options
 @json_option
 def command(args: BridgeArgs) -> None:
-    """Let the encoder NEW search, and write, vectors that the encoder OLD made.
+    """Let a new encoder search the vectors that an old one made.
 
     A map from NEW's space into OLD's is fitted on a few thousand texts, without labels, and becomes a head of
     NEW's graph. A service then has another encoder, NEW.as.OLD, also as ?encoder=NEW&as=OLD: its vectors have
@@ -128,5 +128,5 @@ def _print(built: BuiltBridge, args: BridgeArgs) -> None:
         f"{built.name}: {bridge.method}, fitted on {bridge.texts} texts of {bridge.sample}\n"
         f"nDCG@10 of {built.fit.held_out} held-out queries, relative to {args.old} on its own vectors:"
     )
-    print_table((f"dims of {args.old}", "its vectors", f"half by {args.new}"), rows)
+    print_table((f"dims of {args.old}", "old vectors", "half through the bridge"), rows)
     click.echo(f"Next: nestvec serve --models {args.to}, then ?encoder={args.new}&as={args.old}")

@@ -167,8 +167,7 @@ def _create(args: CreateArgs) -> None:
 @milvus_options
 @json_option
 def show(args: ShowArgs) -> None:
-    """Show a collection's columns and embeddings, and whether its services have the encoders that made
-    them.
+    """Show a collection's columns, embeddings and encoders.
 
     \b
     Example:
@@ -212,7 +211,7 @@ def list_(args: ListArgs) -> None:
 def drop(args: DropArgs) -> None:
     """Drop a collection and all its rows. Asks for confirmation on a terminal; elsewhere, --yes is required.
 
-    What an interrupted change of it did is dropped too; what --keep-old kept is not.
+    An interrupted change is dropped too; a collection kept by --keep-old is not.
 
     \b
     Example:
@@ -232,7 +231,7 @@ def drop(args: DropArgs) -> None:
         discard(client, name)
         previous = kept_collection(client, name)
         lifecycle.drop_collection(client, name)
-    click.echo(f"Dropped {name}." + (f" {previous}, which --keep-old kept, remains." if previous else ""))
+    click.echo(f"Dropped {name}." + (f" {previous}, kept by --keep-old, remains." if previous else ""))
 
 
 command.add_command(adopt)

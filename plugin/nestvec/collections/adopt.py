@@ -134,7 +134,7 @@ def _present(table: Table, column: EmbeddingColumn) -> PresentEncoder:
             f"the service at {column.service} has another encoder {column.config.encoder!r} than the one "
             f"that Milvus requests for {table.name}.{column.column}",
             value=f"fingerprint {present}, not {describe_record(pinned)}",
-            next_step="Serve the encoder of before under this name.",
+            next_step="Serve the recorded encoder under this name.",
         )
     return present
 
@@ -199,7 +199,7 @@ def _compare(
             f"vectors of {table.name}.{column.column}, and nothing was recorded",
             value=f"{differing} of {len(agreements)} sampled rows differ, row {key} most: {_measure(form)} "
             f"{agreements[worst]:.3f}; fingerprint {present}",
-            next_step="Serve the encoder that made them under this name, in the precision of then, or embed "
+            next_step="Serve the encoder that made them under this name, in the same precision, or embed "
             f"the rows again: nestvec collection embed {table.name} --field {column.source}.",
         )
     return agreements

@@ -53,18 +53,18 @@ class AdoptArgs:
         default=100,
         show_default=True,
         metavar="ROWS",
-        help="Rows whose vectors are made again and compared.",
+        help="Rows to embed again and compare.",
     ),
     option("--seed", type=int, default=0, show_default=True, help="Random seed of the sample."),
 )
 @models_option
 @json_option
 def adopt(args: AdoptArgs) -> None:
-    """Record which encoder makes the vectors of a collection that does not say it.
+    """Record the encoder of a collection that has no record of it.
 
-    The service makes the vectors of some rows again. If they are those that are stored, the fingerprint of
-    its encoder is recorded in the collection's properties, and another encoder is refused from then on. If
-    they are not, the command says how far they are apart, and nothing is recorded. All keys are read once.
+    The service embeds some rows again. If the vectors agree with the stored ones, the encoder's fingerprint
+    is recorded, and another encoder is refused from then on; if not, the command says how many rows differ,
+    and nothing is recorded. No row is changed.
 
     Milvus from 2.6.8 and before 3.0 names the fingerprint in its own requests afterwards. Milvus Lite and
     3.0 do not alter a Function: there, nestvec's commands and SQL compare, and Milvus's own requests do not.
@@ -87,7 +87,7 @@ def adopt(args: AdoptArgs) -> None:
         click.echo(f"Nothing to adopt: {args.name} records the encoder of each field.")
     else:
         print_table(
-            ("column", "fingerprint", "precision", "rows", "measure", "smallest"),
+            ("column", "fingerprint", "precision", "rows", "measure", "lowest"),
             [
                 (
                     adoption.column,
@@ -103,8 +103,8 @@ def adopt(args: AdoptArgs) -> None:
         unguarded = [adoption.column for adoption in adoptions if not adoption.guarded]
         if unguarded:
             click.echo(
-                f"This Milvus does not alter Functions: its own requests for {', '.join(unguarded)} are not "
-                "compared; those of nestvec's commands and SQL are."
+                f"This Milvus cannot alter Functions, so its own requests for {', '.join(unguarded)} are not "
+                "checked; those of nestvec's commands and SQL are."
             )
 
 

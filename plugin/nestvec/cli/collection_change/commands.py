@@ -97,12 +97,11 @@ class RollbackArgs:
 )
 @change_options
 def embed(args: EmbedArgs) -> None:
-    """Add embeddings to collection NAME, with vectors of the rows that it has.
+    """Add embeddings to collection NAME, which has rows.
 
-    Milvus does not add such a field to a collection: a new collection is filled beside the one of before,
-    with all of its rows, fields, partitions and indexes; NAME leads to the new one at the end, as an alias.
-    Readers and writers go on meanwhile. What is written during the copy is brought over; see the page
-    Operate for what that means to the second.
+    Milvus cannot add an embedded field to a collection that has rows. A second collection is filled beside
+    the first, with all of its rows, fields, partitions and indexes, and NAME becomes an alias of it. NAME
+    can be read and written meanwhile. The first collection is dropped, unless --keep-old is given.
 
     The plan is printed first. After an interruption, the same command continues.
 
@@ -120,11 +119,11 @@ def embed(args: EmbedArgs) -> None:
 @click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @change_options
 def alter(args: AlterArgs) -> None:
-    """Make the embeddings of a collection those that SPEC, its YAML file, declares.
+    """Make a collection's embeddings those of SPEC, a YAML file.
 
     Embeddings that the spec adds are computed, those that it declares otherwise are computed anew, and
-    those that it lacks are dropped, as nestvec collection embed does it: in a new collection beside the one
-    of before, while readers go on. Other fields must be declared as they are.
+    those that it lacks are dropped, as nestvec collection embed does it: in a second collection beside the
+    first, while it is read and written. Other fields must be declared as they are.
 
     The plan is printed first. After an interruption, the same command continues.
 
@@ -146,7 +145,7 @@ def alter(args: AlterArgs) -> None:
 @milvus_options
 @option_group("Other", option("--yes", is_flag=True, help="Do not ask for confirmation."))
 def rollback(args: RollbackArgs) -> None:
-    """Let NAME lead to the collection of before its last change again, which --keep-old kept.
+    """Return NAME to the collection that --keep-old kept.
 
     What was written since the change is not in it. A second rollback returns to the changed collection.
 
@@ -159,7 +158,7 @@ def rollback(args: RollbackArgs) -> None:
     _confirm(f"Roll {args.name} back, without what was written since its change?", yes=args.yes)
     with args.milvus.open() as client:
         before, now = roll_back(client, args.name)
-    click.echo(f"{args.name} leads to {now} again, and {before} remains, with what was written since.")
+    click.echo(f"{args.name} is an alias of {now} again. {before} is kept, with what was written since.")
 
 
 def _change_of(client: MilvusClient, args: EmbedArgs) -> Change:
@@ -192,7 +191,7 @@ def _only_service(client: MilvusClient, name: str) -> str:
     services = read_table(client, name).services
     if len(services) != 1:
         raise SpecError(
-            f"{name} does not say which service embeds its new fields",
+            f"no service was given for the new fields of {name}",
             value=", ".join(services) or "no service",
             next_step="Name it: --service http://127.0.0.1:8080, as Milvus reaches it.",
         )
@@ -239,7 +238,7 @@ def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change
         with progress(f"Copying {name}", None) as advance:
             report = run_change(client, plan, change, replace(options, stop=stop, advance=advance))
     except StopRequested:
-        click.echo(f"Stopped; the same command continues. Readers of {name} notice nothing.", err=True)
+        click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
         raise click.exceptions.Exit(130) from None
     _print_report(report, json=args.json)
 
@@ -272,5 +271,5 @@ def _print_report(report: ChangeReport, *, json: bool) -> None:
         print_json(asdict(report))
         return
     fields = f" with {', '.join(report.fields)}" if report.fields else ""
-    old = f"; the collection of before remains as {report.old}" if report.old else ""
+    old = f"; the previous collection is kept as {report.old}" if report.old else ""
     click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{old}.")

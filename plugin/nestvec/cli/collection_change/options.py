@@ -51,14 +51,14 @@ def change_options(command: F) -> F:
         option(
             "--keep-old",
             is_flag=True,
-            help="Keep the collection of before under another name, for nestvec collection rollback.",
+            help="Keep the previous collection, for nestvec collection rollback.",
         ),
         option(
             "--rate",
             type=click.FloatRange(min=0, min_open=True),
             metavar="ROWS",
             show_default="as many as the servers take",
-            help="Rows that are written in a second, at most.",
+            help="Maximum rows written per second.",
         ),
         option(
             "--retry-seconds",
@@ -71,7 +71,7 @@ def change_options(command: F) -> F:
         option(
             "--restart",
             is_flag=True,
-            help="Drop what an interrupted change did, and begin anew.",
+            help="Drop what an interrupted change did, and start again.",
         ),
     )(command)
     return milvus_options(models_option(command))

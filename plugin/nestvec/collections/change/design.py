@@ -158,7 +158,7 @@ def check_key(described: Mapping[str, Any], *, lite: bool) -> None:
     key = next(field for field in described["fields"] if field.get("is_primary"))
     if key.get("auto_id") and not lite:
         raise StoreRefused(
-            "Milvus generates the keys of this collection, and would give every row another one",
+            "Milvus generates the keys of this collection, and would give every row another key",
             value=f"{described.get('collection_name')}.{key['name']}",
             next_step="Write its rows into a collection with keys of their own (auto_id: false).",
         )

@@ -138,16 +138,16 @@ class ChangePlan:
             "copied": fields.copied,
             "dropped": fields.dropped,
         }
-        lines = [f"{names.collection}: {self.rows:,} rows into a new collection beside it, {names.target}."]
+        lines = [f"{self.rows:,} rows are copied into a new collection, {names.target}."]
         lines += [f"  {what}: {', '.join(columns)}" for what, columns in listed.items() if columns]
-        time = "" if self.seconds is None else f"about {_duration(self.seconds)}, "
-        lines.append(f"It takes {time}{_size(self.bytes)} of space until the end.")
+        time = "" if self.seconds is None else f", and takes about {_duration(self.seconds)}"
+        lines.append(f"It needs {_size(self.bytes)} of space until it is complete{time}.")
         if not names.is_alias:
             lines.append(f"{names.collection} becomes an alias of {names.target}.")
         if names.plain_source and not self.keep_old:
             lines.append(f"{names.plain_source} becomes another alias of it.")
         if self.keep_old:
-            lines.append(f"The collection of before remains as {names.retired}.")
+            lines.append(f"The previous collection is kept as {names.retired}.")
         return lines
 
 
@@ -165,7 +165,7 @@ def change_names(collection: str, source: str, existing: Collection[str]) -> Nam
         names = Names(collection, source, f"{collection}__{following + 1}", f"{collection}__{following}")
     if len(names.target) > _MAX_NAME:
         raise SpecError(
-            f"the name of the collection beside it would be longer than Milvus's {_MAX_NAME} characters",
+            f"the name of the new collection would be longer than Milvus's {_MAX_NAME} characters",
             value=names.target,
             next_step="Rename the collection: MilvusClient.rename_collection.",
         )

@@ -44,7 +44,7 @@ def _roll_back(client: MilvusClient, name: str) -> tuple[str, str]:
     present, previous = resolve(client, name), kept_collection(client, name)
     if previous is None or present == name:
         raise StoreRefused(
-            "the collection of before the last change was not kept",
+            "the previous collection was not kept",
             value=name,
             next_step="Change collections with --keep-old to be able to roll back.",
         )

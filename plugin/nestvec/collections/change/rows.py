@@ -203,7 +203,8 @@ def _check_key(key: object) -> None:
     """Raise StoreRefused for a key that pymilvus's iterator puts unescaped into its filter."""
     if isinstance(key, str) and key != key.translate(_ESCAPES):
         raise StoreRefused(
-            "pymilvus cannot read a collection in pages whose keys have quotes, backslashes or line ends",
+            "pymilvus cannot read page by page a collection whose keys have quotes, backslashes or line "
+            "breaks",
             value=key[:100],
             next_step="Copy the rows with keys without them.",
         )

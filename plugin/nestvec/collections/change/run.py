@@ -204,7 +204,7 @@ class _Run:
             exists = self.client.has_collection(names.target)
         if exists and read_mark(self.client, names.target) != self.journal.mark:
             raise StoreRefused(
-                "a collection or an alias of this name exists, and is not of this change",
+                "a collection or alias of this name exists and is not part of this change",
                 value=names.target,
                 next_step="Rename or drop it; or run the command again with --restart for another name.",
             )
@@ -276,7 +276,7 @@ class _Run:
         lacking = [column.name for column in columns if types.get(column.name) != column.type]
         if lacking:
             raise StoreRefused(
-                f"{self.names.collection} got fields since its change began, which the copy lacks",
+                f"{self.names.collection} has new fields since its change began, which the copy lacks",
                 value=", ".join(lacking),
                 next_step=f"Add them to {after.name} too, with MilvusClient.add_collection_field; then the "
                 "same command continues.",

@@ -30,7 +30,7 @@ def check_name(client: MilvusClient, name: str) -> None:
         raise StoreRefused(
             f"readers use this collection as {alias}, which is its alias",
             value=name,
-            next_step=f"Give the name {alias}.",
+            next_step=f"Use the name {alias}.",
         )
 
 

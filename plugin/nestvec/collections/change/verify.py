@@ -38,7 +38,7 @@ def verify_copy(copy: Copy, new: Sequence[EmbeddingColumn]) -> None:
             if digest(row, partition) != recorded.get(key):
                 continue  # changed since: a later pass copies it
             if key not in after or digest(after[key], partition) != recorded[key]:
-                raise _differs(copy, f"row {str(key)[:60]} is another one")
+                raise _differs(copy, f"row {str(key)[:60]} differs")
             compared[key] = row
     for column in new:
         if column.config.form == "float":
@@ -80,7 +80,7 @@ def _check_vectors(copy: Copy, column: EmbeddingColumn, rows: dict[object, Row])
 
 def _differs(copy: Copy, what: str) -> StoreRefused:
     return StoreRefused(
-        f"the copy {copy.table.name} is not what it should be; nothing was switched",
+        f"the copy {copy.table.name} differs from the collection; nothing was switched",
         value=what,
         next_step="Run the command again with --restart, which copies all rows anew.",
     )
