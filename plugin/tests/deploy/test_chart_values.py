@@ -1,0 +1,216 @@
+"""What the values of the chart do: keys, encoders, Triton, scaling, policies, monitoring."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[3] / "deploy" / "helm" / "nestvec"
+SELECTOR = {"app.kubernetes.io/name": "nestvec", "app.kubernetes.io/instance": "rel"}
+
+Resource = dict[str, Any]
+Rendered = dict[str, list[Resource]]
+
+
+def of_kind(resources: list[Resource], kind: str) -> dict[str, Resource]:
+    return {resource["metadata"]["name"]: resource for resource in resources if resource["kind"] == kind}
+
+
+def test_keys_become_a_file_with_one_a_line(rendered: Rendered) -> None:
+    secret = of_kind(rendered["cpu-values"], "Secret")["rel-nestvec-api-keys"]
+    text = base64.b64decode(secret["data"]["keys.txt"]).decode()
+    assert text == "correct-horse-battery-staple\nsecond-key\n"
+    assert not of_kind(rendered["gpu-values"], "Secret")
+
+
+def test_where_encoders_come_from(rendered: Rendered) -> None:
+    def models(case: str, name: str) -> tuple[Resource, list[Resource]]:
+        pod = of_kind(rendered[case], "Deployment")[name]["spec"]["template"]["spec"]
+        mount = next(one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "models")
+        assert (mount["mountPath"], mount["readOnly"]) == ("/models", True)
+        return next(one for one in pod["volumes"] if one["name"] == "models"), pod.get("initContainers", [])
+
+    for name in ("rel-nestvec", "rel-nestvec-triton"):
+        volume, first = models("gpu-values", name)
+        assert volume["persistentVolumeClaim"] == {"claimName": "encoders", "readOnly": True}
+        assert first == []
+    volume, (copy_from_s3,) = models("cpu-values", "rel-nestvec")
+    assert volume["emptyDir"] == {"sizeLimit": "5Gi"}
+    assert copy_from_s3["args"][:2] == ["s3", "sync"]
+    assert copy_from_s3["args"][-3:] == [
+        "s3://encoders/prod",
+        "/encoders",
+        "--endpoint-url=http://minio.storage:9000",
+    ]
+    _, (copy_from_image,) = models("keda-values", "rel-nestvec")
+    assert copy_from_image["command"] == ["cp", "-R", "/models/.", "/encoders/"]
+    assert "/models" not in {mount["mountPath"] for mount in copy_from_image["volumeMounts"]}
+
+
+def test_triton_has_gpus_and_its_nodes(rendered: Rendered) -> None:
+    deployment = of_kind(rendered["gpu-values"], "Deployment")["rel-nestvec-triton"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert deployment["spec"]["replicas"] == 2
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["runtimeClassName"] == "nvidia"
+    assert "rel-nestvec-triton" in of_kind(rendered["gpu-values"], "PodDisruptionBudget")
+    assert set(of_kind(rendered["defaults"], "Deployment")) == {"rel-nestvec"}
+
+
+def test_how_replicas_are_chosen(rendered: Rendered) -> None:
+    def spec(case: str, kind: str, name: str = "rel-nestvec") -> Resource:
+        found: Resource = of_kind(rendered[case], kind)[name]["spec"]
+        return found
+
+    assert spec("defaults", "Deployment")["replicas"] == 2
+    for case in ("cpu-values", "gpu-values", "keda-values"):
+        assert "replicas" not in spec(case, "Deployment"), "an upgrade would undo what the autoscaler chose"
+    (cpu,) = spec("cpu-values", "HorizontalPodAutoscaler")["metrics"]
+    assert cpu["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    queue, cpu = spec("gpu-values", "HorizontalPodAutoscaler")["metrics"]
+    assert queue["pods"]["metric"] == {"name": "nestvec_queue_seconds"}
+    assert queue["pods"]["target"] == {"type": "AverageValue", "averageValue": "50m"}
+    scaled = spec("keda-values", "ScaledObject")
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (1, 20)
+    by_queue, by_cpu = scaled["triggers"]
+    assert (by_queue["type"], by_queue["metricType"]) == ("prometheus", "Value")
+    assert by_queue["metadata"]["threshold"] == "0.15"
+    assert by_cpu == {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
+    assert not of_kind(rendered["keda-values"], "HorizontalPodAutoscaler")
+
+
+def test_an_autoscaler_without_a_metric_is_refused(helm: Any) -> None:
+    values = {"autoscaling": {"mode": "hpa", "cpuUtilization": 0}}
+    with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmError, match="it has no metric"):
+        chart.render(values, name="rel", namespace="ns")
+
+
+def test_who_may_call_whom(rendered: Rendered) -> None:
+    policy = of_kind(rendered["gpu-values"], "NetworkPolicy")
+    (ingress,) = policy["rel-nestvec"]["spec"]["ingress"]
+    namespaces = [
+        peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        for peer in ingress["from"]
+        if "namespaceSelector" in peer
+    ]
+    assert namespaces == ["milvus", "search", "monitoring"]
+    assert {"podSelector": {}} not in ingress["from"], "clients are named, so the namespace is not enough"
+    assert {"podSelector": {}} in of_kind(rendered["defaults"], "NetworkPolicy")["rel-nestvec"]["spec"][
+        "ingress"
+    ][0]["from"]
+    calls, metrics = policy["rel-nestvec-triton"]["spec"]["ingress"]
+    service = SELECTOR | {"app.kubernetes.io/component": "service"}
+    assert calls == {
+        "ports": [{"port": "grpc", "protocol": "TCP"}],
+        "from": [{"podSelector": {"matchLabels": service}}],
+    }
+    assert metrics["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+
+    def outwards(case: str, name: str = "rel-nestvec") -> set[int]:
+        rules = of_kind(rendered[case], "NetworkPolicy")[name]["spec"]["egress"]
+        return {port["port"] for rule in rules for port in rule["ports"]}
+
+    assert outwards("defaults") == {53}
+    assert outwards("cpu-values") == {53, 9000}
+    assert outwards("gpu-values") == {53, 8001, 443}
+    assert outwards("gpu-values", "rel-nestvec-triton") == {53}
+    assert outwards("keda-values") == {53, 8001}
+
+
+def test_a_change_of_options_restarts_pods(helm: Any, rendered: Rendered) -> None:
+    def checksum(resources: list[Resource]) -> str:
+        template = of_kind(resources, "Deployment")["rel-nestvec"]["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum(rendered["defaults"]) == checksum(rendered["keda-values"])
+    assert checksum(rendered["defaults"]) != checksum(rendered["cpu-values"])
+
+
+def test_rules_and_dashboard_are_those_of_deploy(rendered: Rendered) -> None:
+    deploy = CHART.parents[1]
+    rules = of_kind(rendered["gpu-values"], "PrometheusRule")["rel-nestvec"]
+    assert rules["spec"] == yaml.safe_load((deploy / "prometheus" / "nestvec-rules.yaml").read_text())
+    dashboard = of_kind(rendered["gpu-values"], "ConfigMap")["rel-nestvec-dashboard"]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    source = json.loads((deploy / "grafana" / "nestvec.json").read_text())
+    assert json.loads(dashboard["data"]["nestvec.json"]) == source
+
+
+def test_names_fit_however_long_the_release_is_named(helm: Any) -> None:
+    values = yaml.safe_load((CHART / "ci" / "gpu-values.yaml").read_text())
+    with helm.Chart.load(CHART) as chart:
+        files = chart.render(values, name="r" * 53, namespace="ns")
+    for name, text in files.items():
+        for resource in yaml.safe_load_all(text) if not name.endswith("NOTES.txt") else []:
+            if resource:
+                assert len(resource["metadata"]["name"]) <= 63, name
+
+
+def test_the_package_has_the_files_that_are_links_here(helm: Any, tmp_path: Path) -> None:
+    with helm.Chart.load(helm.package(CHART, destination=tmp_path)) as chart:
+        files = {one["name"] for one in chart.files}
+    assert {"files/nestvec-rules.yaml", "files/nestvec.json"} <= files
+    assert not any(name.startswith("ci/") for name in files)
+
+
+OPTIONAL: dict[str, Any] = {
+    "nameOverride": "vectors",
+    "fullnameOverride": "embedder",
+    "clusterDomain": "example.internal",
+    "replicas": 1,
+    "extraEnv": [{"name": "NESTVEC_SERVE_THREADS", "value": "2"}],
+    "adminKeys": {"values": ["admin"]},
+    "service": {"type": "LoadBalancer", "annotations": {"a/b": "c"}, "sessionAffinity": "ClientIP"},
+    "serviceAccount": {"annotations": {"role": "reader"}},
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "a", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "podAnnotations": {"note": "1"},
+    "podLabels": {"team": "search"},
+    "podDisruptionBudget": {"enabled": False},
+    "preStopSeconds": 0,
+    "networkPolicy": {"enabled": False},
+    "triton": {
+        "enabled": True,
+        "extraEnv": [{"name": "A", "value": "1"}],
+        "affinity": {"nodeAffinity": {}},
+        "podAnnotations": {"note": "2"},
+    },
+}
+"""Values that the cases in ``ci/`` leave at their defaults."""
+
+
+def test_the_other_values_render_too(helm: Any) -> None:
+    schemas = pytest.importorskip("kubernetes_validate")
+    with helm.Chart.load(CHART) as chart:
+        files = chart.render(OPTIONAL, name="rel", namespace="ns")
+    texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
+    resources = [one for text in texts for one in yaml.safe_load_all(text) if one]
+    for resource in resources:
+        schemas.validate(resource, "1.37", strict=True)
+    assert not of_kind(resources, "NetworkPolicy") and not of_kind(resources, "PodDisruptionBudget")
+    template = of_kind(resources, "Deployment")["embedder"]["spec"]["template"]
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    assert "--allowed-host=embedder.ns.svc.example.internal" in container["args"]
+    assert "lifecycle" not in container and pod["terminationGracePeriodSeconds"] == 35
+    assert container["env"] == OPTIONAL["extraEnv"]
+    for key in ("nodeSelector", "tolerations", "affinity"):
+        assert pod[key] == OPTIONAL[key]
+    assert OPTIONAL["podLabels"].items() <= template["metadata"]["labels"].items()
+    assert OPTIONAL["podAnnotations"].items() <= template["metadata"]["annotations"].items()
+    service = of_kind(resources, "Service")["embedder"]
+    assert service["metadata"]["annotations"] == {"a/b": "c"}
+    assert (service["spec"]["type"], service["spec"]["sessionAffinity"]) == ("LoadBalancer", "ClientIP")
+    assert of_kind(resources, "ServiceAccount")["embedder"]["metadata"]["annotations"] == {"role": "reader"}
+    secret = of_kind(resources, "Secret")["embedder-admin-keys"]
+    assert base64.b64decode(secret["data"]["keys.txt"]) == b"admin\n"
+    triton = of_kind(resources, "Deployment")["embedder-triton"]["spec"]["template"]
+    assert triton["metadata"]["annotations"] == {"note": "2"}
+    assert triton["spec"]["containers"][0]["env"] == OPTIONAL["triton"]["extraEnv"]
