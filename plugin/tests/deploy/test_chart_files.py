@@ -152,9 +152,3 @@ def test_versions_are_those_of_the_project() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == __version__
     assert VALUES["triton"]["image"]["tag"] == f"{RELEASE}-py3"
-
-
-def test_the_files_of_the_chart_are_the_ones_beside_it() -> None:
-    for link in (CHART / "files").iterdir():
-        assert link.is_symlink()
-        assert link.resolve().parent.parent == CHART.parents[1]

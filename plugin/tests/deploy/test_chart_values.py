@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -132,13 +133,12 @@ def test_a_change_of_options_restarts_pods(helm: Any, rendered: Rendered) -> Non
     assert checksum(rendered["defaults"]) != checksum(rendered["cpu-values"])
 
 
-def test_rules_and_dashboard_are_those_of_deploy(rendered: Rendered) -> None:
-    deploy = CHART.parents[1]
+def test_rules_and_dashboard_are_the_files_of_the_chart(rendered: Rendered) -> None:
     rules = of_kind(rendered["gpu-values"], "PrometheusRule")["rel-nestvec"]
-    assert rules["spec"] == yaml.safe_load((deploy / "prometheus" / "nestvec-rules.yaml").read_text())
+    assert rules["spec"] == yaml.safe_load((CHART / "files" / "nestvec-rules.yaml").read_text())
     dashboard = of_kind(rendered["gpu-values"], "ConfigMap")["rel-nestvec-dashboard"]
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
-    source = json.loads((deploy / "grafana" / "nestvec.json").read_text())
+    source = json.loads((CHART / "files" / "nestvec.json").read_text())
     assert json.loads(dashboard["data"]["nestvec.json"]) == source
 
 
@@ -152,9 +152,9 @@ def test_names_fit_however_long_the_release_is_named(helm: Any) -> None:
                 assert len(resource["metadata"]["name"]) <= 63, name
 
 
-def test_the_package_has_the_files_that_are_links_here(helm: Any, tmp_path: Path) -> None:
+def test_the_package_has_the_rules_and_the_dashboard(helm: Any, tmp_path: Path) -> None:
     with helm.Chart.load(helm.package(CHART, destination=tmp_path)) as chart:
-        files = {one["name"] for one in chart.files}
+        files = {file["name"] for file in chart.files}
     assert {"files/nestvec-rules.yaml", "files/nestvec.json"} <= files
     assert not any(name.startswith("ci/") for name in files)
 
@@ -187,13 +187,12 @@ OPTIONAL: dict[str, Any] = {
 
 
 def test_the_other_values_render_too(helm: Any) -> None:
-    schemas = pytest.importorskip("kubernetes_validate")
     with helm.Chart.load(CHART) as chart:
         files = chart.render(OPTIONAL, name="rel", namespace="ns")
     texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
     resources = [one for text in texts for one in yaml.safe_load_all(text) if one]
     for resource in resources:
-        schemas.validate(resource, "1.37", strict=True)
+        kubernetes_validate.validate(resource, "1.37", strict=True)
     assert not of_kind(resources, "NetworkPolicy") and not of_kind(resources, "PodDisruptionBudget")
     template = of_kind(resources, "Deployment")["embedder"]["spec"]["template"]
     pod = template["spec"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import promql_parser
 import pytest
 import yaml
 
@@ -20,8 +21,9 @@ from nestvec.service.observability.metrics import FAILURE_CAUSES, Metrics
 from nestvec.service.observability.observer import BatchRun, RequestRecord
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-RULES = DEPLOY / "prometheus" / "nestvec-rules.yaml"
-DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "nestvec.json").read_text())
+FILES = DEPLOY / "helm" / "nestvec" / "files"
+RULES = FILES / "nestvec-rules.yaml"
+DASHBOARD: dict[str, Any] = json.loads((FILES / "nestvec.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 
 SCRAPED = {"job", "instance"}
@@ -110,10 +112,6 @@ def test_a_service_exports_the_same_families(exported: Labels, service: str) -> 
         assert {family, f"{family}_total", f"{family}_count"} & set(exported), family
 
 
-def parser() -> Any:
-    return pytest.importorskip("promql_parser", reason="pip install --requirement deploy/requirements.txt")
-
-
 @each_expression
 def test_metrics_are_exported(where: str, expression: str, exported: Labels) -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
@@ -129,7 +127,7 @@ def test_metrics_are_exported(where: str, expression: str, exported: Labels) -> 
 def test_expressions_parse_and_their_labels_are_exported(
     where: str, expression: str, exported: Labels
 ) -> None:
-    promql = parser()
+    promql = promql_parser
     recorded: Labels = {rule["record"]: set() for rule in rules() if "record" in rule}
     recorded["nestvec:queue_seconds:mean5m"] = {"encoder"}
     known = TRITON | recorded | exported
@@ -176,7 +174,7 @@ def test_values_of_labels_are_ones_that_the_service_sets() -> None:
 
 
 def test_annotations_use_labels_that_the_alert_has() -> None:
-    promql = parser()
+    promql = promql_parser
     for rule in (one for one in rules() if "alert" in one):
         assert {"summary", "description"} == set(rule["annotations"]), rule["alert"]
         assert rule["labels"]["severity"] in {"warning", "critical"}
