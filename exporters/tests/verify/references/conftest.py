@@ -56,8 +56,8 @@ class TinyExport:
         return replace(self, models=Path(shutil.copytree(self.models, place)))
 
     def edit_manifest(self, **fields: Any) -> None:
-        """Write other values into the manifest."""
-        manifest = self.manifest.model_copy(update=fields)
+        """Write other values into the manifest, as an export that went wrong would have."""
+        manifest = self.manifest.model_copy(update={**fields, "fingerprint": None})
         (self.folder / MANIFEST).write_text(manifest.model_dump_json(), "utf-8")
 
     def verify(self, options: ExportOptions | None = None, level: Any = "full") -> Verification:

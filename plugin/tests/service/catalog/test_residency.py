@@ -116,26 +116,27 @@ def test_what_was_not_used_for_longest_makes_room(write_version: WriteVersion, t
 def test_the_start_waits_for_the_speed_of_every_encoder(write_version: WriteVersion, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         write_version(number, f"n{number}")
-    embedder = open_embedder(tmp_path / "models", (), ServiceSettings())
-    gate, engine = threading.Event(), embedder.engine
-    run = engine.run
+    embedder = open_embedder(tmp_path / "models", (), ServiceSettings(engine=EngineOptions("onnx")))
+    gate, reached, engine = threading.Event(), threading.Event(), embedder.engine
+    assert isinstance(engine, OnnxEngine)
+    run_now = engine.run_now
 
-    async def run_first_last(encoder: str, batch: Batch) -> Vectors:
-        if encoder == "n1":
-            await asyncio.to_thread(gate.wait, 60)
-        return await run(encoder, batch)
+    def run_last_late(encoder: str, batch: Batch) -> Vectors:
+        if encoder == "n3":
+            reached.set()
+            assert gate.wait(60)
+        return run_now(encoder, batch)
 
     async def work() -> None:
         waiting = asyncio.create_task(embedder.wait_until_measured(60))
-        while (last := embedder.speed("n3")) is None or last.recent is None:
-            await asyncio.sleep(0.001)
+        assert await asyncio.to_thread(reached.wait, 60)
         assert not waiting.done()
         gate.set()
         await waiting
         assert all(speed and speed.recent for speed in map(embedder.speed, ("n1", "n2", "n3")))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "run", run_first_last)
+        patch.setattr(engine, "run_now", run_last_late)
         during(embedder, work)
 
 
