@@ -48,6 +48,10 @@ class EmbeddingRequest:
 
     config: EmbeddingConfig
 
+    has_role: bool = True
+    """Whether it says that texts are queries or documents, so that the encoder's prompts are put before them;
+    Milvus Lite's requests do not."""
+
     @property
     def model(self) -> str:
         """The name of the encoder with its expert and exit: ``minilm@3``."""

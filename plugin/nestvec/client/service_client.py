@@ -138,9 +138,12 @@ def embed(
 ) -> Iterable[Any]:
     """A vector per text, as a field of the config's form stores it: numbers, bits as bytes, or weights by id.
 
-    The texts are documents, or queries if ``query`` is true: the encoder's prompts are put before them.
-    While the service is busy, the request is sent again. Raises ServiceUnreachable, ServiceRefused.
+    The texts are documents, or queries if ``query`` is true: the encoder's prompts are put before them,
+    unless the request has no role. While the service is busy, the request is sent again.
+    Raises ServiceUnreachable, ServiceRefused.
     """
+    if not request.has_role:
+        return _embed_without_role(request, texts, key)
     return _EMBED_BY_FORM[request.config.form](request, texts, key, query=query)
 
 
@@ -170,14 +173,9 @@ def embed_vectors(
     return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
 
 
-def embed_unprompted(
-    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None
-) -> list[list[float]]:
-    """The texts' vectors as Milvus Lite requests them, which does not say whether a text is a query or a
-    document: only a prompt that the config names, or the encoder's default, is put before them.
-
-    Raises as ``embed`` does.
-    """
+def _embed_without_role(request: EmbeddingRequest, texts: Sequence[str], key: str | None) -> Vectors:
+    """The texts' vectors as Milvus Lite requests them: only a prompt that the config names, or the encoder's
+    default, is put before them."""
     rows: list[list[float]] = []
     dim = {} if request.config.dim is None else {"dimensions": request.config.dim}
     with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
@@ -189,7 +187,7 @@ def embed_unprompted(
             data = _OpenAiAnswer.model_validate_json(answer.content).data
             _check_count(request, len(data), len(chunk), "vectors")
             rows += [entry.embedding for entry in sorted(data, key=lambda entry: entry.index)]
-    return rows
+    return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
 
 
 SparseVector = dict[int, float]

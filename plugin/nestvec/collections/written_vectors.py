@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import embed, embed_unprompted
+from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import EmbeddingColumn
 
@@ -22,5 +22,5 @@ def embed_as_written(
     Raises ServiceUnreachable, ServiceRefused.
     """
     config = column.config if fingerprint is None else replace(column.config, fingerprint=fingerprint)
-    make = embed if column.endpoint.sends_prompts else embed_unprompted
-    return make(EmbeddingRequest(column.service, config), texts, environment_api_key())
+    request = EmbeddingRequest(column.service, config, column.endpoint.sends_prompts)
+    return embed(request, texts, environment_api_key())

@@ -12,7 +12,7 @@ import pytest
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import embed_unprompted
+from nestvec.client.service_client import embed
 from nestvec.collections.adopt import adopt_fields
 from nestvec.engines.fake import FakeEngine
 from nestvec.ingest import IngestOptions, ingest
@@ -66,8 +66,8 @@ def test_a_batch_by_another_encoder_is_written_again(write_into: Callable[..., P
         ingest(client, table, path, IngestOptions("memory", batch=3))
         rows = client.query("papers", filter="id >= 0", output_fields=["*"])
         assert len(rows) == len(texts)
-        request = EmbeddingRequest(address, EmbeddingConfig("tiny", 16))
-        made = embed_unprompted(request, [row["text"] for row in rows])
+        request = EmbeddingRequest(address, EmbeddingConfig("tiny", 16), has_role=False)
+        made = embed(request, [row["text"] for row in rows])
         for row, vector in zip(rows, made, strict=True):
             assert row["v"] == pytest.approx(vector, abs=1e-6)
     client.close()

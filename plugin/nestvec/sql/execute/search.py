@@ -16,6 +16,7 @@ from nestvec.client.service_client import SparseVector, embed
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_WINDOW
+from nestvec.sql.bind.vectors.embed import request_for
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
     SparseLiteral,
@@ -158,9 +159,7 @@ def _scan(
         if isinstance(target, str):
             if embedding is None:
                 return None
-            # Only documents are reduced to their largest weights.
-            request = EmbeddingRequest(embedding.service, replace(embedding.config, top=None))
-            own_targets.append(EmbeddedText(target, request))
+            own_targets.append(EmbeddedText(target, request_for(embedding)))
         else:
             own_targets.append(target)
     try:

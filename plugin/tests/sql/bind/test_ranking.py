@@ -77,7 +77,10 @@ def target(plan: Plan) -> Any:
 
 
 def asked(text: str, model: str = "minilm", dim: int = 4) -> EmbeddedText:
-    return EmbeddedText(text, EmbeddingRequest(SERVICE, replace(parse_model_name(model), dim=dim)))
+    # Milvus Lite's own requests do not say that a text is a query: only a named prompt is sent.
+    named = "prompt" in model
+    request = EmbeddingRequest(SERVICE, replace(parse_model_name(model), dim=dim), has_role=named)
+    return EmbeddedText(text, request)
 
 
 def test_a_text_alone_is_embedded_by_milvus(by: Callable[..., Plan]) -> None:

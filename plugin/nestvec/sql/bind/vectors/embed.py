@@ -31,7 +31,7 @@ def is_embed(node: exp.Expr) -> bool:
 
 def query_request(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingRequest:
     """How a query for the column is embedded. Raises SqlTypeMismatch if no service fills it."""
-    return _request_for(_required_embedding(scope, column, node))
+    return request_for(_required_embedding(scope, column, node))
 
 
 def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
@@ -53,10 +53,12 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
             node,
             f"Write EMBED('text'), or name {embedding.encoder_name}.",
         )
-    request = _request_for(embedding)
+    request = request_for(embedding)
     exit = own.exit if chosen.exit is None else chosen.exit
-    config = replace(request.config, exit=exit, query_prompt=_query_prompt(chosen, request.config))
-    return EmbeddedText(text, replace(request, config=config))
+    prompt = _query_prompt(chosen, request.config)
+    config = replace(request.config, exit=exit, query_prompt=prompt)
+    has_role = request.has_role or prompt != own.query_prompt
+    return EmbeddedText(text, replace(request, config=config, has_role=has_role))
 
 
 def _query_prompt(chosen: EmbeddingConfig, own: EmbeddingConfig = _NOTHING_CHOSEN) -> str | None:
@@ -71,12 +73,14 @@ def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | 
     if not is_embed(node) or embedding is None:
         return None
     embedded = bind_embed(scope, column, node)
-    return embedded.text if embedded.request == _request_for(embedding) else None
+    return embedded.text if embedded.request == request_for(embedding) else None
 
 
-def _request_for(embedding: EmbeddingColumn) -> EmbeddingRequest:
+def request_for(embedding: EmbeddingColumn) -> EmbeddingRequest:
+    """How a query for a column that a service fills is embedded, as Milvus would request it."""
     # Only documents are reduced to their largest weights.
-    return EmbeddingRequest(embedding.service, replace(embedding.config, top=None))
+    config = replace(embedding.config, top=None)
+    return EmbeddingRequest(embedding.service, config, embedding.endpoint.sends_prompts)
 
 
 def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingColumn:
