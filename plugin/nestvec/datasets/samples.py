@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
     """
     if source == DEMO:
         return Sample(DEMO, sample_texts(options.size))
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - pathlib's raises on a user who does not exist
     if path.is_file():
         return read_file_sample(path, options)
     if store.uri and not path.suffix:

@@ -163,12 +163,15 @@ def parse_address(text: str, *, token: str = "", database: str = "") -> MilvusAd
     elif "://" in address:
         return _server(address, token, database)
     if address.rstrip("/").endswith(".db") and not _has_port(address):
-        database_path = Path(address.rstrip("/"))
-        expanded = database_path.expanduser() if address.startswith("~") else database_path
-        return MilvusAddress(str(expanded), token, database)
+        return MilvusAddress(str(_expanded(address.rstrip("/"))), token, database)
     if _is_path(address):
-        raise _not_a_database(Path(address).expanduser())
+        raise _not_a_database(_expanded(address))
     return _server(f"//{_bracketed(address)}", token, database)
+
+
+def _expanded(path: str) -> Path:
+    """A path with the home folder for ``~``; that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises on such a user
 
 
 def _bracketed(address: str) -> str:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import nestvec
@@ -111,6 +111,8 @@ def test_a_place_is_as_in_a_url() -> None:
     assert parse_address("https://host").place == "host:443"
 
 
+@example("~0.db")
+@example("~0/")
 @given(st.text(max_size=40) | st.text(":/@[]?#.%db1a ", max_size=20))
 def test_any_text_is_an_address_or_an_error(text: str) -> None:
     try:
