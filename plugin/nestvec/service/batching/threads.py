@@ -59,7 +59,14 @@ class ClientThreads:
         running = self._pool.submit(copy_context().run, work)
         # Once the thread is done with it: nothing stops a thread whose caller is gone.
         running.add_done_callback(lambda _: call_in_loop(loop, lambda: self._go_on(key)))
-        return await asyncio.wrap_future(running)
+        answer = asyncio.wrap_future(running)
+        # An error leads to this frame, and the future to the error: that circle would keep the work's data, a
+        # body of many megabytes, until the garbage collector comes by.
+        del work, running
+        try:
+            return await answer
+        finally:
+            del answer
 
     def _go_on(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
         waiting = self._waiting[key]

@@ -4,7 +4,9 @@ import asyncio
 import gc
 import sys
 import threading
+import weakref
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 
@@ -52,6 +54,36 @@ def test_work_of_a_caller_that_is_gone_is_not_done() -> None:
         return done
 
     assert asyncio.run(main()) == ["third"]
+
+
+class Body:
+    """Something that a weak reference can watch."""
+
+
+def test_data_of_work_that_fails_is_freed_without_the_garbage_collector() -> None:
+    def read(body: Body) -> None:
+        raise ValueError("not JSON")
+
+    async def main() -> bool:
+        threads, body = ClientThreads("test"), Body()
+        watched = weakref.ref(body)
+        work = partial(read, body)
+        del body
+        try:
+            await threads.run("client", work)
+        except ValueError:
+            del work
+        # The thread lets go of its last piece of work when it takes another.
+        await threads.run("client", lambda: None)
+        await threads.run("other", lambda: None)
+        return watched() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 def test_a_service_has_its_threads_hand_the_lock_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
