@@ -121,7 +121,13 @@ class Lane:
             raise
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: _release(loop, self.budget, size))
-        return await asyncio.wrap_future(future)
+        answer = asyncio.wrap_future(future)
+        # An error leads to this frame, and the future to the error: that circle would keep the image.
+        del future, function
+        try:
+            return await answer
+        finally:
+            del answer
 
 
 @dataclass(frozen=True)

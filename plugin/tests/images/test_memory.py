@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,3 +181,33 @@ def test_small_images_do_not_wait_for_large_ones() -> None:
         await asyncio.gather(*large)
 
     run(check())
+
+
+class Picture:
+    """Something that a weak reference can watch."""
+
+
+def test_the_bytes_of_an_image_that_fails_are_freed_without_the_garbage_collector() -> None:
+    def decode(picture: Picture) -> None:
+        raise ValueError("not an image")
+
+    async def main() -> bool:
+        with ThreadPoolExecutor(1) as executor:
+            lane, picture = Lane(MemoryBudget(100, 2), executor), Picture()
+            watched = weakref.ref(picture)
+            work = partial(decode, picture)
+            del picture
+            try:
+                await lane.run(1, "client", work)
+            except ValueError:
+                del work
+            # The thread lets go of its last piece of work when it takes another.
+            await lane.run(1, "client", lambda: None)
+            return watched() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(main())
+    finally:
+        gc.enable()
