@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
@@ -42,17 +43,14 @@ class EngineThreads:
     async def run(self, work: Callable[[], T]) -> T:
         """What ``work`` returns on one of the threads, in its turn. Raises as it does."""
         result: Future[T] = Future()
-
-        def run() -> None:
-            if not result.set_running_or_notify_cancel():
-                return
-            try:
-                result.set_result(work())
-            except Exception as error:
-                result.set_exception(error)
-
-        self.add(run)
-        return await asyncio.wrap_future(result)
+        self.add(partial(_settle, result, work))
+        answer = asyncio.wrap_future(result)
+        # As in ClientThreads: an error leads to this frame, and the future to the error.
+        del result
+        try:
+            return await answer
+        finally:
+            del answer
 
     def close(self) -> None:
         """End the threads, after the work that was added before."""
@@ -68,6 +66,17 @@ class EngineThreads:
             except Exception:  # the thread is that of all encoders
                 logger.exception("work on an engine's thread failed")
             del work  # it may hold a batch
+
+
+def _settle(result: Future[T], work: Callable[[], T]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        result.set_result(work())
+    except Exception as error:
+        result.set_exception(error)
+    finally:
+        del result, work
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
