@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from nestvec_exporters.progress import Listener
 from nestvec_exporters.train.linear.training import LinearTraining
 from nestvec_exporters.train.measure import FIGURE_NAMES
-from nestvec_exporters.train.options import AdaptOptions, Hyperparameters, RunOutput
+from nestvec_exporters.train.options import AdaptOptions
 from nestvec_exporters.train.result import Adapted, Comparison, DataSummary
 from nestvec_exporters.train.run import RunContext, RunOutcome, Started, run_training
 from nestvec_exporters.training_data import TrainingData, prepare_texts
@@ -52,18 +52,6 @@ class _TextTraining:
     options: AdaptOptions
     data: TrainingData
 
-    @property
-    def output(self) -> RunOutput:
-        return self.options.output
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        return self.options.hyperparameters
-
-    @property
-    def checkpoints(self) -> Sequence[str]:
-        return (self.options.checkpoint,)
-
     def check(self) -> None:
         if self.options.teacher is not None and (self.data.kind == "texts" or self.data.scores is not None):
             raise TrainingDataUnusable(
@@ -71,10 +59,10 @@ class _TextTraining:
                 value=f"{self.data.kind}{' with scores' if self.data.scores else ''}",
                 next_step="Omit --teacher, or give --pairs or --triplets without --scores.",
             )
-        prepare_texts(self.data, self.hyperparameters.seed)
+        prepare_texts(self.data, self.options.hyperparameters.seed)
 
     def description(self) -> Mapping[str, Any]:
-        options, hyperparameters = self.options, self.hyperparameters
+        options, hyperparameters = self.options, self.options.hyperparameters
         length = hyperparameters.length
         return {
             "train": "encoder",
@@ -93,7 +81,7 @@ class _TextTraining:
     def start(self, context: RunContext) -> Started[TextObjective]:
         from nestvec_exporters.train.start import start_training  # noqa: PLC0415 - seconds of imports
 
-        prepared = prepare_texts(self._scored(context), self.hyperparameters.seed)
+        prepared = prepare_texts(self._scored(context), self.options.hyperparameters.seed)
         return start_training(self.options, prepared, context)
 
     def result(self, started: Started[TextObjective], context: RunContext, outcome: RunOutcome) -> Adapted:
@@ -106,7 +94,7 @@ class _TextTraining:
             data=DataSummary(self.data.name, len(task.data.training), len(task.data.held_out)),
             dims=task.dims,
             layers=task.student.layers,
-            seed=self.hyperparameters.seed,
+            seed=self.options.hyperparameters.seed,
             progress=outcome.progress,
             comparison=Comparison(FIGURE_NAMES[method], outcome.before, outcome.after),
         )
@@ -123,7 +111,7 @@ class _TextTraining:
             scores = teacher_scores(
                 self.options.teacher,
                 self.data.rows,
-                self.hyperparameters.max_tokens,
+                self.options.hyperparameters.max_tokens,
                 context.listener.step,
             )
             temporary = path.with_name(f"new-{path.name}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, TrainingFailed
+
+if TYPE_CHECKING:
+    from nestvec_exporters.train.linear.compatible import OldEncoder
 
 DEFAULT_EPOCHS: Final = 3.0
 
@@ -132,6 +135,9 @@ class AdaptOptions:
     part: TrainedPart = "encoder"
     """What to train. Exits and a teacher's scores need the encoder."""
 
+    compatible_with: OldEncoder | None = None
+    """The encoder whose stored vectors the result is to search; only for a map."""
+
     def __post_init__(self) -> None:
         check_dims(self.dims or ())
         if self.part == "map" and (self.exits or self.teacher is not None):
@@ -140,12 +146,24 @@ class AdaptOptions:
                 value="--exits" if self.exits else "--teacher",
                 next_step="Train the encoder: --train encoder.",
             )
+        if self.part == "encoder" and self.compatible_with is not None:
+            raise TrainingFailed(
+                "only a linear map can be trained to be compatible with stored vectors",
+                value=f"--compatible-with {self.compatible_with.name}",
+                next_step="Train a map: omit --train encoder, --exits, --scores and --teacher; or fit a "
+                "bridge to the result: nestvec bridge.",
+            )
         if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
             raise ExitNotOffered(
                 "the exits are not distinct layers",
                 value=", ".join(map(str, self.exits)),
                 next_step="Give each layer once, from 1: --exits 2,3,4.",
             )
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The checkpoints that a run reads."""
+        return (self.checkpoint,)
 
 
 def check_dims(dims: Sequence[int]) -> None:

@@ -21,7 +21,8 @@ FiguresT = TypeVar("FiguresT")
 
 ExitFigures = dict[str, dict[int, dict[int, float]]]
 """``alike`` and ``across``, then by exit and dim: queries and documents at the same exit, and queries at that
-exit against documents at full depth."""
+exit against documents at full depth. Of a compatible result also ``on_old``: queries against the documents'
+stored vectors, before training those of the old encoder itself."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ class Comparison(Generic[FiguresT]):
     """Of the best weights."""
 
 
+@dataclass(frozen=True)
+class CompatibleWith:
+    """An encoder whose stored vectors the result searches."""
+
+    name: str
+    fingerprint: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult(Generic[FiguresT]):
     """What a run came to; all but whether it finished is in the checkpoint's record."""
@@ -102,6 +111,9 @@ class Adapted(TrainingResult[ExitFigures]):
 
     layers: tuple[int, ...]
     """The exits, deepest first."""
+
+    compatible_with: CompatibleWith | None = None
+    """The encoder whose stored vectors the result searches."""
 
 
 def with_int_keys(figures: Any) -> Any:

@@ -68,8 +68,8 @@ class RunOutcome:
     after: Any
 
 
-class Training(Protocol[ObjectiveT, ResultT]):
-    """A kind of training: what it checks, reads, minimises and returns."""
+class RunOptions(Protocol):
+    """What every run is told."""
 
     @property
     def output(self) -> RunOutput: ...
@@ -81,6 +81,13 @@ class Training(Protocol[ObjectiveT, ResultT]):
     def checkpoints(self) -> Sequence[str]:
         """The checkpoints that it reads: folders or Hugging Face ids."""
         ...
+
+
+class Training(Protocol[ObjectiveT, ResultT]):
+    """A kind of training: what it checks, reads, minimises and returns."""
+
+    @property
+    def options(self) -> RunOptions: ...
 
     def check(self) -> None:
         """Raise TrainingDataUnusable for data that cannot be trained on."""
@@ -113,11 +120,11 @@ def run_training(
     """
     listener = listener or Listener()
     require_packages("training", _PACKAGES, "export")
-    output = training.output
+    output = training.options.output
     check_output(output.folder, force=output.force)
     training.check()
     listener.stage("reading the checkpoint")
-    checkpoints = [read_checkpoint(name) for name in training.checkpoints]
+    checkpoints = [read_checkpoint(name) for name in training.options.checkpoints]
     weights = [
         path for checkpoint in checkpoints for path in sorted(checkpoint.folder.rglob("*.safetensors"))
     ]
@@ -139,9 +146,9 @@ def _train(training: Training[ObjectiveT, ResultT], context: RunContext, stop: C
     from nestvec_exporters.train.loop import BEST_FILE, LoopCallbacks, TrainingLoop  # noqa: PLC0415 - slow
     from nestvec_exporters.train.state import read_state  # noqa: PLC0415
 
-    listener, output = context.listener, training.output
+    listener, output = context.listener, training.options.output
     started = training.start(context)
-    loop = TrainingLoop(started.objective, training.hyperparameters, context.folder)
+    loop = TrainingLoop(started.objective, training.options.hyperparameters, context.folder)
     listener.stage("training")
 
     def report(share: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ from nestvec_exporters.progress import Listener
 from nestvec_exporters.train.captions.data import CaptionData, prepare_captions
 from nestvec_exporters.train.captions.measure import RECALL_FIGURE, Recalls
 from nestvec_exporters.train.captions.options import CaptionOptions
-from nestvec_exporters.train.options import Hyperparameters, RunOutput, training_dims
+from nestvec_exporters.train.options import training_dims
 from nestvec_exporters.train.result import Comparison, DataSummary, TrainingResult
 from nestvec_exporters.train.run import RunContext, RunOutcome, Started, run_training
 
@@ -49,24 +49,11 @@ class _CaptionTraining:
     options: CaptionOptions
     data: CaptionData
 
-    @property
-    def output(self) -> RunOutput:
-        return self.options.output
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        return self.options.hyperparameters
-
-    @property
-    def checkpoints(self) -> Sequence[str]:
-        image = self.options.image_checkpoint
-        return (self.options.checkpoint,) if image is None else (self.options.checkpoint, image)
-
     def check(self) -> None:
-        prepare_captions(self.data, self.hyperparameters.seed)
+        prepare_captions(self.data, self.options.hyperparameters.seed)
 
     def description(self) -> Mapping[str, Any]:
-        options, hyperparameters = self.options, self.hyperparameters
+        options, hyperparameters = self.options, self.options.hyperparameters
         length = hyperparameters.length
         return {
             "data": self.data.digest(),
@@ -99,7 +86,7 @@ class _CaptionTraining:
             image_checkpoint=image[0] if image else None,
             data=DataSummary(self.data.name, len(task.data.training), len(task.data.held_out)),
             dims=task.dims,
-            seed=self.hyperparameters.seed,
+            seed=self.options.hyperparameters.seed,
             progress=outcome.progress,
             comparison=Comparison(RECALL_FIGURE, outcome.before, outcome.after),
         )
@@ -112,7 +99,7 @@ class _CaptionTraining:
         from nestvec_exporters.train.captions.objective import CaptionTask  # noqa: PLC0415
         from nestvec_exporters.train.captions.two_tower import TwoTowerModel  # noqa: PLC0415
 
-        prepared = prepare_captions(self.data, self.hyperparameters.seed)
+        prepared = prepare_captions(self.data, self.options.hyperparameters.seed)
         model = TwoTowerModel(load_dual_parts(*context.checkpoints), self.options)
         dims = training_dims(self.options.dims, model.dim)
         listener = context.listener

@@ -80,3 +80,10 @@ class CaptionOptions:
                 value=self.captions,
                 next_step="Correct --captions-a-step.",
             )
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The checkpoints that a run reads, the text encoder or dual encoder first."""
+        return (
+            (self.checkpoint,) if self.image_checkpoint is None else (self.checkpoint, self.image_checkpoint)
+        )

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import kl_div, log_softmax, nll_loss, normalize
+from torch.nn.functional import cosine_similarity, kl_div, log_softmax, nll_loss, normalize
 
 from nestvec_exporters.train.linear.queries import QueryPairs
 from nestvec_exporters.train.loop import HeldOutEvaluation
@@ -39,6 +39,15 @@ LABEL_WEIGHT: Final = 1.0
 Chosen on five collections of short technical texts: without it short vectors keep 0.02 to 0.03 less of
 nDCG@10, and with ten times as much the full length keeps less.
 """
+
+ON_OLD: Final = "on_old"
+"""The name of the figures of new queries among old vectors, beside those of exits."""
+
+_NEARNESS: Final = 1.0
+"""The weight of the distance between mapped and old vectors."""
+
+_MIN_COMPATIBILITY: Final = 0.995
+"""The share of what the old encoder finds among its vectors that a map must find among them."""
 
 _SCALE_RATE: Final = 5.0
 """The scales' share of the learning rate."""
@@ -101,6 +110,10 @@ class LinearTask:
     label_weight: float = LABEL_WEIGHT
     """The weight of the answering document."""
 
+    old: Vectors | None = None
+    """Vectors of ``pairs.texts`` by an encoder whose stored vectors the result is to search, (n, dim) float32
+    of length 1, in whose space the map starts."""
+
 
 class LinearObjective:
     """For every prefix, the ranking of documents by full-length vectors and the document that answers."""
@@ -111,9 +124,11 @@ class LinearObjective:
         self._vectors = torch.from_numpy(np.ascontiguousarray(task.vectors))
         documents = task.pairs.training_documents
         self._temperature = softmax_temperature(task.vectors[documents[:_MAX_TEMPERATURE_TEXTS]])
+        self._old = None if task.old is None else torch.from_numpy(np.ascontiguousarray(task.old))
         # The student of a GPU embeds there; a map is small, and its steps repeat on any machine.
         task.student.to("cpu")
         self._full_length = self._figures()[task.dims[0]]
+        self._min_on_old = self._lowest_on_old()
         self._weights = self._prefix_weights()
 
     @property
@@ -132,14 +147,17 @@ class LinearObjective:
         """The loss of the batch of a step."""
         batch = self._batch(np.random.default_rng([self.task.hyperparameters.seed, step]))
         divergences, label_losses = self._losses(batch)
-        return ((divergences + self.task.label_weight * label_losses) * self._weights).sum()
+        loss = ((divergences + self.task.label_weight * label_losses) * self._weights).sum()
+        return loss if self._old is None else loss + self._incompatibility(batch, self._old)
 
     def evaluate(self) -> HeldOutEvaluation:
-        """The held-out figures; a map with a worse one at full length than its start ranks last."""
-        figures = self._figures()
+        """The held-out figures. A map ranks last if its figure at full length is worse than its start's, or
+        if it finds less among the old vectors than the old encoder did."""
+        figures, on_old = self._figures(), self._figures_on_old()
         worse = figures[self.task.dims[0]] < self._full_length - _TOLERANCE
+        worse |= any(figure < self._min_on_old[dim] for dim, figure in on_old.items())
         mean = -math.inf if worse else float(np.mean(list(figures.values())))
-        return HeldOutEvaluation(mean, figures_by_exit(self.task, figures))
+        return HeldOutEvaluation(mean, figures_by_exit(self.task, figures, on_old))
 
     def state(self) -> dict[str, Tensor]:
         """Nothing: a batch depends on the seed and the step alone."""
@@ -151,6 +169,35 @@ class LinearObjective:
     @torch.no_grad()
     def _figures(self) -> dict[int, float]:
         return held_out_ndcg(self.task.pairs, self.model(self._vectors).numpy(), self.task.dims)
+
+    @torch.no_grad()
+    def _figures_on_old(self) -> dict[int, float]:
+        """Of the mapped queries among the old encoder's vectors; none without one."""
+        task = self.task
+        if task.old is None:
+            return {}
+        return held_out_ndcg(task.pairs, self.model(self._vectors).numpy(), task.dims, task.old)
+
+    def _lowest_on_old(self) -> dict[int, float]:
+        """By dim, what a map must find among the old vectors: what the old encoder finds, unless the map that
+        training starts at finds less."""
+        task = self.task
+        if task.old is None:
+            return {}
+        own = held_out_ndcg(task.pairs, task.old, task.dims)
+        start = self._figures_on_old()
+        return {dim: min(own[dim] * _MIN_COMPATIBILITY, start[dim] - _TOLERANCE) for dim in task.dims}
+
+    def _incompatibility(self, batch: _Batch, old: Tensor) -> Tensor:
+        """What mapped queries lose among old vectors, and how far mapped vectors are from the old ones."""
+        queries, documents = self._vectors[batch.queries], self._vectors[batch.candidates]
+        old_queries, old_documents = old[batch.queries], old[batch.candidates]
+        mapped = self.model(queries), old_documents
+        divergences, label_losses = self._ranking_losses(batch, (old_queries, old_documents), mapped)
+        near_queries = cosine_similarity(mapped[0], old_queries).mean()
+        near_documents = cosine_similarity(self.model(documents), old_documents).mean()
+        ranking = ((divergences + self.task.label_weight * label_losses) * self._weights).sum()
+        return ranking + _NEARNESS * (2 - near_queries - near_documents)
 
     @torch.no_grad()
     def _prefix_weights(self) -> Tensor:
@@ -176,6 +223,14 @@ class LinearObjective:
     def _losses(self, batch: _Batch) -> tuple[Tensor, Tensor]:
         """Per prefix, the divergence from the ranking at full length and the loss of the answers, (p,)."""
         queries, documents = self._vectors[batch.queries], self._vectors[batch.candidates]
+        return self._ranking_losses(batch, (queries, documents), (self.model(queries), self.model(documents)))
+
+    def _ranking_losses(
+        self, batch: _Batch, teachers: tuple[Tensor, Tensor], students: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The losses of ``students``, whose full-length rankings are to be those of ``teachers``; each is
+        queries and documents, (n, dim) and (m, dim)."""
+        queries, documents = teachers
         own = torch.from_numpy(batch.own)
         # A document is not an answer to itself.
         is_self = torch.zeros((len(queries), len(documents)), dtype=torch.bool)
@@ -185,7 +240,7 @@ class LinearObjective:
             return log_softmax((cosines / self._temperature).masked_fill(is_self, _MASKED_LOGIT), dim=1)
 
         targets = log_probabilities(queries @ documents.T)
-        mapped_queries, mapped_documents = self.model(queries), self.model(documents)
+        mapped_queries, mapped_documents = students
         divergences, label_losses = [], []
         for dim, log_scale in zip(self.task.dims, self.model.log_scales, strict=True):
             cosines = (
@@ -212,21 +267,28 @@ class _Batch:
     """The number of queries whose answer is known."""
 
 
-def held_out_ndcg(pairs: QueryPairs, vectors: Vectors, dims: Sequence[int]) -> dict[int, float]:
+def held_out_ndcg(
+    pairs: QueryPairs, vectors: Vectors, dims: Sequence[int], gallery: Vectors | None = None
+) -> dict[int, float]:
     """Per dim, nDCG@10 of held-out queries among all documents, where only a query's own is relevant.
 
-    ``vectors`` is (n, d) float32, of ``pairs.texts``.
+    ``vectors`` is (n, d) float32, of ``pairs.texts``; documents have those of ``gallery`` if it is given.
     """
     figures = {}
+    stored = vectors if gallery is None else gallery
     rows = np.arange(len(pairs.held_out))
     own = np.searchsorted(pairs.documents, pairs.held_out[:, 1])
     for dim in dims:
-        cosines = nest(vectors[pairs.held_out[:, 0]], dim) @ nest(vectors[pairs.documents], dim).T
+        cosines = nest(vectors[pairs.held_out[:, 0]], dim) @ nest(stored[pairs.documents], dim).T
         ranks = (cosines > cosines[rows, own][:, None] + _TIE).sum(axis=1)
         figures[dim] = float(np.where(ranks < _TOP, 1 / np.log2(ranks + 2), 0).mean())
     return figures
 
 
-def figures_by_exit(task: LinearTask, figures: Mapping[int, float]) -> dict[str, Any]:
-    """The figures in the form of those of exits."""
-    return {"alike": {task.student.layers[0]: dict(figures)}, "across": {}}
+def figures_by_exit(
+    task: LinearTask, figures: Mapping[int, float], on_old: Mapping[int, float] | None = None
+) -> dict[str, Any]:
+    """The figures in the form of those of exits, and those of queries among old vectors."""
+    layer = task.student.layers[0]
+    by_exit = {"alike": {layer: dict(figures)}, "across": {}}
+    return {**by_exit, **({ON_OLD: {layer: dict(on_old)}} if on_old else {})}

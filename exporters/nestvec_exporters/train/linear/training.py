@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from nestvec_exporters.train.options import AdaptOptions, Hyperparameters, RunOutput, training_dims
-from nestvec_exporters.train.result import Adapted, Comparison, DataSummary
+from nestvec_exporters.train.linear.compatible import aligning_matrix, check_length
+from nestvec_exporters.train.options import AdaptOptions, training_dims
+from nestvec_exporters.train.result import Adapted, Comparison, CompatibleWith, DataSummary
 from nestvec_exporters.train.run import RunContext, RunOutcome, Started
 from nestvec_exporters.training_data import TrainingData, prepare_texts
 from nestvec_schemas.errors import TrainingDataUnusable
@@ -27,23 +28,25 @@ _MAX_ROTATION_TEXTS = 4000
 
 
 @dataclass(frozen=True)
+class _Beginning:
+    """Where training begins."""
+
+    vectors: Vectors
+    """The checkpoint's vectors of the texts, (n, d)."""
+
+    matrix: Matrix
+    """The map's first value, (d, d)."""
+
+    old: Vectors | None = None
+    """The old encoder's vectors of the texts, (n, d)."""
+
+
+@dataclass(frozen=True)
 class LinearTraining:
     """Training of a linear map on texts, pairs or triplets without scores."""
 
     options: AdaptOptions
     data: TrainingData
-
-    @property
-    def output(self) -> RunOutput:
-        return self.options.output
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        return self.options.hyperparameters
-
-    @property
-    def checkpoints(self) -> Sequence[str]:
-        return (self.options.checkpoint,)
 
     def check(self) -> None:
         if self.data.scores is not None:
@@ -52,10 +55,11 @@ class LinearTraining:
                 value=self.data.name,
                 next_step="Omit --scores, or train the encoder: --train encoder.",
             )
-        prepare_texts(self.data, self.hyperparameters.seed)
+        prepare_texts(self.data, self.options.hyperparameters.seed)
 
     def description(self) -> Mapping[str, Any]:
-        options, hyperparameters = self.options, self.hyperparameters
+        options, hyperparameters = self.options, self.options.hyperparameters
+        old = options.compatible_with
         length = hyperparameters.length
         return {
             "train": "map",
@@ -66,6 +70,7 @@ class LinearTraining:
             "learning rate": hyperparameters.learning_rate,
             "max tokens": hyperparameters.max_tokens,
             "seed": hyperparameters.seed,
+            "compatible with": old.fingerprint if old is not None else None,
         }
 
     def start(self, context: RunContext) -> Started[LinearObjective]:
@@ -86,29 +91,35 @@ class LinearTraining:
         source = sources.load(context.checkpoints[0])
         dims = training_dims(self.options.dims, source.dim)
         student = Student(source, (source.layers,))
-        pairs = query_pairs(prepare_texts(self.data, self.hyperparameters.seed), self.hyperparameters.seed)
-        vectors, rotation = self._vectors_and_rotation(student, pairs, dims, context)
-        student.set_maps(rotation, {})
-        task = LinearTask(student, pairs, vectors, dims, self.hyperparameters)
-        before = figures_by_exit(task, held_out_ndcg(pairs, vectors, dims))
+        if self.options.compatible_with is not None:
+            check_length(self.options.compatible_with, source.dim)
+        seed = self.options.hyperparameters.seed
+        pairs = query_pairs(prepare_texts(self.data, seed), seed)
+        begin = self._begin(student, pairs, dims, context)
+        student.set_maps(begin.matrix, {})
+        task = LinearTask(student, pairs, begin.vectors, dims, self.options.hyperparameters, old=begin.old)
+        on_old = None if begin.old is None else held_out_ndcg(pairs, begin.old, dims)
+        before = figures_by_exit(task, held_out_ndcg(pairs, begin.vectors, dims), on_old)
         return Started(LinearObjective(task), before)
 
     def result(self, started: Started[LinearObjective], context: RunContext, outcome: RunOutcome) -> Adapted:
-        task = started.objective.task
+        task, old = started.objective.task, self.options.compatible_with
         return Adapted(
             method=METHOD,
             checkpoint=context.checkpoints[0].source,
             data=DataSummary(self.data.name, len(task.pairs.training), len(task.pairs.held_out)),
             dims=task.dims,
             layers=task.student.layers,
-            seed=self.hyperparameters.seed,
+            seed=self.options.hyperparameters.seed,
             progress=outcome.progress,
             comparison=Comparison("ndcg@10", outcome.before, outcome.after),
+            compatible_with=None if old is None else CompatibleWith(old.name, old.fingerprint),
         )
 
-    def _vectors_and_rotation(
+    def _begin(
         self, student: Any, pairs: QueryPairs, dims: tuple[int, ...], context: RunContext
-    ) -> tuple[Vectors, Matrix]:
+    ) -> _Beginning:
+        """The texts' vectors and the map that training starts at, computed or restored."""
         import torch  # noqa: PLC0415 - seconds of imports
 
         from nestvec_exporters.nesting.sampling import check_finite  # noqa: PLC0415
@@ -117,17 +128,26 @@ class LinearTraining:
         path, listener = context.folder / START_FILE, context.listener
         saved = read_state(path)
         if saved is not None:
-            return saved.tensors["vectors"].numpy(), saved.tensors["rotation"].numpy()
+            return _Beginning(**{name: tensor.numpy() for name, tensor in saved.tensors.items()})
         ids = self._token_ids(student, pairs)
         listener.stage("embedding the texts with the checkpoint")
         vectors = student.embed(ids, listener.step)[student.layers[0]]
         check_finite(vectors)
-        listener.stage("rotating")
-        rotation = starting_rotation(
-            pairs, vectors, dims[1:], self.hyperparameters.seed, context.listener.step
-        )
-        save_state(path, {"vectors": torch.from_numpy(vectors), "rotation": torch.from_numpy(rotation)}, {})
-        return vectors, rotation
+        old_encoder = self.options.compatible_with
+        if old_encoder is None:
+            listener.stage("rotating")
+            rotation = starting_rotation(
+                pairs, vectors, dims[1:], self.options.hyperparameters.seed, context.listener.step
+            )
+            begin = _Beginning(vectors, rotation)
+        else:
+            listener.stage(f"embedding the texts with {old_encoder.name}")
+            old = old_encoder.embed(pairs.texts, listener.step)
+            learned = np.unique(pairs.training)
+            begin = _Beginning(vectors, aligning_matrix(old[learned], vectors[learned]), old)
+        arrays = {name: array for name, array in vars(begin).items() if array is not None}
+        save_state(path, {name: torch.from_numpy(array) for name, array in arrays.items()}, {})
+        return begin
 
     def _token_ids(self, student: Any, pairs: QueryPairs) -> Any:
         """The texts' token ids, no longer than the checkpoint reads."""
@@ -135,7 +155,7 @@ class LinearTraining:
         from nestvec_exporters.train.tokens import encode_texts, unknown_token_id  # noqa: PLC0415
 
         source = student.source
-        limit = min(self.hyperparameters.max_tokens, sources.max_tokens(source, None))
+        limit = min(self.options.hyperparameters.max_tokens, sources.max_tokens(source, None))
         tokenizer = sources.tokenizer(source)
         tokenizer.enable_truncation(limit)
         return encode_texts(tokenizer, pairs.texts, source.prompts, unknown_token_id(source.model.tokenizer))
