@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nestvec_schemas.bridges.bridge import bridged_name
 from nestvec_schemas.embedding_config import (
     VECTOR_FORMS,
     VECTOR_TYPES,
@@ -42,7 +44,19 @@ def test_only_what_is_chosen_is_in_the_query_string() -> None:
 
 def test_a_bridge_is_the_encoder_of_a_query_string_that_names_both() -> None:
     config = parse_query("encoder=bge:2&as=minilm:3&dim=64")
-    assert config == EmbeddingConfig("bge.as.minilm-3:2", 64)
+    assert config == EmbeddingConfig("bge.as.minilm.v3:2", 64)
+
+
+_names = st.from_regex(re.compile(r"[a-c.v-]{1,6}(:[a-c][a-c.v-]{0,4})?"), fullmatch=True)
+
+
+@given(_names, _names)
+@example("minilm:2", "minilm-2")
+@example("minilm:2", "minilm.v2")
+@example("a.v:b", "a.v.v:b")
+@example("a:b.vc", "a.vb:c")
+def test_two_encoders_never_share_the_name_of_a_bridge(one_encoder: str, other: str) -> None:
+    assert (bridged_name("bge", one_encoder) == bridged_name("bge", other)) == (one_encoder == other)
 
 
 @pytest.mark.parametrize("query", ["", "dim=64", "text=a&exit=3"])

@@ -21,7 +21,7 @@ from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, n
 from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
 from nestvec_exporters.progress import Listener
-from nestvec_schemas.bridges.bridge import Bridge, bridge_key, bridged_name
+from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import ENCODER_NAME, Manifest
@@ -101,7 +101,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
         mixed_quality=fit.mixed_quality,
     )
     listener.stage("comparing what a service gives with the fitted map")
-    served = bridged_name(new.name, name)
+    served = served_name(new.name, name)
     check = _check_of(served, texts, fit.mapping)
     install_bridge(folders[1], name, bridge, fit.mapping, check)
     return BuiltBridge(served, bridge, fit)
@@ -116,7 +116,7 @@ def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]
         )
     check_bridgeable(old, folders[0], as_new=False)
     check_bridgeable(new, folders[1], as_new=True)
-    served = bridged_name(new.name, name)
+    served = served_name(new.name, name)
     if not ENCODER_NAME.fullmatch(served):
         raise SpecError(
             "the name under which the bridge would be served is too long",

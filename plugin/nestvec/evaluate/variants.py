@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.evaluate.search.forms import Nesting
+from nestvec_schemas.bridges.bridge import served_name, split_bridged_name
+from nestvec_schemas.bridges.view import bridge_view
 from nestvec_schemas.capabilities import check_prompt, check_query_prompt
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
@@ -82,17 +84,43 @@ def choose_variants(
     PromptNotOffered, ExitNotOffered and DimNotOffered (also for dims if all are sparse, and for top if none
     is).
     """
-    folders: dict[Path, None] = {}
+    folders: dict[tuple[Path, str | None], None] = {}
     for name in names:
-        folder = find_encoder(models, name)
-        folders[folder] = None
+        folder, bridge = _find(models, name)
+        folders[folder, bridge] = None
         manifest = read_manifest(folder)
         for precision in precisions:
             if precision != manifest.precision:
-                folders[_sibling(models, manifest, precision)] = None
-    variants = tuple(_variant(folder, sizes) for folder in folders)
+                folders[_sibling(models, manifest, precision), bridge] = None
+    variants = tuple(_variant(folder, sizes, bridge) for folder, bridge in folders)
     _check_sizes(variants, sizes)
     return variants
+
+
+def _find(models: Path, name: str) -> tuple[Path, str | None]:
+    """The folder of an encoder, and the bridge of it that a name such as ``bge.as.minilm`` means.
+
+    Raises EncoderNotFound, ManifestCorrupt.
+    """
+    parts = split_bridged_name(name)
+    if parts is None or name in encoder_names(models):
+        return find_encoder(models, name), None
+    folder, bridge = find_encoder(models, parts[0]), parts[1]
+    _bridged(read_manifest(folder), bridge)
+    return folder, bridge
+
+
+def _bridged(manifest: Manifest, bridge: str) -> Manifest:
+    """An encoder's bridge as an encoder of its own. Raises EncoderNotFound."""
+    available = () if manifest.bridges is None else tuple(manifest.bridges.maps)
+    if bridge not in available:
+        names = [served_name(manifest.name, key) for key in available]
+        raise EncoderNotFound(
+            f"{manifest.name} has no such bridge",
+            value=bridge,
+            next_step=f"Available: {', '.join(names) or 'none'}. Fit one: nestvec bridge OLD {manifest.name}.",
+        )
+    return bridge_view(manifest, bridge)
 
 
 def choose_reranker(models: Path, name: str) -> EncoderVariant:
@@ -155,8 +183,9 @@ def _origin(manifest: Manifest) -> tuple[object, ...]:
     return manifest.source, manifest.layers, manifest.dim, manifest.nesting
 
 
-def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
-    manifest = read_manifest(folder)
+def _variant(folder: Path, sizes: RequestedSizes, bridge: str | None = None) -> EncoderVariant:
+    own = read_manifest(folder)
+    manifest = own if bridge is None else _bridged(own, bridge)
     if "text" not in manifest.towers:
         raise EncoderNotFound(
             f"{manifest.name} has no text tower", next_step="Name a text encoder with --encoder."
@@ -191,7 +220,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
         manifest,
         dims,
         tuple(sorted(set(layers), reverse=True)),
-        _rotation(folder, manifest),
+        _rotation(folder, manifest) if bridge is None else None,
         prompts=named,
     )
 

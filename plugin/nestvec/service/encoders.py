@@ -11,7 +11,7 @@ from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
-from nestvec_schemas.bridges.bridge import bridged_name, split_bridged_name
+from nestvec_schemas.bridges.bridge import served_name, split_bridged_name
 from nestvec_schemas.bridges.view import bridge_view, graph_dim, selected_bridge
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
@@ -288,7 +288,7 @@ def _resolve_alias(name: str, aliases: Mapping[str, str]) -> str:
     if name in aliases:
         return aliases[name]
     parts = split_bridged_name(name)
-    return bridged_name(aliases[parts[0]], parts[1]) if parts and parts[0] in aliases else name
+    return served_name(aliases[parts[0]], parts[1]) if parts and parts[0] in aliases else name
 
 
 def _names(encoders: Iterable[str], aliases: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
+from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     DimNotOffered,
@@ -141,3 +142,17 @@ def test_who_can_rerank(kinds: Path) -> None:
         choose_reranker(kinds.parent, "tiny")
     with pytest.raises(EncoderNotFound, match="Did you mean 'cross'"):
         choose_reranker(kinds.parent, "crosss")
+
+
+def test_a_bridge_is_measured_under_its_own_name(write_encoder: Write) -> None:
+    bridge = Bridge(
+        fingerprint="0" * 16, mapped_from="1" * 16, exit=7, dim=12, dims=(12, 6), method="orthogonal",
+        sample="docs", texts=300, compared={},
+    )  # fmt: skip
+    bridges = Bridges(maps={"old.v2": bridge}, unbridged_files={}, has_own_exits=True)
+    folder = write_encoder(bridges=bridges)
+    own, bridged = chosen(folder, "tiny", "tiny.as.old.v2")
+    assert (own.manifest.name, own.dims) == ("tiny", (16, 8, 4))
+    assert (bridged.manifest.name, bridged.dims, bridged.exits) == ("tiny.as.old.v2", (12, 6), (7,))
+    with pytest.raises(EncoderNotFound, match=r"tiny has no such bridge: old\. Available: tiny\.as\.old\.v2"):
+        chosen(folder, "tiny.as.old")

@@ -48,7 +48,7 @@ def _bridge(exit: int, dims: tuple[int, ...]) -> Bridge:
 
 
 BRIDGES = Bridges(
-    maps={"old": _bridge(5, (8, 4)), "long": _bridge(6, (GRAPH_DIM, 10)), "long-2": _bridge(7, (6,))},
+    maps={"old": _bridge(5, (8, 4)), "long": _bridge(6, (GRAPH_DIM, 10)), "long.v2": _bridge(7, (6,))},
     unbridged_files={},
     has_own_exits=True,
 )
@@ -112,7 +112,7 @@ def test_the_fingerprint_is_the_other_encoder_s(service: str) -> None:
 
 def test_info_lists_bridges(service: str) -> None:
     encoders = httpx.get(f"{service}/info").json()["encoders"]
-    assert set(encoders) == {"tiny", "tiny.as.old", "tiny.as.long", "tiny.as.long-2"}
+    assert set(encoders) == {"tiny", "tiny.as.old", "tiny.as.long", "tiny.as.long.v2"}
     bridged = encoders["tiny.as.old"]
     assert (bridged["dims"], bridged["fingerprint"]) == ([8, 4], OLD_FINGERPRINT)
     assert bridged["bridge"]["mapped_from"] == "fedcba9876543210"
@@ -141,7 +141,7 @@ def test_the_tag_of_another_encoder_is_never_that_of_the_bridged_one(
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         refused = httpx.post(f"{address}/embed?encoder=tiny&as=old:2", json={"inputs": ["w1"]})
         assert refused.status_code == 404
-        assert "tiny.as.old-2" in refused.text
+        assert "tiny.as.old.v2" in refused.text
         answer = httpx.post(f"{address}/embed?encoder=tiny:2&as=old", json={"inputs": ["w1"]})
         assert len(answer.json()[0]) == 8
 
@@ -151,7 +151,7 @@ def test_an_alias_names_a_bridge_too(write_encoder: Callable[..., Path]) -> None
     instance = EncoderInstance(encoders)
     catalog = EncoderCatalog([instance], {"best": "tiny:2", "best:1": "tiny:2"})
     assert resolve_encoder(catalog, "best.as.old") == "tiny.as.old:2"
-    assert resolve_encoder(catalog, "best.as.long-2:1") == "tiny.as.long-2:2"
+    assert resolve_encoder(catalog, "best.as.long.v2:1") == "tiny.as.long.v2:2"
 
 
 def test_images_have_no_bridge(write_encoder: Callable[..., Path]) -> None:

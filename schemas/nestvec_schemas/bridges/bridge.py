@@ -17,6 +17,9 @@ BRIDGE_SEPARATOR: Final = ".as."
 
 _TAG_SEPARATOR: Final = ":"
 
+_TAG_MARK: Final = ".v"
+"""What a bridge's name has in place of the colon before the other encoder's tag."""
+
 
 class Bridge(Record):
     """A map from the encoder's own space into another encoder's."""
@@ -71,20 +74,29 @@ class Bridges(Record):
 
 
 def bridge_key(old: str) -> str:
-    """The name of a bridge into the space of the encoder ``old``: ``minilm-2`` of ``minilm:2``, because the
-    tag at the end of a bridged name is that of the encoder that has the bridge."""
-    return old.replace(_TAG_SEPARATOR, "-")
+    """The name of a bridge into the space of the encoder ``old``: ``minilm.v2`` of ``minilm:2``, because the
+    tag at the end of a bridged name is that of the encoder that has the bridge.
+
+    Two encoders never have the same: a ``.v`` in their own names is doubled, and a tag begins with a letter
+    or a digit, so that an odd number of them in a row ends with the one in place of the colon.
+    """
+    return old.replace(_TAG_MARK, 2 * _TAG_MARK).replace(_TAG_SEPARATOR, _TAG_MARK)
 
 
 def bridged_name(encoder: str, old: str) -> str:
-    """The name under which a bridge is served: ``bge.as.minilm``, ``bge.as.minilm:2`` of ``bge:2``,
-    ``bge.as.minilm-2`` into the space of ``minilm:2``."""
+    """The name under which the bridge of ``encoder`` into the space of ``old`` is served: ``bge.as.minilm``,
+    ``bge.as.minilm:2`` of ``bge:2``, ``bge.as.minilm.v2`` into the space of ``minilm:2``."""
+    return served_name(encoder, bridge_key(old))
+
+
+def served_name(encoder: str, key: str) -> str:
+    """The name under which the bridge of ``encoder`` that is called ``key`` is served."""
     name, colon, tag = encoder.partition(_TAG_SEPARATOR)
-    return f"{name}{BRIDGE_SEPARATOR}{bridge_key(old)}{colon}{tag}"
+    return f"{name}{BRIDGE_SEPARATOR}{key}{colon}{tag}"
 
 
 def split_bridged_name(name: str) -> tuple[str, str] | None:
-    """The encoder and the bridge of a name that ``bridged_name`` made; None for another name."""
+    """The encoder and the bridge of a name that ``served_name`` made; None for another name."""
     served, colon, tag = name.partition(_TAG_SEPARATOR)
     encoder, separator, bridge = served.partition(BRIDGE_SEPARATOR)
     return (f"{encoder}{colon}{tag}", bridge) if separator else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec_schemas.bridges.bridge import Bridge, bridged_name
+from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.towers import EXIT_INPUT
 
@@ -20,7 +20,7 @@ def bridge_view(manifest: Manifest, name: str) -> Manifest:
         raise ValueError(f"{manifest.name} has no bridges")
     bridge = manifest.bridges.maps[name]
     changes: dict[str, object] = {
-        "name": bridged_name(manifest.name, name),
+        "name": served_name(manifest.name, name),
         "dim": bridge.dim,
         "dims": bridge.dims,
         "towers": {"text": manifest.towers["text"]},
