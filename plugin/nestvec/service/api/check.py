@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import EmbedCall, check_count, embed_inputs, embedder_of, selected_encoder
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
@@ -20,7 +21,7 @@ from nestvec_schemas.message_text import shown
 router = APIRouter(tags=["nestvec"], responses=error_models("/check"), route_class=BodyRoute)
 
 
-class CheckRequest(BaseModel):
+class CheckRequest(ApiRequest):
     """The texts, as they will be sent to be embedded."""
 
     inputs: Annotated[Texts, Field(examples=[["file:///images/a.png"]])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final, get_args
 
 from pydantic import BaseModel, model_validator
 
@@ -39,13 +39,33 @@ class ApiRequest(BaseModel):
 
     Fields that only other servers know are ignored, as these do. One whose name resembles a field of this
     request, or means the length of vectors elsewhere, is refused: the response would be another than meant.
+    So are true and false for a number: pydantic would take ``true`` for a length of 1.
     """
+
+    number_fields: ClassVar[frozenset[str]] = frozenset()
+    """The fields that are whole numbers."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """Note which fields are numbers."""
+        cls.number_fields = frozenset(
+            field.alias or name
+            for name, field in cls.model_fields.items()
+            if int in (field.annotation, *get_args(field.annotation))
+        )
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_misspelt_fields(cls, values: Any) -> Any:
+    def refuse_mistakes(cls, values: Any) -> Any:
         """Raise BodyInvalid for the first such field."""
         if isinstance(values, dict):
+            for name in cls.number_fields & values.keys():
+                if isinstance(values[name], bool):
+                    raise BodyInvalid(
+                        f"the field {name} is a number",
+                        value=str(values[name]).lower(),
+                        next_step="Send a whole number, or leave the field out.",
+                    )
             fields = [field.alias or name for name, field in cls.model_fields.items()]
             if _MESSAGES in values and "input" in fields:
                 raise BodyInvalid(

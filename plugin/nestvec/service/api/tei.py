@@ -22,6 +22,7 @@ from nestvec.service.api.common import (
     json_response,
 )
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
@@ -75,7 +76,7 @@ class EmbedRequest(TruncationFields):
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
 
 
-class TokenizeRequest(BaseModel):
+class TokenizeRequest(ApiRequest):
     """TEI's request for the tokens of texts."""
 
     inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
