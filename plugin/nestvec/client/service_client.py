@@ -262,12 +262,12 @@ class _CheckAnswer(BaseModel):
 
 
 def find_unreadable(
-    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, prompted: bool = False
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None
 ) -> dict[int, RowRejected]:
     """The documents that cannot be embedded because their image cannot be fetched or read: the reason for
     each, by position.
 
-    The others are embedded and cached. ``prompted``: the encoder's prompt is put before them.
+    The others are embedded and cached, with the encoder's prompt before them if the request has a role.
     Raises ServiceUnreachable, ServiceRefused.
     """
     path = f"/check?{urlencode({'encoder': request.pinned_model})}"
@@ -275,7 +275,7 @@ def find_unreadable(
     with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
         for start in range(0, len(texts), REQUEST_TEXTS):
             chunk = list(texts[start : start + REQUEST_TEXTS])
-            body = {"inputs": chunk, "prompt_name": "document" if prompted else None}
+            body = {"inputs": chunk, "prompt_name": "document" if request.has_role else None}
             answer = check_accepted(request, post_with_retries(client, path, body), key, len(chunk))
             for failure in _CheckAnswer.model_validate_json(answer.content).failed:
                 value = {} if failure.value is None else {"value": failure.value}

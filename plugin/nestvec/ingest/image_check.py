@@ -43,9 +43,8 @@ def unreadable_rows(
         if not positions:
             continue
         texts = [str(rows[position][column.source]) for position in positions]
-        request = EmbeddingRequest(column.service, column.config)
-        prompted = column.endpoint.sends_prompts
-        failures = find_unreadable(request, texts, environment_api_key(), prompted=prompted)
+        request = EmbeddingRequest(column.service, column.config, column.endpoint.sends_prompts)
+        failures = find_unreadable(request, texts, environment_api_key())
         for index, error in failures.items():
             cause = f"column {column.source}: {error.cause}"
             reasons[positions[index]] = error.reworded(cause=cause)

@@ -91,7 +91,7 @@ def test_a_sequence_that_cannot_be_read_takes_no_other_with_it(service: str) -> 
 def test_texts_are_not_embedded_and_images_once(service: str, engine: FakeEngine, prompted: bool) -> None:
     texts = ["w1", RED, "w2", BROKEN]
     assert list(
-        find_unreadable(EmbeddingRequest(service, EmbeddingConfig("both", 16)), texts, prompted=prompted)
+        find_unreadable(EmbeddingRequest(service, EmbeddingConfig("both", 16), has_role=prompted), texts)
     ) == [3]
     assert [count for _, count, _ in engine.batches] == [1]
     body = {"inputs": texts[:3], "prompt_name": "document" if prompted else None}
