@@ -118,7 +118,7 @@ def _bridged(manifest: Manifest, bridge: str) -> Manifest:
         raise EncoderNotFound(
             f"{manifest.name} has no such bridge",
             value=bridge,
-            next_step=f"Available: {', '.join(names) or 'none'}. Fit one: nestvec bridge OLD {manifest.name}.",
+            next_step=f"Available: {', '.join(names) or 'none'}. Fit one with nestvec bridge.",
         )
     return bridge_view(manifest, bridge)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from nestvec.ingest.background import Background
 from nestvec.ingest.batches import RowBatch
-from nestvec.ingest.embed_columns import client_side_columns, embed_columns
+from nestvec.ingest.embed_columns import check_embedded_as, client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
@@ -67,14 +67,16 @@ class WritePlan:
         return tuple(dict.fromkeys(services))
 
     def write(self, batch: RowBatch) -> RowBatch:
-        """Write a batch and return it, if the encoders are still those that are recorded.
+        """Write a batch and return it, if the encoders are still those that are recorded, before and after.
 
         Otherwise it does not count as written, and a writer whose batches may be repeated writes it again as
         it continues.
 
-        Raises NestvecError, ServiceRefused for another encoder, StopRequested.
+        Raises NestvecError, ServiceRefused or StoreRefused for another encoder, StopRequested.
         """
+        check_embedded_as(self.writer.client, self.table)
         stored_rows = self.writer(batch)
+        check_embedded_as(self.writer.client, self.table)
         if self._unguarded_services:
             compare = partial(compare_encoders, self._unguarded_services, (self.table,))
             wait_for_service(self.patience, compare)

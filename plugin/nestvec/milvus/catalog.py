@@ -271,7 +271,7 @@ def table_steps(name: str) -> Steps[Table]:
             names[index_property(index_info["field_name"])] = str(index)
         if index_info.get("metric_type") not in (None, "", "NONE"):
             metrics[index_info["field_name"]] = str(index_info["metric_type"])
-    embeddings = tuple(_read_embeddings(described))
+    embeddings = tuple(described_embeddings(described))
     properties = names | dict(described.get("properties") or {})
     return Table(
         name=str(described.get("collection_name") or name),
@@ -342,7 +342,8 @@ def _default_value(value: Any) -> bool | int | float | str | None:
     return value_of_kind if isinstance(value_of_kind, (bool, int, float, str)) else None
 
 
-def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
+def described_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
+    """The vector columns that a service fills, of a collection as Milvus describes it."""
     functions = {
         function["output_field_names"][0]: function
         for function in described.get("functions", [])

@@ -14,8 +14,8 @@ from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.ingest.write.patience import Clock
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
-from nestvec.milvus.providers import Endpoint
-from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec.milvus.providers import Endpoint, write_note
+from nestvec_schemas.embedding_config import VECTOR_TYPES, EmbeddingConfig
 
 COLUMNS = (
     Column("id", "INT64", primary=True),
@@ -96,9 +96,21 @@ class MemoryMilvus:
         self.sizes: list[int] = []
         self.crash_at, self.landed = crash_at, landed
         self.refuse = ""
+        self.embedded: tuple[EmbeddingColumn, ...] = ()
+        """The columns that nestvec fills."""
 
     def describe_collection(self, name: str) -> dict[str, Any]:
-        return described()
+        columns = [
+            {
+                "name": column.column,
+                "type": DataType[VECTOR_TYPES[column.config.form]],
+                "params": {} if column.config.dim is None else {"dim": column.config.dim},
+                "description": write_note(column.service, column.config, column.source),
+            }
+            for column in self.embedded
+        ]
+        base = described()
+        return {**base, "fields": [*base["fields"], *columns]} if columns else base
 
     def get_load_state(self, name: str) -> dict[str, LoadState]:
         return {"state": LoadState.Loaded}

@@ -39,6 +39,11 @@ class Writer(Protocol):
     repeatable: ClassVar[bool]
     """Whether a batch that is written twice is stored once."""
 
+    @property
+    def client(self) -> MilvusClient:
+        """The connection that it writes by."""
+        ...
+
     def __call__(self, batch: RowBatch) -> RowBatch:
         """Write a batch and return it. Raises NestvecError."""
         ...

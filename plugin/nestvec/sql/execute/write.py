@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from pymilvus import MilvusClient
 
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, max_batch_rows
 from nestvec.ingest.convert import request_bytes
-from nestvec.ingest.embed_columns import client_side_columns, embed_columns
+from nestvec.ingest.embed_columns import check_embedded_as, client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.faults import Fault, classify
@@ -18,12 +19,12 @@ from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.execute.read import read_by_ids
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import (
     NestvecError,
     RowRejected,
     ServiceError,
-    SqlError,
     SqlTypeMismatch,
     StoreError,
 )
@@ -45,25 +46,59 @@ def write_partitions(session: Session, table: Table) -> Steps[tuple[str, ...]]:
 
 
 def write_in_batches(
-    session: Session, table: Table, rows: Sequence[Row], *, partial: bool = False, partition: str = ""
+    session: Session,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    partial: bool = False,
+    partition: str = "",
+    written: list[Any] | None = None,
 ) -> Steps[list[Any]]:
     """Insert rows, or, with ``partial``, overwrite their columns in the rows of their ids. Returns the ids.
 
-    A service or a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. Raises
-    ServiceError, StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say how many
-    rows were written before.
+    They are appended to ``written``, the ids that the statement wrote before, if it is not None. A service or
+    a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. Raises ServiceError,
+    StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say how many rows of the
+    statement were written before.
     """
     patience = session.patience()
     yield from session.ensure_served(table.services, patience)
     write = _Write(table, partial, partition, patience, BatchSize(MAX_INSERT_ROWS))
-    ids: list[Any] = []
-    for batch in _batches(table, rows):
-        try:
+    ids: list[Any] = [] if written is None else written
+    with saying_changed(ids):
+        for batch in _batches(table, rows):
             yield from _check_images(session, table, batch)
             yield from write.run(batch, ids)
-        except (StoreError, ServiceError, SqlError) as error:
-            raise _with_written_count(error, len(ids)) from error
     return ids
+
+
+def update_rows(
+    session: Session, table: Table, rows: Mapping[Any, Row], written: list[Any] | None = None
+) -> Steps[list[Any]]:
+    """Overwrite columns of the rows of these ids, each in the partition that it is in. Returns the ids.
+
+    Raises as ``write_in_batches`` does, to whose ``written`` the ids are appended.
+    """
+    pending, ids = dict(rows), [] if written is None else written
+    for partition in (yield from write_partitions(session, table)) or ("",):
+        here = list(pending)
+        if partition:
+            with saying_changed(ids):
+                here = list((yield from read_by_ids(session, table, here, (), partition)))
+        chosen = [pending.pop(row_id) for row_id in here]
+        yield from write_in_batches(session, table, chosen, partial=True, partition=partition, written=ids)
+    return ids
+
+
+@contextmanager
+def saying_changed(ids: Sized, verb: str = "written") -> Iterator[None]:
+    """Errors of the block say how many rows the statement has changed before: as many as there are ids."""
+    try:
+        yield
+    except NestvecError as error:
+        if not ids:
+            raise
+        raise error.after_writing(len(ids), verb) from error
 
 
 @dataclass
@@ -132,7 +167,12 @@ def _wait(patience: Patience, fault: Fault, error: NestvecError) -> Callable[[Mi
 
 
 def _embed_columns(table: Table, rows: list[Row]) -> Callable[[MilvusClient], list[Row]]:
-    return lambda client: embed_columns(table, rows)
+    def embed(client: MilvusClient) -> list[Row]:
+        filled = embed_columns(table, rows)
+        check_embedded_as(client, table)
+        return filled
+
+    return embed
 
 
 def _batches(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -158,13 +198,3 @@ def _check_images(session: Session, table: Table, rows: Sequence[Row]) -> Steps[
         key = table.primary.name
         which = f"with {key} {rows[at][key]!r}" if key in rows[at] else f"{at + 1} of {len(rows)}"
         raise SqlTypeMismatch(f"row {which}: {error.cause}", value=error.value, next_step=error.next_step)
-
-
-def _with_written_count(error: StoreError | ServiceError | SqlError, count: int) -> NestvecError:
-    if not count:
-        return error
-    remaining_rows = (
-        "1 row was written and remains" if count == 1 else f"{count:,} rows were written and remain"
-    )
-    step = f"{error.next_step} {remaining_rows}: Milvus has no transactions."
-    return error.reworded(next_step=step)
