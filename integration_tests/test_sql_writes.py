@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymilvus import MilvusClient, MilvusException
 
 import nestvec
 from nestvec import dbapi
@@ -323,3 +325,47 @@ def test_a_numeric_that_duckdb_cannot_hold_is_not_rounded(connection: dbapi.Conn
     with pytest.raises(dbapi.NotSupportedError):
         connection.execute("UPDATE t SET n = n + 1")
     assert connection.execute("SELECT n FROM t").fetchall() == [(number,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "refused", "told"),
+    [
+        ("UPDATE t SET n = 5 WHERE id > 0", "upsert", "2 rows were written, and stay"),
+        ("UPDATE t SET n = n + 5", "upsert", "2 rows were written, and stay"),
+        (
+            "INSERT INTO t (id, n, v) VALUES (1, 1, '[1,2]'), (3, 3, '[1,2]') "
+            "ON CONFLICT (id) DO UPDATE SET n = EXCLUDED.n",
+            "upsert",
+            "1 row was written, and stays",
+        ),
+        ("DELETE FROM t WHERE lower(s) ~ 'x' OR n + 0 > 0", "delete", "2 rows were deleted, and stay so"),
+    ],
+)
+def test_an_error_in_a_second_request_says_what_the_first_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, refused: str, told: str
+) -> None:
+    path = str(tmp_path / "t.db")
+    with nestvec.connect(path) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, v VECTOR(2), s TEXT)")
+        client = MilvusClient(path)
+        client.create_partition("t", "other")
+        connection.execute("INSERT INTO t VALUES (1, 1, '[1,2]', 'x'), (2, 2, '[1,2]', 'x')")
+        connection.execute("SET nestvec.partitions = 'other'")
+        connection.execute("INSERT INTO t VALUES (3, 3, '[1,2]', 'x'), (4, 4, '[1,2]', 'x')")
+        connection.execute("RESET nestvec.partitions")
+        connection.commit()
+        method, calls = getattr(MilvusClient, refused), []
+
+        def second_fails(self: MilvusClient, name: str, *values: Any, **options: Any) -> Any:
+            calls.append(name)
+            if calls.count("t") == 2:
+                raise MilvusException(1100, "invalid parameter")
+            return method(self, name, *values, **options)
+
+        monkeypatch.setattr(MilvusClient, refused, second_fails)
+        monkeypatch.setattr("nestvec.sql.statements.dml.delete.MAX_IDS_PER_FILTER", 2)
+        with pytest.raises(dbapi.Error, match=told):
+            connection.execute(statement)
+        monkeypatch.undo()
+        with pytest.raises(dbapi.NotSupportedError, match="ROLLBACK of 1 statement"):
+            connection.rollback()

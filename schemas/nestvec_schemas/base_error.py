@@ -25,6 +25,9 @@ class NestvecError(Exception):
     next_step: str
     """What to do about it, as sentences."""
 
+    has_written: bool = False
+    """Whether a statement had changed rows before, which stay changed: Milvus has no transactions."""
+
     def __init__(self, cause: str, *, next_step: str, value: object = ABSENT) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -50,6 +53,13 @@ class NestvecError(Exception):
         error.cause = self.cause if cause is None else cause
         error.next_step = self.next_step if next_step is None else next_step
         error.args = (error.cause,)
+        return error
+
+    def after_writing(self, rows: int, verb: str = "written") -> Self:
+        """The same error of a statement that has changed this many rows, which it says."""
+        rows_stay = f"1 row was {verb}, and stays" if rows == 1 else f"{rows:,} rows were {verb}, and stay"
+        error = self.reworded(next_step=f"{rows_stay}{'' if verb == 'written' else ' so'}. {self.next_step}")
+        error.has_written = True
         return error
 
 

@@ -72,8 +72,6 @@ service maps the classes to statuses in ``nestvec.service.api.error_codes``.
 
 from __future__ import annotations
 
-from typing import Self
-
 from nestvec_schemas.base_error import ABSENT
 from nestvec_schemas.base_error import NestvecError as NestvecError
 from nestvec_schemas.message_text import nearest as nearest
@@ -329,9 +327,6 @@ class SqlError(NestvecError):
     position: int | None
     """Offset in the statement of what is wrong; None if that is not known."""
 
-    has_written: bool = False
-    """Whether the statement had changed rows before, which stay changed: Milvus has no transactions."""
-
     def __init__(
         self,
         cause: str,
@@ -344,13 +339,6 @@ class SqlError(NestvecError):
         super().__init__(cause, next_step=next_step, value=value)
         self.statement = statement
         self.position = position
-
-    def after_writing(self, rows: int) -> Self:
-        """The same error of a statement that has changed this many rows, which it says."""
-        rows_stay = "1 row was written, and stays." if rows == 1 else f"{rows:,} rows were written, and stay."
-        error = self.reworded(next_step=f"{rows_stay} {self.next_step}")
-        error.has_written = True
-        return error
 
     def __str__(self) -> str:
         text = super().__str__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
@@ -34,11 +34,15 @@ _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
 
 
 def create_collection(
-    client: MilvusClient, spec: CollectionSpec, settings: Mapping[str, str] = MappingProxyType({})
+    client: MilvusClient,
+    spec: CollectionSpec,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    order: Sequence[str] = (),
 ) -> Table:
     """Create the collection that a spec declares, index and load it, and read it back.
 
-    ``settings`` are further properties of the collection.
+    ``settings`` are further properties of the collection. ``order`` names its columns in their order; those
+    that it omits come last.
 
     The services that the spec names must respond. Nothing remains if a step fails.
     Raises CollectionExists, SpecError, StoreError, and what add_embedding raises.
@@ -52,6 +56,8 @@ def create_collection(
     if version.lite:
         spec = lite_vectors(spec)
     schema = _build_schema(client, spec)
+    places = {name: place for place, name in enumerate(order)}
+    schema.fields.sort(key=lambda field: places.get(field.name, len(places)))
     chosen = {
         embedding.column(config): _index_of(embedding)
         for embedding in spec.embeddings

@@ -238,7 +238,7 @@ class Session:
                 aged.append(name)
         if not aged:
             return
-        for name in _named_tables(tree).intersection(aged):
+        for name in named_tables(tree).intersection(aged):
             before = self.tables.get(name)
             if before is None or not (yield from self._reread(name, before)):
                 continue
@@ -263,7 +263,7 @@ class Session:
 
     def refresh_changed(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
         """Read the ``remembered`` collections of a statement again; whether any has changed."""
-        named = _named_tables(tree)
+        named = named_tables(tree)
         before = {name: self.tables[name] for name in named.intersection(remembered) if name in self.tables}
         self.forget(*before)
         changed = False
@@ -352,7 +352,7 @@ class Session:
         return options | ({"partition_names": list(settings.partitions)} if settings.partitions else {})
 
 
-def _named_tables(tree: exp.Expr) -> set[str]:
+def named_tables(tree: exp.Expr) -> set[str]:
     """The names of tables in a statement, folded and as they are written."""
     nodes = [node.this for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Identifier)]
     return {name for node in nodes for name in (identifier_name(node), str(node.this))}

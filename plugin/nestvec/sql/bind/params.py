@@ -67,7 +67,8 @@ def to_python(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind in (list, tuple):
-        plain = all(type(item) in _PLAIN for item in value)
+        # Vectors have hundreds of numbers: no Python loop.
+        plain = _PLAIN.issuperset(map(type, value))
         return value if plain else [to_python(item) for item in value]
     if kind is dict:
         return {name: to_python(item) for name, item in value.items()}

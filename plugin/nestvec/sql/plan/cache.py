@@ -17,6 +17,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, parameter_name
 from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.vectors.arithmetic import is_vector_cast
 from nestvec.sql.bind.vectors.distance import DistanceRanking, rebind_distance
 from nestvec.sql.bind.vectors.ranking import is_fused
 from nestvec.sql.parse.dialect import VectorDistance
@@ -34,7 +35,7 @@ _MAX_CHARS: Final = 4_096
 _META_KEY: Final = "free"
 """Where the free parameters of a tree are kept, in its ``meta``."""
 
-_CLOCKS: Final = (
+CLOCKS: Final = (
     exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Localtimestamp, exp.Localtime,
 )  # fmt: skip
 """Constants that differ from one execution to the next."""
@@ -70,6 +71,8 @@ class PlanCache:
     """The plans of one connection that were used last."""
 
     plans: OrderedDict[CacheKey, CachedPlan] = field(default_factory=OrderedDict)
+    relational: OrderedDict[CacheKey, object] = field(default_factory=OrderedDict)
+    """Those for DuckDB, whose module is loaded by the statements that need it."""
 
     def lookup(
         self,
@@ -83,7 +86,7 @@ class PlanCache:
         ``cached_table`` gives the tables that the session holds. Errors are left to the planner.
         """
         free = _free_parameters(parsed.tree)
-        key = _cache_key(parsed.source.text, params, service, free.names)
+        key = cache_key(parsed.source.text, params, service, free.names)
         planned = self.plans.get(key) if key is not None else None
         if key is None or planned is None or planned.node is None:
             return None
@@ -95,18 +98,24 @@ class PlanCache:
     def store(self, parsed: ParsedStatement, planned: CachedPlan) -> None:
         """Cache the plan of a SELECT without subqueries, as ``plan_query`` returns it."""
         scope = planned.scope
-        key = _cache_key(
+        key = cache_key(
             parsed.source.text, scope.params, scope.context.service, _free_parameters(parsed.tree).names
         )
-        if key is None or planned.node is None or parsed.tree.find(*_CLOCKS) is not None:
+        if key is None or planned.node is None or parsed.tree.find(*CLOCKS) is not None:
             return
         self.plans[key] = planned
         if len(self.plans) > _MAX_PLANS:
             self.plans.popitem(last=False)
 
+    def store_relational(self, key: CacheKey, planned: object) -> None:
+        """Cache a plan for DuckDB."""
+        self.relational[key] = planned
+        if len(self.relational) > _MAX_PLANS:
+            self.relational.popitem(last=False)
 
-def _cache_key(text: str, params: Params, service: str, free: frozenset[str]) -> CacheKey | None:
-    """What a plan depends on besides its table; None if that is too long, or not only plain values."""
+
+def cache_key(text: str, params: Params, service: str, free: frozenset[str]) -> CacheKey | None:
+    """What a plan depends on besides its tables; None if that is too long, or not only plain values."""
     if len(text) > _MAX_CHARS:
         return None
     values: list[object] = [text, service]
@@ -136,7 +145,7 @@ def _find_free_parameters(select: exp.Expr) -> FreeParameters:
     if not measures or order is None or order.args.get("rerank") is not None:
         return FreeParameters()
     targets = [_parameter(distance) for distances in measures for distance in distances]
-    names = [None if target is None else parameter_name(target) for target in targets]
+    names = [None if target is None else parameter_name(without_cast(target)) for target in targets]
     if len(measures) > 1 and (len(set(names)) > 1 or None in names):
         # Whether two measures are the same depends on both targets.
         return FreeParameters()
@@ -163,9 +172,14 @@ def _distances(measure: exp.Expr) -> list[exp.Expr]:
 
 
 def _parameter(distance: exp.Expr) -> exp.Expr | None:
-    """The parameter that is a distance's target; None for another target."""
+    """The parameter that is a distance's target, with its cast to a vector; None for another target."""
     sides = (without_parens(distance.this), without_parens(distance.args["expression"]))
-    return next((side for side in sides if isinstance(side, PARAMETER_NODES)), None)
+    return next((side for side in sides if isinstance(without_cast(side), PARAMETER_NODES)), None)
+
+
+def without_cast(node: exp.Expr) -> exp.Expr:
+    """What a cast to a vector casts; any other node itself."""
+    return without_parens(node.this) if is_vector_cast(node) else node
 
 
 def _parts(node: Node) -> tuple[DistanceRanking, ...]:

@@ -36,9 +36,10 @@ def read_result(
     connection: duckdb.DuckDBPyConnection, plan: RelationalPlan, params: Mapping[str, Any]
 ) -> StatementResult:
     """Run the statement of a plan. Raises errors of DuckDB."""
-    relation = connection.sql(plan.sql, params=dict(params)) if params else connection.sql(plan.sql)
-    kinds = [str(kind) for kind in relation.types]
-    rows = relation.fetchall()
+    # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
+    connection.execute(plan.sql, dict(params) or None)
+    kinds = [str(column[1]) for column in connection.description or ()]
+    rows = connection.fetchall()
     columns = [_column(kind, [row[at] for row in rows], plan.decimals) for at, kind in enumerate(kinds)]
     values = tuple(zip(*(column[1] for column in columns), strict=True)) if rows else ()
     return StatementResult(

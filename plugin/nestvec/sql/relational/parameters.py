@@ -101,7 +101,7 @@ def _decimal_type(source: SourceText, node: exp.Expr, value: decimal.Decimal) ->
 
 
 def _hex(value: bytes) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in value)
+    return f"\\x{value.hex()}"
 
 
 _TYPED: tuple[tuple[Any, str, Any], ...] = (

@@ -125,6 +125,8 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
     if isinstance(node, PARAMETER_NODES):
         values = planning.params.value(planning.source, node)
         if isinstance(values, (list, tuple)):
+            if not all(type(value) in (int, float, bool) for value in values):
+                raise planning.source.type_mismatch("this is not a vector", values, node, "Pass numbers.")
             text = "[" + ",".join(repr(float(value)) for value in values) + "]"
             return exp.cast(exp.Literal.string(text), kind)
     if not _is_constant(node):

@@ -47,6 +47,9 @@ _RELATIONAL_PARTS: Final = {"with_": "WITH", "joins": "JOIN", "windows": "WINDOW
 
 _RELATIONAL_NODES: Final = (exp.Window, exp.Filter, exp.SetOperation)
 
+_PART_KEY: Final = "relational_part"
+"""Where a tree's part of this kind is kept, in its ``meta``."""
+
 
 def run_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """Plan a query and run it: in Milvus as far as it goes, else in DuckDB over rows of Milvus."""
@@ -79,6 +82,12 @@ def plan_statement(session: Session, parsed: ParsedStatement, params: Params) ->
 def _plan_statement(
     session: Session, parsed: ParsedStatement, params: Params
 ) -> Steps[Plan | RelationalPlan]:
+    if session.plan_cache.relational:
+        from nestvec.sql.relational.plan_cache import lookup_relational  # noqa: PLC0415
+
+        cached = lookup_relational(session, parsed, params, _service(session))
+        if cached is not None:
+            return cached
     unsupported: NestvecError | None = None
     reason = _relational_part(session, parsed.tree)
     if not reason:
@@ -92,11 +101,13 @@ def _plan_statement(
             unsupported, reason = error, "a subquery that reads the query around it"
     # DuckDB is loaded by the statements that need it, and by no others.
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
+    from nestvec.sql.relational.plan_cache import store_relational  # noqa: PLC0415
 
     try:
         plan = yield from plan_relational(session, parsed.source, parsed.tree, params, reason)
         if isinstance(unsupported, IndexMismatch):
             session.notices.note(f"{reason}: the distances of all rows that match are computed, exactly")
+        store_relational(session, parsed, params, _service(session), plan)
         return plan
     except (SqlNotSupported, SqlUnknownName) as error:
         # What DuckDB says of an expression is of the expression itself.
@@ -153,27 +164,37 @@ def select_typed(
 
 def _relational_part(session: Session, tree: exp.Expr) -> str:
     """The part of a statement that Milvus has no call for, whatever its collections are; empty for none."""
+    # Executions of the same text share one tree, which never changes.
+    if _PART_KEY not in tree.meta:
+        tree.meta[_PART_KEY] = _relational_construct(tree)
+    part: str = tree.meta[_PART_KEY]
+    from_ = tree.args.get("from_")
+    table = from_.this if from_ is not None else None
+    if part or not isinstance(table, exp.Table):
+        return part
+    if identifier_name(table.parts[0]) in session.caller.postgres and len(table.parts) > 1:
+        return "a table of PostgreSQL"
+    return "a table of the caller" if identifier_name(table.this) in session.caller.tables else ""
+
+
+def _relational_construct(tree: exp.Expr) -> str:
     if not isinstance(tree, exp.Select):
         return "a set operation" if isinstance(tree, exp.SetOperation) else construct_name(tree)
     if is_lateral(tree):
         return ""
-    if any(isinstance(node.this, exp.Tuple) and node.args.get("query") for node in tree.find_all(exp.In)):
-        return "a row of several values"
     part = next((name for key, name in _RELATIONAL_PARTS.items() if tree.args.get(key)), "")
-    node = tree.find(*_RELATIONAL_NODES)
-    if part or node is not None:
-        return part or (construct_name(node) if node is not None else "")
+    for node in tree.find_all(exp.In, *_RELATIONAL_NODES):
+        if not isinstance(node, exp.In):
+            part = part or construct_name(node)
+        elif isinstance(node.this, exp.Tuple) and node.args.get("query"):
+            return "a row of several values"
     from_ = tree.args.get("from_")
     table = from_.this if from_ is not None else None
-    if table is None:
-        return ""
+    if part or table is None:
+        return part
     if not isinstance(table, exp.Table):
         return f"{construct_name(table)} in FROM"
-    if not isinstance(table.this, exp.Identifier):
-        return "a function in FROM"
-    if identifier_name(table.parts[0]) in session.caller.postgres and len(table.parts) > 1:
-        return "a table of PostgreSQL"
-    return "a table of the caller" if identifier_name(table.this) in session.caller.tables else ""
+    return "" if isinstance(table.this, exp.Identifier) else "a function in FROM"
 
 
 def plan_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan]:

@@ -13,7 +13,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlError, SqlNotSupported
+from nestvec_schemas.errors import NestvecError, SqlNotSupported
 
 _CHANGES: Final = ("INSERT", "UPDATE", "DELETE", "COPY", "CREATE", "DROP", "ALTER", "TRUNCATE")
 """First words of the tags of statements that change rows or tables."""
@@ -100,7 +100,7 @@ def noting_changes(session: Session, steps: Steps[StatementResult]) -> Steps[Sta
     """Run the steps of a statement, and count it for a rollback if it changed something."""
     try:
         result = yield from steps
-    except SqlError as error:
+    except NestvecError as error:
         session.writes.changes += error.has_written
         raise
     return note_changes(session, result)

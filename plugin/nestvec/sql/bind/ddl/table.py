@@ -48,10 +48,11 @@ _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), â€
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """The spec of a table, and its columns that EMBED fills."""
+    """The spec of a table, its columns that EMBED fills, and the names of all in their order."""
 
     spec: CollectionSpec
     embeds: tuple[ColumnDraft, ...]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -257,9 +258,8 @@ def _definition(
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     for problem in find_problems(collection_spec):
         raise _problem_error(source, problem, positions)
-    return TableDefinition(
-        collection_spec, tuple(draft for draft in drafts.values() if isinstance(draft.function, EmbedColumn))
-    )
+    embeds = tuple(draft for draft in drafts.values() if isinstance(draft.function, EmbedColumn))
+    return TableDefinition(collection_spec, embeds, tuple(draft.name for draft in drafts.values()))
 
 
 def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | None:

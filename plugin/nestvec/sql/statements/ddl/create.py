@@ -89,7 +89,8 @@ def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> 
         _check_offers(source, definition)
         with _located_errors(source, schema):
             check_limits(definition.spec, read_version(client))
-        lifecycle.create_collection(client, definition.spec, _settings(client, definition))
+        settings = _settings(client, definition)
+        lifecycle.create_collection(client, definition.spec, settings, definition.columns)
 
     yield BlockingCall(create)
     session.forget(name)

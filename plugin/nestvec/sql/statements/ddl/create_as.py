@@ -67,7 +67,7 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
         version = read_version(client)
         takes = version.lite or version.at_least(TAKES_OWN_IDS)
         settings = {"allow_insert_auto_id": "true"} if takes and not own_key else {}
-        lifecycle.create_collection(client, spec, settings)
+        lifecycle.create_collection(client, spec, settings, names if own_key else ["id", *names])
 
     yield BlockingCall(create)
     session.forget(name)

@@ -20,6 +20,7 @@ from nestvec.sql.execute.read import (
     read_by_ids,
     read_matching,
 )
+from nestvec.sql.execute.write import saying_changed
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -154,7 +155,8 @@ def _delete_all(table: Table, where: str) -> Steps[int]:
 def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
     for start in range(0, len(ids), MAX_IDS_PER_FILTER):
         where = ids_filter(table, ids[start : start + MAX_IDS_PER_FILTER])
-        yield call(f"deleting rows from {table.name}", "delete", table.name, filter=where)
+        with saying_changed(ids[:start], "deleted"):
+            yield call(f"deleting rows from {table.name}", "delete", table.name, filter=where)
     return len(ids)
 
 

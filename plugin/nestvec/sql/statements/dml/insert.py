@@ -25,7 +25,7 @@ from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_co
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.read import read_by_ids
-from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
+from nestvec.sql.execute.write import Row, saying_changed, update_rows, write_in_batches
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -128,10 +128,8 @@ def _insert_each(
     """One statement for each set of parameters, since what a conflict sets depends on them."""
     count, rows, result = 0, list[tuple[Any, ...]](), StatementResult()
     for params in param_sets:
-        try:
+        with saying_changed(range(count)):
             result = yield from insert_many(session, parsed, (params,))
-        except SqlError as error:
-            raise (error.after_writing(count) if count else error) from None
         count += result.count
         rows += result.rows
     return replace(result, tag=f"INSERT 0 {count}", count=count, rows=tuple(rows))
@@ -293,7 +291,9 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         # Those with ids come first: they may be refused, before any row is written.
         own, partition = _with_own_ids(insert), _target_partition(session, insert)
         own_ids = (yield from _write(session, own)) if own.rows else []
-        return (yield from write_in_batches(session, table, generated, partition=partition)) + own_ids
+        before = len(own_ids)
+        ids = yield from write_in_batches(session, table, generated, partition=partition, written=own_ids)
+        return ids[before:] + ids[:before]
     _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]
     again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []
@@ -312,15 +312,7 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     written_ids = yield from write_in_batches(
         session, table, list(fresh.values()), partition=_target_partition(session, insert)
     )
-    if not changed:
-        return written_ids
-    for partition in (yield from write_partitions(session, table)) or ("",):
-        ids_here = list(changed)
-        if partition:
-            ids_here = list((yield from read_by_ids(session, table, list(changed), (), partition)))
-        rows = [changed.pop(row_id) for row_id in ids_here]
-        written_ids += yield from write_in_batches(session, table, rows, partial=True, partition=partition)
-    return written_ids
+    return (yield from update_rows(session, table, changed, written_ids)) if changed else written_ids
 
 
 def takes_own_ids(table: Table) -> bool:

@@ -17,7 +17,7 @@ from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_co
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.read import read_by_ids, read_matching
-from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
+from nestvec.sql.execute.write import Row, update_rows, write_in_batches, write_partitions
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -112,7 +112,7 @@ def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
     returning = yield from prepare_returning(session, update.returning)
     again = stale_composed(update.table, (assignment.column.name for assignment in update.assignments))
     read = composed_sources(update.table, again)
-    rows: list[Row] = []
+    ids: list[Any] = []
     parts: list[tuple[str, list[Row]]] = []
     for partition in (yield from write_partitions(session, update.table)) or ("",):
         chosen = (partition,) if partition else ()
@@ -123,12 +123,12 @@ def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
         ]
         parts.append((partition, changed))
     for partition, changed in parts:
-        yield from write_in_batches(session, update.table, changed, partial=True, partition=partition)
-        rows += changed
-    result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
+        yield from write_in_batches(
+            session, update.table, changed, partial=True, partition=partition, written=ids
+        )
+    result = StatementResult(tag=f"UPDATE {len(ids)}", count=len(ids))
     if returning is None:
         return result
-    ids = [row[key] for row in rows]
     return (yield from read_returning(session, update.table, returning, ids, result))
 
 
@@ -264,7 +264,7 @@ def _write_computed(
             stored[name] = fit_value(scope, shape, new_value, column, node)
         rows[row_id] = stored
     yield from _recompose_rows(session, scope, rows, changes)
-    yield from _write_by_partition(session, table, rows)
+    yield from update_rows(session, table, rows)
     result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
     if returning is None:
         return result
@@ -282,14 +282,3 @@ def _recompose_rows(
     before = yield from read_by_ids(session, scope.table, list(rows), composed_sources(scope.table, again))
     for row_id, row in rows.items():
         row.update(recompose(scope, shape, again, {**before.get(row_id, {}), **row}, node))
-
-
-def _write_by_partition(session: Session, table: Table, rows: dict[Any, Row]) -> Steps[None]:
-    """Write changed rows, each into the partition that it is in."""
-    pending = dict(rows)
-    for partition in (yield from write_partitions(session, table)) or ("",):
-        ids = list(pending)
-        if partition:
-            ids = list((yield from read_by_ids(session, table, ids, (), partition)))
-        chosen = [pending.pop(row_id) for row_id in ids]
-        yield from write_in_batches(session, table, chosen, partial=True, partition=partition)
