@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec_exporters.bridge.closed_form import RIDGE_WEIGHTS, procrustes, ridge
 from nestvec_exporters.bridge.learn import LearningOptions, OnStep, learn_map
-from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join
+from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join, linear
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors
@@ -83,10 +83,11 @@ def fit_bridge(
 ) -> BridgeFit:
     """The map from the new encoder's space into the old one's, fitted without labels.
 
-    Candidates are an orthogonal map, ridge regression, and a map with a residual that learns both encoders'
-    rankings (``learn_map``), starting from ridge regression. None sees the held-out documents, queries that
-    were taken from them, or a quarter of the real queries. To a held-out query the document is relevant that
-    it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there is too little.
+    Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
+    regression, and a map with a residual that learns both encoders' rankings (``learn_map``), starting from
+    ridge regression. None sees the held-out documents, queries that were taken from them, or a quarter of the
+    real queries. To a held-out query the document is relevant that it was taken from; to a real one, the new
+    encoder's nearest. Raises SampleUnusable if there is too little.
     """
     if len(documents) < MIN_DOCUMENTS:
         raise SampleUnusable(
@@ -132,7 +133,9 @@ class _Training:
 def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) -> Mapping[str, BridgeMap]:
     """Maps by name, the simplest first."""
     texts = join([training.documents, training.queries])
-    candidates = {"orthogonal": procrustes(texts)}
+    width, dim = texts.new.shape[1], texts.old.shape[1]
+    candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
+    candidates["orthogonal"] = procrustes(texts)
     candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
     candidates["learned"] = learn_map(

@@ -19,6 +19,9 @@ _RECORDED_PACKAGES = ("nestvec", "torch", "transformers", "sentence-transformers
 
 FiguresT = TypeVar("FiguresT")
 
+ON_OLD: Final = "on_old"
+"""The name of the figures of new queries among old vectors, beside those of exits."""
+
 ExitFigures = dict[str, dict[int, dict[int, float]]]
 """``alike`` and ``across``, then by exit and dim: queries and documents at the same exit, and queries at that
 exit against documents at full depth. Of a compatible result also ``on_old``: queries against the documents'

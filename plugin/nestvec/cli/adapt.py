@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nestvec.datasets.training_texts import Kind
     from nestvec.terminal.progress import Stages
     from nestvec_exporters.progress import Listener
+    from nestvec_exporters.train.linear.compatible import OldEncoder
     from nestvec_exporters.train.options import Hyperparameters, TrainedPart
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class TrainingArgs:
     learning_rate: float | None
     max_tokens: int | None
     hard_negatives: bool
+    compatible_with: Path | None
     seed: int
 
     def over(self, defaults: Hyperparameters) -> Hyperparameters:
@@ -99,6 +101,7 @@ class AdaptArgs:
             only_for_texts = {
                 "--train": self.training.train,
                 "--exits": self.exits,
+                "--compatible-with": self.training.compatible_with,
                 "--scores": data.scores,
                 "--teacher": data.teacher,
             }
@@ -157,6 +160,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         help="Lengths to train besides the full vector.",
     ),
     option("--exits", callback=integers, metavar="LAYER,LAYER,…", help="Layers to train as exits."),
+    option(
+        "--compatible-with",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="OLD",
+        help="Train a map whose vectors search those that OLD has stored, an exported encoder of the same "
+        "length, such as models/minilm.",
+    ),
 )
 @option_group(
     "Training",
@@ -256,12 +266,21 @@ def _adapt_texts(args: AdaptArgs, kind: Kind, path: Path) -> None:
         hard_negatives=args.training.hard_negatives,
         teacher=args.data.teacher,
         part=part,
+        compatible_with=_old_encoder(args.training.compatible_with),
     )
     rows = read_rows(path, kind, TrainingColumns(args.data.columns, args.data.scores))
     data = TrainingData(path.name, kind, rows.rows, rows.scores)
     with stages() as shown, stop_on_signal("this step") as stop:
         adapted = adapt(options, data, _listener(shown, stop), stop)
     print_text_result(adapted, args.to, as_json=args.json)
+
+
+def _old_encoder(path: Path | None) -> OldEncoder | None:
+    if path is None:
+        return None
+    from nestvec.bridge.old_encoder import old_encoder
+
+    return old_encoder(path)
 
 
 def _adapt_captions(args: AdaptArgs) -> None:

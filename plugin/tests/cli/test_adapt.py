@@ -19,8 +19,10 @@ from nestvec_exporters.train import (
     TrainingLength,
 )
 from nestvec_exporters.train.options import LINEAR_MAP
-from nestvec_exporters.train.result import Comparison, DataSummary, TrainingProgress
-from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
+from nestvec_exporters.train.result import Comparison, CompatibleWith, DataSummary, TrainingProgress
+from nestvec_schemas.errors import EncoderNotFound, NestvecError, TrainingDataUnusable
+from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.repository import read_manifest
 
 FIGURES = {"alike": {6: {384: 1.0, 64: 0.7}, 3: {384: 0.5, 64: 0.4}}, "across": {3: {384: 0.6, 64: 0.5}}}
 BETTER = {"alike": {6: {384: 1.0, 64: 0.9}, 3: {384: 0.8, 64: 0.7}}, "across": {3: {384: 0.9, 64: 0.8}}}
@@ -43,6 +45,8 @@ def training_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, 
     ) -> Adapted:
         calls.append((options, data))
         listener.stage("training")
+        old = options.compatible_with
+        on_old = {} if old is None else {"on_old": {6: {384: 0.41, 64: 0.31}}}
         return Adapted(
             method="distillation",
             checkpoint=options.checkpoint,
@@ -53,7 +57,8 @@ def training_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, 
             progress=TrainingProgress(
                 steps=7, best_step=6, seconds=60.0, finished=options.checkpoint != "stopped"
             ),
-            comparison=Comparison("retention@10", before=FIGURES, after=BETTER),
+            comparison=Comparison("retention@10", before=FIGURES | on_old, after=BETTER | on_old),
+            compatible_with=None if old is None else CompatibleWith(old.name, old.fingerprint),
         )
 
     monkeypatch.setattr("nestvec_exporters.train.adapt", adapt)
@@ -201,3 +206,31 @@ def test_a_run_that_is_stopped_before_training_ends_at_once(
     monkeypatch.setattr("nestvec_exporters.train.adapt", adapt)
     done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 1 and "Aborted" in done.output
+
+
+def test_compatible_training_reads_the_old_encoder_and_says_what_follows(
+    corpus: Path, models_folder: Path, training_calls: list[tuple[AdaptOptions, TrainingData]]
+) -> None:
+    encoder = models_folder / "tiny"
+    words = ["adapt", "x", "--to", "y", "--texts", str(corpus), "--compatible-with", str(encoder)]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (options, _), manifest = training_calls[0], read_manifest(encoder)
+    old = options.compatible_with
+    assert old is not None and options.part == "map"
+    assert (old.name, old.fingerprint, old.dim) == (
+        manifest.name,
+        encoder_fingerprint(manifest),
+        manifest.dim,
+    )
+    assert "on old vectors" in done.stdout and "0.410" in done.stdout
+    assert f"nestvec bridge {manifest.name} NAME" in done.stdout
+
+
+def test_an_old_encoder_that_is_absent_is_an_error(
+    corpus: Path, tmp_path: Path, training_calls: list[tuple[AdaptOptions, TrainingData]]
+) -> None:
+    words = ["adapt", "x", "--to", "y", "--texts", str(corpus), "--compatible-with", str(tmp_path / "v1")]
+    done = CliRunner().invoke(cli, words)
+    assert isinstance(done.exception, EncoderNotFound)
+    assert not training_calls

@@ -22,6 +22,7 @@ from nestvec_exporters.train.linear.queries import QueryPairs
 from nestvec_exporters.train.loop import HeldOutEvaluation
 from nestvec_exporters.train.losses import softmax_temperature
 from nestvec_exporters.train.options import Hyperparameters
+from nestvec_exporters.train.result import ON_OLD
 from nestvec_exporters.train.state import copy_parameters, restore_parameters
 from nestvec_exporters.train.student import Student
 from nestvec_exporters.training_data import Indices
@@ -39,9 +40,6 @@ LABEL_WEIGHT: Final = 1.0
 Chosen on five collections of short technical texts: without it short vectors keep 0.02 to 0.03 less of
 nDCG@10, and with ten times as much the full length keeps less.
 """
-
-ON_OLD: Final = "on_old"
-"""The name of the figures of new queries among old vectors, beside those of exits."""
 
 _NEARNESS: Final = 1.0
 """The weight of the distance between mapped and old vectors."""

@@ -12,6 +12,7 @@ import click
 from nestvec.terminal.tables import print_json, print_table
 from nestvec_exporters.train import Adapted
 from nestvec_exporters.train.captions import AdaptedTowers
+from nestvec_exporters.train.result import ON_OLD
 
 _DIRECTIONS = ("alike", "across")
 """Queries and documents leave at the same exit; queries at an exit, documents at full depth."""
@@ -36,13 +37,18 @@ def print_caption_result(adapted: AdaptedTowers, folder: Path, *, as_json: bool)
 
 
 def _exit_figures(adapted: Adapted) -> Iterator[tuple[list[str], list[str]]]:
-    """Two rows for each pair of exits; ``3→6``: queries leave after layer 3, documents after layer 6."""
+    """Two rows for each pair of exits; ``3→6``: queries leave after layer 3, documents after layer 6.
+
+    Of a compatible result, two more: the old encoder's queries among its stored vectors, and the new ones'.
+    """
     depth = adapted.layers[0]
     before, after = adapted.comparison.before, adapted.comparison.after
     for direction in _DIRECTIONS:
         for layer, figures in after[direction].items():
             exits = str(layer) if direction == "alike" else f"{layer}→{depth}"
             yield _before_after(exits, before[direction][layer], figures, adapted.dims)
+    for layer, figures in after.get(ON_OLD, {}).items():
+        yield _before_after("on old vectors", before[ON_OLD][layer], figures, adapted.dims)
 
 
 def _before_after(
@@ -72,6 +78,9 @@ def _print_result(
         print_table([name, "", *map(str, adapted.dims)], rows, title=title)
         click.echo(f"{folder}: {data.rows} rows, {progress.steps} steps, {progress.seconds:.0f} s")
         click.echo(f"Next: nestvec export {folder} --to models{export_options}")
+        old = adapted.compatible_with if isinstance(adapted, Adapted) else None
+        if old is not None:
+            click.echo(f"Then: nestvec bridge {old.name} NAME --sample TEXTS, to serve it as {old.name}")
     if not progress.finished:
         click.echo("Stopped. To continue, run the same command again (without --force).", err=True)
         sys.exit(130)
