@@ -52,6 +52,12 @@ class Triton:
     def url(self) -> str:
         return f"127.0.0.1:{self._ports.grpc}"
 
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children run its models."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, models: Path, control: str = "none") -> None:
         """Start over ``models`` and wait until it answers, and has loaded what it can."""
         line = self._tool.command(self._venv, models, self._ports, control)

@@ -216,3 +216,31 @@ class RemoteEngine(SessionEngine, Protocol):
     async def answers(self) -> bool:
         """Whether it answers at all, whatever it has loaded. Never raises."""
         ...
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What the metrics show of one server of a remote engine."""
+
+    address: str
+    is_up: bool
+    in_flight: int
+    """Calls."""
+    outcomes: Mapping[str, int]
+    """Calls that ended: ``success``, ``cancelled``, or why they failed."""
+
+
+@runtime_checkable
+class PooledEngine(RemoteEngine, Protocol):
+    """A remote engine of several servers."""
+
+    @property
+    def servers(self) -> Sequence[ServerState]:
+        """The servers as they are now."""
+        ...
+
+    @property
+    def hedges(self) -> Mapping[str, int]:
+        """How many batches were given to a second server because the first was late: ``won`` by that, or
+        ``lost``."""
+        ...

@@ -43,7 +43,7 @@ class EngineOptions:
     """``cpu``, ``cuda``, ``cuda:1`` or ``tensorrt-rtx``, for ONNX Runtime; ``auto`` for a GPU if it supports
     one by CUDA."""
     triton_url: str = "127.0.0.1:8001"
-    """HOST:PORT of Triton's gRPC endpoint."""
+    """HOST:PORT of Triton's gRPC endpoint, or several with commas."""
     share_cores: bool = False
     """Whether ONNX Runtime's threads sleep while they wait, for a machine that does other work."""
     gpu: GpuOptions = field(default_factory=GpuOptions)

@@ -198,7 +198,10 @@ def test_the_service_takes_its_command_line_and_configuration(
     given = values_of(case)
     for key in given.get("config", {"log-format": "json"}):
         assert params[key.replace("-", "_")], key
-    urls = {"gpu-values": "rel-nestvec-triton:8001", "keda-values": "triton.gpu.svc:8001"}
+    urls = {
+        "gpu-values": "rel-nestvec-triton:8001",
+        "keda-values": "triton-a.gpu.svc:8001,triton-b.gpu.svc:9001",
+    }
     if case in urls:
         assert (params["engine"], params["triton_url"]) == ("triton", urls[case])
     else:

@@ -121,7 +121,7 @@ def test_who_may_call_whom(rendered: Rendered) -> None:
     assert outwards("cpu-values") == {53, 9000}
     assert outwards("gpu-values") == {53, 8001, 443}
     assert outwards("gpu-values", "rel-nestvec-triton") == {53}
-    assert outwards("keda-values") == {53, 8001}
+    assert outwards("keda-values") == {53, 8001, 9001}
 
 
 def test_a_change_of_options_restarts_pods(helm: Any, rendered: Rendered) -> None:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from nestvec.engines.contract import EngineInfo
+from nestvec.engines.triton import TritonEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.observability.metrics import FAILURE_CAUSES, Metrics
 from nestvec.service.observability.observer import BatchRun, RequestRecord
@@ -88,6 +89,7 @@ def exported(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> Labels:
     """The labels of each series in the service's registry, after all that it counts has happened."""
     metrics = Metrics(["/embed"])
     metrics.watch_encoders(embedder)
+    embedder.residency.engine = TritonEngine({}, url="127.0.0.1:1")
     for status in (200, 424):
         metrics.request_ended(RequestRecord("POST", "/embed", encoder="tiny", texts=2, status=status))
     for failed in (False, True):

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
@@ -20,54 +18,7 @@ from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.towers import Tower
 
-DIM = 16
-ROWS = [np.arange(n % 7 + 1, dtype=np.int64) for n in range(150)]
-
-
-class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """The inference protocol over a real socket; what it answers with is given."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.exits: list[int] = []
-        self.seconds = 0.0
-        self.status: tuple[grpc.StatusCode, str] | None = None
-        self.vectors: Callable[[np.ndarray[Any, Any]], bytes] | None = None
-        self.output, self.type = "sentence_embedding", "FP32"
-
-    async def ModelReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ModelReadyResponse(ready=request.name == "tiny")
-
-    async def ModelInfer(self, request: Any, context: Any) -> Any:
-        arrays = [
-            np.frombuffer(raw, np.int64).reshape(tuple(one.shape))
-            for one, raw in zip(request.inputs, request.raw_input_contents, strict=True)
-        ]
-        ids, mask = arrays[:2]
-        for exits in arrays[2:]:
-            assert exits.shape == (len(ids), 1)
-            self.exits += exits[:, 0].tolist()
-        self.sizes.append(len(ids))
-        await asyncio.sleep(self.seconds)
-        if self.status:
-            await context.abort(*self.status)
-        vectors = np.stack([fake_vector(row[keep > 0], DIM) for row, keep in zip(ids, mask, strict=True)])
-        answer = service_pb2.ModelInferResponse(model_name=request.model_name)
-        answer.outputs.add(name=self.output, datatype=self.type, shape=vectors.shape)
-        answer.raw_output_contents.append(self.vectors(vectors) if self.vectors else vectors.tobytes())
-        return answer
-
-
-@asynccontextmanager
-async def listening(protocol: Protocol, port: int = 0) -> AsyncIterator[int]:
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(protocol, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    try:
-        yield bound
-    finally:
-        await server.stop(None)
+from .triton_protocol import DIM, ROWS, Protocol, listening
 
 
 @pytest.fixture

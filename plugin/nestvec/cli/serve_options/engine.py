@@ -100,7 +100,13 @@ def engine_options(command: F) -> F:
             is_flag=True,
             help="On CUDA, replay short batches as captured graphs: fewer calls to the GPU for each.",
         ),
-        option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
+        option(
+            "--triton-url",
+            default="127.0.0.1:8001",
+            metavar="HOST:PORT",
+            help="Triton's gRPC address, or several with commas. A name that resolves to several addresses "
+            "stands for all of them, and is resolved again every 5 s.",
+        ),
         option(
             "--idle",
             type=click.FloatRange(min=1),

@@ -23,6 +23,7 @@ from nestvec._version import __version__
 from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.observability.encoder_metrics import EncoderCollector
 from nestvec.service.observability.observer import BatchRun, RequestRecord
+from nestvec.service.observability.server_metrics import ServerCollector
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -129,6 +130,7 @@ class Metrics:
     def watch_encoders(self, embedder: Embedder) -> None:
         """Show the embedder's encoders, and which of them are in memory."""
         self.registry.register(EncoderCollector(embedder))
+        self.registry.register(ServerCollector(embedder))
 
     def watch_connections(self, gate: ConnectionGate) -> None:
         """Show what the gate of the service's connections counts."""
