@@ -235,6 +235,8 @@ class CaseSensitiveSql(NestvecSql):
         **Postgres.EXPRESSION_METADATA,
         exp.Literal: {"annotator": _annotate_literal},
         exp.Avg: {"annotator": _annotate_avg},
+        exp.JSONExtract: {"returns": exp.DType.JSONB},
+        exp.JSONBExtract: {"returns": exp.DType.JSONB},
         exp.JSONExtractScalar: {"returns": exp.DType.VARCHAR},
         exp.JSONBExtractScalar: {"returns": exp.DType.VARCHAR},
     }

@@ -37,6 +37,7 @@ _ARITHMETIC: Final = (
     "pg_integer_quotient(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a // b END",
     "pg_quotient(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a / b END",
     "pg_remainder(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a % b END",
+    "pg_shift_left(a, n) AS CASE WHEN a < 0 THEN -((-a) << n) ELSE a << n END",
     "pg_finite(x) AS CASE WHEN isinf(x) THEN error('value out of range: overflow') ELSE x END",
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')

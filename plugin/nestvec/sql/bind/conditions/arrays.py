@@ -48,7 +48,8 @@ def bind_element_of(
 ) -> Narrowed:
     """``constant = ANY(array)``; negated, ``constant <> ALL(array)``."""
     if constant.value is None:
-        return Narrowed(NEVER)
+        # Nothing is in an empty array, not even NULL.
+        return Narrowed(Compare(_length(column), "=", 0) if negated else NEVER)
     return _contains(scope, column, [(constant, node)], negated, every=True)
 
 
@@ -57,9 +58,12 @@ def bind_equal_array(scope: Scope, column: Column, node: exp.Expr, at: exp.Expr)
     items = list_items(scope, node)
     if items is None:
         return Narrowed(NEVER)
-    length = Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
     contained = _contains(scope, column, items, negated=False, every=True)
-    return Narrowed(conjunction((Compare(length, "=", len(items)), contained.condition)), at)
+    return Narrowed(conjunction((Compare(_length(column), "=", len(items)), contained.condition)), at)
+
+
+def _length(column: Column) -> Column:
+    return Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
 
 
 def _has(scope: Scope, left: exp.Expr, right: exp.Expr, negated: bool, *, every: bool) -> Narrowed:

@@ -14,6 +14,7 @@ from nestvec.sql.relational.rewrites.arithmetic import (
     remainder,
     rewrite_power,
     rewrite_round,
+    shifted_left,
 )
 from nestvec.sql.relational.rewrites.arrays import (
     array_contains,
@@ -81,6 +82,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.TimeToStr, exp.StrToTime, exp.StrToDate), time_format),
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),
     exp.IntDiv: div_quotient,
+    exp.BitwiseLeftShift: shifted_left,
     exp.Pow: rewrite_power,
     exp.Exp: lambda node: call("pg_finite", node),
     exp.Concat: rewrite_concat,

@@ -6,7 +6,14 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, is_vector, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    INTEGERS,
+    call,
+    is_text_constant,
+    is_vector,
+    kind,
+)
 
 
 def quotient(node: exp.Div) -> exp.Expr:
@@ -36,6 +43,8 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
 def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
     """A small number as PostgreSQL promotes it beside another."""
     own, type_ = kind(node), kind(other)
+    if is_text_constant(other):
+        return node
     if own == exp.DType.FLOAT and type_ not in (None, exp.DType.FLOAT):
         return exp.cast(node.copy(), "double")
     if own in (exp.DType.TINYINT, exp.DType.SMALLINT) and isinstance(other, exp.Literal):
@@ -45,7 +54,7 @@ def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
 
 def _numeric(node: exp.Expr, other: exp.Expr) -> exp.Expr:
     """A string constant beside a number, as that number: '5' + 1."""
-    if not (isinstance(node, exp.Literal) and node.is_string) or kind(other) is None:
+    if not is_text_constant(node) or kind(other) is None:
         return node
     other_kind = kind(other)
     if other_kind in INTEGERS or other_kind in FLOAT_TYPES:
@@ -65,3 +74,8 @@ def div_quotient(node: exp.IntDiv) -> exp.Expr:
 
 def rewrite_power(node: exp.Pow) -> exp.Expr:
     return call("pg_power", node.this, node.expression)
+
+
+def shifted_left(node: exp.BitwiseLeftShift) -> exp.Expr:
+    """DuckDB shifts no negative number to the left."""
+    return call("pg_shift_left", node.this, node.expression)

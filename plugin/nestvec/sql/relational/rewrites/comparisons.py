@@ -5,7 +5,13 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
-from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, anonymous_name, call, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    JSON_TYPES,
+    anonymous_name,
+    call,
+    is_text_constant,
+    kind,
+)
 
 _STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
 
@@ -30,10 +36,30 @@ def membership(node: exp.In) -> exp.Expr:
     row = node.this
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
+    query = node.args.get("query")
+    if isinstance(row, exp.Tuple) and query is not None:
+        return _row_in_query(row, query)
     if not isinstance(row, exp.Tuple) or not all(isinstance(item, exp.Tuple) for item in node.expressions):
         return node
     same = [_compare_rows(row.expressions, item.expressions, exp.EQ) for item in node.expressions]
     return exp.paren(exp.or_(*same)) if same else node
+
+
+def _row_in_query(row: exp.Tuple, query: exp.Expr) -> exp.Expr:
+    """``(a, b) IN (SELECT …)``: DuckDB takes NULL in a row for a value."""
+    names = [f"pg_column_{number}" for number in range(len(row.expressions))]
+    columns: list[exp.Expr] = [exp.column(name, "pg_rows") for name in names]
+    alias = exp.TableAlias(
+        this=exp.to_identifier("pg_rows"), columns=[exp.to_identifier(name) for name in names]
+    )
+    rows = exp.Subquery(this=query.unnest().copy(), alias=alias)
+    same = _compare_rows(row.expressions, columns, exp.EQ)
+    some, unclear = (
+        exp.Exists(this=exp.select("1").from_(rows.copy()).where(test))
+        for test in (same, exp.Is(this=exp.paren(same.copy()), expression=exp.null()))
+    )
+    ifs = [exp.If(this=some, true=exp.true()), exp.If(this=unclear, true=exp.null())]
+    return exp.Case(ifs=ifs, default=exp.false())
 
 
 def _real_in(node: exp.In) -> exp.Expr:
@@ -68,8 +94,10 @@ def compare(node: exp.Binary) -> exp.Expr:
         return _compare_documents(node)
     for name, other in (("this", node.expression), ("expression", node.this)):
         side = node.args[name]
-        if kind(other) == exp.DType.BOOLEAN and isinstance(side, exp.Literal) and side.is_string:
+        if kind(other) == exp.DType.BOOLEAN and is_text_constant(side):
             node.set(name, call("pg_boolean", side))
+        elif is_text_constant(other):
+            continue  # it takes the type of the other side
         elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
             node.set(name, exp.cast(side.copy(), "double"))
     return node
@@ -88,10 +116,21 @@ def _compare_documents(node: exp.Binary) -> exp.Binary:
 
 
 def between(node: exp.Between) -> exp.Expr:
-    if not node.args.get("symmetric"):
+    """BETWEEN SYMMETRIC, which DuckDB lacks, and REAL between numbers."""
+    value, low, high = node.this, node.args["low"], node.args["high"]
+    symmetric = bool(node.args.get("symmetric"))
+    if not symmetric and exp.DType.FLOAT not in (kind(value), kind(low), kind(high)):
         return node
-    low, high = node.args["low"], node.args["high"]
-    return exp.Between(this=node.this.copy(), low=call("least", low, high), high=call("greatest", low, high))
+    # Not least() and greatest(), which pass over NULL.
+    ranges = ((low, high), (high, low)) if symmetric else ((low, high),)
+    tests = [
+        exp.and_(
+            compare(exp.GTE(this=value.copy(), expression=first.copy())),
+            compare(exp.LTE(this=value.copy(), expression=last.copy())),
+        )
+        for first, last in ranges
+    ]
+    return exp.paren(exp.or_(*tests))
 
 
 def _quantified(node: exp.Binary) -> exp.Expr:

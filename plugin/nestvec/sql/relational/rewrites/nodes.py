@@ -46,6 +46,11 @@ def kind(node: exp.Expr | None) -> Any:
     return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
 
 
+def is_text_constant(node: exp.Expr) -> bool:
+    """Whether a node is a constant in quotes, which has no type of its own."""
+    return isinstance(node, exp.Literal) and bool(node.is_string)
+
+
 _PLACES: Final = {exp.DType.FLOAT: 6, exp.DType.DOUBLE: 15}
 """Digits before the point from which PostgreSQL writes an exponent."""
 

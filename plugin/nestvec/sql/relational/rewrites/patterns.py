@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import call
+from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.nodes import call, is_text_constant
+from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
 
 
 def rewrite_like(node: exp.Expr) -> exp.Expr:
     """PostgreSQL's escape character is the backslash; DuckDB has none unless it is named."""
-    quantified = node.expression
-    inner = quantified.this if isinstance(quantified, (exp.Any, exp.All)) else None
-    while isinstance(inner, exp.Paren):
-        inner = inner.this
-    if isinstance(inner, exp.Array):
-        parts = [type(node)(this=node.this.copy(), expression=item.copy()) for item in inner.expressions]
-        joined = (exp.or_ if isinstance(quantified, exp.Any) else exp.and_)(*map(rewrite_like, parts))
-        return exp.paren(joined)
+    pattern = node.expression
+    if isinstance(pattern, (exp.Any, exp.All)) and not isinstance(pattern.this.unnest(), exp.Query):
+        return _like_each(node, pattern)
     if isinstance(node.parent, exp.Escape):
         return node
-    if isinstance(quantified, exp.Literal) and "\\" not in quantified.name:
+    if isinstance(pattern, exp.Literal) and "\\" not in pattern.name:
         return node
     return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+def _like_each(node: exp.Expr, patterns: exp.Expr) -> exp.Expr:
+    """``t LIKE ANY (array)``; ``NOT LIKE ALL`` is that the text is like none of them."""
+    element = exp.to_identifier("pg_item")
+    negate = node.args.get("negate")
+    like = rewrite_like(type(node)(this=node.this.copy(), expression=element.copy(), negate=negate))
+    values = patterns.this.unnest()
+    if is_text_constant(values):
+        values = typed_array(values, exp.DType.TEXT)
+    transformed = call("list_transform", values, exp.Lambda(this=like, expressions=[element]))
+    return call("pg_any" if isinstance(patterns, exp.Any) else "pg_all", transformed)
 
 
 def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
     """``~`` and ``~*``: in PostgreSQL a point stands for a line break, too."""
     flags = "is" if isinstance(node, exp.RegexpILike) else "s"
-    return call("regexp_matches", node.this, node.expression, exp.Literal.string(flags))
+    return call("regexp_matches", node.this, _regex(node.expression), exp.Literal.string(flags))
+
+
+def _regex(node: exp.Expr) -> exp.Expr:
+    """A pattern that is constant, as DuckDB writes it."""
+    return exp.Literal.string(postgres_regex(node.name)) if is_text_constant(node) else node
 
 
 def replaced(node: exp.RegexpReplace) -> exp.Expr:
@@ -40,16 +52,17 @@ def replaced(node: exp.RegexpReplace) -> exp.Expr:
         return node
     if isinstance(replacement, exp.Literal):
         replacement = exp.Literal.string(replacement.name.replace("\\&", "\\0"))
-    return call("regexp_replace", node.this, node.expression, replacement, exp.Literal.string(flags + "s"))
-
-
-_WILDCARDS = {"%": ".*", "_": "."}
+    pattern = _regex(node.expression)
+    return call("regexp_replace", node.this, pattern, replacement, exp.Literal.string(flags + "s"))
 
 
 def similar_to(node: exp.SimilarTo) -> exp.Expr:
     """SQL's pattern as a regular expression: DuckDB's SIMILAR TO takes the latter."""
     pattern = node.expression
+    around = node.parent if isinstance(node.parent, exp.Escape) else None
     if isinstance(pattern, exp.Literal):
-        regex = re.sub(r"[%_.^$]", lambda match: _WILDCARDS.get(match[0], "\\" + match[0]), pattern.name)
-        node.set("expression", exp.Literal.string(f"(?s){regex}"))
+        escape = "\\" if around is None else around.expression.name
+        node.set("expression", exp.Literal.string(similar_regex(pattern.name, escape)))
+        if around is not None:
+            around.replace(node.copy())
     return node

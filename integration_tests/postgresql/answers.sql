@@ -1,0 +1,18 @@
+SELECT count(*) FROM (SELECT * FROM rows) AS x WHERE b NOT BETWEEN SYMMETRIC NULL AND 12
+SELECT id FROM (SELECT * FROM rows) AS x WHERE r BETWEEN 0.1 AND 2 OR a BETWEEN SYMMETRIC 3 AND s
+SELECT id FROM rows WHERE NULL <> ALL(tags)
+SELECT id FROM rows WHERE NOT NULL = ANY(nums)
+SELECT id, (a, s) IN (SELECT y.a, y.s FROM rows AS y WHERE y.id < 3) AS x FROM rows
+SELECT id FROM rows WHERE (a, s) NOT IN (SELECT y.a, y.s FROM rows AS y WHERE y.a > 0)
+SELECT id, meta->'n' = '1.0'::jsonb AS x, meta->'deep' <> '{"x": 1.0}' AS y FROM rows
+SELECT id FROM rows WHERE t NOT ILIKE ALL (ARRAY['%b%', 'A%'])
+SELECT id FROM rows WHERE t NOT LIKE ANY (ARRAY['%b%', 'a%', NULL])
+SELECT id, u LIKE ANY ('{a%,%b}') AS x, NOT u LIKE ALL (ARRAY['a%', '%b']) AS y FROM rows
+SELECT id, t LIKE ANY (tags) AS x FROM rows WHERE tags::text !~ '\\'
+SELECT id, a << 2 AS x, a >> 1 AS y FROM rows
+SELECT id, u ~ '\w' AS x, u ~ '[[:alpha:]]' AS y, u ~ '^[^\w]' AS z, u ~ '[[:upper:]]' AS q FROM rows
+SELECT id, u SIMILAR TO 'a\%b' AS x, u SIMILAR TO 'a[%_]b' AS y, u NOT SIMILAR TO '(a|b)+' AS z FROM rows
+SELECT id, u SIMILAR TO 'a!%b' ESCAPE '!' AS x, u SIMILAR TO '%\_b' AS y FROM rows
+SELECT id, regexp_replace(u, '[^\w]', '-', 'g') AS x, regexp_replace(u, '\s', '', 'g') AS y FROM rows
+SELECT id, r <= '0.1' AS x, '0.25' < r AS y, r * '0.1' AS z FROM rows
+SELECT id FROM rows WHERE left(u, 9) = 'x' OR r <= '0.1'
