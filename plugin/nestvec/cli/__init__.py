@@ -33,6 +33,7 @@ COMMANDS = {
         "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
     ),
     "bridge": CommandEntry("bridge", "Let a new encoder search the vectors that an old one made."),
+    "bulk": CommandEntry("bulk", "Embed millions of rows on Ray, and import them into a collection."),
     "collection": CommandEntry(
         "collection", "Create, show, list, change or drop collections with nested vector fields."
     ),

@@ -81,7 +81,7 @@ def encode_window(
     """
     vectors = np.empty((len(rows), 0), np.float32)
     seconds = 0.0
-    for positions, output, batch_seconds in _run_batches(rows, run, exit, part, advance):
+    for positions, output, batch_seconds in run_batches(rows, run, exit, part, advance):
         if not vectors.shape[1]:
             vectors = np.empty((len(rows), *output.shape[1:]), np.float32)
         vectors[positions] = output
@@ -106,14 +106,14 @@ def answer_window(
     spec = OUTPUT_SPECS[manifest.kind]
     answers: dict[int, Array] = {}
     seconds = 0.0
-    for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):
+    for positions, output, batch_seconds in run_batches(rows, run, manifest.depth, part, advance):
         check_engine_output(output, spec, len(positions), manifest.dim)
         answers |= {at: spec.extract(row) for at, row in zip(positions, output, strict=True)}
         seconds += batch_seconds
     return [answers[at] for at in range(len(rows))], seconds
 
 
-def _run_batches(
+def run_batches(
     rows: Sequence[ModelInput], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> Iterator[tuple[list[int], Array, float]]:
     """Each batch: the positions of its rows, the encoder's output and its seconds."""

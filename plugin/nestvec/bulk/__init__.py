@@ -1,0 +1,1 @@
+"""Bulk embedding beyond one process: tasks, workers on Ray, files for Milvus's import, and the import."""

@@ -1,0 +1,116 @@
+"""A callable that adds vectors to batches of a table: of Ray Data, of pandas, of Spark through pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
+from nestvec.engines.factory import EngineName, EngineOptions
+from nestvec_schemas.embedding_config import EmbeddingConfig, Form
+from nestvec_schemas.errors import RowRejected
+from nestvec_schemas.model_name import parse_model_name
+
+
+class Embed:
+    """Adds the columns ``vector_64``, ``vector_384``, … to batches: one pass for all of them.
+
+    It takes and returns what Ray Data calls ``numpy`` (a mapping of arrays), ``pandas`` and ``pyarrow``. Each
+    process loads the engine once, whatever the number of batches, and it pickles without it.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        dims: Sequence[int] = (),
+        *,
+        column: str = "text",
+        forms: Sequence[Form] = ("float",),
+        models: str | Path = "models",
+        service: str | None = None,
+        engine: EngineName = "auto",
+        device: str = "auto",
+        threads: int = 0,
+    ) -> None:
+        """``encoder`` is a name, perhaps with an exit or expert: ``minilm@3``.
+
+        ``dims`` are the lengths of the vectors, the encoder's own if there is none; ``forms`` are ``float``,
+        ``int8``, ``binary`` and ``sparse``: the names of columns of others than ``float`` end with the form
+        (``vector_64_int8``). ``column`` is that of the texts, which are documents. ``service`` is the address
+        of a service that embeds, instead of an engine with the encoders in ``models``.
+        """
+        self.column, self._models, self._service = column, str(models), service
+        self._options = EngineOptions(engine, threads=threads, device=device)
+        config = parse_model_name(encoder)
+        self._encoder = config.encoder
+        self.outputs = tuple(_outputs(config, tuple(dims), tuple(forms)))
+
+    def __call__(self, batch: Any) -> Any:
+        """The batch with the vectors. Raises RowRejected for a text that is null or empty, NestvecError."""
+        if isinstance(batch, Mapping):
+            vectors = self.vectors(list(np.asarray(batch[self.column]).tolist()))
+            return {**batch, **{name: _objects(values) for name, values in vectors.items()}}
+        if isinstance(batch, pa.Table):
+            for name, values in self.vectors(batch.column(self.column).to_pylist()).items():
+                batch = batch.append_column(name, _arrow(values))
+            return batch
+        vectors = self.vectors(batch[self.column].tolist())
+        return batch.assign(**{name: list(values) for name, values in vectors.items()})
+
+    def vectors(self, texts: Sequence[Any]) -> dict[str, Any]:
+        """The columns of n texts: (n, dim) arrays, or mappings of ids to weights of a sparse encoder."""
+        for position, text in enumerate(texts):
+            if not isinstance(text, str) or not text:
+                raise RowRejected(
+                    f"row {position} of the batch has no text in column {self.column}",
+                    value=type(text).__name__,
+                    next_step="Filter such rows out before.",
+                )
+        embedded = self._engine().embed(texts, self.outputs)
+        if embedded.failed:
+            position, error = next(iter(embedded.failed.items()))
+            raise error.reworded(cause=f"row {position} of the batch: {error.cause}")
+        return embedded.columns
+
+    def _engine(self) -> TextEmbedding:
+        if self._service is not None:
+            return ServiceEmbedding(self._service)
+        return _open(self._models, self._encoder, self._options)
+
+
+@lru_cache(maxsize=4)
+def _open(models: str, encoder: str, options: EngineOptions) -> EngineEmbedding:
+    """The engine of this process."""
+    names = (encoder,) if encoder else ()
+    return EngineEmbedding(Path(models), names, options)
+
+
+def _outputs(config: EmbeddingConfig, dims: tuple[int, ...], forms: tuple[Form, ...]) -> list[VectorOutput]:
+    outputs = []
+    for form in forms:
+        for dim in (None,) if form == "sparse" or not dims else dims:
+            parts = ["vector", *([] if dim is None else [str(dim)]), *([] if form == "float" else [form])]
+            outputs.append(VectorOutput("_".join(parts), replace(config, dim=dim, form=form)))
+    return outputs
+
+
+def _objects(values: Any) -> Any:
+    if not isinstance(values, list):
+        return values
+    objects = np.empty(len(values), object)
+    objects[:] = values
+    return objects
+
+
+def _arrow(values: Any) -> Any:
+    if isinstance(values, list):
+        kind = pa.map_(pa.int64(), pa.float32())
+        return pa.array([list(row.items()) for row in values], kind)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -1,0 +1,252 @@
+"""Files on this machine, in S3-compatible stores and in Google Cloud Storage, by one address each."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from nestvec_schemas.errors import FileUnreadable, IngestError
+
+_REMOTE: Final = ("s3", "gs", "gcs")
+_CHUNK_BYTES: Final = 8 << 20
+_HIDDEN: Final = ("_", ".")
+
+
+@dataclass(frozen=True)
+class FileStat:
+    """A file as a listing shows it."""
+
+    address: str
+    size: int
+    mtime_ns: int
+
+
+def is_remote(address: str) -> bool:
+    """Whether an address is that of a store, ``s3://`` or ``gs://``."""
+    return urlsplit(address).scheme in _REMOTE
+
+
+def list_files(source: str) -> list[FileStat]:
+    """The files that a path, a folder, a glob pattern or a store's prefix names, sorted.
+
+    Files whose names start with ``.`` or ``_`` are left out of folders. Raises FileUnreadable if there is
+    none.
+    """
+    stats = _list_remote(source) if is_remote(source) else _list_local(source)
+    if not stats:
+        raise FileUnreadable(
+            "there is no file to read", value=source, next_step="Check the path, the pattern or the prefix."
+        )
+    return sorted(stats, key=lambda stat: stat.address)
+
+
+def _list_local(source: str) -> list[FileStat]:
+    path = Path(source)
+    if path.is_dir():
+        names = [
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part.startswith(_HIDDEN) for part in file.relative_to(path).parts)
+        ]
+    elif path.exists():
+        names = [path]
+    else:
+        names = [
+            Path(name)
+            for name in glob.glob(source, recursive=True)  # noqa: PTH207 - of an absolute path, too
+            if Path(name).is_file()
+        ]
+    stats = [(name, name.stat()) for name in names]
+    return [FileStat(str(name.absolute()), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+def _list_remote(source: str) -> list[FileStat]:
+    with store_errors(source):
+        store, path = open_store(source)
+        info = store.get_file_info(path)
+        if info.type == fs.FileType.File:
+            infos = [info]
+        else:
+            selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
+            infos = [
+                entry
+                for entry in store.get_file_info(selector)
+                if entry.type == fs.FileType.File
+                and not any(part.startswith(_HIDDEN) for part in entry.path[len(path) :].split("/"))
+            ]
+    parts = urlsplit(source)
+    query = f"?{parts.query}" if parts.query else ""
+    return [
+        FileStat(f"{parts.scheme}://{entry.path}{query}", entry.size, entry.mtime_ns or 0) for entry in infos
+    ]
+
+
+def open_store(address: str) -> tuple[Any, str]:
+    """The file system of a store's address, and the path in it: ``bucket/key``.
+
+    Credentials are those of the environment; an S3-compatible store is named by AWS_ENDPOINT_URL.
+    """
+    store, path = fs.FileSystem.from_uri(address.replace("gcs://", "gs://", 1))
+    return store, path.rstrip("/")
+
+
+@contextmanager
+def store_errors(address: str) -> Iterator[None]:
+    """Turn what a store raises into FileUnreadable."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise FileUnreadable(
+            "the store cannot be used",
+            value=f"{urlsplit(address)._replace(query='').geturl()}: {str(error)[:300]}",
+            next_step="Check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+            "AWS_ENDPOINT_URL, or Google's) and the rights.",
+        ) from error
+
+
+class LocalCopies:
+    """Local copies of remote files for readers that take a path; one file is kept at a time."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="nestvec-bulk-")
+        self._address, self._path = "", Path()
+
+    def path(self, address: str) -> Path:
+        """A path of the file's content. Raises FileUnreadable."""
+        if not is_remote(address):
+            return Path(address)
+        if address != self._address:
+            self._path.unlink(missing_ok=True) if self._address else None
+            path = Path(self._folder.name, Path(urlsplit(address).path).name)
+            with store_errors(address):
+                store, key = open_store(address)
+                with store.open_input_stream(key, compression=None) as source, path.open("wb") as target:
+                    while chunk := source.read(_CHUNK_BYTES):
+                        target.write(chunk)
+            self._address, self._path = address, path
+        return self._path
+
+
+class OutputFolder:
+    """The folder of a bulk job, local or in a store. What is written appears whole or not at all."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address if is_remote(address) else str(Path(address).absolute())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file by ``data``, on disk when this returns. Raises IngestError."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                with store.open_output_stream(f"{base}/{name}", compression=None) as stream:
+                    stream.write(data)
+            return
+        with self.temporary(name) as path:
+            path.write_bytes(data)
+            self.publish(path, name)
+
+    @contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        """A local path to write a file at, for ``publish``; it is removed if it was not published."""
+        if is_remote(self.address):
+            with tempfile.TemporaryDirectory(prefix="nestvec-bulk-") as folder:
+                yield Path(folder, Path(name).name)
+            return
+        target = Path(self.address, name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, new = tempfile.mkstemp(prefix=".new-", dir=target.parent)
+            os.close(descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield Path(new)
+        finally:
+            Path(new).unlink(missing_ok=True)
+
+    def publish(self, path: Path, name: str) -> None:
+        """Move what was written at a path of ``temporary`` to its name. Raises IngestError."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                with (
+                    path.open("rb") as source,
+                    store.open_output_stream(f"{base}/{name}", compression=None) as target,
+                ):
+                    while chunk := source.read(_CHUNK_BYTES):
+                        target.write(chunk)
+            return
+        target_path = Path(self.address, name)
+        try:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.chmod(0o644)
+            path.replace(target_path)
+            folder = os.open(target_path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if there is none. Raises IngestError."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                if store.get_file_info(f"{base}/{name}").type == fs.FileType.NotFound:
+                    return None
+                with store.open_input_stream(f"{base}/{name}", compression=None) as stream:
+                    data: bytes = stream.read()
+                    return data
+        try:
+            return Path(self.address, name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in one of its folders, sorted."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                selector = fs.FileSelector(f"{base}/{folder}", allow_not_found=True)
+                return sorted(entry.base_name for entry in store.get_file_info(selector))
+        path = Path(self.address, folder)
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it exists."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                if store.get_file_info(f"{base}/{name}").type == fs.FileType.File:
+                    store.delete_file(f"{base}/{name}")
+            return
+        Path(self.address, name).unlink(missing_ok=True)
+
+    def milvus_path(self, name: str) -> str:
+        """The path of a file as Milvus's import takes it: without the bucket, or absolute."""
+        if not is_remote(self.address):
+            return str(Path(self.address, name))
+        _, base = open_store(self.address)
+        return f"{base}/{name}".partition("/")[2]
+
+    def _unwritable(self, error: OSError) -> IngestError:
+        return IngestError(
+            "the folder of the bulk job cannot be read or written",
+            value=f"{self.address} ({error.strerror or error})",
+            next_step="Name another one with --to.",
+        )

@@ -1,0 +1,181 @@
+"""The manifest of a bulk job: its plan, and a record of each task that is finished."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from pydantic import Field, ValidationError
+
+from nestvec.bulk.locations import OutputFolder
+from nestvec.bulk.plan import InputFile, Record, Task
+from nestvec_schemas.errors import JournalMismatch
+
+PLAN: Final = "plan.json"
+IMPORTS: Final = "imports.json"
+TASKS: Final = "tasks"
+FILES: Final = "files"
+REJECTED: Final = "rejected"
+
+
+class JobIdentity(Record):
+    """What a job is about."""
+
+    source: str
+
+    reading: str
+    """How its files are read; empty if by the defaults."""
+
+    target: str
+    collection: str
+
+    columns: tuple[str, ...]
+    """The collection's columns with their types, and the vectors with what makes them."""
+
+    task_rows: int
+
+
+class Plan(Record):
+    """What a job does."""
+
+    identity: JobIdentity
+    files: tuple[InputFile, ...]
+
+    first_key: int | None = None
+    """The key of the first row, if nestvec makes the keys that Milvus Lite would generate."""
+
+    created: float = Field(default_factory=time.time)
+
+
+class OutputFile(Record):
+    """A file for Milvus's import."""
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
+class TaskRecord(Record):
+    """A finished task. It is written after its files, which it names."""
+
+    task: Task
+    files: tuple[OutputFile, ...]
+
+    rows: int
+    """Rows in the files."""
+
+    rejected: int
+    reasons: tuple[str, ...] = ()
+    """The first few rejections."""
+
+    tokens: int = 0
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Time in read, tokenize, engine and write."""
+
+    worker: str = ""
+    """Which process did it."""
+
+
+class ImportRecord(Record):
+    """What became of a file's import."""
+
+    file: str
+
+    state: str
+    """``started`` or ``done``."""
+
+    job: int | None = None
+    """Milvus's id of the import; None for Milvus Lite, and until it is known."""
+
+    rows: int = 0
+    """Rows that are in the collection, of a file whose rows are inserted in order."""
+
+
+class Imports(Record):
+    """The imports of a job."""
+
+    files: dict[str, ImportRecord] = Field(default_factory=dict)
+
+
+def read_plan(folder: OutputFolder) -> Plan | None:
+    """The plan of an earlier run; None if there is none. Raises JournalMismatch if it is damaged."""
+    data = folder.read(PLAN)
+    if data is None:
+        return None
+    try:
+        return Plan.model_validate_json(data)
+    except ValidationError as error:
+        raise _damaged(folder, PLAN, error) from error
+
+
+def check_plan(before: Plan, identity: JobIdentity, files: list[InputFile]) -> None:
+    """Raise JournalMismatch if an earlier run's plan is that of another job, or its input has changed."""
+    old, new = before.identity.model_dump(), identity.model_dump()
+    changed = next((name for name in _CHANGES if old[name] != new[name]), None)
+    if changed is not None:
+        raise _mismatch(_CHANGES[changed], f"{old[changed]}, now {new[changed]}")
+    known = {file.address: _content(file) for file in before.files}
+    present = {file.address: _content(file) for file in files}
+    for address in sorted(known.keys() | present.keys()):
+        if known.get(address) != present.get(address):
+            raise _mismatch("its input files have changed", address)
+
+
+def _content(file: InputFile) -> tuple[int, str, int]:
+    return file.size, file.head_sha256, file.rows
+
+
+_CHANGES: Final = {
+    "source": "the source has changed",
+    "target": "--uri has changed",
+    "collection": "the collection has changed",
+    "columns": "the collection's columns or its encoders have changed",
+    "reading": "the options for reading it have changed",
+    "task_rows": "--task-rows has changed",
+}
+
+
+def _mismatch(what: str, value: str) -> JournalMismatch:
+    return JournalMismatch(
+        f"a bulk job was begun in this folder, and {what} since",
+        value=value[:500],
+        next_step="Restore it to continue, name another folder with --to, or begin again with --restart.",
+    )
+
+
+def finished_tasks(folder: OutputFolder) -> dict[int, TaskRecord]:
+    """The records of finished tasks, by number. Raises JournalMismatch for one that is damaged."""
+    records: dict[int, TaskRecord] = {}
+    for name in folder.names(TASKS):
+        if not name.endswith(".json") or name.startswith("."):
+            continue
+        data = folder.read(f"{TASKS}/{name}")
+        try:
+            record = TaskRecord.model_validate_json(data or b"")
+        except ValidationError as error:
+            raise _damaged(folder, name, error) from error
+        records[record.task.number] = record
+    return records
+
+
+def read_imports(folder: OutputFolder) -> dict[str, ImportRecord]:
+    """What became of the imports of earlier runs, by file. Raises JournalMismatch if it is damaged."""
+    data = folder.read(IMPORTS)
+    try:
+        return dict(Imports.model_validate_json(data).files) if data is not None else {}
+    except ValidationError as error:
+        raise _damaged(folder, IMPORTS, error) from error
+
+
+def write_imports(folder: OutputFolder, imports: dict[str, ImportRecord]) -> None:
+    """Replace the record of imports."""
+    folder.write(IMPORTS, Imports(files=imports).model_dump_json().encode())
+
+
+def _damaged(folder: OutputFolder, name: str, error: ValidationError) -> JournalMismatch:
+    return JournalMismatch(
+        f"{name} of the bulk job is damaged",
+        value=f"{folder.address}: {error.errors()[0]['msg']}",
+        next_step="Begin again with --restart.",
+    )

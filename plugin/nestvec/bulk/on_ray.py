@@ -1,0 +1,171 @@
+"""Tasks on Ray: an actor pool of Ray Data, whose workers each load the engine once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from nestvec.bulk.manifest import TaskRecord
+from nestvec.bulk.plan import Task
+from nestvec.bulk.task import TaskRunner, Work
+from nestvec_schemas.errors import IngestError, NestvecError
+
+_LOCAL_STORE_BYTES: Final = 128 << 20
+"""Memory for Ray's objects on this machine: only tasks and records pass through it."""
+
+_IN_FLIGHT: Final = 2
+"""Tasks that each worker has, the one that it runs included."""
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Where the tasks run."""
+
+    address: str | None = None
+    """``auto`` or the address of a cluster; None for a Ray of this machine, which ends with the job."""
+
+    workers: int = 0
+    """0 for as many as the cluster's CPUs or GPUs carry."""
+
+    cpus: float = 0
+    """CPUs of each worker; 0 for four, or as many as the machine has."""
+
+    gpus: float = 0
+    """GPUs of each worker."""
+
+    dashboard: bool = False
+    """Whether a Ray of this machine serves its dashboard, on loopback."""
+
+
+class _Worker:
+    """What each actor runs."""
+
+    def __init__(self, work: Work) -> None:
+        self._runner = TaskRunner(work)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            record = self._runner(Task.model_validate_json(row["task"]))
+        # Not raised: Ray would wrap it in tracebacks.
+        except NestvecError as error:
+            return {"record": "", "error": pickle.dumps(error)}
+        return {"record": record.model_dump_json(), "error": b""}
+
+
+@contextmanager
+def cluster(options: RayOptions) -> Iterator[Any]:
+    """Ray, connected: one that is in use already stays as it is. Raises IngestError."""
+    # Before the import, which reads it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray  # noqa: PLC0415 - an optional package, and slow to import
+    except ImportError as error:
+        raise IngestError(
+            "nestvec bulk needs a package that is not installed",
+            value="ray",
+            next_step="Install it: pip install 'nestvec[ray]'.",
+        ) from error
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            _connect(ray, options)
+            stack.callback(ray.shutdown)
+        yield ray
+
+
+def _connect(ray: Any, options: RayOptions) -> None:
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if options.address is None:
+        ray.init(
+            include_dashboard=options.dashboard,
+            dashboard_host="127.0.0.1",
+            object_store_memory=_LOCAL_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+        return
+    try:
+        ray.init(address=options.address, **quiet)
+    # What it raises depends on how the address is wrong.
+    except Exception as error:
+        raise IngestError(
+            "the Ray cluster cannot be reached",
+            value=f"{options.address} ({str(error)[:200]})",
+            next_step="Check --ray, and that its version is that of this machine's ray; omit it for a Ray of "
+            "this machine.",
+        ) from error
+
+
+def run_tasks(
+    ray: Any, work: Work, tasks: Sequence[Task], options: RayOptions, stop: Callable[[], bool]
+) -> Iterator[TaskRecord]:
+    """The record of each task, as it is finished, until ``stop``. Raises NestvecError.
+
+    A worker that is lost is replaced, and its task is run again.
+    """
+    if not tasks:
+        return
+    cpus, workers = _pool_size(ray, options, len(tasks))
+    engine = replace(work.engine, options=_with_threads(work, cpus))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    rows = [{"task": task.model_dump_json()} for task in tasks]
+    records = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _Worker,
+        fn_constructor_args=(replace(work, engine=engine),),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=_IN_FLIGHT
+        ),
+        num_cpus=cpus,
+        num_gpus=options.gpus or None,
+    )
+    try:
+        for row in records.iter_rows():
+            if row["error"]:
+                # From a worker of this job, which has this process's rights.
+                raise pickle.loads(row["error"])  # noqa: S301
+            yield TaskRecord.model_validate_json(row["record"])
+            if stop():
+                return
+    except ray.exceptions.RayError as error:
+        raise IngestError(
+            "a worker failed on a task, and Ray did not run it again",
+            value=str(error).strip().splitlines()[-1][:300],
+            next_step="Read Ray's logs, and run the command again: finished tasks are kept.",
+        ) from error
+
+
+def _pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
+    """CPUs of a worker, and the number of workers. Raises IngestError if no node carries one."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    largest = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    cpus = options.cpus or min(4.0, largest)
+    fitting = [
+        min(
+            node.get("CPU", 0.0) / cpus,
+            node.get("GPU", 0.0) / options.gpus if options.gpus else float("inf"),
+        )
+        if cpus
+        else 0.0
+        for node in nodes
+    ]
+    room = sum(int(count + 1e-6) for count in fitting)
+    if not room:
+        raise IngestError(
+            "no node of the Ray cluster has what a worker needs",
+            value=f"{cpus:g} CPUs, {options.gpus:g} GPUs; the largest node has {largest:g} CPUs",
+            next_step="Choose fewer with --worker-cpus and --worker-gpus.",
+        )
+    return cpus, max(1, min(options.workers or room, tasks))
+
+
+def _with_threads(work: Work, cpus: float) -> Any:
+    engine = work.engine.options
+    return engine if engine.threads else replace(engine, threads=max(1, int(cpus)))

@@ -1,0 +1,64 @@
+"""What a bulk job does, and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nestvec.bulk.on_ray import RayOptions
+from nestvec.bulk.task import EngineChoice
+from nestvec.ingest.options import IngestOptions
+
+DEFAULT_TASK_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class BulkOptions:
+    """How a source is embedded and imported."""
+
+    source: str
+    """A file, a folder, a pattern, or a store's address."""
+
+    folder: str
+    """Where the files and the manifest go."""
+
+    rows: IngestOptions
+    """How the files are read, and which columns they fill."""
+
+    engine: EngineChoice
+    ray: RayOptions = field(default_factory=RayOptions)
+
+    task_rows: int = DEFAULT_TASK_ROWS
+    """Rows of a task, at most."""
+
+    imports: bool = True
+    """Whether the files are imported."""
+
+
+@dataclass
+class BulkReport:
+    """The result of a bulk job: of all runs, but for what is said to be of this one."""
+
+    rows: int = 0
+    """In the files."""
+
+    rejected: int = 0
+    reasons: tuple[str, ...] = ()
+    tasks: int = 0
+    resumed: int = 0
+    """Tasks that earlier runs finished."""
+
+    imported: int = 0
+    """Rows that this run imported."""
+
+    tokens: int = 0
+    """Embedded by this run."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of this run: ``total`` and ``import``, and over all workers ``read``, ``tokenize``, ``engine`` and
+    ``write``."""
+
+    workers: dict[str, float] = field(default_factory=dict)
+    """Tokens a second of each worker of this run, in its tokenizer and its engine."""
+
+    finished: bool = True
+    """False if the run was stopped."""

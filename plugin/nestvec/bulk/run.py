@@ -1,0 +1,198 @@
+"""A bulk job from its plan to its report; an interrupted one continues where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from pymilvus import MilvusClient
+
+from nestvec.bulk import manifest as manifests
+from nestvec.bulk.lite import LiteTarget
+from nestvec.bulk.locations import OutputFolder, is_remote
+from nestvec.bulk.manifest import FILES, PLAN, REJECTED, TASKS, JobIdentity, Plan, TaskRecord
+from nestvec.bulk.on_ray import cluster, run_tasks
+from nestvec.bulk.options import BulkOptions, BulkReport
+from nestvec.bulk.parquet import FileColumns
+from nestvec.bulk.plan import Task, input_files, plan_tasks
+from nestvec.bulk.server_import import ServerImport, allow_vectors
+from nestvec.bulk.task import Work
+from nestvec.ingest.run import MAX_REASONS
+from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.writers import new_first_key
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.lite import is_lite
+from nestvec.terminal.progress import Advance
+from nestvec_schemas.errors import IngestError
+
+_MAX_FILE_BYTES = 256 << 20
+"""Of the vectors of a task, beyond which it has fewer rows."""
+
+REJECTS = "rejected.jsonl"
+
+Progress = Callable[[str, int], AbstractContextManager[Advance]]
+"""Shows the progress of a job of this title and this many rows."""
+
+
+@dataclass
+class BulkJob:
+    """A job, and how far it is."""
+
+    client: MilvusClient
+    table: Table
+    options: BulkOptions
+    progress: Progress
+    stop: Callable[[], bool] = lambda: False
+    folder: OutputFolder = field(init=False)
+    lite: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = OutputFolder(self.options.folder)
+        self.lite = is_lite(self.client)
+
+    def run(self) -> BulkReport:
+        """Embed what is not embedded yet, then import what is not imported yet.
+
+        A record is written for each task after its files, so that a run that is killed anywhere repeats only
+        the tasks that workers were in. Raises NestvecError.
+        """
+        started = time.monotonic()
+        self._check_target()
+        plan = self._plan()
+        tasks = list(plan_tasks(list(plan.files), plan.identity.task_rows))
+        done = manifests.finished_tasks(self.folder)
+        report = BulkReport(tasks=len(tasks), resumed=len(done))
+        self._embed(tasks, done, report)
+        report.finished = len(done) == len(tasks)
+        self._summarise(list(done.values()), report)
+        if report.finished:
+            self._collect(list(done.values()))
+            if self.options.imports:
+                self._import(plan, list(done.values()), report)
+        report.seconds["total"] = time.monotonic() - started
+        return report
+
+    def _check_target(self) -> None:
+        """Raise IngestError where the files could not be imported."""
+        if self.options.imports and not self.lite and not is_remote(self.options.folder):
+            raise IngestError(
+                "a Milvus server imports files from its own store, which --to does not name",
+                value=self.options.folder,
+                next_step="Name a folder in its bucket, --to s3://BUCKET/FOLDER, or omit the import with "
+                "--no-import.",
+            )
+
+    def _plan(self) -> Plan:
+        """The plan of an earlier run, if it is this job's, or a new one."""
+        columns = FileColumns.of(self.table)
+        rows = min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, columns.row_bytes)))
+        identity = JobIdentity(
+            source=self.options.source,
+            reading="; ".join(
+                filter(None, (self.options.rows.reading.identity(), self.options.rows.columns.identity()))
+            ),
+            target=self.options.rows.target,
+            collection=self.table.name,
+            columns=(
+                *(f"{column.name} {column.type} {column.dim or ''}".strip() for column in columns.columns),
+                *(f"{each.column}: {each.config.attributes()}" for each in self.table.embeddings),
+                *(f"{each.column}: {each.config.fingerprint}" for each in self.table.embeddings),
+            ),
+            task_rows=rows,
+        )
+        if self.options.rows.restart:
+            self._remove_all()
+        files = input_files(self.options.source, self.options.rows)
+        before = manifests.read_plan(self.folder)
+        if before is not None:
+            manifests.check_plan(before, identity, files)
+            return before
+        makes_keys = self.lite and self.table.primary.auto_id
+        first_key = new_first_key() if makes_keys else None
+        plan = Plan(identity=identity, files=tuple(files), first_key=first_key)
+        self.folder.write(PLAN, plan.model_dump_json().encode())
+        return plan
+
+    def _remove_all(self) -> None:
+        if self.folder.read(PLAN) is None:
+            return
+        # First what a run would continue from.
+        for name in (manifests.IMPORTS, REJECTS):
+            self.folder.remove(name)
+        for folder in (TASKS, FILES, REJECTED):
+            for name in self.folder.names(folder):
+                self.folder.remove(f"{folder}/{name}")
+        self.folder.remove(PLAN)
+
+    def _embed(self, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport) -> None:
+        waiting = [task for task in tasks if task.number not in done]
+        if not waiting:
+            return
+        work = Work(self.table, self.folder.address, self.options.rows, self.options.engine)
+        tokens, seconds = defaultdict[str, int](int), defaultdict[str, float](float)
+        with self.progress("Embedding", sum(task.rows for task in tasks)) as advance:
+            skip = getattr(advance, "skip", advance)
+            skip(sum(record.task.rows for record in done.values()))
+            with cluster(self.options.ray) as ray:
+                for record in run_tasks(ray, work, waiting, self.options.ray, self.stop):
+                    done[record.task.number] = record
+                    advance(record.task.rows)
+                    report.tokens += record.tokens
+                    tokens[record.worker] += record.tokens
+                    for name, value in record.seconds.items():
+                        report.seconds[name] = report.seconds.get(name, 0.0) + value
+                    spent = record.seconds.get("tokenize", 0.0) + record.seconds.get("engine", 0.0)
+                    seconds[record.worker] += spent
+        report.workers = {name: tokens[name] / max(seconds[name], 1e-9) for name in sorted(tokens)}
+
+    def _summarise(self, records: list[TaskRecord], report: BulkReport) -> None:
+        records = sorted(records, key=lambda record: record.task.number)
+        report.rows = sum(record.rows for record in records)
+        report.rejected = sum(record.rejected for record in records)
+        reasons = [reason for record in records for reason in record.reasons]
+        report.reasons = tuple(reasons[:MAX_REASONS])
+
+    def _collect(self, records: list[TaskRecord]) -> None:
+        """One file of all rejected rows; and no file of a task that ran twice, but those that count."""
+        rejected = sorted(f"{REJECTED}/{record.task.name}.jsonl" for record in records if record.rejected)
+        if rejected:
+            self.folder.write(REJECTS, b"".join(self.folder.read(name) or b"" for name in rejected))
+        named = {file.name for record in records for file in record.files}
+        for name in self.folder.names(FILES):
+            if f"{FILES}/{name}" not in named:
+                self.folder.remove(f"{FILES}/{name}")
+
+    def _import(self, plan: Plan, records: list[TaskRecord], report: BulkReport) -> None:
+        started = time.monotonic()
+        imports = manifests.read_imports(self.folder)
+        delivery = self.options.rows.delivery
+        patience = Patience(delivery.retry_seconds, self.stop, delivery.waiting, delivery.clock)
+        doing = f"Inserting into {self.table.name}" if self.lite else f"Importing into {self.table.name}"
+        with self.progress(doing, report.rows) as advance:
+            if self.lite:
+                target = LiteTarget(self.client, self.table, self.folder, plan.first_key, patience)
+                report.imported = target.insert(records, imports, advance)
+            else:
+                allow_vectors(self.client, self.table)
+                ordered = sorted(records, key=lambda record: record.task.number)
+                files = [file for record in ordered for file in record.files]
+                handler = self.client._get_connection()
+                importing = ServerImport(
+                    handler, self.table, self.folder, patience, requests=delivery.requests
+                )
+                report.imported = importing.run(files, imports, advance)
+        report.seconds["import"] = time.monotonic() - started
+
+
+def default_folder(source: str, collection: str) -> str:
+    """The folder of a job whose ``--to`` is omitted: beside the source. Raises IngestError for a store's."""
+    if is_remote(source) or any(character in source for character in "*?["):
+        raise IngestError(
+            "a source in a store or a pattern needs a folder for the files",
+            value=source,
+            next_step="Name it with --to.",
+        )
+    return f"{source.rstrip('/')}.{collection}.bulk"

@@ -1,0 +1,250 @@
+"""One task of a bulk job: read rows, embed them, write files, and last the record that says so."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
+from nestvec.bulk.locations import LocalCopies, OutputFolder
+from nestvec.bulk.manifest import FILES, REJECTED, TASKS, OutputFile, TaskRecord
+from nestvec.bulk.parquet import FileColumns
+from nestvec.bulk.plan import Task
+from nestvec.engines.factory import EngineOptions
+from nestvec.images import ImagePolicy
+from nestvec.ingest.background import Background
+from nestvec.ingest.batches import RowBatch, batch_rows
+from nestvec.ingest.options import IngestOptions
+from nestvec.ingest.rejects import RejectedRow, rejection_reasons
+from nestvec.ingest.run import MAX_REASONS, open_rows
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec_schemas.errors import NestvecError, RowRejected
+
+WINDOW: Final = 2048
+"""Rows that are in memory at once, sorted by length into batches."""
+
+_READ_AHEAD: Final = 1
+_CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What embeds in each worker."""
+
+    models: Path
+    options: EngineOptions = field(default_factory=EngineOptions)
+    images: ImagePolicy = field(default_factory=ImagePolicy)
+
+    service: str | None = None
+    """The address of a service that embeds instead."""
+
+    def open(self, encoders: tuple[str, ...]) -> TextEmbedding:
+        """Load the engine. Raises NestvecError."""
+        if self.service is not None:
+            return ServiceEmbedding(self.service)
+        return EngineEmbedding(self.models, encoders, self.options, self.images)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the tasks of a job have in common."""
+
+    table: Table
+    folder: str
+    reading: IngestOptions
+    engine: EngineChoice
+
+    max_file_bytes: int = 512 << 20
+    """A file that has reached this size is followed by another one."""
+
+    @property
+    def embeddings(self) -> tuple[EmbeddingColumn, ...]:
+        """The collection's columns that are embedded."""
+        return self.table.embeddings
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Their encoders."""
+        return tuple(dict.fromkeys(column.config.encoder for column in self.embeddings))
+
+
+def vector_output(column: EmbeddingColumn) -> VectorOutput:
+    """How a column is embedded: as the requests of whoever fills it."""
+    return VectorOutput(column.column, column.config, column.endpoint.sends_prompts)
+
+
+class TaskRunner:
+    """Runs tasks in one process, which loads the engine once."""
+
+    def __init__(self, work: Work, embedding: TextEmbedding | None = None) -> None:
+        """``embedding`` is what embeds; None to load the engine with the first row."""
+        self.work, self.folder, self.copies = work, OutputFolder(work.folder), LocalCopies()
+        self.columns = FileColumns.of(work.table)
+        self._embedding = embedding
+        self._outputs: dict[str, list[VectorOutput]] = {}
+        for column in work.embeddings:
+            self._outputs.setdefault(column.source, []).append(vector_output(column))
+
+    def __call__(self, task: Task) -> TaskRecord:
+        """Run a task; a record of an earlier run of it is replaced. Raises NestvecError."""
+        course = _Course(task)
+        with ExitStack() as stack:
+            batches = stack.enter_context(Background(self._batches(task, course), _READ_AHEAD))
+            files = _Files(self, task, course)
+            stack.callback(files.discard)
+            for batch in batches:
+                files.write(*self._embed(batch, course))
+                course.rejected += [self._placed(row, task) for row in course.pending]
+                course.pending.clear()
+            files.close()
+        if course.rejected:
+            lines = b"".join(row.line() for row in course.rejected)
+            self.folder.write(f"{REJECTED}/{task.name}.jsonl", lines)
+        record = TaskRecord(
+            task=task,
+            files=tuple(files.written),
+            rows=sum(file.rows for file in files.written),
+            rejected=len(course.rejected),
+            reasons=tuple(rejection_reasons(course.rejected[:MAX_REASONS])),
+            tokens=course.tokens,
+            seconds={name: round(seconds, 4) for name, seconds in course.seconds.items()},
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        self.folder.write(f"{TASKS}/{task.name}.json", record.model_dump_json().encode())
+        return record
+
+    def _batches(self, task: Task, course: _Course) -> Iterator[RowBatch]:
+        started = time.perf_counter()
+        path = self.copies.path(task.address)
+        source, schema = open_rows(self.work.table, path, self.work.reading)
+        items = islice(source.items(task.start), task.rows)
+        for batch in batch_rows(items, schema, WINDOW, task.start):
+            course.seconds["read"] += time.perf_counter() - started
+            yield batch
+            started = time.perf_counter()
+
+    def _embed(self, batch: RowBatch, course: _Course) -> tuple[RowBatch, dict[str, Any]]:
+        """A batch without the rows that cannot be embedded, and the vectors of the others by column."""
+        batch = batch.without(self._without_source(batch))
+        vectors: dict[str, Any] = {}
+        failed: dict[int, RowRejected] = {}
+        if batch.rows:
+            if self._embedding is None:
+                self._embedding = self.work.engine.open(self.work.encoders)
+            for source, outputs in self._outputs.items():
+                texts = [str(row[source]) for row in batch.rows]
+                embedded = self._embedding.embed(texts, outputs)
+                vectors |= embedded.columns
+                failed |= {at: _rejection(source, error) for at, error in embedded.failed.items()}
+                course.tokens += embedded.tokens
+                course.seconds["tokenize"] += embedded.tokenize_seconds
+                course.seconds["engine"] += embedded.engine_seconds
+        if failed:
+            kept = [at for at in range(len(batch.rows)) if at not in failed]
+            vectors = {
+                name: [values[at] for at in kept] if isinstance(values, list) else values[kept]
+                for name, values in vectors.items()
+            }
+            batch = batch.without(failed)
+        course.pending += batch.rejected
+        return batch, vectors
+
+    def _without_source(self, batch: RowBatch) -> dict[int, RowRejected]:
+        return {
+            at: RowRejected(
+                f"column {source} is null, so there is nothing to embed",
+                next_step="Write a text, or drop the row.",
+            )
+            for at, row in enumerate(batch.rows)
+            for source in self._outputs
+            if source not in row
+        }
+
+    def _placed(self, row: RejectedRow, task: Task) -> RejectedRow:
+        name = task.address.partition("?")[0].rpartition("/")[2]
+        return replace(row, place=f"{name}, {row.place}")
+
+
+@dataclass
+class _Course:
+    """What a task has done so far."""
+
+    task: Task
+    rejected: list[RejectedRow] = field(default_factory=list)
+    pending: list[RejectedRow] = field(default_factory=list)
+    tokens: int = 0
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "tokenize", "engine", "write"), 0.0)
+    )
+
+
+class _Files:
+    """The files of one task. Each is named after its content, so that a task that runs twice, as after a
+    node was lost, never changes a file that a record names."""
+
+    def __init__(self, runner: TaskRunner, task: Task, course: _Course) -> None:
+        self._runner, self._task, self._course = runner, task, course
+        self._open = ExitStack()
+        self._path: Path | None = None
+        self._writer: Any = None
+        self._rows = 0
+        self.written: list[OutputFile] = []
+
+    def write(self, batch: RowBatch, vectors: dict[str, Any]) -> None:
+        """Add rows."""
+        if not batch.rows:
+            return
+        started = time.perf_counter()
+        if self._writer is None:
+            path = self._open.enter_context(self._runner.folder.temporary(f"{FILES}/{self._task.name}"))
+            self._path, self._rows = path, 0
+            self._writer = self._open.enter_context(pq.ParquetWriter(path, self._runner.columns.schema))
+        self._writer.write_batch(self._runner.columns.batch(batch.rows, vectors))
+        self._rows += len(batch.rows)
+        full = self._path is not None and self._path.stat().st_size >= self._runner.work.max_file_bytes
+        self._course.seconds["write"] += time.perf_counter() - started
+        if full:
+            self.close()
+
+    def close(self) -> None:
+        """Publish the file that is open, if there is one."""
+        if self._writer is None or self._path is None:
+            return
+        started = time.perf_counter()
+        self._writer.close()
+        digest = _file_digest(self._path)
+        name = f"{FILES}/{self._task.name}-{len(self.written)}-{digest[:12]}.parquet"
+        size = self._path.stat().st_size
+        self._runner.folder.publish(self._path, name)
+        self.written.append(OutputFile(name=name, rows=self._rows, size=size, sha256=digest))
+        self.discard()
+        self._course.seconds["write"] += time.perf_counter() - started
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        self._writer = self._path = None
+        self._open.close()
+        self._open = ExitStack()
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _rejection(source: str, error: NestvecError) -> RowRejected:
+    value = {} if error.value is None else {"value": error.value}
+    return RowRejected(f"column {source}: {error.cause}", next_step=error.next_step, **value)
