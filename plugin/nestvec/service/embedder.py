@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from typing import Final, TypeVar
-
-import numpy as np
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from nestvec.engines.contract import BlockingEngine, Engine, EngineInfo, RemoteEngine
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.engine_threads import EngineThreads
-from nestvec.service.batching.input_keys import InputKeys
-from nestvec.service.batching.loop_slices import SLICE_INPUTS, LoopSlices, slices
-from nestvec.service.batching.outputs import PartSpec, zero_output
+from nestvec.service.batching.loop_slices import SLICE_INPUTS, SMALL_INPUTS, LoopSlices, slices
+from nestvec.service.batching.outputs import PartSpec
 from nestvec.service.batching.pending import PendingEmbedding, check_lengths, share_keys
 from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.batching.speed import EngineSpeed
@@ -26,6 +23,7 @@ from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.instance import EncoderInstance, instances_of
 from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.residency import Residency
+from nestvec.service.embedding_result import EmbeddingResult, assemble_result
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.engine_watch import watch_engine
 from nestvec.service.observability.observer import NullObserver, Observer
@@ -38,13 +36,11 @@ from nestvec.service.settings import ServiceSettings
 from nestvec.service.speed_probe import measure_speed
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import NestvecError
-from nestvec_schemas.fingerprint import check_fingerprint, encoder_fingerprint
+from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
-from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import MAIN_PART
-from nestvec_schemas.vectors import Vectors
 
 T = TypeVar("T")
 
@@ -66,41 +62,6 @@ _DEFAULTS = EmbedOptions()
 
 _MAX_INLINE_LENGTH: Final = 1 << 18
 """Characters and token ids whose keys are made on the event loop: in a millisecond or two."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds that one request took."""
-
-    queued: float = 0.0
-    """How long its slowest input waited for the engine."""
-    inference: float = 0.0
-    """How long its slowest input was in the engine."""
-    total: float = 0.0
-
-
-@dataclass(frozen=True)
-class EmbeddingResult:
-    """What the inputs of one request were embedded as, and what that took."""
-
-    encoder: str
-    outputs: Sequence[Array] | Vectors
-    """One for each input, in their order."""
-    tokens: int = 0
-    truncated: int = 0
-    """How many texts were truncated."""
-    chunked: int = 0
-    """How many texts are the mean of their chunks."""
-    failed: Mapping[int, NestvecError] = field(default_factory=dict)
-    """The inputs that could not be read, by position; their output is ``zero_output``."""
-    timing: Timing = field(default_factory=Timing)
-    fingerprint: str | None = None
-    """Of the encoder."""
-
-    @cached_property
-    def vectors(self) -> Vectors:
-        """The outputs of an encoder that gives one vector for each input, (n, dim) float32."""
-        return np.asarray(self.outputs)
 
 
 class Embedder:
@@ -193,10 +154,6 @@ class Embedder:
         )
         return BatchRunner(spec, self.engine, settings, self.observer, self._threads)
 
-    def _runner_of(self, encoder: str, part: str) -> BatchRunner:
-        """The runner that the current request uses for an encoder, whose pass may be another's."""
-        return self.encoders.instance(encoder).runners[part]
-
     def retire(self, instance: EncoderInstance) -> None:
         """Stop an instance that no request can see any more, and release its memory."""
         for task in instance.tasks:
@@ -236,24 +193,26 @@ class Embedder:
         A caller that is cancelled gives up its place.
         """
         with self.encoders.pinned():
-            async with self.residency.lease(self.encoders.instance(encoder)):
-                return await self._embed_or_average(encoder, inputs, options)
+            instance = self.encoders.instance(encoder)
+            target = _Target(encoder, self.encoders[encoder], instance)
+            async with self.residency.lease(instance):
+                return await self._embed_or_average(target, inputs, options)
 
     async def _embed_or_average(
-        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+        self, target: _Target, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> EmbeddingResult:
-        loaded = self.encoders[encoder]
+        loaded = target.loaded
         check_fingerprint(loaded.manifest, options.config.fingerprint)
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
-            return await self._embed(encoder, inputs, options)
+            return await self._embed(target, inputs, options)
         is_text = [_is_chunkable(loaded, value, options) for value in inputs]
-        admission, client = self._runner_of(encoder, MAIN_PART).admission, current_context().client
+        admission, client = target.runners[MAIN_PART].admission, current_context().client
         chunked = await chunk_in_slices(
             loaded.required_tokenizer, inputs, is_text, partial(admission.check_size, client)
         )
         # What is not split into chunks may still be truncated.
         truncation = Truncation(direction=options.truncation.direction)
-        result = await self._embed(encoder, chunked.inputs, replace(options, truncation=truncation))
+        result = await self._embed(target, chunked.inputs, replace(options, truncation=truncation))
         return replace(
             result,
             outputs=chunked.mean_vectors(result.vectors),
@@ -262,39 +221,29 @@ class Embedder:
         )
 
     async def _embed(
-        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+        self, target: _Target, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> EmbeddingResult:
-        keys = await self._keys(encoder, inputs, options)
-        entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
+        keys = await self._keys(target, inputs, options)
+        entries = await self._look_up(target, keys, dict(zip(keys, inputs, strict=True)), options)
         if len(keys) > SLICE_INPUTS:
             keys, entries = share_keys(keys, entries)
-        embeddings = await self._collect(encoder, entries)
-        await self.slices.next(len(keys))
-        failed = {
-            place: entry for place, key in enumerate(keys) if isinstance(entry := entries[key], NestvecError)
-        }
-        truncated = sum(embeddings[key].truncated for key in keys if key in embeddings)
-        if truncated:
-            self.observer.texts_truncated(encoder, truncated)
-        loaded = self.encoders[encoder]
-        zero = zero_output(loaded.manifest.kind, loaded.manifest.dim)
-        return EmbeddingResult(
-            encoder,
-            [loaded.output(embeddings[key].output) if key in embeddings else zero for key in keys],
-            tokens=sum(embeddings[key].tokens for key in keys if key in embeddings),
-            truncated=truncated,
-            failed=failed,
-            timing=_timing(entries.values()),
-            fingerprint=encoder_fingerprint(loaded.manifest),
-        )
+        embeddings = await self._collect(target, entries)
+        if len(keys) > SMALL_INPUTS:
+            await self.slices.next(len(keys))
+        result = assemble_result(target.name, target.loaded, keys, entries, embeddings)
+        if result.truncated:
+            self.observer.texts_truncated(target.name, result.truncated)
+        return result
 
     async def _keys(
-        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+        self, target: _Target, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> list[CacheKey]:
         """The key of each input; those of long ones are made on a thread. Raises EmptyInput."""
-        key = InputKeys(self.encoders[encoder], options.config, options.truncation, options.role).key
+        key = target.instance.keys.of(target.loaded, options.config, options.truncation, options.role).key
         if sum(map(len, inputs)) > _MAX_INLINE_LENGTH:
             return await asyncio.to_thread(lambda: list(map(key, inputs)))
+        if len(inputs) <= SMALL_INPUTS:
+            return list(map(key, inputs))
         keys: list[CacheKey] = []
         for part in slices(inputs):
             await self.slices.next(len(inputs))
@@ -303,7 +252,7 @@ class Embedder:
 
     async def _look_up(
         self,
-        encoder: str,
+        target: _Target,
         keys: Sequence[CacheKey],
         inputs: Mapping[CacheKey, EmbedInput],
         options: EmbedOptions,
@@ -312,49 +261,55 @@ class Embedder:
 
         ``keys`` are those of all inputs, in their order.
         """
-        prepared: dict[CacheKey, ModelInput | NestvecError] = {}
-        runners = self.encoders.instance(encoder).runners
+        runners, prepared = target.runners, dict[CacheKey, ModelInput | NestvecError]()
         while True:
-            await self.slices.next(len(inputs))
-            existing = {key: entry for key in inputs if (entry := runners[key.part].find(key)) is not None}
-            missing = {
-                key: value for key, value in inputs.items() if key not in existing and key not in prepared
-            }
+            if len(inputs) > SMALL_INPUTS:
+                await self.slices.next(len(inputs))
+            existing: dict[CacheKey, CachedEmbedding | PendingEmbedding] = {}
+            missing: dict[CacheKey, EmbedInput] = {}
+            for key, value in inputs.items():
+                if (entry := runners[key.part].find(key)) is not None:
+                    existing[key] = entry
+                elif key not in prepared:
+                    missing[key] = value
             if not missing:
                 break
             # Meanwhile, another request may submit an input, and what was cached may expire, which is then
             # prepared as well.
-            prepared |= await self._prepare(encoder, missing, options)
-        new = {key: entry for key, entry in prepared.items() if key not in existing}
-        fresh = {key: entry for key, entry in new.items() if isinstance(entry, ModelInput)}
-        unreadable = {key: entry for key, entry in new.items() if isinstance(entry, NestvecError)}
+            prepared |= await self._prepare(target, missing, options)
+        fresh: dict[CacheKey, ModelInput] = {}
+        unreadable: dict[CacheKey, NestvecError] = {}
+        for key, model_input in prepared.items():
+            if key in existing:
+                continue
+            if isinstance(model_input, NestvecError):
+                unreadable[key] = model_input
+            else:
+                fresh[key] = model_input
         if unreadable and options.on_error == "reject":
             key, error = next(iter(unreadable.items()))
             raise with_position(error, keys.index(key), len(keys))
         if options.truncation.overlong == "error":
-            check_lengths(encoder, [*existing.values(), *fresh.values()])
-        shared = sum(isinstance(entry, PendingEmbedding) for entry in existing.values())
+            check_lengths(target.name, [*existing.values(), *fresh.values()])
+        pending = {key: entry for key, entry in existing.items() if isinstance(entry, PendingEmbedding)}
         self.observer.texts_requested(
-            encoder, fresh=len(fresh), shared=shared, remembered=len(existing) - shared
+            target.name, fresh=len(fresh), shared=len(pending), remembered=len(existing) - len(pending)
         )
-        for key, entry in existing.items():
-            if isinstance(entry, PendingEmbedding):
-                self._runner_of(encoder, key.part).share(entry, len(keys))
+        for key, shared in pending.items():
+            runners[key.part].share(shared, len(keys))
         submitted: dict[CacheKey, PendingEmbedding] = {}
         for part, inputs_of_part in _by_part(fresh).items():
-            submitted |= self._runner_of(encoder, part).submit(inputs_of_part, len(keys))
+            submitted |= runners[part].submit(inputs_of_part, len(keys))
         return {**existing, **unreadable, **submitted}
 
     async def _prepare(
-        self, encoder: str, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions
+        self, target: _Target, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions
     ) -> dict[CacheKey, ModelInput | NestvecError]:
-        loaded = self.encoders[encoder]
         prepared: dict[CacheKey, ModelInput | NestvecError] = {}
         for part, values in _by_part(inputs).items():
-            tower = loaded.manifest.parts[part]
             model_inputs = await prepare_inputs(
-                loaded,
-                tower,
+                target.loaded,
+                target.loaded.parts[part],
                 list(values.values()),
                 options.truncation,
                 self.settings.images,
@@ -365,19 +320,31 @@ class Embedder:
         return prepared
 
     async def _collect(
-        self, encoder: str, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding | NestvecError]
+        self, target: _Target, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding | NestvecError]
     ) -> dict[CacheKey, CachedEmbedding]:
         """Wait for the pending embeddings of every part."""
         by_part = _by_part(
             {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
         )
-        waits = [self._runner_of(encoder, part).collect(of_part) for part, of_part in by_part.items()]
-        embeddings: dict[CacheKey, CachedEmbedding] = {}
+        waits = [target.runners[part].collect(of_part) for part, of_part in by_part.items()]
         async with turn_paused(len(entries)):
             # A task takes time, and most requests have one part.
-            for collected in [await waits[0]] if len(waits) == 1 else await asyncio.gather(*waits):
-                embeddings |= collected
-        return embeddings
+            if len(waits) == 1:
+                return await waits[0]
+            return {key: entry for part in await asyncio.gather(*waits) for key, entry in part.items()}
+
+
+class _Target(NamedTuple):
+    """What the inputs of a request are embedded with."""
+
+    name: str
+    loaded: LoadedEncoder
+    instance: EncoderInstance
+
+    @property
+    def runners(self) -> Mapping[str, BatchRunner]:
+        """By part; the pass may be another encoder's."""
+        return self.instance.runners
 
 
 def _is_chunkable(loaded: LoadedEncoder, value: EmbedInput, options: EmbedOptions) -> bool:
@@ -392,9 +359,3 @@ def _by_part(entries: Mapping[CacheKey, T]) -> dict[str, dict[CacheKey, T]]:
     for key, entry in entries.items():
         by_part.setdefault(key.part, {})[key] = entry
     return by_part
-
-
-def _timing(entries: Iterable[CachedEmbedding | PendingEmbedding | NestvecError]) -> Timing:
-    pending = [entry for entry in entries if isinstance(entry, PendingEmbedding)]
-    queued = max((entry.started - entry.arrived for entry in pending), default=0.0)
-    return Timing(queued, max((entry.ended - entry.started for entry in pending), default=0.0))

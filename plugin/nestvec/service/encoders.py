@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from nestvec.images import address_problem, is_address
@@ -54,6 +55,20 @@ class LoadedEncoder:
             return unpack(computed, self.manifest.kind)
         # Rows are as long as the longest vectors of the graph, which a bridge's may be.
         return computed[: self.manifest.dim] if self.manifest.bridges is not None else computed
+
+    @cached_property
+    def parts(self) -> Mapping[str, Modality]:
+        """The manifest's ``parts``, which every request looks at."""
+        return self.manifest.parts
+
+    @cached_property
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The texts of the prompts that have one."""
+        return tuple(filter(None, self.manifest.prompts.values()))
+
+    def tower_of_part(self, part: str) -> Tower:
+        """What the graph of a part takes and gives."""
+        return self.manifest.expert_towers.get(part) or self.manifest.towers[self.parts[part]]
 
     @property
     def graph_exit(self) -> int | None:
@@ -264,7 +279,7 @@ def _same_tokenizer(manifest: Manifest, previous: LoadedEncoder | None) -> TextT
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:
     """The encoder that a request names, perhaps by an alias, or the only one. Raises EncoderNotFound."""
-    aliases = encoders.aliases if isinstance(encoders, EncoderNames) else {}
+    aliases: Mapping[str, str] = getattr(encoders, "aliases", {})  # of EncoderNames
     if name:
         name = _resolve_alias(name, aliases)
         if name in encoders:

@@ -75,7 +75,7 @@ def put_prompt(
     """Each text behind the chosen prompt; the default one only where a text does not begin with any, because
     Milvus puts prompts before texts itself. Raises BodyInvalid for token ids with a named prompt."""
     manifest = encoder.manifest
-    prompts = tuple(filter(None, manifest.prompts.values()))
+    prompts = encoder.prompt_texts
     if choice.name:
         inputs = with_prompt(inputs, choice.name, encoder)
     if choice.name is not None:

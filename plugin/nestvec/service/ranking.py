@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult, Timing
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
 from nestvec.service.preprocess.modality import as_modality, check_modality
 from nestvec.service.prompts import choose_prompt, put_prompt

@@ -13,7 +13,8 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
 from nestvec.service.catalog.instance import EncoderInstance
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import open_encoders
 from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.truncation import Truncation

@@ -17,7 +17,8 @@ from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.images import ImagePolicy
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput
 from nestvec.service.preprocess.prepare import prepare_inputs

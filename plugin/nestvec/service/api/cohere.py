@@ -29,7 +29,7 @@ from nestvec.service.api.selection import (
 from nestvec.service.bodies.contents import Contents
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
-from nestvec.service.embedder import EmbeddingResult
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import InputPart
 from nestvec.service.preprocess.modality import Modalities, join_parts

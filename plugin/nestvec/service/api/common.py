@@ -19,7 +19,8 @@ from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.readers import check_text_lengths
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult, Timing
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.middleware.connection_gate import CONNECTION, WatchedConnection
 from nestvec.service.preprocess.inputs import EmbedInput

@@ -21,7 +21,8 @@ from nestvec.service.api.selection import QueryString, requested_model, select_e
 from nestvec.service.api.vllm import VllmFields
 from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDocument
 from nestvec.service.bodies.route import BodyRoute
-from nestvec.service.embedder import EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.ranking import RankingTask, check_ranking
 from nestvec_schemas.embedding_config import EmbeddingConfig

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from nestvec.service.batching.unread import UnreadBytes
@@ -24,15 +22,15 @@ class ClientShares:
     def __init__(self, limit: int, part: float = 0.5) -> None:
         self.limit, self.part = limit, part
         self.total = 0
-        self._amounts: Counter[str] = Counter()
+        self._amounts: dict[str, int] = {}
 
     def amount_of(self, client: str) -> int:
         """What a client holds."""
-        return self._amounts[client]
+        return self._amounts.get(client, 0)
 
     def share(self, client: str) -> int:
         """What a client may hold now, including what it holds."""
-        free = self.limit - (self.total - self._amounts[client])
+        free = self.limit - (self.total - self._amounts.get(client, 0))
         return free if not client else min(free, max(1, int(free * self.part)))
 
     @property
@@ -42,18 +40,21 @@ class ClientShares:
 
     def take(self, client: str, amount: int) -> bool:
         """Hold ``amount`` more for a client; False if that is more than its share."""
-        if self._amounts[client] + amount > self.share(client):
+        held = self._amounts.get(client, 0) + amount
+        if held > self.share(client):
             return False
-        self._amounts[client] += amount
+        self._amounts[client] = held
         self.total += amount
         return True
 
     def give_back(self, client: str, amount: int) -> None:
         """A client no longer holds ``amount``."""
         self.total -= amount
-        self._amounts[client] -= amount
-        if self._amounts[client] <= 0:
-            del self._amounts[client]
+        held = self._amounts.get(client, 0) - amount
+        if held > 0:
+            self._amounts[client] = held
+        else:
+            self._amounts.pop(client, None)
 
 
 class RequestAdmission:
@@ -67,15 +68,25 @@ class RequestAdmission:
         """Take other limits; requests that have a place keep it."""
         self.shares.limit, self.shares.part = limits.requests, limits.client_share
 
-    @contextmanager
-    def request(self, client: str) -> Iterator[None]:
+    def request(self, client: str) -> RequestPlace:
         """A place for one request, for the length of the block. Raises Overloaded."""
-        if not self.shares.take(client, 1):
-            raise refusal("requests in flight", self.shares, client, 1)
-        try:
-            yield
-        finally:
-            self.shares.give_back(client, 1)
+        return RequestPlace(self.shares, client)
+
+
+class RequestPlace:
+    """The place of a request in flight."""
+
+    __slots__ = ("_client", "_shares")
+
+    def __init__(self, shares: ClientShares, client: str) -> None:
+        self._shares, self._client = shares, client
+
+    def __enter__(self) -> None:
+        if not self._shares.take(self._client, 1):
+            raise refusal("requests in flight", self._shares, self._client, 1)
+
+    def __exit__(self, *_: object) -> None:
+        self._shares.give_back(self._client, 1)
 
 
 class QueueAdmission:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 SLICE_INPUTS: Final = 256
 """Inputs that are worked on between two turns of the event loop: in a millisecond or two."""
 
-_SMALL: Final = 64
+SMALL_INPUTS: Final = 64
 """Inputs of a request that waits for nobody."""
 
 
@@ -28,7 +28,7 @@ class LoopSlices:
 
     async def next(self, inputs: int) -> None:
         """Wait until a request of ``inputs`` inputs may work for a slice; a small one may at once."""
-        if inputs <= _SMALL:
+        if inputs <= SMALL_INPUTS:
             return
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import MappingProxyType
 
 from nestvec.service.catalog.aliases import check_aliases
@@ -39,15 +38,28 @@ def _check_names(instance: EncoderInstance, present: Mapping[str, EncoderInstanc
         )
 
 
-class _Pin:
-    """What one request looks at: the view at its first look."""
+class Pin:
+    """What one request looks at for the length of a block: the view at its first look."""
+
+    __slots__ = ("_token", "catalog", "view")
 
     def __init__(self, catalog: EncoderCatalog) -> None:
         self.catalog = catalog
         self.view: _View | None = None
+        self._token: Token[Pin | None] | None = None
+
+    def __enter__(self) -> None:
+        outer = _current_pin.get()
+        if outer is None or outer.catalog is not self.catalog:
+            self._token = _current_pin.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _current_pin.reset(self._token)
+            self.catalog.release(self)
 
 
-_current_pin: ContextVar[_Pin | None] = ContextVar("nestvec_catalog_pin", default=None)
+_current_pin: ContextVar[Pin | None] = ContextVar("nestvec_catalog_pin", default=None)
 
 
 class EncoderCatalog(EncoderNames):
@@ -89,19 +101,9 @@ class EncoderCatalog(EncoderNames):
         """The instance that has the encoder, or the output, of this name."""
         return self._view().instance_by_name[name]
 
-    @contextmanager
-    def pinned(self) -> Iterator[None]:
+    def pinned(self) -> Pin:
         """Show one version throughout the block, also to tasks and threads that are started in it."""
-        if (outer := _current_pin.get()) is not None and outer.catalog is self:
-            yield
-            return
-        pin = _Pin(self)
-        token = _current_pin.set(pin)
-        try:
-            yield
-        finally:
-            _current_pin.reset(token)
-            self._release(pin)
+        return Pin(self)
 
     def check(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
         """Raise what ``replace`` would raise."""
@@ -132,7 +134,8 @@ class EncoderCatalog(EncoderNames):
         self._previous.append(replaced)
         self._forget_unseen()
 
-    def _release(self, pin: _Pin) -> None:
+    def release(self, pin: Pin) -> None:
+        """A request no longer looks at what it has pinned."""
         if pin.view is not None:
             pin.view.pins -= 1
             if not pin.view.pins and pin.view is not self._current:

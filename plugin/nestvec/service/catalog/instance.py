@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from nestvec.service.batching.input_keys import CachedInputKeys
 from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.encoders import LoadedEncoder
 
@@ -37,6 +38,7 @@ class EncoderInstance:
         self.loading: asyncio.Task[None] | None = None
         self.runners: dict[str, BatchRunner] = {}
         """By part."""
+        self.keys = CachedInputKeys()
         self.tasks: list[asyncio.Task[None]] = []
         """Those of the runners."""
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Context
 from typing import Final, Literal
 
@@ -91,21 +91,18 @@ class Residency:
         await asyncio.to_thread(self._open, instance)
         self._opened(instance)
 
-    @asynccontextmanager
-    async def lease(self, instance: EncoderInstance) -> AsyncIterator[None]:
+    def lease(self, instance: EncoderInstance) -> Lease:
         """Keep an instance in memory for the length of the block, loaded first if it is not.
 
         Raises DeadlineExceeded at the request's deadline, EngineUnavailable if it cannot be loaded.
         """
-        instance.leases += 1
-        try:
-            if not instance.resident:
-                await self._wait_until_loaded(instance)
-            yield
-        finally:
-            instance.leases -= 1
-            instance.used_at = self._clock()
-            self._freed.set()
+        return Lease(self, instance)
+
+    def return_lease(self, instance: EncoderInstance) -> None:
+        """A request no longer needs an instance."""
+        instance.leases -= 1
+        instance.used_at = self._clock()
+        self._freed.set()
 
     def unload_idle(self) -> None:
         """Unload the instances that nothing has used for as long as ``idle_seconds``."""
@@ -133,7 +130,8 @@ class Residency:
         if instance.resident and instance in self._reserved:
             self._unload(instance, "replaced")
 
-    async def _wait_until_loaded(self, instance: EncoderInstance) -> None:
+    async def wait_until_loaded(self, instance: EncoderInstance) -> None:
+        """Wait until an instance is loaded. Raises as ``lease``."""
         task = instance.loading
         if task is None:
             # In a context of its own: the load serves every request that waits for it.
@@ -208,3 +206,25 @@ def _loaded(instance: EncoderInstance, task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         # Retrieved, so that asyncio does not log it if every waiting request has gone away.
         task.exception()
+
+
+class Lease:
+    """The use of an instance by one request."""
+
+    __slots__ = ("_instance", "_residency")
+
+    def __init__(self, residency: Residency, instance: EncoderInstance) -> None:
+        self._residency, self._instance = residency, instance
+
+    async def __aenter__(self) -> None:
+        instance = self._instance
+        instance.leases += 1
+        if not instance.resident:
+            try:
+                await self._residency.wait_until_loaded(instance)
+            except BaseException:
+                self._residency.return_lease(instance)
+                raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._residency.return_lease(self._instance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from nestvec.engines.contract import Batch
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NestvecError
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
 from nestvec_schemas.towers import COUNT_ALL, MAIN_PART, Modality
+
+DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ def collate_ids(ids: Sequence[NDArray[np.int64]], exit: int = 0) -> Batch:
 
 
 def input_digest(value: EmbedInput) -> tuple[str, bytes]:
-    """The kind of an input, and 16 bytes that identify it among those of its kind. Raises EmptyInput."""
+    """The kind of an input, and DIGEST_BYTES bytes that identify it among those of its kind.
+
+    Raises EmptyInput.
+    """
     if isinstance(value, QueryDocument):
         texts = (
             value.query.encode("utf-8", "surrogatepass"),
@@ -120,7 +126,7 @@ def input_digest(value: EmbedInput) -> tuple[str, bytes]:
         kind, data = "ids", np.asarray(value, "<i8").tobytes()
     if not data:
         raise EmptyInput("a text is empty", next_step="Send at least one character or token.")
-    return kind, hashlib.blake2b(data, digest_size=16).digest()
+    return kind, hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def check_ids(ids: Sequence[int], vocabulary_size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from nestvec.images import ImagePolicy
 from nestvec.service.batching.turns import turn_paused
@@ -132,8 +132,12 @@ def tokenize_inputs(
     role: Role | None = None,
 ) -> PreparedInputs:
     """The model inputs of texts, token ids from the client and pairs, in their order."""
-    tokenizer, tower = encoder.tokenizer_of(part), encoder.manifest.tower_of_part(part)
-    prompts = tuple(filter(None, encoder.manifest.prompts.values()))
+    tokenizer, tower = encoder.tokenizer_of(part), encoder.tower_of_part(part)
+    if encoder.manifest.kind != "multivector" and not tower.omits_prompts and set(map(type, inputs)) == {str}:
+        # Most requests: nothing in a text but its tokens matters.
+        encoded = tokenizer.encode(cast(Sequence[str], inputs), truncation.side(tower))
+        return [text_input(tokens.ids, tokens.total) for tokens in encoded]
+    prompts = encoder.prompt_texts
     plain = [str(value) if isinstance(value, InstructedText) else value for value in inputs]
     # The tokens that mark a query or a document come first and must not be truncated.
     direction = "right" if encoder.manifest.kind == "multivector" else truncation.side(tower)

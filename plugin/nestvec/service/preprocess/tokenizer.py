@@ -136,6 +136,9 @@ class EncoderTokenizer:
 
     def encode(self, texts: Sequence[str], direction: Direction = "right") -> list[Tokens]:
         """The tokens of each text, truncated to ``max_tokens`` on the side that ``direction`` names."""
+        if len(texts) == 1 and len(texts[0]) <= _MIN_CHARACTERS_READ:
+            text = replace_lone_surrogates(texts[0])
+            return [self._tokens(text, self._truncating[direction].encode_batch_fast([text])[0])]
         return [tokens for batch in _text_batches(texts) for tokens in self._encode(batch, direction)]
 
     def encode_pairs(
@@ -214,10 +217,14 @@ class EncoderTokenizer:
         ]
 
     def _tokens(self, text: str, encoding: Encoding) -> Tokens:
-        total = len(encoding.ids) + sum(len(more.ids) - self._special_count for more in encoding.overflowing)
+        ids = np.asarray(encoding.ids, np.int64)
+        total = len(ids)
+        if overflowing := encoding.overflowing:
+            total += sum(len(more.ids) - self._special_count for more in overflowing)
         # Characters that are not read are truncated, however few tokens the rest holds.
-        lower_bound = self.max_tokens + 1 if len(text) > MAX_CHARACTERS_READ else 0
-        return Tokens(np.asarray(encoding.ids, np.int64), max(total, lower_bound))
+        if len(text) > MAX_CHARACTERS_READ:
+            total = max(total, self.max_tokens + 1)
+        return Tokens(ids, total)
 
     def truncate(self, ids: Sequence[int], direction: Direction = "right") -> Tokens:
         """Token ids from the client, truncated to ``max_tokens``."""

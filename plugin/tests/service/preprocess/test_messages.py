@@ -20,7 +20,8 @@ from tokenizers import Tokenizer
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, QueryDocument
 from nestvec.service.preprocess.messages import Message, is_message, parse_message

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput
 from nestvec.service.preprocess.tokenizer import Direction
