@@ -12,6 +12,7 @@ import click
 from nestvec.cli import COMMANDS
 from nestvec.cli.collection_change.adopt import adopt, print_encoders
 from nestvec.cli.collection_change.commands import alter, embed, rollback
+from nestvec.cli.collection_change.upgrade import upgrade
 from nestvec.cli.completion import complete_collections
 from nestvec.cli.options import (
     MilvusArgs,
@@ -174,13 +175,17 @@ def show(args: ShowArgs) -> None:
       nestvec collection show papers --uri papers.db
     """
     from nestvec.collections import lifecycle
+    from nestvec.collections.upgrade.record import read_status
 
     with args.milvus.open() as client:
         description = lifecycle.describe_collection(client, args.name, with_encoders=True)
+        status = read_status(client, args.name)
     if args.json:
-        print_json(description)
-    else:
-        _print(description)
+        print_json({**description, "upgrade": None if status is None else status.as_json()})
+        return
+    _print(description)
+    if status is not None:
+        click.echo(status.line())
 
 
 @command.command("list", cls=args_command(ListArgs))
@@ -238,6 +243,7 @@ command.add_command(adopt)
 command.add_command(embed)
 command.add_command(alter)
 command.add_command(rollback)
+command.add_command(upgrade)
 
 
 def read_spec(path: Path) -> CollectionSpec:

@@ -1,7 +1,8 @@
-"""Putting a fingerprint into the Function of a field, where the server can alter Functions."""
+"""Altering the Function of a field, where the server can: its fingerprint, encoder or address."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,21 +29,34 @@ def pin_fingerprint(client: MilvusClient, collection: str, column: EmbeddingColu
         return True
     if not can_pin(read_version(client)):
         return False
-    with milvus_errors(f"altering the Function of {collection}.{column.column}"):
+    alter_params(client, collection, column.column, lambda params: _pinned(params, fingerprint))
+    return True
+
+
+def alter_params(
+    client: MilvusClient,
+    collection: str,
+    column: str,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    """Change the params of the Function that fills a column. The server embeds a word to check them.
+
+    Raises StoreError.
+    """
+    with milvus_errors(f"altering the Function of {collection}.{column}"):
         described = next(
             function
             for function in client.describe_collection(collection)["functions"]
-            if column.column in function["output_field_names"]
+            if column in function["output_field_names"]
         )
         function = Function(
             name=described["name"],
             function_type=FunctionType.TEXTEMBEDDING,
             input_field_names=list(described["input_field_names"]),
             output_field_names=list(described["output_field_names"]),
-            params=_pinned(described["params"], fingerprint),
+            params=change(dict(described["params"])),
         )
         client.alter_collection_function(collection, described["name"], function)
-    return True
 
 
 def _pinned(params: dict[str, Any], fingerprint: str) -> dict[str, Any]:

@@ -94,14 +94,17 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
         with open_milvus(
             store.uri, token=store.token, database=store.database, create=False, settings=store.settings
         ) as client:
-            return Sample(
-                source, _reservoir_sample(_collection_texts(client, source, options.column), options)
-            )
+            return sample_collection(client, source, options)
     raise FileUnreadable(
         "there is no such sample",
         value=source,
         next_step=f"Name a file (txt, {', '.join(FORMATS)}), {DEMO}, or a collection together with --uri.",
     )
+
+
+def sample_collection(client: MilvusClient, name: str, options: SampleOptions) -> Sample:
+    """Sample a collection. Raises CollectionNotFound, SampleUnusable (no such column), StoreError."""
+    return Sample(name, _reservoir_sample(_collection_texts(client, name, options.column), options))
 
 
 def read_file_sample(path: Path, options: SampleOptions) -> Sample:

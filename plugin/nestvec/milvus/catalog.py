@@ -10,7 +10,12 @@ from typing import Any, Final
 from pymilvus import DataType, FunctionType, MilvusClient
 
 from nestvec.milvus.composed_columns import read_templates
-from nestvec.milvus.fingerprints import RecordedFingerprint, read_fingerprint
+from nestvec.milvus.fingerprints import (
+    RecordedFingerprint,
+    RecordedUpgrade,
+    read_fingerprint,
+    read_upgrade,
+)
 from nestvec.milvus.providers import Endpoint, find_provider, note_property, read_note, read_params
 from nestvec.milvus.steps import Steps, call, drive
 from nestvec.sqltypes.kinds import is_mapped, type_property
@@ -111,6 +116,9 @@ class EmbeddingColumn:
     pinned: str | None = field(default=None, compare=False)
     """The fingerprint in the Function's params, without which Milvus's own requests are not compared."""
 
+    upgrade: RecordedUpgrade | None = None
+    """The upgrade of its encoder that has begun; None if none has."""
+
     @property
     def config(self) -> EmbeddingConfig:
         """How the vectors are made; ``dim`` is None for a sparse column."""
@@ -136,6 +144,13 @@ class EmbeddingColumn:
     def caller_is_nestvec(self) -> bool:
         """Whether nestvec requests the vectors, which no Function fills."""
         return self.endpoint.caller == "nestvec"
+
+    @property
+    def query_bridge(self) -> str | None:
+        """The bridge by which nestvec embeds queries, as Milvus's Function calls the encoder of before; None
+        if both call the same."""
+        bridge = None if self.upgrade is None else self.upgrade.bridge
+        return None if bridge == self.config.encoder else bridge
 
     @property
     def dim(self) -> int:
@@ -363,7 +378,9 @@ def described_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColu
             recorded = read_fingerprint(properties, column.name)
             fingerprint = pinned if recorded is None else recorded.fingerprint
             config = replace(endpoint.config, dim=column.dim, form=form, fingerprint=fingerprint)
-            yield EmbeddingColumn(source, column.name, replace(endpoint, config=config), recorded, pinned)
+            upgrade = read_upgrade(properties, column.name)
+            endpoint = replace(endpoint, config=config)
+            yield EmbeddingColumn(source, column.name, endpoint, recorded, pinned, upgrade)
 
 
 def _read_endpoint(form: Form, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:

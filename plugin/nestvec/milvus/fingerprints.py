@@ -23,6 +23,9 @@ from nestvec_schemas.manifest import Manifest
 FINGERPRINT_PROPERTY_PREFIX: Final = "nestvec.fingerprint."
 """Prefix of the name of a collection's property that holds the fingerprint of a column's encoder."""
 
+UPGRADE_PROPERTY_PREFIX: Final = "nestvec.upgrade."
+"""Prefix of the name of a collection's property that says which encoder is to replace a column's."""
+
 _ILLEGIBLE: Final = "illegible"
 """No encoder's fingerprint: a record that was damaged permits none."""
 
@@ -44,6 +47,33 @@ class RecordedFingerprint(BaseModel):
 
     encoder: str | None = None
     """Name of the encoder at that time."""
+
+
+class RecordedUpgrade(BaseModel):
+    """The encoder that is to replace the one of a field, whose vectors are still of the one of before."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    old: str
+    """Name of the encoder that made the vectors."""
+
+    encoder: str
+    """Name of the one that is to make them."""
+
+    dim: int | None = None
+    """Of its vectors; None for sparse ones."""
+
+    bridge: str | None = None
+    """Name under which the bridge between both is served, which embeds queries meanwhile; None without."""
+
+    started: str = ""
+    """When it began, in UTC."""
+
+    host: str = ""
+    """The machine on which it began."""
+
+    params: dict[str, str | int] | None = None
+    """The params of the field's Function before it was altered to call the bridge; None if it was not."""
 
 
 @dataclass(frozen=True)
@@ -157,3 +187,17 @@ def forget_fingerprint_steps(collection: str, column: str) -> Steps[None]:
     """Remove the record of a column that is dropped, as steps."""
     doing = f"forgetting the encoder of {collection}.{column}"
     yield call(doing, "drop_collection_properties", collection, [fingerprint_property(column)])
+
+
+def upgrade_property(column: str) -> str:
+    """The property of a collection that holds the upgrade of a column's encoder."""
+    return f"{UPGRADE_PROPERTY_PREFIX}{column}"
+
+
+def read_upgrade(properties: Mapping[str, object], column: str) -> RecordedUpgrade | None:
+    """The upgrade of a column's encoder that has begun; None if none has, or its record is damaged."""
+    text = properties.get(upgrade_property(column))
+    try:
+        return None if text is None else RecordedUpgrade.model_validate_json(str(text))
+    except ValidationError:
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nestvec.cli.collection_change.options import ChangeArgs, change_options
+from nestvec.cli.collection_change.options import ChangeArgs, change_options, confirm, print_report
 from nestvec.cli.completion import complete_collections, complete_encoders
 from nestvec.cli.options import MilvusArgs, args_command, integers, milvus_options, option, option_group
 from nestvec.terminal.tables import print_json
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from nestvec.collections.change.definition import Change
     from nestvec.collections.change.plan import ChangePlan
-    from nestvec.collections.change.run import ChangeReport
     from nestvec_schemas.spec.collection_spec import CollectionSpec
 
 
@@ -155,7 +153,7 @@ def rollback(args: RollbackArgs) -> None:
     """
     from nestvec.collections.change.rollback import rollback as roll_back
 
-    _confirm(f"Roll {args.name} back, without what was written since its change?", yes=args.yes)
+    confirm(f"Roll {args.name} back, without what was written since its change?", yes=args.yes)
     with args.milvus.open() as client:
         before, now = roll_back(client, args.name)
     click.echo(f"{args.name} is an alias of {now} again. {before} is kept, with what was written since.")
@@ -240,7 +238,10 @@ def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change
     except StopRequested:
         click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
         raise click.exceptions.Exit(130) from None
-    _print_report(report, json=args.json)
+    if args.json:
+        print_json(asdict(report))
+    else:
+        print_report(report)
 
 
 def _agreed(plan: ChangePlan, args: ChangeArgs, *, continues: bool) -> bool:
@@ -254,22 +255,5 @@ def _agreed(plan: ChangePlan, args: ChangeArgs, *, continues: bool) -> bool:
     for line in plan.lines():
         click.echo(line, err=args.json)
     if not args.dry_run:
-        _confirm("Change the collection?", yes=args.yes)
+        confirm("Change the collection?", yes=args.yes)
     return not args.dry_run
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("Without a terminal, this needs --yes.")
-    click.confirm(question, abort=True, err=True)
-
-
-def _print_report(report: ChangeReport, *, json: bool) -> None:
-    if json:
-        print_json(asdict(report))
-        return
-    fields = f" with {', '.join(report.fields)}" if report.fields else ""
-    old = f"; the previous collection is kept as {report.old}" if report.old else ""
-    click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{old}.")

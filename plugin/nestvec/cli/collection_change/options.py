@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from nestvec.cli.options import MilvusArgs, json_option, milvus_options, models_option, option, option_group
 
 if TYPE_CHECKING:
-    from nestvec.collections.change.run import ChangeOptions
+    from nestvec.collections.change.run import ChangeOptions, ChangeReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,3 +76,19 @@ def change_options(command: F) -> F:
         ),
     )(command)
     return milvus_options(models_option(command))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, unless ``yes``. Raises click.UsageError without a terminal, click.Abort for no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Without a terminal, this needs --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+def print_report(report: ChangeReport) -> None:
+    """Print the result of a change."""
+    fields = f" with {', '.join(report.fields)}" if report.fields else ""
+    old = f"; the previous collection is kept as {report.old}" if report.old else ""
+    click.echo(f"{report.collection} has {report.rows:,} rows{fields}; {report.seconds:.1f} s{old}.")

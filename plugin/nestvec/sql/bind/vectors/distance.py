@@ -14,7 +14,13 @@ from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec.sql.bind.vectors.arithmetic import bind_vector_expression, is_vector_cast, is_vector_expression
-from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request, server_embedded_text
+from nestvec.sql.bind.vectors.embed import (
+    bind_embed,
+    is_embed,
+    query_request,
+    request_for,
+    server_embedded_text,
+)
 from nestvec.sql.bind.vectors.family import resolve_family
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
@@ -197,7 +203,8 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
         return column_vector(scope, column, parsed, node)
     if vector:
         raise source.type_mismatch("this is not a vector", text[:40], node, "Write '[0.1, 0.2, …]'.")
-    if scope.table.embedding(column.name) is None:
+    embedding = scope.table.embedding(column.name)
+    if embedding is None:
         filled = ", ".join(embedding.column for embedding in scope.table.embeddings) or "none"
         raise source.type_mismatch(
             f"no nestvec service embeds text for column {column.name}",
@@ -205,7 +212,8 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
             node,
             f"Write '[0.1, 0.2, …]' or EMBED('text', 'encoder'), or use an embedded column: {filled}.",
         )
-    return check_text(scope, text, node)
+    checked = check_text(scope, text, node)
+    return checked if embedding.query_bridge is None else EmbeddedText(checked, request_for(embedding))
 
 
 _CODE = re.compile("[01]+")

@@ -70,16 +70,20 @@ def _query_prompt(chosen: EmbeddingConfig, own: EmbeddingConfig = _NOTHING_CHOSE
 def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
     """The text of an EMBED that Milvus's own function for the column computes; None for another node."""
     embedding = scope.table.embedding(column.name)
-    if not is_embed(node) or embedding is None:
+    if not is_embed(node) or embedding is None or embedding.query_bridge is not None:
         return None
     embedded = bind_embed(scope, column, node)
     return embedded.text if embedded.request == request_for(embedding) else None
 
 
 def request_for(embedding: EmbeddingColumn) -> EmbeddingRequest:
-    """How a query for a column that a service fills is embedded, as Milvus would request it."""
+    """How a query for a column that a service fills is embedded, as Milvus would request it; by the bridge
+    while its encoder is upgraded."""
     # Only documents are reduced to their largest weights.
     config = replace(embedding.config, top=None)
+    if embedding.query_bridge is not None:
+        # It was fitted on queries with the new encoder's prompt.
+        return EmbeddingRequest(embedding.service, replace(config, encoder=embedding.query_bridge))
     return EmbeddingRequest(embedding.service, config, embedding.endpoint.sends_prompts)
 
 

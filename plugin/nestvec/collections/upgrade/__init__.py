@@ -1,0 +1,1 @@
+"""Upgrades of a collection's encoder: bridged at once, embedded anew meanwhile, then switched."""
