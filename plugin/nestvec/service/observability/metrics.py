@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from nestvec._version import __version__
 from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.observability.encoder_metrics import EncoderCollector
+from nestvec.service.observability.families import (
+    CounterFamily,
+    Family,
+    GaugeFamily,
+    HistogramFamily,
+)
 from nestvec.service.observability.observer import BatchRun, RequestRecord
 from nestvec.service.observability.server_metrics import ServerCollector
 
@@ -53,8 +57,6 @@ FAILURE_CAUSES = {
 }
 """The ``err`` label of ``te_request_failure`` by status; ``dropped`` if the client disconnected."""
 
-M = TypeVar("M", bound=MetricWrapperBase)
-
 
 class Metrics:
     """The metrics of one service, an observer of its embedder. Each instance has its own registry."""
@@ -62,13 +64,12 @@ class Metrics:
     def __init__(self, paths: Iterable[str]) -> None:
         """``paths`` are the known ones; requests to others are counted together."""
         self._paths = frozenset(paths)
-        self._children: dict[tuple[MetricWrapperBase, tuple[object, ...]], Any] = {}
-        self._metrics: list[MetricWrapperBase] = []
+        self._families: list[Family] = []
         self._request_metrics()
         self._batch_metrics()
         self._text_metrics()
         self.registry = CollectorRegistry()
-        self.registry.register(_TeiNamedCollector(self._metrics))
+        self.registry.register(_FamilyCollector(self._families))
         ProcessCollector(registry=self.registry)
 
     def _request_metrics(self) -> None:
@@ -123,9 +124,8 @@ class Metrics:
         self._truncated = counter(
             "nestvec_truncated_texts", "Texts longer than the encoder takes.", "encoder"
         )
-        self._gauge("nestvec_build_info", "Always 1; the label is the running version.", "version").labels(
-            __version__
-        ).set(1)
+        build = self._gauge("nestvec_build_info", "Always 1; the label is the running version.", "version")
+        build.set((__version__,), 1)
 
     def watch_encoders(self, embedder: Embedder) -> None:
         """Show the embedder's encoders, and which of them are in memory."""
@@ -134,62 +134,57 @@ class Metrics:
 
     def watch_connections(self, gate: ConnectionGate) -> None:
         """Show what the gate of the service's connections counts."""
-        self._connections.set_function(lambda: gate.connections)
-        self._unread.set_function(lambda: gate.unread_bytes)
+        self._connections.read_from(lambda: gate.connections)
+        self._unread.read_from(lambda: gate.unread_bytes)
 
     def connection_refused(self, reason: str) -> None:
         """A connection was refused: see ``ConnectionGate``."""
-        self._child(self._refused, reason).inc()
+        self._refused.add((reason,))
 
     def request_ended(self, request: RequestRecord) -> None:
         """A request was answered, or its client disconnected."""
         path = request.route or request.path
         path = path if path in self._paths else _OTHER
-        self._child(self._http, path, request.status or _NO_ANSWER).inc()
+        self._http.add((path, request.status or _NO_ANSWER))
         if request.method != "POST" or path == _OTHER:
             return
         labels = ("single" if request.texts == 1 else "batch", request.encoder)
-        self._child(self._count, *labels).inc()
+        self._count.add(labels)
         if request.status == 200:
-            self._child(self._success, *labels).inc()
-            self._child(self._duration, *labels).observe(request.seconds)
+            self._success.add(labels)
+            self._duration.observe(labels, request.seconds)
         else:
             err = FAILURE_CAUSES.get(request.status, "validation") if request.status else _NO_ANSWER
-            self._child(self._failure, err).inc()
+            self._failure.add((err,))
 
     def batch_finished(self, run: BatchRun) -> None:
         """See ``Observer``."""
-        self._child(self._size, run.encoder).observe(run.texts)
-        self._child(self._tokens, run.encoder).observe(run.tokens)
-        self._child(self._queue_duration, run.encoder).observe(run.queue_seconds)
-        self._child(self._inference_duration, run.encoder).observe(run.inference_seconds)
-        self._child(self._padding, run.encoder).inc(run.padded - run.tokens)
+        encoder = (run.encoder,)
+        self._size.observe(encoder, run.texts)
+        self._tokens.observe(encoder, run.tokens)
+        self._queue_duration.observe(encoder, run.queue_seconds)
+        self._inference_duration.observe(encoder, run.inference_seconds)
+        self._padding.add(encoder, run.padded - run.tokens)
         if run.failed:
-            self._child(self._failed, run.encoder).inc()
+            self._failed.add(encoder)
         else:
-            self._child(self._embedded, run.encoder).inc(run.texts)
-            self._child(self._exits, run.encoder, run.exit).inc(run.texts)
+            self._embedded.add(encoder, run.texts)
+            self._exits.add((run.encoder, run.exit), run.texts)
 
     def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         """See ``Observer``."""
-        self._child(self._requested, encoder).inc(fresh + shared + remembered)
-        for source, texts in (("fresh", fresh), ("shared", shared), ("remembered", remembered)):
-            self._child(self._texts, encoder, source).inc(texts)
+        self._requested.add((encoder,), fresh + shared + remembered)
+        self._texts.add((encoder, "fresh"), fresh)
+        self._texts.add((encoder, "shared"), shared)
+        self._texts.add((encoder, "remembered"), remembered)
 
     def queue_changed(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
-        self._child(self._queue, encoder).set(texts)
+        self._queue.set((encoder,), texts)
 
     def texts_truncated(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
-        self._child(self._truncated, encoder).inc(texts)
-
-    def _child(self, metric: M, *labels: object) -> M:
-        """The metric with these values of its labels: kept, as looking it up costs more than counting."""
-        child: M | None = self._children.get((metric, labels))
-        if child is None:
-            child = self._children[metric, labels] = metric.labels(*labels)
-        return child
+        self._truncated.add((encoder,), texts)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """All of it, and its media type: OpenMetrics 1.0 if ``accept`` (of the request) names it, else
@@ -200,40 +195,30 @@ class Metrics:
         text = _UNTYPED_COUNTER.sub(rb"\1 counter", generate_latest(self.registry))
         return text, CONTENT_TYPE_PLAIN_0_0_4
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return self._register(Counter(name, documentation, labels, registry=None))
+    def _counter(self, name: str, documentation: str, *labels: str) -> CounterFamily:
+        family = CounterFamily(name, documentation, labels)
+        self._families.append(family)
+        return family
 
-    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return self._register(Gauge(name, documentation, labels, registry=None))
+    def _gauge(self, name: str, documentation: str, *labels: str) -> GaugeFamily:
+        family = GaugeFamily(name, documentation, labels)
+        self._families.append(family)
+        return family
 
-    def _histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return self._register(Histogram(name, documentation, labels, buckets=buckets, registry=None))
+    def _histogram(
+        self, name: str, documentation: str, bounds: Sequence[float], *labels: str
+    ) -> HistogramFamily:
+        family = HistogramFamily(name, documentation, labels, bounds=bounds)
+        self._families.append(family)
+        return family
 
-    def _register(self, metric: M) -> M:
-        self._metrics.append(metric)
-        return metric
 
+class _FamilyCollector(Collector):
+    """The service's own families, for prometheus_client to write."""
 
-class _TeiNamedCollector(Collector):
-    """Metrics under TEI's names: no ``_total`` at the end of TEI's counters, no ``_created`` lines."""
-
-    def __init__(self, metrics: Iterable[MetricWrapperBase]) -> None:
-        self._metrics = list(metrics)
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._metrics:
-            for family in metric.collect():
-                is_tei_counter = family.name.startswith("te_") and family.type == "counter"
-                renamed = Metric(
-                    family.name, family.documentation, "unknown" if is_tei_counter else family.type
-                )
-                renamed.samples = [
-                    _without_total(sample) if is_tei_counter else sample
-                    for sample in family.samples
-                    if not sample.name.endswith("_created")
-                ]
-                yield renamed
-
-
-def _without_total(sample: Sample) -> Sample:
-    return sample._replace(name=sample.name.removesuffix("_total"))
+        for family in self._families:
+            yield family.collect()
