@@ -16,3 +16,6 @@ SELECT id, u SIMILAR TO 'a!%b' ESCAPE '!' AS x, u SIMILAR TO '%\_b' AS y FROM ro
 SELECT id, regexp_replace(u, '[^\w]', '-', 'g') AS x, regexp_replace(u, '\s', '', 'g') AS y FROM rows
 SELECT id, r <= '0.1' AS x, '0.25' < r AS y, r * '0.1' AS z FROM rows
 SELECT id FROM rows WHERE left(u, 9) = 'x' OR r <= '0.1'
+SELECT id FROM rows WHERE (meta->'list' ? 'a' OR meta->'list' ? '1') AND left(u, 99) <> '-'
+SELECT id, date_trunc('week', day) AS x, encode(raw, 'hex') AS y FROM typed
+SELECT id, raw = '\x00ff' AS x, raw > '\x00' AS y, raw IN ('\xff', '\x00') AS z FROM typed

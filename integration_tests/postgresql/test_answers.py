@@ -14,6 +14,7 @@ from integration_tests.fixtures.postgres import PostgresServer
 from integration_tests.fixtures.random_conditions import LEAVES, VECTOR_LEAVES, ConditionWriter
 from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
 from integration_tests.fixtures.random_statements import writer
+from integration_tests.fixtures.random_typed import TypedWriter, create_statements
 from integration_tests.fixtures.reports import Report
 
 import nestvec
@@ -59,26 +60,31 @@ def twins(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
         create_in_milvus(client, rows)
     with nestvec.connect(path) as connection, postgresql.connect() as oracle:
         create_in_postgresql(oracle, rows)
+        oracle.execute("SET TimeZone = 'UTC'")
+        for statement in create_statements(seed=5, number=60):
+            connection.execute(statement)
+            oracle.execute(statement.encode())
         yield Twins(connection, oracle)
-        oracle.execute("DROP TABLE rows")
+        oracle.execute("DROP TABLE rows, typed")
 
 
 def check(twins: Twins, report: Report, seeds: range) -> None:
-    """One condition and one statement of each seed."""
+    """One condition, one statement and one over mapped types of each seed."""
     differences = []
     for seed in seeds:
         conditions = ConditionWriter(Random(seed), leaves=(*LEAVES, *VECTOR_LEAVES))
-        statements = writer(seed)
+        statements, typed = writer(seed), TypedWriter(Random(seed))
         where = conditions.condition(conditions.draw.randint(0, 3))
         written = (
             (FORMS[seed % len(FORMS)].format(where=where), conditions.parameters),
             (statements.statement(), statements.parameters),
+            (typed.statement(), typed.parameters),
         )
         for statement, parameters in written:
             difference = compare(twins.nestvec, twins.postgresql, statement, dict(parameters))
             if difference:
                 differences.append(f"{seed}: {statement}\n  {parameters}\n  {difference}")
-    report(f"{2 * len(seeds)} statements as PostgreSQL answers them, {len(differences)} differences")
+    report(f"{3 * len(seeds)} statements as PostgreSQL answers them, {len(differences)} differences")
     assert not differences, "\n".join(differences[:10])
 
 

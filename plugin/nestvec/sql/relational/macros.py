@@ -39,6 +39,8 @@ _ARITHMETIC: Final = (
     "pg_remainder(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a % b END",
     "pg_shift_left(a, n) AS CASE WHEN a < 0 THEN -((-a) << n) ELSE a << n END",
     "pg_finite(x) AS CASE WHEN isinf(x) THEN error('value out of range: overflow') ELSE x END",
+    """pg_in_range(x, infinite) AS CASE WHEN isinf(x) AND NOT infinite
+    THEN error('value out of range: overflow') ELSE x END""",
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
     ELSE pg_finite(pow(a, b)) END""",
@@ -101,7 +103,8 @@ _JSON: Final = (
     """pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_print(j)
     ELSE j ->> '$' END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)
-    WHEN 'ARRAY' THEN json_contains(j, to_json(k)) WHEN 'VARCHAR' THEN j ->> '$' = k
+    WHEN 'ARRAY' THEN list_contains(list_transform(json_extract(j, '$[*]'),
+    lambda x: CASE WHEN json_type(x) = 'VARCHAR' THEN x ->> '$' END), k) WHEN 'VARCHAR' THEN j ->> '$' = k
     ELSE CASE WHEN j IS NOT NULL THEN false END END""",
     """json_has_any(j, keys) AS CASE WHEN j IS NOT NULL THEN
     len(list_filter(keys, lambda k: json_has_key(j, k))) > 0 END""",

@@ -25,6 +25,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     contained,
     overlaps,
 )
+from nestvec.sql.relational.rewrites.bytes_and_times import decoded, encoded
 from nestvec.sql.relational.rewrites.casts import rewrite_cast
 from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
 from nestvec.sql.relational.rewrites.json_operators import (
@@ -50,7 +51,7 @@ from nestvec.sql.relational.rewrites.texts import (
     text_format,
     time_format,
 )
-from nestvec.sql.relational.rewrites.times import time_part
+from nestvec.sql.relational.rewrites.times import cut_time, time_part
 
 
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
@@ -78,6 +79,9 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
     exp.In: membership,
     exp.Extract: time_part,
+    exp.TimestampTrunc: cut_time,
+    exp.Encode: encoded,
+    exp.Decode: decoded,
     exp.Format: text_format,
     **dict.fromkeys((exp.TimeToStr, exp.StrToTime, exp.StrToDate), time_format),
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),

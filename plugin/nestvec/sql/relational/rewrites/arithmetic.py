@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from sqlglot import exp
@@ -19,7 +20,8 @@ from nestvec.sql.relational.rewrites.nodes import (
 def quotient(node: exp.Div) -> exp.Expr:
     left, right = _numeric(node.this, node.expression), _numeric(node.expression, node.this)
     both_integers = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
-    return call("pg_integer_quotient" if both_integers else "pg_quotient", left, right)
+    divided = call("pg_integer_quotient" if both_integers else "pg_quotient", left, right)
+    return _in_range(node, divided)
 
 
 def remainder(node: exp.Mod) -> exp.Expr:
@@ -37,7 +39,45 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
         converted = _widened(_numeric(side, other), other)
         if converted is not side:
             node.set(name, converted)
-    return node
+    return _in_range(node, node)
+
+
+_OPERATIONS: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
+
+
+def _in_range(node: exp.Binary, rewritten: exp.Expr) -> exp.Expr:
+    """Floating-point arithmetic that is an error where it overflows, as DuckDB's is not.
+
+    The outermost operation checks for all within it, if they compute with columns and constants alone.
+    """
+    parent = node.parent
+    while isinstance(parent, (exp.Paren, exp.Neg)):
+        parent = parent.parent
+    if kind(node) not in FLOAT_TYPES or isinstance(parent, _OPERATIONS) or type(node) not in _OPERATIONS:
+        return rewritten
+    operands = list(_operands(rewritten))
+    if not all(isinstance(_uncast(operand), (exp.Column, exp.Literal)) for operand in operands):
+        return rewritten
+    infinite = [call("isinf", operand) for operand in operands if kind(operand) in FLOAT_TYPES]
+    known: exp.Expr = exp.or_(*infinite) if infinite else exp.false()
+    return call("pg_in_range", rewritten, known)
+
+
+def _operands(node: exp.Expr) -> Iterator[exp.Expr]:
+    """What arithmetic computes with: columns, constants, and anything else."""
+    if isinstance(node, (*_OPERATIONS, exp.Anonymous)) and (
+        not isinstance(node, exp.Anonymous) or node.name == "pg_quotient"
+    ):
+        for part in node.iter_expressions():
+            yield from _operands(part)
+    elif isinstance(node, (exp.Paren, exp.Neg)):
+        yield from _operands(node.this)
+    else:
+        yield node
+
+
+def _uncast(node: exp.Expr) -> exp.Expr:
+    return node.this if isinstance(node, exp.Cast) else node
 
 
 def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:

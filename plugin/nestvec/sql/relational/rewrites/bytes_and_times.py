@@ -1,13 +1,13 @@
-"""Casts to BYTEA and to timestamps with fewer digits, whose notation and rounding differ in DuckDB."""
+"""BYTEA, and casts to it and to timestamps with fewer digits: DuckDB writes and rounds them otherwise."""
 
 from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, kind
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
 from nestvec.sqltypes.values import bytea_bytes
 
-_BINARY = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
+BINARY_TYPES = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
 _TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
 
 
@@ -17,13 +17,32 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
     Raises RowRejected for a constant that is no bytea.
     """
     to = node.args["to"]
-    if to.this in _BINARY and isinstance(node.this, exp.Literal) and node.this.is_string:
-        return call("unhex", exp.Literal.string(bytea_bytes(str(node.this.this)).hex()))
-    if to.this in TEXT_TYPES and kind(node.this) in _BINARY:
+    if to.this in BINARY_TYPES and is_text_constant(node.this):
+        return bytea_constant(node.this)
+    if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
         return call("concat", exp.Literal.string("\\x"), call("lower", call("hex", node.this)))
     if to.this in _TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
         return _rounded_timestamp(node, int(to.expressions[0].this.name))
     return None
+
+
+def bytea_constant(node: exp.Expr) -> exp.Expr:
+    """A constant in quotes as bytes. Raises RowRejected if it is no bytea."""
+    return call("unhex", exp.Literal.string(bytea_bytes(str(node.this)).hex()))
+
+
+def encoded(node: exp.Encode) -> exp.Expr:
+    """``encode(bytes, 'hex')``."""
+    return call("lower", call("hex", node.this)) if _is_hex(node) else node
+
+
+def decoded(node: exp.Decode) -> exp.Expr:
+    """``decode(text, 'hex')``."""
+    return call("unhex", node.this) if _is_hex(node) else node
+
+
+def _is_hex(node: exp.Expr) -> bool:
+    return node.args["charset"].name.lower() == "hex"
 
 
 def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:

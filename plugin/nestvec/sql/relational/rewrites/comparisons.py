@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
+from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     anonymous_name,
@@ -36,6 +37,9 @@ def membership(node: exp.In) -> exp.Expr:
     row = node.this
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
+    if kind(row) in BINARY_TYPES:
+        for item in filter(is_text_constant, node.expressions):
+            item.replace(bytea_constant(item))
     query = node.args.get("query")
     if isinstance(row, exp.Tuple) and query is not None:
         return _row_in_query(row, query)
@@ -96,6 +100,8 @@ def compare(node: exp.Binary) -> exp.Expr:
         side = node.args[name]
         if kind(other) == exp.DType.BOOLEAN and is_text_constant(side):
             node.set(name, call("pg_boolean", side))
+        elif kind(other) in BINARY_TYPES and is_text_constant(side):
+            node.set(name, bytea_constant(side))
         elif is_text_constant(other):
             continue  # it takes the type of the other side
         elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
@@ -116,10 +122,11 @@ def _compare_documents(node: exp.Binary) -> exp.Binary:
 
 
 def between(node: exp.Between) -> exp.Expr:
-    """BETWEEN SYMMETRIC, which DuckDB lacks, and REAL between numbers."""
+    """BETWEEN SYMMETRIC, which DuckDB lacks, and REAL and BYTEA between constants."""
     value, low, high = node.this, node.args["low"], node.args["high"]
     symmetric = bool(node.args.get("symmetric"))
-    if not symmetric and exp.DType.FLOAT not in (kind(value), kind(low), kind(high)):
+    kinds = {kind(value), kind(low), kind(high)}
+    if not symmetric and not kinds & {exp.DType.FLOAT, *BINARY_TYPES}:
         return node
     # Not least() and greatest(), which pass over NULL.
     ranges = ((low, high), (high, low)) if symmetric else ((low, high),)

@@ -1,4 +1,4 @@
-"""Parts of times."""
+"""Parts of times, and times cut to a unit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import call
+from nestvec.sql.relational.rewrites.nodes import call, kind
 
 _OF_A_SECOND: Final = {"SECOND": 1_000_000.0, "SECONDS": 1_000_000.0, "MILLISECONDS": 1_000.0}
 
@@ -19,3 +19,10 @@ def time_part(node: exp.Extract) -> exp.Expr:
         return call("date_part", exp.Literal.string(part.lower()), value)
     micros = call("date_part", exp.Literal.string("microseconds"), value)
     return exp.paren(exp.Div(this=micros, expression=exp.Literal.number(divisor)))
+
+
+def cut_time(node: exp.TimestampTrunc) -> exp.Expr:
+    """``date_trunc('month', day)`` is a TIMESTAMPTZ, as PostgreSQL takes the day for one."""
+    if kind(node.this) == exp.DType.DATE:
+        node.set("this", exp.cast(node.this.copy(), exp.DType.TIMESTAMPTZ))
+    return node

@@ -1,0 +1,105 @@
+"""Single statements, with the names of their columns, by nestvec and by PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from integration_tests.fixtures.postgres import PostgresServer
+
+import nestvec
+from nestvec import dbapi
+
+TABLE = "CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, x DOUBLE PRECISION, s TEXT, v VECTOR(2))"
+ROWS = (
+    "INSERT INTO t VALUES (1, 10, 1.5, 'ab', '[1,2]'), (2, 20, 1e308, 'cd', '[2,1]'), "
+    "(3, NULL, -2.5, NULL, '[0,1]')"
+)
+
+SAME = """
+SELECT 1+1, 2+2
+SELECT n+1, n+2 FROM t ORDER BY v <=> '[1,1]', id LIMIT 3
+SELECT upper(s), upper(s) || 'x', upper(s) FROM t ORDER BY v <-> '[1,1]', id LIMIT 3
+SELECT n+1, n+2 FROM t WHERE s ~ 'a' ORDER BY v <=> '[1,1]', id LIMIT 3
+SELECT a.n, b.n FROM t a JOIN t b ON a.id = b.id ORDER BY 1
+SELECT count(*), count(n), max(n), max(x) FROM t
+SELECT * FROM (SELECT n+1, n+2 FROM t ORDER BY id) q
+SELECT * FROM (SELECT 1 AS a, 2 AS a) q
+SELECT * FROM (SELECT a.id, a.n, b.id, b.n FROM t a JOIN t b ON a.id + 1 = b.id) q ORDER BY 1
+SELECT count(*) FROM (SELECT * FROM t a JOIN t b ON a.id + 1 = b.id) q
+SELECT 1, 2 UNION SELECT 3, 4 ORDER BY 1
+SELECT x * 2, x * 3 FROM t WHERE id = 1
+UPDATE t SET (n, s) = (SELECT 7, 'q') WHERE id = 1 RETURNING id, n, s
+UPDATE t SET (n, s) = ROW(8, 'r') WHERE id = 1 RETURNING id, n, s
+UPDATE t SET (n, s) = (SELECT max(n), min(s) FROM t b WHERE b.id > t.id) WHERE id = 1 RETURNING id, n, s
+UPDATE t SET (n, s) = (SELECT n, s FROM t b ORDER BY 1 DESC NULLS LAST LIMIT 1) WHERE id = 1 RETURNING n, s
+UPDATE t SET (n) = (SELECT 3) WHERE id = 1 RETURNING id, n
+UPDATE t SET (n, s) = (SELECT 7, 'q' WHERE false) WHERE id = 1 RETURNING id, n, s
+UPDATE t SET (n, s) = (10, 'ab') WHERE id = 1 RETURNING id, n, s
+SELECT 'inf'::float8 * 10 = 'inf'::float8, 'inf'::float8 + 1 > 0, x * 1 FROM t WHERE id = 1
+SELECT 123456789012345678901234567890
+SELECT 9223372036854775808 + 1
+SELECT id FROM t WHERE id < 99999999999999999999 ORDER BY id
+SELECT id FROM t ORDER BY id LIMIT 2.5
+SELECT id FROM t ORDER BY id LIMIT 1.4 OFFSET 0.5
+SELECT id FROM t ORDER BY v <-> '[1,1]', id LIMIT 2.5
+SELECT id FROM t ORDER BY id LIMIT '2'
+SELECT id FROM t ORDER BY id LIMIT 1e0
+SELECT upper(s) FROM t ORDER BY id LIMIT 1.5
+""".strip().splitlines()
+
+FAILING = """
+SELECT x * 10 FROM t WHERE id = 2
+SELECT x + 1.7e308 FROM t WHERE id = 2
+SELECT -x * (n + 1) FROM t WHERE id = 2
+SELECT x / 1e-10 FROM t WHERE id = 2
+SELECT 1e308::float8 * 10
+UPDATE t SET (n, s) = (SELECT 7) WHERE id = 1
+SELECT id FROM t LIMIT -1
+SELECT id FROM t LIMIT 'x'
+CREATE VIEW w AS SELECT 1+1, 2+2
+""".strip().splitlines()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The same rows by nestvec and by PostgreSQL."""
+
+    nestvec: dbapi.Connection
+    postgresql: psycopg.Connection
+
+
+@pytest.fixture(scope="module")
+def twins(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    path = str(tmp_path_factory.mktemp("statements") / "t.db")
+    with nestvec.connect(path) as connection, postgresql.connect() as oracle:
+        oracle.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        for statement in (TABLE, ROWS):
+            connection.execute(statement)
+            oracle.execute(statement)
+        yield Twins(connection, oracle)
+        oracle.execute("DROP TABLE t")
+
+
+def answer(connection: Any, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The names of the columns, and the rows with numbers of one type."""
+    cursor = connection.execute(statement)
+    rows = [tuple(int(v) if isinstance(v, Decimal) else v for v in row) for row in cursor.fetchall()]
+    return [column[0] for column in cursor.description], rows
+
+
+@pytest.mark.parametrize("statement", SAME)
+def test_the_answer_is_postgresqls(twins: Twins, statement: str) -> None:
+    assert answer(twins.nestvec, statement) == answer(twins.postgresql, statement)
+
+
+@pytest.mark.parametrize("statement", FAILING)
+def test_both_refuse(twins: Twins, statement: str) -> None:
+    with pytest.raises(psycopg.Error):
+        twins.postgresql.execute(statement)
+    with pytest.raises(dbapi.Error):
+        twins.nestvec.execute(statement)
