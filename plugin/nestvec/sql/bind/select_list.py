@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,11 +72,26 @@ def list_select_items(scope: Scope, select: exp.Select) -> tuple[SelectItem, ...
 
 def _numbered(item: SelectItem, used_names: set[str]) -> SelectItem:
     """The item under the first name that is free, which is added to ``used_names``."""
-    name, number = item.name, 2
-    while name in used_names:
-        name, number = f"{item.name}_{number}", number + 1
+    name = distinct_name(item.name, used_names)
     used_names.add(name)
     return SelectItem(name, item.node, item.column)
+
+
+_REPEATED: Final = "\x1f"
+"""Stands before the number of a column whose name another one of the list has."""
+
+
+def distinct_name(name: str, used_names: Collection[str]) -> str:
+    """A name for a column of a list that has those before; ``output_label`` is the original again."""
+    candidate, number = name, 2
+    while candidate in used_names:
+        candidate, number = f"{name}{_REPEATED}{number}", number + 1
+    return candidate
+
+
+def output_label(name: str) -> str:
+    """The name of a column for the caller: as in PostgreSQL, several columns may have the same one."""
+    return name.partition(_REPEATED)[0]
 
 
 def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
+from nestvec.sql.bind.select_list import output_label
 from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.lateral import run_lateral
 from nestvec.sql.execute.rankers import run_decay_scores
@@ -57,7 +58,7 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
     columns = (column_values(output.expression, scored_rows) for output in plan.outputs)
     rows = tuple(zip(*columns, strict=True))
     return StatementResult(
-        plan.columns,
+        tuple(map(output_label, plan.columns)),
         tuple(output.type for output in plan.outputs),
         rows,
         tag=f"SELECT {len(rows)}",

@@ -1,7 +1,9 @@
-"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, FLOAT(24)."""
+"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, LIMIT 2.5, FLOAT(24)."""
 
 from __future__ import annotations
 
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Final
 
@@ -11,6 +13,8 @@ from nestvec.sql.parse.source import SourceText
 
 _REAL_BITS: Final = 24
 _DOUBLE_BITS: Final = 53
+_CONSTANTS: Final = (TokenType.NUMBER, TokenType.STRING)
+_MAX_BIGINT: Final = 1 << 63
 
 
 def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
@@ -18,10 +22,11 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     limits = sizes = False
     for before, token in pairwise(source.tokens):
         if before.token_type in (TokenType.LIMIT, TokenType.OFFSET):
-            limits |= token.text.upper() in ("ALL", "NULL")
+            limits |= token.text.upper() in ("ALL", "NULL") or token.token_type in _CONSTANTS
         sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
     if limits:
         _drop_empty_limits(tree)
+        _round_limits(tree)
     if sizes:
         _size_floats(source, tree)
     return tree
@@ -34,6 +39,27 @@ def _drop_empty_limits(tree: exp.Expr) -> None:
         empty = isinstance(value, exp.Null) or (isinstance(value, exp.Var) and value.name.upper() == "ALL")
         if empty and node.parent is not None:
             node.pop()
+
+
+def _round_limits(tree: exp.Expr) -> None:
+    """A constant after LIMIT or OFFSET becomes a ``bigint``: 2.5 is 3, and '2' is 2."""
+    for node in tree.find_all(exp.Limit, exp.Offset):
+        value = node.args.get("expression")
+        if not isinstance(value, exp.Literal) or (value.name.isdecimal() and not value.is_string):
+            continue
+        whole = re.fullmatch(r"\s*(\d{1,18})\s*", value.name) if value.is_string else None
+        number = None if value.is_string else _rounded(value.name)
+        if whole or number is not None:
+            value.set("this", whole[1] if whole else str(number))
+            value.set("is_string", False)
+
+
+def _rounded(number: str) -> int | None:
+    try:
+        value = Decimal(number)
+    except InvalidOperation:
+        return None
+    return int(value.to_integral_value(ROUND_HALF_UP)) if value < _MAX_BIGINT else None
 
 
 def _size_floats(source: SourceText, tree: exp.Expr) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nestvec.sql.bind.highlight import Highlight
-from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.select_list import OutputColumn, output_label
 from nestvec.sql.bind.values import ColumnRef, expression_sql
 from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.ranking import FusedRanking
@@ -65,8 +65,8 @@ def explain_plan(plan: Plan) -> ExplainNode:
 
 
 def _describe_output(output: OutputColumn) -> str:
-    is_column = output.expression == ColumnRef(output.name)
-    return output.name if is_column else f"{output.name} = {expression_sql(output.expression)}"
+    is_column, name = output.expression == ColumnRef(output.name), output_label(output.name)
+    return name if is_column else f"{name} = {expression_sql(output.expression)}"
 
 
 def explain_node(node: Any) -> ExplainNode:

@@ -84,6 +84,9 @@ _TEXT: Final = (
     """pg_has_all(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL
     WHEN len(b) > coalesce(list_aggregate(b, 'count'), 0) THEN false ELSE list_has_all(a, b) END""",
     "octet_length(s) AS strlen(s::VARCHAR)",
+    "pg_bytes_length(b) AS strlen(hex(b)) // 2",
+    # DuckDB 1.5 takes date_trunc('month', NULL) = 'a day within a month' for false.
+    "pg_cut_time(part, t) AS CASE WHEN t IS NOT NULL THEN date_trunc(part, t) END",
     "pg_array_length(a) AS nullif(len(a), 0)",
     r"""pg_array_item(x) AS CASE WHEN x IS NULL THEN 'NULL'
     WHEN regexp_full_match(x, '[^\s{},"\\]+') AND upper(x) <> 'NULL' THEN x

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlglot import exp
 
-from nestvec.sql.bind.select_list import output_name
-from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.bind.select_list import distinct_name, output_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 
 FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "PARQUET_SCAN")
 """Functions in FROM that read a file."""
@@ -66,26 +66,46 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
 def name_outputs(source: SourceText, tree: exp.Expr) -> None:
     """Give every expression of a select list the name that PostgreSQL derives for it."""
     for select in tree.find_all(exp.Select):
-        used = {
-            item.alias_or_name for item in select.expressions if isinstance(item, (exp.Alias, exp.Column))
-        }
+        used: set[str] = set()
         for position, item in enumerate(select.expressions):
             bare = item.this if isinstance(item, exp.Paren) else item
-            if isinstance(item, exp.Alias) or bare.is_star or isinstance(bare, exp.Column):
+            if bare.is_star:
                 continue
-            while isinstance(bare, (exp.Filter, exp.Window, exp.WithinGroup, exp.Paren)):
-                bare = bare.this
-            name = _unused(output_name(source, bare), used)
-            used.add(name)
-            aliased = exp.alias_(item.copy(), name, quoted=True)
-            select.expressions[position].replace(aliased)
+            named = isinstance(item, exp.Alias) or isinstance(bare, exp.Column)
+            name = item.alias_or_name if named else _derived_name(source, bare)
+            unique = distinct_name(name, used)
+            used.add(unique)
+            if named and unique == name:
+                continue
+            value = item.this if isinstance(item, exp.Alias) else item
+            select.expressions[position].replace(exp.alias_(value.copy(), unique, quoted=True))
 
 
-def _unused(name: str, used: Collection[str]) -> str:
-    candidate, number = name, 2
-    while candidate in used:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate
+def _derived_name(source: SourceText, node: exp.Expr) -> str:
+    while isinstance(node, (exp.Filter, exp.Window, exp.WithinGroup, exp.Paren)):
+        node = node.this
+    return output_name(source, node)
+
+
+def expand_joined_stars(tree: exp.Expr, schemas: Mapping[str, Collection[str]]) -> None:
+    """Write ``*`` in a query of FROM as the columns of the tables it joins: some have the same name."""
+    for select in tree.find_all(exp.Select):
+        entries = from_entries(select)
+        joins = select.args.get("joins") or ()
+        if len(entries) < 2 or select.parent is None or any(join.args.get("using") for join in joins):
+            continue
+        if any(not isinstance(entry, exp.Table) or entry.name not in schemas for entry in entries):
+            continue
+        for item in list(select.expressions):
+            if not isinstance(item, exp.Star) or stray_parts(item, ()) or any(j.method for j in joins):
+                continue
+            columns = [
+                exp.column(name, table=entry.alias_or_name, quoted=True)
+                for entry in entries
+                for name in schemas[entry.name]
+            ]
+            at = select.expressions.index(item)
+            select.set("expressions", [*select.expressions[:at], *columns, *select.expressions[at + 1 :]])
 
 
 def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:
@@ -104,7 +124,10 @@ def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:
         if len(chosen) > 1:
             return chosen[0]
         for number, name in enumerate((name for name in names if name != chosen[0]), 2):
-            renamed[name] = _unused(f"{lower}__{number}", spellings)
+            unused = f"{lower}__{number}"
+            while unused in spellings:
+                unused += "_"
+            renamed[name] = unused
     for identifier in identifiers:
         if identifier.name in renamed:
             identifier.set("this", renamed[identifier.name])

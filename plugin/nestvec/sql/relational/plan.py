@@ -22,6 +22,7 @@ from sqlglot.schema import MappingSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.select_list import output_label
 from nestvec.sql.bind.vectors.targets import target_services
 from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
 from nestvec.sql.parse.source import SourceText, identifier_name
@@ -30,6 +31,7 @@ from nestvec.sql.relational.engine import open_engine
 from nestvec.sql.relational.errors.checks import check_types
 from nestvec.sql.relational.names import (
     base_tables,
+    expand_joined_stars,
     file_tables,
     fold_identifiers,
     from_entries,
@@ -235,6 +237,7 @@ def _schema(planning: Planning) -> MappingSchema:
 def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     """The tree with every column qualified, * expanded, and the outputs named. Raises SqlUnknownName."""
     names = {column for columns in planning.schemas.values() for column in columns}
+    expand_joined_stars(tree, planning.schemas)
     name_outputs(planning.source, tree)
     _name_unnested(tree)
     fold_identifiers(tree, names)
@@ -248,7 +251,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
         )
     except OptimizeError as error:
         raise _unresolved(planning, tree, str(error)) from None
-    except (SqlglotError, ValueError) as error:
+    except (SqlglotError, ValueError, AssertionError) as error:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
     tables = {node.alias_or_name for node in qualified.find_all(exp.Table, exp.DerivedTable, exp.CTE)}
     for column in list(qualified.find_all(exp.Column)):
@@ -336,7 +339,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
     decimals = _has_decimals(planning)
-    columns = tuple(tree.named_selects) if isinstance(tree, exp.Query) else ()
+    columns = tuple(map(output_label, tree.named_selects)) if isinstance(tree, exp.Query) else ()
     stored = {column for schema in planning.schemas.values() for column in schema}
     ambiguous = separate_cases(tree, stored)
     if ambiguous is not None:

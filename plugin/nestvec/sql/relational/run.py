@@ -242,13 +242,14 @@ def _count_passing(scan: RankingScan, loaded: LoadedTable) -> Steps[int]:
 
 def _ranked_table(scan: RankingScan, result: StatementResult) -> LoadedTable:
     columns = []
-    for name, kind, output in zip(result.columns, result.types, scan.plan.outputs, strict=True):
+    names = scan.plan.columns
+    for name, kind, output in zip(names, result.types, scan.plan.outputs, strict=True):
         stored = stored_column(scan.plan, scan.table, output)
         if stored is not None:
             columns.append(replace(stored, name=name))
         else:
             columns.append(Column(name, kind if kind != "ANY" else "DOUBLE"))
-    rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    rows = [dict(zip(names, row, strict=True)) for row in result.rows]
     return LoadedTable(arrow_rows(columns, rows), casts_of(columns))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -54,11 +55,21 @@ def run_create_view(session: Session, parsed: ParsedStatement, params: Params) -
         raise source.syntax_error(
             f"the query has {len(result.columns)} columns, and the list {len(columns)}", node, _WRITE
         )
+    check_distinct(source, node, columns or result.columns)
     value = orjson.dumps({"query": text, "columns": columns}).decode()
     if len(value.encode()) > _MAX_BYTES:
         raise source.type_mismatch("the view is too long", len(value), node, f"At most {_MAX_BYTES} bytes.")
     yield BlockingCall(_altering({f"{_PREFIX}{name}": value}, []))
     return StatementResult(tag="CREATE VIEW")
+
+
+def check_distinct(source: SourceText, node: exp.Expr, names: Sequence[str]) -> None:
+    """Raise SqlSyntaxError if two columns of a table or a view have the same name."""
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise source.syntax_error(
+            f"column {repeated} is specified more than once", node, "Name the columns of the query with AS."
+        )
 
 
 def run_drop_view(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:

@@ -234,12 +234,13 @@ def test_names(answer: Answer, expression: str, expected: str) -> None:
     assert answer(f"SELECT {expression} FROM t").columns == (expected,)
 
 
-def test_names_that_nobody_wrote_are_numbered() -> None:
-    assert asked('SELECT 1, 2, 3 AS "?column?_2", 4').columns == (
+def test_several_columns_may_have_the_same_name() -> None:
+    assert asked('SELECT 1, 2, 3 AS "?column?_2", 4 AS a, 5 AS a').columns == (
         "?column?",
-        "?column?_3",
+        "?column?",
         "?column?_2",
-        "?column?_4",
+        "a",
+        "a",
     )
 
 

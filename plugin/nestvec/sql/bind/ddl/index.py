@@ -86,6 +86,12 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
     for part in stray_parts(chosen, ("using", "columns", "with_storage")):
         where = chosen.args[part]
         at = where if isinstance(where, exp.Expr) else 0
+        if part == "where":
+            raise source.not_supported(
+                "a partial index",
+                at,
+                "Milvus indexes every row: omit WHERE. Searches with the condition use the index, too.",
+            )
         raise source.not_supported(f"{part.upper()} in CREATE INDEX", at, _WRITE)
     column, class_ = _column(scope, chosen)
     using = chosen.args.get("using")

@@ -25,7 +25,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     contained,
     overlaps,
 )
-from nestvec.sql.relational.rewrites.bytes_and_times import decoded, encoded
+from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
 from nestvec.sql.relational.rewrites.casts import rewrite_cast
 from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
 from nestvec.sql.relational.rewrites.json_operators import (
@@ -81,6 +81,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Extract: time_part,
     exp.TimestampTrunc: cut_time,
     exp.Encode: encoded,
+    exp.Length: bytes_length,
     exp.Decode: decoded,
     exp.Format: text_format,
     **dict.fromkeys((exp.TimeToStr, exp.StrToTime, exp.StrToDate), time_format),
@@ -126,6 +127,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
 _BY_NAME: Final[dict[str, Rule]] = {
     "ARRAY_LENGTH": array_length,
     "CARDINALITY": cardinality,
+    "OCTET_LENGTH": octets,
     "EVERY": renamed("bool_and"),
     "REGEXP_MATCHES": only_in_duckdb,
     "JSONB_BUILD_OBJECT": renamed("json_object"),

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.casts import numeric_constant
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     INTEGERS,
@@ -99,7 +100,7 @@ def _numeric(node: exp.Expr, other: exp.Expr) -> exp.Expr:
     other_kind = kind(other)
     if other_kind in INTEGERS or other_kind in FLOAT_TYPES:
         return exp.cast(node.copy(), exp.DataType(this=other_kind))
-    return node
+    return numeric_constant(node) if other_kind == exp.DType.DECIMAL else node
 
 
 def rewrite_round(node: exp.Round) -> exp.Expr:

@@ -20,7 +20,7 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
     if to.this in BINARY_TYPES and is_text_constant(node.this):
         return bytea_constant(node.this)
     if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
-        return call("concat", exp.Literal.string("\\x"), call("lower", call("hex", node.this)))
+        return exp.DPipe(this=exp.Literal.string("\\x"), expression=call("lower", call("hex", node.this)))
     if to.this in _TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
         return _rounded_timestamp(node, int(to.expressions[0].this.name))
     return None
@@ -29,6 +29,17 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
 def bytea_constant(node: exp.Expr) -> exp.Expr:
     """A constant in quotes as bytes. Raises RowRejected if it is no bytea."""
     return call("unhex", exp.Literal.string(bytea_bytes(str(node.this)).hex()))
+
+
+def bytes_length(node: exp.Length) -> exp.Expr:
+    """``length(bytes)``, which DuckDB has for texts alone."""
+    return call("pg_bytes_length", node.this) if kind(node.this) in BINARY_TYPES else node
+
+
+def octets(node: exp.Anonymous) -> exp.Expr:
+    """``octet_length(bytes)``."""
+    value = node.expressions[0] if len(node.expressions) == 1 else None
+    return call("pg_bytes_length", value) if value is not None and kind(value) in BINARY_TYPES else node
 
 
 def encoded(node: exp.Encode) -> exp.Expr:

@@ -72,6 +72,11 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     return node
 
 
+def numeric_constant(node: exp.Expr) -> exp.Expr:
+    """A constant in quotes beside a NUMERIC: not rounded to the places of the other side."""
+    return exp.cast(node.copy(), _unsized_numeric(node))
+
+
 def _unsized_numeric(value: exp.Expr) -> exp.DataType:
     """A type of DuckDB with the digits of a NUMERIC without a size, which DuckDB rounds to three decimals."""
     constant = value.unnest()

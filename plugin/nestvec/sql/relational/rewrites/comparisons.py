@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
+from nestvec.sql.relational.rewrites.casts import numeric_constant
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     anonymous_name,
@@ -32,14 +33,18 @@ def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[ex
     return exp.paren(exp.or_(compare(strict), exp.paren(exp.and_(compare(equal), rest))))
 
 
+_TYPED_CONSTANTS = {**dict.fromkeys(BINARY_TYPES, bytea_constant), exp.DType.DECIMAL: numeric_constant}
+"""What makes values of constants in quotes that DuckDB would convert otherwise, beside these types."""
+
+
 def membership(node: exp.In) -> exp.Expr:
     """``(a, b) IN ((1, 2), (3, 4))``, and REAL in a list of numbers."""
     row = node.this
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
-    if kind(row) in BINARY_TYPES:
-        for item in filter(is_text_constant, node.expressions):
-            item.replace(bytea_constant(item))
+    typed = _TYPED_CONSTANTS.get(kind(row))
+    for item in list(filter(is_text_constant, node.expressions)) if typed else ():
+        item.replace(typed(item))
     query = node.args.get("query")
     if isinstance(row, exp.Tuple) and query is not None:
         return _row_in_query(row, query)
@@ -100,8 +105,8 @@ def compare(node: exp.Binary) -> exp.Expr:
         side = node.args[name]
         if kind(other) == exp.DType.BOOLEAN and is_text_constant(side):
             node.set(name, call("pg_boolean", side))
-        elif kind(other) in BINARY_TYPES and is_text_constant(side):
-            node.set(name, bytea_constant(side))
+        elif kind(other) in _TYPED_CONSTANTS and is_text_constant(side):
+            node.set(name, _TYPED_CONSTANTS[kind(other)](side))
         elif is_text_constant(other):
             continue  # it takes the type of the other side
         elif kind(side) == exp.DType.FLOAT and kind(other) not in (None, exp.DType.FLOAT):
@@ -122,11 +127,11 @@ def _compare_documents(node: exp.Binary) -> exp.Binary:
 
 
 def between(node: exp.Between) -> exp.Expr:
-    """BETWEEN SYMMETRIC, which DuckDB lacks, and REAL and BYTEA between constants."""
+    """BETWEEN SYMMETRIC, which DuckDB lacks, and types whose constants DuckDB takes otherwise."""
     value, low, high = node.this, node.args["low"], node.args["high"]
     symmetric = bool(node.args.get("symmetric"))
     kinds = {kind(value), kind(low), kind(high)}
-    if not symmetric and not kinds & {exp.DType.FLOAT, *BINARY_TYPES}:
+    if not symmetric and not kinds & {exp.DType.FLOAT, *_TYPED_CONSTANTS}:
         return node
     # Not least() and greatest(), which pass over NULL.
     ranges = ((low, high), (high, low)) if symmetric else ((low, high),)

@@ -22,7 +22,8 @@ def time_part(node: exp.Extract) -> exp.Expr:
 
 
 def cut_time(node: exp.TimestampTrunc) -> exp.Expr:
-    """``date_trunc('month', day)`` is a TIMESTAMPTZ, as PostgreSQL takes the day for one."""
-    if kind(node.this) == exp.DType.DATE:
-        node.set("this", exp.cast(node.this.copy(), exp.DType.TIMESTAMPTZ))
-    return node
+    """``date_trunc('month', t)``; of a date it is a TIMESTAMPTZ, as PostgreSQL takes the day for one."""
+    unit, value = node.args["unit"], node.this
+    if kind(value) == exp.DType.DATE:
+        value = exp.cast(value.copy(), exp.DType.TIMESTAMPTZ)
+    return call("pg_cut_time", exp.Literal.string(unit.name.lower()), value)

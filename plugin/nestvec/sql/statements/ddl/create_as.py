@@ -22,7 +22,7 @@ from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.insert import insert_rows
 from nestvec.sql.statements.select import select_typed
 from nestvec.sql.statements.tables import plain_table
-from nestvec.sql.statements.views import refuse_view
+from nestvec.sql.statements.views import check_distinct, refuse_view
 from nestvec.sqltypes import parse_sql_type, storage
 from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec, FieldSpec, VectorSpec
@@ -59,6 +59,7 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
         names = [identifier_name(column) for column in tree.this.expressions]
         if len(names) != len(data.column_names):
             raise source.syntax_error("the list has another number of columns", tree.this, _WRITE)
+    check_distinct(source, node, names)
     types = {at: _vector_type(data.column(number)) for number, at in enumerate(names)}
     spec = _spec(source, node, name, types, dict(zip(names, result.types, strict=True)))
     own_key = "id" in names

@@ -159,25 +159,51 @@ def _computes(tree: exp.Expr) -> bool:
     """Whether a value of SET is computed."""
     for node in tree.expressions:
         right = node.args.get("expression")
-        values = right.expressions if isinstance(right, exp.Tuple) else [right]
+        values = [right] if right is None else _row_values(right)
         if any(is_computed(value) and not is_default(value) for value in values if value is not None):
             return True
     return False
 
 
 def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
-    """The columns and values of ``a = 1`` and of ``(a, b) = (1, 2)``."""
+    """The columns and values of ``a = 1``, and of ``(a, b) =`` a list, a ROW or a query of one row."""
     if not isinstance(node, exp.EQ):
         raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
     left, right = node.this, node.args["expression"]
-    if not isinstance(left, exp.Tuple):
+    if not isinstance(left, (exp.Tuple, exp.Paren)):
         return [(left, right)]
-    values = right.expressions if isinstance(right, exp.Tuple) else [right]
-    if len(values) != len(left.expressions):
-        raise scope.source.syntax_error(
-            f"{len(values)} values for {len(left.expressions)} columns", right, _WRITE
-        )
-    return list(zip(left.expressions, values, strict=True))
+    columns = left.expressions if isinstance(left, exp.Tuple) else [left.this]
+    values = _row_values(right)
+    if len(values) != len(columns):
+        raise scope.source.syntax_error(f"{len(values)} values for {len(columns)} columns", right, _WRITE)
+    return list(zip(columns, values, strict=True))
+
+
+def _row_values(node: exp.Expr) -> list[exp.Expr]:
+    """The values of a row that SET assigns; of a query, one query for each of its columns."""
+    if isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and node.name.upper() == "ROW"):
+        return list(node.expressions)
+    query = node.this if isinstance(node, exp.Subquery) else None
+    if not isinstance(query, exp.Query):
+        return [node]
+    values: list[exp.Expr] = []
+    for at, item in enumerate(query.selects):
+        single = query.copy()
+        if isinstance(query, exp.Select) and not _depends_on_list(query):
+            single.set("expressions", [item.copy()])
+        else:
+            names = [f"column{number}" for number in range(len(query.selects))]
+            alias = exp.TableAlias(this=exp.to_identifier("row"), columns=list(map(exp.to_identifier, names)))
+            rows = exp.Subquery(this=single, alias=alias)
+            single = exp.Select(expressions=[exp.column(names[at])], from_=exp.From(this=rows))
+        values.append(exp.Subquery(this=single))
+    return values
+
+
+def _depends_on_list(query: exp.Select) -> bool:
+    """Whether the rows of a query depend on its whole list: by DISTINCT, or a position in a clause."""
+    clauses = [query.args.get(name) for name in ("order", "group")]
+    return query.args.get("distinct") is not None or any(clauses)
 
 
 def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
