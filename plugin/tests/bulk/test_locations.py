@@ -1,0 +1,81 @@
+"""Files in an S3-compatible store, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row
+
+from nestvec.bulk.locations import LocalCopies, OutputFolder, list_files
+from nestvec.bulk.manifest import finished_tasks
+from nestvec.bulk.plan import input_files, plan_tasks
+from nestvec.bulk.task import TaskRunner
+from nestvec.ingest.options import IngestOptions
+from nestvec_schemas.errors import FileUnreadable
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3-compatible store with the bucket ``corpus``."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="corpus")
+        yield
+    finally:
+        server.stop()
+
+
+@pytest.mark.usefixtures("store")
+def test_a_task_from_a_bucket_into_a_bucket(tmp_path: Path, make_work: MakeWork) -> None:
+    import json
+    from dataclasses import replace
+
+    lines = b"".join(json.dumps(row(number)).encode() + b"\n" for number in range(9))
+    client = boto3.client("s3")
+    client.put_object(Bucket="corpus", Key="in/a.jsonl", Body=lines)
+    client.put_object(Bucket="corpus", Key="in/_SUCCESS", Body=b"")
+    files = input_files("s3://corpus/in", IngestOptions("a.db"))
+    assert [(file.address, file.rows) for file in files] == [("s3://corpus/in/a.jsonl", 9)]
+    work = replace(make_work(), folder="s3://corpus/out")
+    tasks = list(plan_tasks(files, 5))
+    runner = TaskRunner(work, FakeEmbedding())
+    records = [runner(task) for task in tasks]
+    folder = OutputFolder("s3://corpus/out")
+    assert list(finished_tasks(folder).values()) == records
+    names = [file.name for record in records for file in record.files]
+    listed = client.list_objects_v2(Bucket="corpus", Prefix="out/files")["Contents"]
+    assert sorted(entry["Key"] for entry in listed) == sorted(f"out/{name}" for name in names)
+    assert folder.milvus_path(names[0]) == f"out/{names[0]}"
+    folder.remove(names[0])
+    assert folder.read(names[0]) is None
+
+
+@pytest.mark.usefixtures("store")
+def test_a_bucket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileUnreadable):
+        list_files("s3://nothing/in")
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    folder = OutputFolder(str(tmp_path / "job"))
+    with folder.temporary("files/a") as path:
+        path.write_bytes(b"half")
+        assert folder.read("files/a") is None
+    assert list((tmp_path / "job" / "files").iterdir()) == []
+    folder.write("files/a", b"all")
+    assert folder.read("files/a") == b"all"
+    assert folder.names("files") == ["a"]
+    assert LocalCopies().path(str(tmp_path)) == tmp_path

@@ -1,0 +1,87 @@
+"""Which files and rows a job has, and whether they are those of an earlier run."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from plugin.tests.bulk.conftest import row, write_rows
+
+from nestvec.bulk.manifest import JobIdentity, Plan, check_plan
+from nestvec.bulk.plan import input_files, plan_tasks
+from nestvec.datasets.readers import ReadOptions
+from nestvec.ingest.options import IngestOptions
+from nestvec_schemas.errors import FileUnreadable, JournalMismatch
+
+OPTIONS = IngestOptions("a.db")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of 10, 4, 3 and 5 rows, and some that are none."""
+    folder = tmp_path / "in"
+    write_rows(folder / "a.jsonl", [row(number) for number in range(10)])
+    (folder / "deep").mkdir()
+    (folder / "deep" / "b.csv").write_text('id,text\n1,"two\nlines"\n2,b\n3,c\n4,d\n')
+    with gzip.open(folder / "c.jsonl.gz", "wt") as file:
+        file.write('{"id": 1}\n\n{"id": 2}\n{"id": 3}\n')
+    pq.write_table(pa.table({"id": [1, 2, 3, 4, 5]}), folder / "d.parquet")
+    (folder / "_SUCCESS").touch()
+    (folder / ".hidden.jsonl").write_text("{}\n")
+    return folder
+
+
+def test_files_of_every_format_are_counted(folder: Path) -> None:
+    files = input_files(str(folder), OPTIONS)
+    assert [(Path(file.address).name, file.rows) for file in files] == [
+        ("a.jsonl", 10),
+        ("c.jsonl.gz", 3),
+        ("d.parquet", 5),
+        ("b.csv", 4),
+    ]
+
+
+def test_tasks_have_every_row_once(folder: Path) -> None:
+    files = input_files(str(folder), OPTIONS)
+    tasks = list(plan_tasks(files, 4))
+    assert [(task.number, task.start, task.rows, task.first) for task in tasks] == [
+        (0, 0, 4, 0),
+        (1, 4, 4, 4),
+        (2, 8, 2, 8),
+        (3, 0, 3, 10),
+        (4, 0, 4, 13),
+        (5, 4, 1, 17),
+        (6, 0, 4, 18),
+    ]
+
+
+def test_a_limit_is_of_all_files(folder: Path) -> None:
+    files = input_files(str(folder), IngestOptions("a.db", reading=ReadOptions(limit=12)))
+    assert [file.rows for file in files] == [10, 2]
+
+
+def test_a_pattern_names_files(folder: Path) -> None:
+    assert len(input_files(f"{folder}/*.jsonl", OPTIONS)) == 1
+    with pytest.raises(FileUnreadable, match="there is no file"):
+        input_files(f"{folder}/*.tsv", OPTIONS)
+
+
+def test_another_input_is_refused_and_a_copy_is_not(folder: Path) -> None:
+    identity = JobIdentity(
+        source=str(folder), reading="", target="a.db", collection="docs", columns=("id INT64",), task_rows=4
+    )
+    plan = Plan(identity=identity, files=tuple(input_files(str(folder), OPTIONS)))
+    copy = folder / "copy"
+    shutil.copy(folder / "a.jsonl", copy)
+    copy.replace(folder / "a.jsonl")
+    check_plan(plan, identity, input_files(str(folder), OPTIONS))
+    with pytest.raises(JournalMismatch, match="encoders have changed"):
+        check_plan(plan, identity.model_copy(update={"columns": ()}), list(plan.files))
+    with (folder / "a.jsonl").open("a") as file:
+        file.write('{"id": 99}\n')
+    with pytest.raises(JournalMismatch, match=r"input files have changed.*a\.jsonl"):
+        check_plan(plan, identity, input_files(str(folder), OPTIONS))

@@ -1,0 +1,93 @@
+"""One task: rows, vectors, files, and the record that says that they are there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row, vector_of, write_rows
+
+from nestvec.bulk.locations import OutputFolder
+from nestvec.bulk.manifest import FILES, REJECTED, TASKS, TaskRecord, finished_tasks
+from nestvec.bulk.plan import Task
+from nestvec.bulk.task import TaskRunner
+from nestvec_schemas.errors import EngineError
+
+
+def task(path: Path, start: int = 0, rows: int = 10) -> Task:
+    return Task(number=3, address=str(path), start=start, rows=rows, first=start)
+
+
+def test_a_task_writes_its_rows_with_all_vectors(tmp_path: Path, make_work: MakeWork) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(30)])
+    record = TaskRunner(make_work(), FakeEmbedding())(task(path, start=10, rows=15))
+    (file,) = record.files
+    content = (tmp_path / "job" / file.name).read_bytes()
+    assert (record.rows, record.rejected, file.rows, file.size) == (15, 0, 15, len(content))
+    assert file.sha256 == hashlib.sha256(content).hexdigest()
+    written = pq.read_table(tmp_path / "job" / file.name)
+    assert written.column("id").to_pylist() == list(range(10, 25))
+    for dim in (8, 16):
+        vectors = np.asarray(written.column(f"text_{dim}").to_pylist(), np.float32)
+        np.testing.assert_array_equal(vectors[3], vector_of("text 13", dim))
+    assert json.loads(written.column("$meta").to_pylist()[0]) == {"more": 10}
+    assert finished_tasks(OutputFolder(str(tmp_path / "job"))) == {3: record}
+
+
+def test_rows_that_cannot_be_stored_or_embedded_are_rejected_with_their_place(
+    tmp_path: Path, make_work: MakeWork
+) -> None:
+    rows = [row(0), row(1) | {"year": "soon"}, row(2) | {"text": "broken"}, row(3)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    record = TaskRunner(make_work(), FakeEmbedding())(task(path))
+    assert (record.rows, record.rejected) == (2, 2)
+    lines = (tmp_path / "job" / REJECTED / "task-000003.jsonl").read_text().splitlines()
+    rejected = [json.loads(line) for line in lines]
+    assert [line["place"] for line in rejected] == ["rows.jsonl, line 2", "rows.jsonl, line 3"]
+    assert "column text: the image is broken" in rejected[1]["reason"]
+    written = pq.read_table(tmp_path / "job" / record.files[0].name)
+    assert written.column("id").to_pylist() == [0, 3]
+    vectors = np.asarray(written.column("text_8").to_pylist(), np.float32)
+    np.testing.assert_array_equal(vectors[1], vector_of("text 3", 8))
+    assert json.loads(written.column("text_words").to_pylist()[1]) == {"3": 0.25, "6": 0.5}
+
+
+def test_files_are_bounded(tmp_path: Path, make_work: MakeWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nestvec.bulk.task.WINDOW", 8)
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(40)])
+    record = TaskRunner(make_work(max_file_bytes=1), FakeEmbedding())(task(path, rows=40))
+    assert [file.rows for file in record.files] == [8] * 5
+    ids = [
+        number
+        for file in record.files
+        for number in pq.read_table(tmp_path / "job" / file.name).column("id").to_pylist()
+    ]
+    assert ids == list(range(40))
+
+
+def test_a_task_that_fails_leaves_neither_a_record_nor_a_file(tmp_path: Path, make_work: MakeWork) -> None:
+    class Failing(FakeEmbedding):
+        def embed(self, texts, outputs):  # type: ignore[no-untyped-def]
+            raise EngineError("the engine failed", next_step="Retry.")
+
+    path = write_rows(tmp_path / "rows.jsonl", [row(0)])
+    with pytest.raises(EngineError):
+        TaskRunner(make_work(), Failing())(task(path))
+    job = tmp_path / "job"
+    assert [file for file in job.rglob("*") if file.is_file()] == []
+
+
+def test_a_task_that_runs_twice_leaves_what_the_last_record_names(
+    tmp_path: Path, make_work: MakeWork
+) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
+    first = TaskRunner(make_work(), FakeEmbedding())(task(path))
+    second = TaskRunner(make_work(), FakeEmbedding())(task(path))
+    assert first.files == second.files
+    assert len(list((tmp_path / "job" / FILES).iterdir())) == 1
+    data = (tmp_path / "job" / TASKS / "task-000003.json").read_bytes()
+    assert TaskRecord.model_validate_json(data).files == second.files
