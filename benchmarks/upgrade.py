@@ -1,14 +1,18 @@
 """A new encoder's queries on vectors that an old encoder stored, through a bridge.
 
-    python benchmarks/upgrade.py --models models --data ../shared/data --cache .cache/upgrade --pairs \\
-        minilm:bge,wordllama:minilm [--sets scifact,cranfield] [--seeds 0,1,2] \\
-        [--json benchmarks/results/upgrade.json]
+    python benchmarks/upgrade.py --models models --data ../shared/data --cache .cache/upgrade \\
+        --pairs minilm:bge,wordllama:minilm,minilm:rotated,minilm:adapted,minilm:compatible \\
+        --checkpoint MINILM --json benchmarks/results/upgrade.json \\
+        [--sets scifact,cranfield] [--seeds 0,1,2]
 
-A pair is OLD:NEW, two encoders of the model repository; MINILM:rotated is MiniLM and its learned rotation,
-fitted on the collection. Each bridge is fitted on at most 4,000 of the documents and on sentences
-and keywords of them, never on the set's own queries or judgements. Figures are nDCG@10 of the set's queries
-relative to what OLD retrieves from its own vectors (Cranfield: exponential gains). Vectors are computed once,
-of the first 256 tokens of a text, and kept in the cache.
+A pair is OLD:NEW, two encoders of the model repository, or an encoder and a version of it that is made on
+the collection: ``rotated`` by a learned rotation, ``adapted`` by a linear map (``nestvec adapt``),
+``compatible`` by one that is trained to search the old vectors (``--compatible-with``), which is measured
+without a bridge. Each bridge is fitted on at most 4,000 of the documents, and on sentences and keywords of
+them, never on the set's own queries or judgements. Figures are nDCG@10 of the set's queries relative to what
+OLD retrieves from its own vectors (Cranfield: exponential gains), and ``recall``, the share of the ten
+documents nearest to a query by NEW alone that it retrieves from the old vectors. Vectors are computed once,
+of the first 256 tokens of a text, and kept in the cache. The JSON file is continued if it exists.
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +39,19 @@ from nestvec_exporters.bridge.fit import BridgeOptions, BridgeQueries, fit_bridg
 from nestvec_exporters.bridge.mapping import PairedVectors, Rows, join
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampled_queries import QueryKind, sample_queries
-from nestvec_schemas.vectors import Vectors, normalise
+from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
-KINDS: tuple[QueryKind, ...] = ("sentence", "keywords")
+DRAWS: tuple[tuple[QueryKind, int], ...] = (
+    ("sentence", 0),
+    ("sentence", 1),
+    ("keywords", 0),
+    ("keywords", 1),
+    ("keywords", 2),
+)
 MAX_DOCUMENTS = 4000
 MAX_TOKENS = 256
 DIMS = (None, 64)
-ROTATED = "rotated"
+VERSIONS = ("rotated", "adapted", "compatible")
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,16 @@ class Gallery:
 
     documents: Vectors
     queries: Vectors
-    sampled: dict[str, Vectors]
+    sampled: tuple[Vectors, ...]
+    """Of each of DRAWS."""
+
+    def mapped(self, matrix: Matrix) -> Gallery:
+        """All of them by a linear map."""
+
+        def by(vectors: Vectors) -> Vectors:
+            return normalise(np.asarray(vectors @ matrix, np.float32))
+
+        return Gallery(by(self.documents), by(self.queries), tuple(map(by, self.sampled)))
 
 
 @dataclass(frozen=True)
@@ -63,10 +83,15 @@ class Encoders:
         return Gallery(
             self._vectors(name, bed, "documents", bed.documents),
             self._vectors(name, bed, "queries", bed.queries),
-            {
-                kind: self._vectors(name, bed, kind, [query.text for query in sampled(bed, kind)])
-                for kind in KINDS
-            },
+            tuple(
+                self._vectors(
+                    name,
+                    bed,
+                    f"{kind}-{draw}" if draw else kind,
+                    [query.text for query in sampled(bed, kind, draw)],
+                )
+                for kind, draw in DRAWS
+            ),
         )
 
     def _vectors(self, name: str, bed: Bed, kind: str, texts: Sequence[str]) -> Vectors:
@@ -82,18 +107,78 @@ class Encoders:
         return normalise(vectors)
 
 
-def sampled(bed: Bed, kind: QueryKind) -> list[Any]:
-    return list(sample_queries(bed.documents, kind, seed=0))
+def sampled(bed: Bed, kind: QueryKind, draw: int) -> list[Any]:
+    return list(sample_queries(bed.documents, kind, seed=draw))
 
 
-def rotated(gallery: Gallery, seed: int) -> Gallery:
-    """The same vectors, rotated as ``nestvec export --rotate`` rotates them, by fewer steps."""
-    rotation = learn_rotation(gallery.documents, seed=seed, steps=50).astype(np.float32)
-    return Gallery(
-        gallery.documents @ rotation,
-        gallery.queries @ rotation,
-        {kind: vectors @ rotation for kind, vectors in gallery.sampled.items()},
+def sources(bed: Bed) -> list[Rows]:
+    """The document that each sampled query was taken from, for each of DRAWS."""
+    return [np.array([query.row for query in sampled(bed, kind, draw)], np.intp) for kind, draw in DRAWS]
+
+
+class Versions:
+    """Versions of an encoder that are made on a collection."""
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+        self._student: Any = None
+
+    def gallery(self, name: str, old: Gallery, bed: Bed, seed: int) -> Gallery:
+        if name == "rotated":
+            return old.mapped(learn_rotation(old.documents, seed=seed, steps=50))
+        return old.mapped(self._map(old, bed, seed, compatible=name == "compatible"))
+
+    def _map(self, old: Gallery, bed: Bed, seed: int, *, compatible: bool) -> Matrix:
+        from benchmarks.beds.linear import held_out_pairs, train
+
+        from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
+        from nestvec_exporters.text_encoders import sentence_model
+        from nestvec_exporters.train.linear.objective import LinearTask
+        from nestvec_exporters.train.linear.training import starting_rotation
+        from nestvec_exporters.train.options import LINEAR_MAP, training_dims
+        from nestvec_exporters.train.student import Student
+
+        if self._student is None:
+            source = sentence_model.load(read_checkpoint(self.checkpoint))
+            self._student = Student(source, (source.layers,))
+        dims = training_dims(None, old.documents.shape[1])
+        vectors = np.concatenate([old.documents, *old.sampled])
+        pairs = held_out_pairs(np.concatenate(sources(bed)), len(old.documents), seed)
+        start = np.eye(dims[0]) if compatible else starting_rotation(pairs, vectors, dims[1:], seed)
+        self._student.set_maps(start, {})
+        hyperparameters = replace(LINEAR_MAP, seed=seed)
+        matrix, _ = train(
+            LinearTask(
+                self._student, pairs, vectors, dims, hyperparameters, old=vectors if compatible else None
+            )
+        )
+        return matrix
+
+
+def compatible_figures(bed: Bed, old: Gallery, new: Gallery, free: Gallery) -> dict[str, Any]:
+    """A version that needs no bridge, relative to one that was trained without constraints, ``free``."""
+    figures: dict[str, Any] = {}
+    for dim in DIMS:
+        at = "full" if dim is None else str(dim)
+        own = ndcg(bed, old.queries, old.documents, dim)
+        new_on_new = ndcg(bed, new.queries, new.documents, dim)
+        figures[f"old@{at}"] = round(own, 4)
+        figures[f"new@{at}"] = round(new_on_new, 4)
+        figures[f"old_gallery@{at}"] = round(ndcg(bed, new.queries, old.documents, dim) / own, 4)
+        free_on_free = ndcg(bed, free.queries, free.documents, dim)
+        figures[f"new_over_adapted@{at}"] = round(new_on_new / free_on_free, 4)
+    figures["recall"] = recall(new.queries, new, old)
+    return figures
+
+
+def recall(queries: Vectors, new: Gallery, old: Gallery) -> float:
+    """The share of the ten documents nearest to new queries by the new encoder that ``queries`` retrieve from
+    the old vectors: of what a collection that is embedded again would find."""
+    near, retrieved = (
+        np.argpartition(-scores, 10, axis=1)[:, :10]
+        for scores in (new.queries @ new.documents.T, queries @ old.documents.T)
     )
+    return round(float((near[:, :, None] == retrieved[:, None, :]).any(axis=2).mean()), 4)
 
 
 def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
@@ -103,22 +188,23 @@ def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
     position = np.full(len(bed.documents), -1)
     position[rows] = np.arange(len(rows))
     parts: list[PairedVectors] = []
-    sources: list[Rows] = []
-    for kind in KINDS:
-        of = position[[query.row for query in sampled(bed, kind)]]
-        parts.append(PairedVectors(old.sampled[kind], new.sampled[kind]).at(np.flatnonzero(of >= 0)))
-        sources.append(of[of >= 0])
+    owners: list[Rows] = []
+    for number, of_draw in enumerate(sources(bed)):
+        owner = position[of_draw]
+        pairs = PairedVectors(old.sampled[number], new.sampled[number])
+        parts.append(pairs.at(np.flatnonzero(owner >= 0)))
+        owners.append(owner[owner >= 0])
     ladder = tuple(dim for dim in (old.documents.shape[1], 256, 128, 64, 32) if dim <= old.documents.shape[1])
-    started = time.perf_counter()
+    started = time.process_time()
     fit = fit_bridge(
         PairedVectors(old.documents, new.documents).at(rows),
-        BridgeQueries(join(parts), np.concatenate(sources)),
+        BridgeQueries(join(parts), np.concatenate(owners)),
         BridgeOptions(tuple(dict.fromkeys(ladder)), seed=seed),
     )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     queries, documents = fit.mapping(new.queries), fit.mapping(new.documents)
     half = np.where(random.random((len(documents), 1)) < 0.5, documents, old.documents)
-    figures: dict[str, Any] = {"seed": seed, "method": fit.method, "fit_s": round(seconds, 1)}
+    figures: dict[str, Any] = {"method": fit.method, "fit_cpu_s": round(seconds, 1)}
     for dim in DIMS:
         at = "full" if dim is None else str(dim)
         own = ndcg(bed, old.queries, old.documents, dim)
@@ -127,6 +213,7 @@ def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
         figures[f"old_gallery@{at}"] = round(ndcg(bed, queries, old.documents, dim) / own, 4)
         figures[f"half_gallery@{at}"] = round(ndcg(bed, queries, half, dim) / own, 4)
         figures[f"mapped_gallery@{at}"] = round(ndcg(bed, queries, documents, dim) / own, 4)
+    figures["recall"] = recall(queries, new, old)
     figures["compared"] = fit.compared
     return figures
 
@@ -157,23 +244,53 @@ def main() -> None:
     parser.add_argument("--pairs", required=True)
     parser.add_argument("--sets", default="scifact,cranfield")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--checkpoint", default="", help="of the encoder whose versions are made")
+    parser.add_argument("--json", type=Path, required=True, help="continued if it exists")
     options = parser.parse_args()
-    encoders = Encoders(options.models, options.cache)
-    rows: list[dict[str, Any]] = []
-    for seed in map(int, options.seeds.split(",")):
-        for name in options.sets.split(","):
-            bed = beir(options.data / name)
-            for pair in options.pairs.split(","):
-                old_name, _, new_name = pair.partition(":")
-                old = encoders.gallery(old_name, bed)
-                new = rotated(old, seed) if new_name == ROTATED else encoders.gallery(new_name, bed)
-                row = {"set": name, "old": old_name, "new": new_name, **measure(bed, old, new, seed)}
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-                if options.json:
-                    result = {"date": date.today().isoformat(), "rows": rows}
-                    options.json.write_text(json.dumps(result, indent=1) + "\n")
+    encoders, versions = Encoders(options.models, options.cache), Versions(options.checkpoint)
+    rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
+    done = {(row["set"], row["old"], row["new"], row["seed"]) for row in rows}
+    for seed, name, pair in product(
+        map(int, options.seeds.split(",")), options.sets.split(","), options.pairs.split(",")
+    ):
+        old_name, _, new_name = pair.partition(":")
+        key = (name, old_name, new_name, seed)
+        if key in done:
+            continue
+        bed = beir(options.data / name)
+        old = encoders.gallery(old_name, bed)
+        if new_name in VERSIONS:
+            new = versions.gallery(new_name, old, bed, seed)
+        else:
+            new = encoders.gallery(new_name, bed)
+        if new_name == "compatible":
+            figures = compatible_figures(bed, old, new, versions.gallery("adapted", old, bed, seed))
+        else:
+            figures = measure(bed, old, new, seed)
+        row = {"set": name, "old": old_name, "new": new_name, "seed": seed, **figures}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        result = {"date": date.today().isoformat(), "summary": summary(rows), "rows": rows}
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each pair of each set, the mean over seeds and its standard error."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["set"], row["old"], row["new"]), []).append(row)
+    table = []
+    for (name, old, new), group in groups.items():
+        figures = {}
+        for figure in [key for key in group[0] if "@" in key or key == "recall"]:
+            values = np.array([row[figure] for row in group])
+            error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+            mean = round(float(values.mean()), 4)
+            figures[figure] = [mean, None if error is None else round(error, 4)]
+        methods = sorted({row["method"] for row in group if "method" in row})
+        seeds = len(group)
+        table.append({"set": name, "old": old, "new": new, "seeds": seeds, "methods": methods, **figures})
+    return table
 
 
 if __name__ == "__main__":

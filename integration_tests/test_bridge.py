@@ -14,6 +14,7 @@ from integration_tests.fixtures.services import Serve
 
 from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge
 from nestvec.cli import cli
+from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest, verify_files
 from nestvec_schemas.samples.docstrings import sample_texts
@@ -71,6 +72,27 @@ def test_texts_find_themselves_among_old_vectors(service: str, dim: int) -> None
     old = _embed(service, f"encoder=wordllama&dim={dim}", TEXTS[:200])
     new = _embed(service, f"encoder=minilm&as=wordllama&dim={dim}", TEXTS[:200])
     assert ((new @ old.T).argmax(axis=1) == np.arange(200)).mean() > 0.5
+
+
+def test_a_compatible_version_needs_no_map(
+    models: Path, minilm_checkpoint: Path, repository: Path, tmp_path: Path
+) -> None:
+    """Trained for some steps in the space of the first version, exported as the second, and served as it."""
+    shutil.copytree(models / "minilm", tmp_path / "models" / "minilm")
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    words = ["adapt", str(minilm_checkpoint), "--to", str(tmp_path / "v2"), "--texts", str(corpus)]
+    words += ["--compatible-with", str(tmp_path / "models" / "minilm"), "--steps", "8", "--max-tokens", "64"]
+    done = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+    record = json.loads(done.stdout)
+    layer = str(record["layers"][0])
+    for dim, figure in record["after"]["on_old"][layer].items():
+        assert figure >= 0.99 * record["before"]["on_old"][layer][dim]
+    export(ExportOptions(str(tmp_path / "v2"), tmp_path / "models", "minilm:2", verify="none"))
+    request = BridgeRequest(tmp_path / "models", "minilm", "minilm:2", Sample("docs", TEXTS), steps=2)
+    bridge = build_bridge(request).bridge
+    assert bridge.method == "identity"
+    assert bridge.quality[384] > 0.97
 
 
 def test_too_small_a_sample_is_refused_and_changes_nothing(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.beds.rotation import DIMS, BedVectors, kept, read_bed
+from numpy.typing import NDArray
 
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
 from nestvec_exporters.nesting.orthogonal import pca_rotation
@@ -42,8 +43,13 @@ def pairs_of(bed: BedVectors, seed: int) -> tuple[QueryPairs, Vectors]:
     count = len(bed.documents)
     kinds = [bed.sampled[kind] for kind in LEARNED_KINDS if kind in bed.sampled]
     vectors = np.concatenate([bed.documents, *(kind.vectors for kind in kinds)])
-    own = np.concatenate([kind.rows for kind in kinds])
-    pairs = np.stack([np.arange(count, len(vectors)), own], axis=1)
+    return held_out_pairs(np.concatenate([kind.rows for kind in kinds]), count, seed), vectors
+
+
+def held_out_pairs(own: NDArray[np.intp], count: int, seed: int) -> QueryPairs:
+    """Pairs of ``count`` documents, the first texts, and of queries after them, each with its document
+    ``own``; some documents held out."""
+    pairs = np.stack([np.arange(count, count + len(own)), own], axis=1)
     order = np.random.default_rng(seed).permutation(count)
     held_out = np.isin(own, order[: min(MAX_HELD_OUT, round(HELD_OUT_SHARE * count))])
     return QueryPairs(
@@ -52,7 +58,7 @@ def pairs_of(bed: BedVectors, seed: int) -> tuple[QueryPairs, Vectors]:
         held_out=np.random.default_rng(seed).permutation(pairs[held_out])[:1500],
         training_documents=np.unique(own[~held_out]),
         documents=np.arange(count),
-    ), vectors
+    )
 
 
 def train(task: LinearTask) -> tuple[Matrix, int]:

@@ -13,7 +13,7 @@ from nestvec_exporters.bridge.learn import LearningOptions, OnStep, learn_map
 from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join, linear
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_schemas.errors import SampleUnusable
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.vectors import Vectors, cosines
 
 MIN_DOCUMENTS: Final = 256
 """The documents that any fit needs."""
@@ -25,6 +25,9 @@ _MAX_HELD_OUT = 400
 _HELD_OUT_LOG_SHARE = 0.25
 _HIDDEN = 512
 _MIN_PREFIX = 32
+
+_SAME_SPACE: Final = 0.9999
+"""The mean cosine from which two spaces differ by a rotation alone: nothing else is to be learned."""
 
 _MARGIN: Final = 0.003
 """A simpler map is chosen if the best one retrieves no more than this share more."""
@@ -84,10 +87,11 @@ def fit_bridge(
     """The map from the new encoder's space into the old one's, fitted without labels.
 
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
-    regression, and a map with a residual that learns both encoders' rankings (``learn_map``), starting from
-    ridge regression. None sees the held-out documents, queries that were taken from them, or a quarter of the
-    real queries. To a held-out query the document is relevant that it was taken from; to a real one, the new
-    encoder's nearest. Raises SampleUnusable if there is too little.
+    regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
+    encoders' rankings (``learn_map``), starting from ridge regression. None sees the held-out documents,
+    queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
+    relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
+    is too little.
     """
     if len(documents) < MIN_DOCUMENTS:
         raise SampleUnusable(
@@ -137,6 +141,8 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
     candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
     candidates["orthogonal"] = procrustes(texts)
     candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
+    if _agreement(candidates["orthogonal"], texts) >= _SAME_SPACE:
+        return candidates
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
     candidates["learned"] = learn_map(
         training.documents,
@@ -147,6 +153,11 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
         on_step,
     )
     return candidates
+
+
+def _agreement(mapping: BridgeMap, texts: PairedVectors) -> float:
+    """The mean cosine of mapped and old vectors."""
+    return float(cosines(mapping(texts.new), texts.old).mean())
 
 
 @dataclass(frozen=True)

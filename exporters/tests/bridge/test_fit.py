@@ -66,7 +66,20 @@ def test_the_simplest_of_equal_maps_is_chosen() -> None:
     assert fit.method == "orthogonal"
     assert fit.quality == {64: 1.0, 32: 1.0}
     assert fit.mixed_quality[64] == pytest.approx(1.0, abs=0.01)
-    assert set(fit.compared) > {"orthogonal", "learned"}
+    # Nothing is learned where the spaces differ by a rotation alone.
+    assert set(fit.compared) == {"identity", "orthogonal", "ridge 0.0001", "ridge 0.001", "ridge 0.01"}
+    assert set(_fit(_documents(noise=0.05), steps=2).compared) == {*fit.compared, "learned"}
+
+
+def test_vectors_of_the_same_space_need_no_map() -> None:
+    new = normalise(_normal((TEXTS, DIM), 0))
+    near = 0.15 * _normal((TEXTS, DIM), 3)
+    queries = PairedVectors(normalise(new + near), normalise(new + near))
+    fit = fit_bridge(
+        PairedVectors(new, new), BridgeQueries(queries, np.arange(TEXTS)), BridgeOptions((64,), 2)
+    )
+    assert fit.method == "identity"
+    np.testing.assert_array_equal(fit.mapping.matrix, np.eye(DIM))
 
 
 def test_a_learned_map_retrieves_more_by_short_prefixes() -> None:
