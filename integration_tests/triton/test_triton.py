@@ -54,7 +54,7 @@ def wait_for_vectors(client: httpx.Client) -> Vectors:
     """Vectors, once the service answers again; asked for as Milvus would, over and over."""
     end = time.monotonic() + BACK_SECONDS
     while (answer := client.post("/embed", json={"inputs": TEXTS[:4]})).status_code != 200:
-        assert answer.status_code == 503, answer.text
+        assert answer.status_code in (503, 504), answer.text
         assert time.monotonic() < end, answer.text
         time.sleep(0.1)
     return np.array(answer.json(), np.float32)
@@ -148,7 +148,7 @@ def test_a_triton_that_stands_still_meets_the_deadline(models: Path, triton: Any
         triton.signal(signal.SIGCONT)
         assert late.status_code == 504
         assert "did not answer in time for 1 inputs with minilm: 1 s" in late.json()["error"]
-        assert cosines(vectors(client), expected).min() > 0.99999
+        assert cosines(wait_for_vectors(client), expected).min() > 0.99999
 
 
 def test_versions_come_and_go_under_traffic(repository: Path, triton: Any) -> None:

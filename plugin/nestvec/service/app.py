@@ -55,6 +55,7 @@ from nestvec.service.observability.tracing import (
 from nestvec.service.openapi_document import describe_security
 from nestvec.service.operation.operations import Operations
 from nestvec.service.settings import ServiceSettings
+from nestvec.service.ui.page import ui_router
 from nestvec_schemas.errors import NestvecError
 
 _MEASURE_SECONDS: Final = 2.0
@@ -121,6 +122,8 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     operations = app.state.operations = _add_operations(app, embedder, api_keys)
     service_metrics.watch_encoders(embedder)
     _add_routes(app)
+    if settings.access.ui:
+        app.include_router(ui_router())
     describe_security(app, needs_key=settings.access.api_keys is not None)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)

@@ -119,6 +119,8 @@ class AccessSettings:
     ``example.org``, ``*.example.org`` for the names below it, ``*`` for all."""
     admin_keys: Path | None = None
     """A file of the keys that ``/admin`` takes; None for no such paths."""
+    ui: bool = False
+    """Whether the service has the playground, a page at ``/ui``."""
 
 
 @dataclass(frozen=True)

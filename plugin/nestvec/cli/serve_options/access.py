@@ -39,6 +39,7 @@ class AccessArgs:
     allowed_host: tuple[str, ...]
     cors_origin: tuple[str, ...]
     accept_token_ids: bool
+    ui: bool
 
     def settings(self, host: str) -> AccessSettings:
         """The settings of a service that listens on ``host``."""
@@ -51,6 +52,7 @@ class AccessArgs:
             tls_key=self.tls_key,
             cors_origins=self.cors_origin,
             accept_token_ids=self.accept_token_ids,
+            ui=self.ui,
             allowed_hosts=(*filter(_is_name, (host,)), *self.allowed_host),
         )
 
@@ -117,5 +119,10 @@ def access_options(command: F) -> F:
             "--accept-token-ids",
             is_flag=True,
             help="Take token ids on OpenAI's and vLLM's paths; they must be of the encoder's own tokenizer.",
+        ),
+        option(
+            "--ui",
+            is_flag=True,
+            help="Serve the playground, a page at /ui to try the encoders in a browser.",
         ),
     )(command)

@@ -46,7 +46,7 @@ def call_failure(
 
 
 def unusable_output(address: str, model: str, output: str, problem: str) -> CallFailure:
-    """The response has not the output that it should have."""
+    """The response lacks the output that it should have."""
     error = EngineError(
         f"the response of Triton at {address} for {model} has no float32 {output}",
         value=problem,

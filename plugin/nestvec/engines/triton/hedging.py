@@ -1,4 +1,4 @@
-"""When a second server is given a batch that the first has not answered: late ones only, and few.
+"""When a second server is given a batch that the first is late with: few batches, and no others.
 
 The tail at scale (Dean and Barroso, 2013): a copy of a request after the 95th percentile of its usual time
 costs some 5 % more work and cuts the tail. The share is bounded here, as under overload every call is late.
@@ -36,15 +36,15 @@ class HedgeDelays:
 
     def call_answered(self, model: str, work: int, seconds: float) -> None:
         """A call of ``work`` tokens took ``seconds``."""
-        kept = self._seconds.setdefault((model, work.bit_length()), deque(maxlen=_KEPT))
-        kept.append(seconds)
+        recent = self._seconds.setdefault((model, work.bit_length()), deque(maxlen=_KEPT))
+        recent.append(seconds)
 
     def delay(self, model: str, work: int) -> float:
         """Seconds after which a call of ``work`` tokens is late."""
-        kept = self._seconds.get((model, work.bit_length()), ())
-        if len(kept) < _MIN_SAMPLES:
+        recent = self._seconds.get((model, work.bit_length()), ())
+        if len(recent) < _MIN_SAMPLES:
             return _UNKNOWN_SECONDS
-        return max(_MIN_DELAY, _FACTOR * float(np.percentile(kept, 95)))
+        return max(_MIN_DELAY, _FACTOR * float(np.percentile(recent, 95)))
 
     def overdue(self, delay: float) -> float:
         """Seconds after which a server that has answered nothing since is taken out, for such a delay."""

@@ -70,9 +70,9 @@ class ServerPool:
             self._canaries[graph.model] = Canary(graph, single)
         return vectors
 
-    def next_server(self, model: str, tried: Sequence[TritonServer]) -> TritonServer | None:
+    def next_server(self, model: str, excluded: Sequence[TritonServer]) -> TritonServer | None:
         """The server with the least work that was not tried yet, those that are up first."""
-        left = [server for server in self.servers.values() if server not in tried]
+        left = [server for server in self.servers.values() if server not in excluded]
         return min(
             left,
             key=lambda server: (not server.serves(model), server.work, sum(server.outcomes.values())),

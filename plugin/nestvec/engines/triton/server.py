@@ -75,7 +75,7 @@ class TritonServer:
         self.is_up = True
         """Whether calls go to it before they go to others that are down."""
         self.down_models: set[str] = set()
-        """Models that it failed on, and has not answered for since."""
+        """Models that it failed on, without an answer since."""
         self.calls: Counter[str] = Counter()
         """In flight, by model."""
         self.work = 0

@@ -39,12 +39,15 @@ from nestvec.service.middleware.starts import RequestStarts
 from nestvec.service.observability.observer import RequestRecord, set_current_request
 from nestvec.service.request_context import RequestContext, deadline_exceeded, set_current_context
 from nestvec.service.settings import ServiceSettings
+from nestvec.service.ui.page import UI_PATHS
 from nestvec_schemas.errors import BodyInvalid
 
 DirectEndpoint = Callable[[Request], Awaitable[Response]]
 """Answers a request to a path with a body, errors aside, without the app's router."""
 
 Wrapper = Callable[[ASGIApp], ASGIApp]
+
+_KEYLESS_PATHS: Final = frozenset(PUBLIC_PATHS) | UI_PATHS
 
 STATUS_CLIENT_GONE: Final = 499
 """nginx's, for logs and metrics alone."""
@@ -152,7 +155,7 @@ class RequestPass:
         try:
             async with asyncio.timeout_at(context.deadline + GRACE_SECONDS) as timeout:
                 exchange = Exchange(scope, receive, send, timeout, settings)
-                if path not in PUBLIC_PATHS:
+                if path not in _KEYLESS_PATHS:
                     exchange.pacer = self._pacer
                 await self._answer(scope, exchange)
         except TimeoutError:
@@ -165,12 +168,12 @@ class RequestPass:
         """Answer a request, or say why not. An error after the start of a response is raised."""
         checks, path = self._checks, scope["path"]
         try:
-            if checks.keys is not None and path not in PUBLIC_PATHS and not path.startswith(ADMIN_PATH):
+            if checks.keys is not None and path not in _KEYLESS_PATHS and not path.startswith(ADMIN_PATH):
                 exchange.set_client(checks.keys.client_of(scope["headers"]))
             client = exchange.context.client
             with checks.body_memory.body(client) as exchange.memory:
                 exchange.expect(declared_size(scope["headers"]))
-                if path in PUBLIC_PATHS:
+                if path in _KEYLESS_PATHS:
                     await self._call(scope, exchange)
                     return
                 with checks.admission.request(client):

@@ -33,6 +33,7 @@ CHANGES: dict[str, Any] = {
     "allowed-host": ["a.example.com"],
     "cors-origin": ["https://a.example.com"],
     "accept-token-ids": True,
+    "ui": True,
     "engine": "openvino",
     "precision": "fp32",
     "engine-cache": "compiled",
@@ -70,7 +71,7 @@ RESTART = {
     *("models", "host", "port", "api-keys", "admin-keys", "tls-cert", "tls-key", "cors-origin", "engine"),
     *("precision", "engine-cache"),
     *("threads", "device", "share-cores", "gpu-instances", "cuda-graphs"),
-    *("triton-url", "log-format", "otlp-endpoint"),
+    *("triton-url", "ui", "log-format", "otlp-endpoint"),
 }
 
 
