@@ -19,3 +19,9 @@ SELECT id FROM rows WHERE left(u, 9) = 'x' OR r <= '0.1'
 SELECT id FROM rows WHERE (meta->'list' ? 'a' OR meta->'list' ? '1') AND left(u, 99) <> '-'
 SELECT id, date_trunc('week', day) AS x, encode(raw, 'hex') AS y FROM typed
 SELECT id, raw = '\x00ff' AS x, raw > '\x00' AS y, raw IN ('\xff', '\x00') AS z FROM typed
+SELECT count(*) FROM typed WHERE NOT (date_trunc('month', ts) = '1900-01-01 12:30:15.5')
+SELECT id, raw::text AS x, length(raw) AS y, octet_length(raw) AS z, raw >= '\x' AS q FROM typed
+SELECT id, n = '1.005' AS x, '1.005' < n AS y, n IN ('1.005', '2') AS z, n + '1.005' AS q FROM typed
+SELECT id, n BETWEEN '1.005' AND '99.994' AS x, n IS NOT DISTINCT FROM '1.005' AS y FROM typed
+SELECT id, ts::timestamp(0) AS x, ts1 AS y, tz::timestamptz(1) AS z, ts::timestamp(3) AS q FROM typed
+SELECT id, upper(u) AS x, initcap(u || ' ' || u) AS y, upper(t) AS z FROM rows

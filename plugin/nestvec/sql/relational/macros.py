@@ -68,8 +68,11 @@ _CASTS: Final = (
 )
 
 _TEXT: Final = (
-    """initcap(s) AS array_to_string(list_transform(regexp_extract_all(lower(s), '[a-z0-9]+|[^a-z0-9]+'),
-    lambda w: upper(w[1]) || w[2:]), '')""",
+    # DuckDB has a capital of ß, which PostgreSQL leaves as it is.
+    """pg_upper(s) AS CASE WHEN contains(s, 'ß')
+    THEN array_to_string(list_transform(string_split(s, 'ß'), lambda x: upper(x)), 'ß') ELSE upper(s) END""",
+    r"""pg_initcap(s) AS array_to_string(list_transform(
+    regexp_extract_all(lower(s), '[\p{L}\p{N}]+|[^\p{L}\p{N}]+'), lambda w: pg_upper(w[1]) || w[2:]), '')""",
     """pg_substring(s, start) AS substring(s, greatest(start, 1)),
     (s, start, length) AS CASE WHEN length < 0 THEN error('negative length: negative substring length')
     ELSE substring(s, greatest(start, 1),

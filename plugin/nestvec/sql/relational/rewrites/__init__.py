@@ -90,6 +90,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.BitwiseLeftShift: shifted_left,
     exp.Pow: rewrite_power,
     exp.Exp: lambda node: call("pg_finite", node),
+    exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
+    exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,
     exp.DPipe: joined,
     exp.ConcatWs: rewrite_concat,

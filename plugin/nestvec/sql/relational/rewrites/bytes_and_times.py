@@ -62,5 +62,8 @@ def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:
     if digits >= 6:
         return moment
     unit = 10 ** (6 - digits)
-    half = call("to_microseconds", exp.Literal.number(unit // 2))
-    return call("time_bucket", call("to_microseconds", exp.Literal.number(unit)), moment + half)
+    # PostgreSQL counts from 2000, and rounds halves away from it.
+    since = exp.GTE(this=moment.copy(), expression=exp.Literal.string("2000-01-01"))
+    half, below = exp.Literal.number(unit // 2), exp.Literal.number(unit // 2 - 1)
+    added = call("to_microseconds", exp.Case(ifs=[exp.If(this=since, true=half)], default=below))
+    return call("time_bucket", call("to_microseconds", exp.Literal.number(unit)), moment + added)
