@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from nestvec import __version__
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
 from nestvec.pgwire.catalog.macros import FUNCTIONS, TYPE_NAMES
-from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
+from nestvec.pgwire.catalog.rewrite import SESSION_FUNCTIONS, ClientContext, relation_of, rewrite
 from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes, sample_values
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.outcome import StatementOutcome, field_of
@@ -308,23 +308,44 @@ def _column_name(node: exp.Expr) -> str:
         return node.name.lower()
     if isinstance(node, (exp.Paren, exp.Collate)):
         return _column_name(node.this)
-    return node.sql_name().lower() if isinstance(node, exp.Func) else "?column?"
+    named = SESSION_FUNCTIONS.get(type(node), "")
+    return named or (node.sql_name().lower() if isinstance(node, exp.Func) else "?column?")
 
 
 def _column_types(tree: exp.Expr) -> list[int] | None:
-    """The types of columns that are plain columns of the catalogs; 0 for others. None with a star."""
+    """The types of plain columns of the catalogs; 0 for others. None if a star is of other tables."""
     select = tree
     while isinstance(select, exp.SetOperation):
         select = select.this
-    if not isinstance(select, exp.Select) or any(node.is_star for node in select.expressions):
+    if not isinstance(select, exp.Select):
         return None
     relations = _relations(select)
     types = list[int]()
     for node in select.expressions:
         inner = node.unalias()
-        column = inner if isinstance(inner, exp.Column) else None
-        types.append(_column_type(column, relations) if column is not None else 0)
+        if inner.is_star:
+            starred = _star_types(inner, select, relations)
+            if starred is None:
+                return None
+            types += starred
+        else:
+            types.append(_column_type(inner, relations) if isinstance(inner, exp.Column) else 0)
     return types
+
+
+def _star_types(star: exp.Expr, select: exp.Select, relations: Mapping[str, str]) -> list[int] | None:
+    """The types of ``*`` or ``x.*``; None if it is not of catalogs alone, or merges columns."""
+    joins = select.args.get("joins", ())
+    if isinstance(star, exp.Column):
+        named = [relations.get(star.table.lower(), "")]
+    elif len(relations) <= len(joins) or any(join.args.get("using") or join.method for join in joins):
+        return None
+    else:
+        named = list(relations.values())
+    columns = [postgres_relations().get(relation) for relation in named]
+    if any(column is None for column in columns):
+        return None
+    return [_postgres_oid(type_) for column in columns if column for type_ in column.values()]
 
 
 def _relations(select: exp.Select) -> dict[str, str]:

@@ -140,6 +140,7 @@ def _open() -> duckdb.DuckDBPyConnection:
             "threads": 1,
             "memory_limit": "512MB",
             "enable_external_access": "false",
+            "integer_division": "true",
             "disabled_optimizers": DISABLED_OPTIMIZERS,
         },
     )

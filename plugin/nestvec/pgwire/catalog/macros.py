@@ -24,7 +24,7 @@ _NULL: Final = """
     pg_get_function_identity_arguments(a) pg_get_function_arg_default(a,b) pg_get_partkeydef(a)
     pg_get_partition_constraintdef(a) pg_get_statisticsobjdef_columns(a) pg_get_statisticsobjdef(a)
     pg_get_ruledef(a) pg_get_ruledef(a,b) pg_tablespace_location(a) inet_server_addr() inet_server_port()
-    inet_client_addr() inet_client_port() pg_advisory_unlock_all() pg_advisory_lock(a) pg_stat_get_numscans(a)
+    inet_client_addr() inet_client_port() pg_advisory_unlock_all() pg_advisory_lock(a)
     pg_get_publication_tables(a) pg_sequence_parameters(a) pg_last_wal_receive_lsn()
     pg_last_wal_replay_lsn()
     txid_current_if_assigned() pg_get_replica_identity_index(a) pg_sequence_last_value(a)
@@ -32,7 +32,7 @@ _NULL: Final = """
 _ZERO: Final = """
     pg_relation_size(a) pg_relation_size(a,b) pg_total_relation_size(a) pg_table_size(a) pg_indexes_size(a)
     pg_database_size(a) pg_tablespace_size(a) pg_my_temp_schema() txid_current() pg_notification_queue_usage()
-    pg_relation_filenode(a)"""
+    pg_relation_filenode(a) pg_stat_get_numscans(a)"""
 
 _EXPRESSIONS: Final = (
     ("format_type(t, m)", "(SELECT f.shown FROM format_names(t, m) f)"),
@@ -93,6 +93,11 @@ _EXPRESSIONS: Final = (
         "quote_ident(n)",
         "CASE WHEN regexp_full_match(n, '[a-z_][a-z0-9_$]*') THEN n "
         "ELSE '\"' || replace(n, '\"', '\"\"') || '\"' END",
+    ),
+    (
+        "parse_ident(n)",
+        """list_transform(regexp_extract_all(n, '"(?:[^"]|"")*"|[^."]+'), lambda x:
+        CASE WHEN x[1] = '"' THEN replace(x[2:-2], '""', '"') ELSE lower(trim(x)) END)""",
     ),
     ("quote_literal(n)", "'''' || replace(CAST(n AS VARCHAR), '''', '''''') || ''''"),
     ("quote_nullable(n)", "coalesce(quote_literal(n), 'NULL')"),
@@ -159,7 +164,7 @@ def macro_statements() -> list[str]:
         (_TRUE, "true"),
         (_FALSE, "false"),
         (_NULL, "CAST(NULL AS VARCHAR)"),
-        (_ZERO, "0"),
+        (_ZERO, "CAST(0 AS BIGINT)"),
     ):
         for signature in signatures.split():
             name, _, parameters = signature.partition("(")

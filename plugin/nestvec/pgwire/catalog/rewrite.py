@@ -108,7 +108,9 @@ def _table(node: exp.Table) -> exp.Expr:
     relation = relation_of(node)
     if relation is None:
         if not isinstance(node.this, exp.Identifier):
-            node.set("db", None)  # a function that returns rows
+            node.set("db", None)
+            if isinstance(node.this, _OF_ONE_VALUE):
+                return _row_of(node)
             _name_column(node)
         return node
     schema, _, name = relation.partition(".")
@@ -119,6 +121,16 @@ def _table(node: exp.Table) -> exp.Expr:
     node.set("catalog", None)
     node.set("only", None)
     return node
+
+
+_OF_ONE_VALUE: Final = (exp.StringToArray,)
+
+
+def _row_of(node: exp.Table) -> exp.Expr:
+    """A function in FROM that returns no rows: the row of its value, which is called as the table is."""
+    name = node.alias_or_name or "value"
+    row = exp.Select(expressions=[exp.alias_(node.this, name)])
+    return exp.Subquery(this=row, alias=exp.TableAlias(this=exp.to_identifier(name)))
 
 
 def _name_column(node: exp.Table) -> None:
@@ -197,7 +209,7 @@ def _name_function(node: exp.Expr) -> exp.Expr | None:
 
 
 def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:
-    name = node.name.lower() if isinstance(node, exp.Anonymous) else _FUNCTIONS.get(type(node), "")
+    name = node.name.lower() if isinstance(node, exp.Anonymous) else SESSION_FUNCTIONS.get(type(node), "")
     if isinstance(node, exp.Column) and not node.table and not node.this.args.get("quoted"):
         name = node.name.lower() if node.name.lower() in ("user", "current_catalog", "current_role") else ""
     values: Mapping[str, object] = {
@@ -233,7 +245,7 @@ def _named(node: exp.Expr, value: exp.Expr, name: str) -> exp.Expr:
     )
 
 
-_FUNCTIONS: Final[dict[type[exp.Expr], str]] = {
+SESSION_FUNCTIONS: Final[dict[type[exp.Expr], str]] = {
     kind: name
     for name, kind in {
         "current_schema": getattr(exp, "CurrentSchema", None),
@@ -246,3 +258,4 @@ _FUNCTIONS: Final[dict[type[exp.Expr], str]] = {
     }.items()
     if kind is not None
 }
+"""Functions of the session that sqlglot has nodes for, with PostgreSQL's names."""
