@@ -277,28 +277,35 @@ def test_a_name_that_is_taken_is_not_used(client: MilvusClient, papers: Rows, se
     check(client, service, papers, (64,))
 
 
-def killed(client: MilvusClient, change: Change, at: str, *, keep_old: bool = False) -> None:
-    """Run a change of papers until its first call of the method ``at``, which is carried out."""
+class Doomed:
+    """A client that dies after its first call of a method, and answers none after it."""
 
-    class Doomed:
-        dead = False
+    def __init__(self, client: MilvusClient, at: str) -> None:
+        self._client, self._at, self._dead = client, at, False
 
-        def __getattr__(self, name: str) -> Any:
-            attribute = getattr(client, name)
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
 
-            def call(*args: Any, **options: Any) -> Any:
-                if self.dead:
-                    raise Killed
-                result = attribute(*args, **options)
-                self.dead = name == at
-                if self.dead:
-                    raise Killed
-                return result
+        def call(*args: Any, **options: Any) -> Any:
+            if self._dead:
+                raise Killed
+            result = attribute(*args, **options)
+            self._dead = name == self._at
+            if self._dead:
+                raise Killed
+            return result
 
-            return call if callable(attribute) else attribute
+        return call if callable(attribute) else attribute
 
-    doomed: Any = Doomed()
-    plan, _ = plan_or_continue(client, "papers", change)
+
+def killed(
+    client: MilvusClient, change: Change, at: str, *, keep_old: bool = False, name: str = "papers"
+) -> None:
+    """Run a change until its first call of the method ``at``, which is carried out."""
+    collection = name
+
+    doomed: Any = Doomed(client, at)
+    plan, _ = plan_or_continue(client, collection, change)
     with pytest.raises(Killed):
         run_change(doomed, plan, change, ChangeOptions(keep_old=keep_old))
 

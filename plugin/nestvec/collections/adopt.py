@@ -5,14 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import numpy as np
 from pymilvus import MilvusClient
 
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.pinning import pin_fingerprint
+from nestvec.collections.vector_agreement import (
+    Measure,
+    agreement,
+    has_content,
+    measure,
+    min_agreement,
+    read_vector,
+)
 from nestvec.collections.written_vectors import embed_as_written
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
@@ -23,22 +30,12 @@ from nestvec.milvus.fingerprints import (
     write_fingerprints,
 )
 from nestvec.milvus.lite import load_lite
-from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import ServiceRefused, SpecError, StoreRefused, nearest
 
 SAMPLED_ROWS: Final = 100
 
 _KEYS_PER_READ: Final = 4096
 _ROWS_PER_READ: Final = 64
-
-Measure = Literal["cosine", "equal bits"]
-
-_MIN_COSINE: Final = 0.999
-_MIN_COSINE_PER_BATCH: Final = 0.98
-"""Of weights whose activations have one range per batch: a vector depends a little on the others."""
-
-_MIN_EQUAL_BITS: Final = 0.97
-"""Numbers near zero change their sign by rounding. Half of the bits of two other encoders are equal."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def adopt_fields(
             column.column,
             records[column.column],
             rows=len(compared[column.column]),
-            measure=_measure(column.config.form),
+            measure=measure(column.config.form),
             agreement=min(compared[column.column], default=None),
             guarded=guarded[column.column],
         )
@@ -172,9 +169,9 @@ def _compare(
     """How far the stored vectors of rows agree with those that the service makes. Raises StoreRefused."""
     form = column.config.form
     rows = list(rows)
-    stored = [(row, _numbers(row.get(column.column), form)) for row in rows if row.get(column.source)]
+    stored = [(row, read_vector(row.get(column.column), form)) for row in rows if row.get(column.source)]
     # Milvus Lite stores zeros for a text that is empty, and nestvec for an image that was not readable.
-    usable = [(row, vector) for row, vector in stored if _has_content(vector, form)]
+    usable = [(row, vector) for row, vector in stored if has_content(vector, form)]
     if not usable:
         if rows:
             raise StoreRefused(
@@ -186,10 +183,10 @@ def _compare(
     texts = [str(row[column.source]) for row, _ in usable]
     recomputed = embed_as_written(column, texts, present.fingerprint)
     agreements = [
-        _agreement(vector, _numbers(again, form), form)
+        agreement(vector, read_vector(again, form), form)
         for (_, vector), again in zip(usable, recomputed, strict=True)
     ]
-    minimum = _minimum(form, present)
+    minimum = min_agreement(form, present.precision)
     worst = min(range(len(agreements)), key=agreements.__getitem__)
     if agreements[worst] < minimum:
         differing = sum(agreement < minimum for agreement in agreements)
@@ -197,59 +194,9 @@ def _compare(
         raise StoreRefused(
             f"the encoder {column.config.encoder!r} of the service at {column.service} did not make all the "
             f"vectors of {table.name}.{column.column}, and nothing was recorded",
-            value=f"{differing} of {len(agreements)} sampled rows differ, row {key} most: {_measure(form)} "
+            value=f"{differing} of {len(agreements)} sampled rows differ, row {key} most: {measure(form)} "
             f"{agreements[worst]:.3f}; fingerprint {present}",
             next_step="Serve the encoder that made them under this name, in the same precision, or embed "
             f"the rows again: nestvec collection embed {table.name} --field {column.source}.",
         )
     return agreements
-
-
-def _minimum(form: Form, present: PresentEncoder) -> float:
-    if form == "binary":
-        return _MIN_EQUAL_BITS if present.precision != "int8-dynamic" else 0.9
-    return _MIN_COSINE_PER_BATCH if present.precision == "int8-dynamic" else _MIN_COSINE
-
-
-def _measure(form: Form) -> Measure:
-    return "equal bits" if form == "binary" else "cosine"
-
-
-_Numbers = np.ndarray[Any, np.dtype[np.float64]] | dict[int, float]
-
-
-def _numbers(value: Any, form: Form) -> _Numbers:
-    """A vector as Milvus, or the service, gives it: bits as zeros and ones, sparse ones by index."""
-    if value is None:
-        return np.zeros(0)
-    if form == "sparse":
-        return {int(index): float(weight) for index, weight in dict(value).items()}
-    if form == "binary":
-        data = value if isinstance(value, bytes) else value[0]
-        return np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.float64)
-    if isinstance(value, list) and value and isinstance(value[0], bytes):
-        value = np.frombuffer(value[0], np.int8)
-    elif isinstance(value, bytes):
-        value = np.frombuffer(value, np.int8)
-    return np.asarray(value, np.float64).reshape(-1)
-
-
-def _has_content(vector: _Numbers, form: Form) -> bool:
-    if isinstance(vector, dict):
-        return any(weight > 1e-20 for weight in vector.values())
-    return vector.size > 0 if form == "binary" else bool(np.any(vector))
-
-
-def _agreement(first: _Numbers, second: _Numbers, form: Form) -> float:
-    """The cosine, or for bits the share of equal ones; 0 for vectors of other lengths."""
-    if isinstance(first, dict) or isinstance(second, dict):
-        if not (isinstance(first, dict) and isinstance(second, dict)):
-            return 0.0
-        shared = sum(weight * second.get(index, 0.0) for index, weight in first.items())
-        lengths = [sum(weight**2 for weight in vector.values()) ** 0.5 for vector in (first, second)]
-        return float(shared / max(lengths[0] * lengths[1], 1e-30))
-    if first.shape != second.shape:
-        return 0.0
-    if form == "binary":
-        return float(np.mean(first == second))
-    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-30))

@@ -60,6 +60,8 @@ class ChangeJournal:
                 self._file.execute(statement)
             self._file.execute("COMMIT")
         self._collection = collection
+        self.writes = 0
+        """Transactions of this process."""
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +186,7 @@ class ChangeJournal:
                 self._file.execute("ROLLBACK")
                 raise
             self._file.execute("COMMIT")
+            self.writes += 1
 
 
 def _shortened(identity: str) -> str:

@@ -51,5 +51,5 @@ def _roll_back(client: MilvusClient, name: str) -> tuple[str, str]:
     with milvus_errors(f"switching {name} to {previous}"):
         client.load_collection(previous)
         client.alter_collection_properties(previous, {PREVIOUS_PROPERTY: present})
-        move_aliases(client, present, previous)
+        move_aliases(client, present, previous, last=name)
     return present, previous

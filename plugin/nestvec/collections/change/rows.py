@@ -15,7 +15,7 @@ from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec_schemas.errors import StoreRefused, StoreUnreachable
+from nestvec_schemas.errors import NestvecError, StoreRefused, StoreUnreachable
 
 Row = dict[str, Any]
 
@@ -25,6 +25,9 @@ _ALL: Final = 2**31 - 1
 _STRONG: Final = {"consistency_level": "Strong"}
 
 _DIGEST_BYTES: Final = 16
+
+_RELEASED: Final = "is in state 'released'"
+"""What Milvus Lite says of a collection that must be loaded first."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 """Of a text in a filter."""
@@ -163,13 +166,20 @@ class RowReader:
         return [*self.fields, *((DYNAMIC_COLUMN.name,) if self.table.dynamic else ())]
 
     def _plain(self, row: Mapping[str, Any]) -> Row:
-        """A row as Milvus takes it; without the dynamic fields of neighbouring rows, which Milvus Lite
-        adds."""
+        """A row as Milvus takes it; dynamic fields that are NULL are part of it."""
         plain = {name: _plain_value(row.get(name)) for name in self.fields}
         if self.table.dynamic:
             columns = {column.name for column in self.table.columns} | {DYNAMIC_COLUMN.name}
-            plain |= {name: value for name, value in row.items() if name not in columns and value is not None}
+            plain |= {name: value for name, value in row.items() if name not in columns}
         return plain
+
+
+def may_pass(error: NestvecError, *, lite: bool) -> bool:
+    """Whether Milvus was lost, or a Milvus Lite started again, which forgets what was loaded."""
+    if lite and _RELEASED in str(error.value):
+        return True
+    fault = classify(error)
+    return (fault.kind, fault.party) == ("transient", "Milvus")
 
 
 def digest(row: Row, partition: str) -> bytes:

@@ -29,7 +29,7 @@ from nestvec.collections.change.design import (
 from nestvec.collections.change.interrupted import check_unfinished, interrupted, open_change, read_mark
 from nestvec.collections.change.journal import ChangeJournal
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
-from nestvec.collections.change.rows import Row, RowReader
+from nestvec.collections.change.rows import Row, RowReader, may_pass
 from nestvec.collections.change.switch import (
     check_name,
     existing_names,
@@ -43,12 +43,13 @@ from nestvec.collections.change.verify import verify_copy
 from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.target import client_target
+from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite, load_lite
 from nestvec.terminal.progress import Advance, Meter
-from nestvec_schemas.errors import StoreInUse, StoreRefused
+from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 _SAMPLED_TEXTS: Final = 32
 
@@ -186,7 +187,20 @@ class _Run:
         return self.plan.names
 
     def finish(self, started: float) -> ChangeReport:
-        """Do what is left to do."""
+        """Do what is left to do, again from the journal whenever Milvus was lost meanwhile."""
+        patience, lite = self._patience(), is_lite(self.client)
+        while True:
+            transactions = self.journal.writes
+            try:
+                return self._finish(started)
+            except (StoreUnreachable, StoreRefused) as error:
+                if not may_pass(error, lite=lite):
+                    raise
+                if self.journal.writes != transactions:
+                    patience.succeeded()
+                patience.wait(replace(classify(error), reason=str(error), absent=True), error)
+
+    def _finish(self, started: float) -> ChangeReport:
         if not is_switched(self.client, self.names):
             self._create()
             self._fill()
@@ -220,7 +234,11 @@ class _Run:
             self.options.advance.skip(self.journal.count())
         copy.settle()
         new = [item for item in copy.table.embeddings if item.column in self.change.fields]
-        verify_copy(copy, new)
+        before = {item.column: item for item in copy.source.table.embeddings}
+        others = [item for item in copy.table.embeddings if item.column not in self.change.fields]
+        # Of the other fields that Milvus fills again, the first collection says what made their vectors.
+        computed = [before[item.column] for item in others if not item.caller_is_nestvec]
+        verify_copy(copy, new, computed)
 
     def _end(self) -> int:
         """Bring over what was written last, and remove what is not needed any more."""

@@ -50,10 +50,12 @@ def leads_to(client: MilvusClient, name: str) -> str | None:
         return None
 
 
-def move_aliases(client: MilvusClient, source: str, target: str) -> None:
-    """Let every alias of a collection lead to another one. Raises MilvusException."""
-    for alias in client.list_aliases(source).get("aliases") or ():
-        client.alter_alias(target, str(alias))
+def move_aliases(client: MilvusClient, source: str, target: str, last: str = "") -> None:
+    """Let every alias of a collection lead to another one, ``last`` after all others: as long as it does not,
+    the same can be done again. Raises MilvusException."""
+    aliases = map(str, client.list_aliases(source).get("aliases") or ())
+    for alias in sorted(aliases, key=lambda alias: alias == last):
+        client.alter_alias(target, alias)
 
 
 def is_switched(client: MilvusClient, names: Names) -> bool:
