@@ -21,7 +21,7 @@ from integration_tests.fixtures.services import vacant_address
 
 import nestvec.ray
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, VectorOutput
-from nestvec.bulk.manifest import Plan, TaskRecord
+from nestvec.bulk.manifest import JobPlan, TaskRecord
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.run import BulkJob
 from nestvec.bulk.task import EngineChoice
@@ -141,8 +141,8 @@ def test_an_engine_in_a_worker_gives_what_the_service_gives(engine: EngineEmbedd
     for name in ("whole", "short"):
         assert cosines(own.columns[name], served.columns[name]).min() > 0.999
     whole = own.columns["whole"]
-    np.testing.assert_array_equal(own.columns["short"], nest(whole, 64))
-    np.testing.assert_array_equal(own.columns["int8"], to_int8(whole))
+    np.testing.assert_allclose(own.columns["short"], nest(whole, 64), atol=1e-6)
+    assert np.abs(own.columns["int8"].astype(int) - to_int8(whole)).max() <= 1
     np.testing.assert_array_equal(own.columns["bits"], sign_bits(whole))
     np.testing.assert_array_equal(whole[2], whole[3])
     # A pass of each distinct text, for all columns.
@@ -201,10 +201,10 @@ def test_a_killed_command_continues(place: Place) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before = {path.name: path.read_bytes() for path in records.glob("task-*.json")}
-    plan = Plan.model_validate_json((place.job / "plan.json").read_bytes())
+    plan = JobPlan.model_validate_json((place.job / "plan.json").read_bytes())
     report = place.bulk(*options)
     assert report["resumed"] >= 2
-    assert plan == Plan.model_validate_json((place.job / "plan.json").read_bytes())
+    assert plan == JobPlan.model_validate_json((place.job / "plan.json").read_bytes())
     assert {name: (records / name).read_bytes() for name in before} == before
     assert place.files().column("n").to_pylist() == list(range(600))
     assert [row["n"] for row in place.stored()] == list(range(600))

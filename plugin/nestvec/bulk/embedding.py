@@ -268,10 +268,10 @@ def in_form(rows: Sequence[Array], config: EmbeddingConfig, manifest: Manifest) 
             next_step="Name an encoder of the kind of the column.",
         )
     if sparse:
-        kept = (top_weights(row, config.top) for row in rows)
+        largest = (top_weights(row, config.top) for row in rows)
         return [
             dict(zip(row["index"].tolist(), row["value"].tolist(), strict=True)) or dict(EMPTY_WEIGHTS)
-            for row in kept
+            for row in largest
         ]
     stacked = np.stack(rows) if rows else np.empty((0, manifest.dim), np.float32)
     vectors = nest(stacked, config.dim or manifest.dim, normalised=manifest.normalised)

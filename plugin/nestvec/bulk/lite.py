@@ -50,23 +50,23 @@ class LiteTarget:
     ) -> int:
         """Write the rows of all files after those of earlier runs. Returns how many. Raises NestvecError."""
         columns = FileColumns.of(self.table)
-        vectors, written = ComputedVectors(self.table), 0
+        vectors, stored_rows = ComputedVectors(self.table), 0
         delivery = Delivery(self.writer, BatchSize(_BATCH_ROWS), self.patience)
         with self._services(vectors):
-            for record in sorted(records, key=lambda each: each.task.number):
+            for record in sorted(records, key=lambda task_record: task_record.task.number):
                 offset = record.task.first
                 for file in record.files:
-                    before = imports.get(file.name, ImportRecord(file=file.name, state="started"))
-                    if before.state != "done":
+                    progress = imports.get(file.name, ImportRecord(file=file.name, state="started"))
+                    if progress.state != "done":
                         for count in self._insert_file(file, columns, vectors, delivery, offset):
                             advance(count)
-                            written += count
+                            stored_rows += count
                         imports[file.name] = ImportRecord(file=file.name, state="done", rows=file.rows)
                         write_imports(self.folder, imports)
                     else:
                         advance(file.rows)
                     offset += file.rows
-        return written
+        return stored_rows
 
     def _insert_file(
         self,

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from nestvec.bulk.locations import OutputFolder
-from nestvec.bulk.plan import InputFile, Record, Task
+from nestvec.bulk.plan import InputFile, JobRecord, Task
 from nestvec_schemas.errors import JournalMismatch
 
 PLAN: Final = "plan.json"
@@ -18,7 +18,7 @@ FILES: Final = "files"
 REJECTED: Final = "rejected"
 
 
-class JobIdentity(Record):
+class JobIdentity(JobRecord):
     """What a job is about."""
 
     source: str
@@ -35,7 +35,7 @@ class JobIdentity(Record):
     task_rows: int
 
 
-class Plan(Record):
+class JobPlan(JobRecord):
     """What a job does."""
 
     identity: JobIdentity
@@ -47,7 +47,7 @@ class Plan(Record):
     created: float = Field(default_factory=time.time)
 
 
-class OutputFile(Record):
+class OutputFile(JobRecord):
     """A file for Milvus's import."""
 
     name: str
@@ -56,7 +56,7 @@ class OutputFile(Record):
     sha256: str
 
 
-class TaskRecord(Record):
+class TaskRecord(JobRecord):
     """A finished task. It is written after its files, which it names."""
 
     task: Task
@@ -76,8 +76,14 @@ class TaskRecord(Record):
     worker: str = ""
     """Which process did it."""
 
+    engine_bytes: int = 0
+    """Memory of the worker once it had loaded the engine."""
 
-class ImportRecord(Record):
+    peak_bytes: int = 0
+    """Its largest memory so far."""
+
+
+class ImportRecord(JobRecord):
     """What became of a file's import."""
 
     file: str
@@ -92,33 +98,33 @@ class ImportRecord(Record):
     """Rows that are in the collection, of a file whose rows are inserted in order."""
 
 
-class Imports(Record):
+class Imports(JobRecord):
     """The imports of a job."""
 
     files: dict[str, ImportRecord] = Field(default_factory=dict)
 
 
-def read_plan(folder: OutputFolder) -> Plan | None:
+def read_plan(folder: OutputFolder) -> JobPlan | None:
     """The plan of an earlier run; None if there is none. Raises JournalMismatch if it is damaged."""
     data = folder.read(PLAN)
     if data is None:
         return None
     try:
-        return Plan.model_validate_json(data)
+        return JobPlan.model_validate_json(data)
     except ValidationError as error:
         raise _damaged(folder, PLAN, error) from error
 
 
-def check_plan(before: Plan, identity: JobIdentity, files: list[InputFile]) -> None:
+def check_plan(earlier: JobPlan, identity: JobIdentity, files: list[InputFile]) -> None:
     """Raise JournalMismatch if an earlier run's plan is that of another job, or its input has changed."""
-    old, new = before.identity.model_dump(), identity.model_dump()
+    old, new = earlier.identity.model_dump(), identity.model_dump()
     changed = next((name for name in _CHANGES if old[name] != new[name]), None)
     if changed is not None:
         raise _mismatch(_CHANGES[changed], f"{old[changed]}, now {new[changed]}")
-    known = {file.address: _content(file) for file in before.files}
+    old_files = {file.address: _content(file) for file in earlier.files}
     present = {file.address: _content(file) for file in files}
-    for address in sorted(known.keys() | present.keys()):
-        if known.get(address) != present.get(address):
+    for address in sorted(old_files.keys() | present.keys()):
+        if old_files.get(address) != present.get(address):
             raise _mismatch("its input files have changed", address)
 
 

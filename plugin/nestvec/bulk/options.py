@@ -35,6 +35,24 @@ class BulkOptions:
 
 
 @dataclass
+class WorkerReport:
+    """What one worker did."""
+
+    tokens: int = 0
+
+    seconds: float = 0.0
+    """In its tokenizer and its engine."""
+
+    bytes_beyond_engine: int = 0
+    """Its largest memory beyond what it had once the engine was loaded."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """In its tokenizer and its engine."""
+        return self.tokens / max(self.seconds, 1e-9)
+
+
+@dataclass
 class BulkReport:
     """The result of a bulk job: of all runs, but for what is said to be of this one."""
 
@@ -57,8 +75,8 @@ class BulkReport:
     """Of this run: ``total`` and ``import``, and over all workers ``read``, ``tokenize``, ``engine`` and
     ``write``."""
 
-    workers: dict[str, float] = field(default_factory=dict)
-    """Tokens a second of each worker of this run, in its tokenizer and its engine."""
+    workers: dict[str, WorkerReport] = field(default_factory=dict)
+    """The workers of this run."""
 
     finished: bool = True
     """False if the run was stopped."""

@@ -80,13 +80,13 @@ class FileColumns:
 
     def batch(self, rows: Sequence[Mapping[str, object]], vectors: Mapping[str, Any]) -> Any:
         """A record batch of converted rows and the vectors by column, as ``EmbeddedTexts`` has them."""
-        known = {column.name for column in self.table.columns}
+        names = {column.name for column in self.table.columns}
         arrays = []
         for column in self.columns:
             if column.name in vectors:
                 arrays.append(_vector_array(column, vectors[column.name]))
             elif column is DYNAMIC_COLUMN:
-                extras = [{name: row[name] for name in row if name not in known} for row in rows]
+                extras = [{name: row[name] for name in row if name not in names} for row in rows]
                 arrays.append(pa.array([_json(extra) for extra in extras], pa.string()))
             else:
                 arrays.append(_value_array(column, [row.get(column.name) for row in rows]))
@@ -156,8 +156,8 @@ def read_batches(path: Path, columns: FileColumns, apart: frozenset[str], rows: 
                 for name in batch.schema.names
                 if name in apart and types[name] == "FLOAT_VECTOR"
             }
-            kept = [name for name in batch.schema.names if name not in apart]
-            values = batch.select(kept).to_pylist()
+            others = [name for name in batch.schema.names if name not in apart]
+            values = batch.select(others).to_pylist()
             yield StoredBatch([_stored_row(row, types) for row in values], vectors)
 
 

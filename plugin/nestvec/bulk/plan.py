@@ -19,13 +19,13 @@ _HEAD_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
 
 
-class Record(BaseModel):
+class JobRecord(BaseModel):
     """Something that is written to a bulk job's folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class InputFile(Record):
+class InputFile(JobRecord):
     """A file of rows, and what says that it is still the same."""
 
     address: str
@@ -38,7 +38,7 @@ class InputFile(Record):
     rows: int
 
 
-class Task(Record):
+class Task(JobRecord):
     """Consecutive rows of one file."""
 
     number: int

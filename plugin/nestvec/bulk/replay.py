@@ -43,8 +43,8 @@ class ComputedVectors:
             request = orjson.loads(body)
             config = replace(parse_model_name(request["model"]), dim=request.get("dimensions"))
             texts = request["input"]
-            known = self._rows[config]
-            rows = [known[text] for text in ([texts] if isinstance(texts, str) else texts)]
+            by_text = self._rows[config]
+            rows = [by_text[text] for text in ([texts] if isinstance(texts, str) else texts)]
         except (KeyError, TypeError, ValueError) as error:
             message = f"nestvec bulk has no vector for this request: {type(error).__name__}"
             return 400, orjson.dumps({"error": {"message": message, "type": "invalid_request_error"}})

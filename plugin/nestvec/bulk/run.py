@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from pymilvus import MilvusClient
 from nestvec.bulk import manifest as manifests
 from nestvec.bulk.lite import LiteTarget
 from nestvec.bulk.locations import OutputFolder, is_remote
-from nestvec.bulk.manifest import FILES, PLAN, REJECTED, TASKS, JobIdentity, Plan, TaskRecord
+from nestvec.bulk.manifest import FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
 from nestvec.bulk.on_ray import cluster, run_tasks
-from nestvec.bulk.options import BulkOptions, BulkReport
+from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import Task, input_files, plan_tasks
 from nestvec.bulk.server_import import ServerImport, allow_vectors
@@ -85,7 +84,7 @@ class BulkJob:
                 "--no-import.",
             )
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> JobPlan:
         """The plan of an earlier run, if it is this job's, or a new one."""
         columns = FileColumns.of(self.table)
         rows = min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, columns.row_bytes)))
@@ -98,21 +97,21 @@ class BulkJob:
             collection=self.table.name,
             columns=(
                 *(f"{column.name} {column.type} {column.dim or ''}".strip() for column in columns.columns),
-                *(f"{each.column}: {each.config.attributes()}" for each in self.table.embeddings),
-                *(f"{each.column}: {each.config.fingerprint}" for each in self.table.embeddings),
+                *(f"{column.column}: {column.config.attributes()}" for column in self.table.embeddings),
+                *(f"{column.column}: {column.config.fingerprint}" for column in self.table.embeddings),
             ),
             task_rows=rows,
         )
         if self.options.rows.restart:
             self._remove_all()
         files = input_files(self.options.source, self.options.rows)
-        before = manifests.read_plan(self.folder)
-        if before is not None:
-            manifests.check_plan(before, identity, files)
-            return before
+        earlier = manifests.read_plan(self.folder)
+        if earlier is not None:
+            manifests.check_plan(earlier, identity, files)
+            return earlier
         makes_keys = self.lite and self.table.primary.auto_id
         first_key = new_first_key() if makes_keys else None
-        plan = Plan(identity=identity, files=tuple(files), first_key=first_key)
+        plan = JobPlan(identity=identity, files=tuple(files), first_key=first_key)
         self.folder.write(PLAN, plan.model_dump_json().encode())
         return plan
 
@@ -132,7 +131,6 @@ class BulkJob:
         if not waiting:
             return
         work = Work(self.table, self.folder.address, self.options.rows, self.options.engine)
-        tokens, seconds = defaultdict[str, int](int), defaultdict[str, float](float)
         with self.progress("Embedding", sum(task.rows for task in tasks)) as advance:
             skip = getattr(advance, "skip", advance)
             skip(sum(record.task.rows for record in done.values()))
@@ -140,13 +138,7 @@ class BulkJob:
                 for record in run_tasks(ray, work, waiting, self.options.ray, self.stop):
                     done[record.task.number] = record
                     advance(record.task.rows)
-                    report.tokens += record.tokens
-                    tokens[record.worker] += record.tokens
-                    for name, value in record.seconds.items():
-                        report.seconds[name] = report.seconds.get(name, 0.0) + value
-                    spent = record.seconds.get("tokenize", 0.0) + record.seconds.get("engine", 0.0)
-                    seconds[record.worker] += spent
-        report.workers = {name: tokens[name] / max(seconds[name], 1e-9) for name in sorted(tokens)}
+                    _add_to_report(record, report)
 
     def _summarise(self, records: list[TaskRecord], report: BulkReport) -> None:
         records = sorted(records, key=lambda record: record.task.number)
@@ -165,7 +157,7 @@ class BulkJob:
             if f"{FILES}/{name}" not in named:
                 self.folder.remove(f"{FILES}/{name}")
 
-    def _import(self, plan: Plan, records: list[TaskRecord], report: BulkReport) -> None:
+    def _import(self, plan: JobPlan, records: list[TaskRecord], report: BulkReport) -> None:
         started = time.monotonic()
         imports = manifests.read_imports(self.folder)
         delivery = self.options.rows.delivery
@@ -185,6 +177,19 @@ class BulkJob:
                 )
                 report.imported = importing.run(files, imports, advance)
         report.seconds["import"] = time.monotonic() - started
+
+
+def _add_to_report(record: TaskRecord, report: BulkReport) -> None:
+    """Note a task that this run finished."""
+    report.tokens += record.tokens
+    for name, value in record.seconds.items():
+        report.seconds[name] = report.seconds.get(name, 0.0) + value
+    worker = report.workers.setdefault(record.worker, WorkerReport())
+    worker.tokens += record.tokens
+    worker.seconds += record.seconds.get("tokenize", 0.0) + record.seconds.get("engine", 0.0)
+    if record.engine_bytes:
+        beyond = record.peak_bytes - record.engine_bytes
+        worker.bytes_beyond_engine = max(worker.bytes_beyond_engine, beyond)
 
 
 def default_folder(source: str, collection: str) -> str:

@@ -88,8 +88,10 @@ class ServerImport:
 
     def _adopt(self, imports: dict[str, ImportRecord]) -> None:
         """Find the imports whose answer was lost: recorded as begun, without Milvus's id."""
-        lost = {name for name, record in imports.items() if record.state == _STARTED and record.job is None}
-        if not lost:
+        unanswered = {
+            name for name, record in imports.items() if record.state == _STARTED and record.job is None
+        }
+        if not unanswered:
             return
 
         def listed() -> list[Any]:
@@ -98,7 +100,7 @@ class ServerImport:
 
         for state in wait_for_milvus(self.patience, listed, resumes=True):
             names = str(getattr(state, "infos", {}).get("files", ""))
-            for name in lost:
+            for name in unanswered:
                 if self.folder.milvus_path(name) in names and state.state not in _FAILED:
                     imports[name] = imports[name].model_copy(update={"job": state.task_id})
 

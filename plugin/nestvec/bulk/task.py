@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ WINDOW: Final = 2048
 
 _READ_AHEAD: Final = 1
 _CHUNK_BYTES: Final = 1 << 20
+_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class TaskRunner:
         self.work, self.folder, self.copies = work, OutputFolder(work.folder), LocalCopies()
         self.columns = FileColumns.of(work.table)
         self._embedding = embedding
+        self._engine_bytes = 0
         self._outputs: dict[str, list[VectorOutput]] = {}
         for column in work.embeddings:
             self._outputs.setdefault(column.source, []).append(vector_output(column))
@@ -112,13 +115,15 @@ class TaskRunner:
             self.folder.write(f"{REJECTED}/{task.name}.jsonl", lines)
         record = TaskRecord(
             task=task,
-            files=tuple(files.written),
-            rows=sum(file.rows for file in files.written),
+            files=tuple(files.published),
+            rows=sum(file.rows for file in files.published),
             rejected=len(course.rejected),
             reasons=tuple(rejection_reasons(course.rejected[:MAX_REASONS])),
             tokens=course.tokens,
             seconds={name: round(seconds, 4) for name, seconds in course.seconds.items()},
             worker=f"{socket.gethostname()}:{os.getpid()}",
+            engine_bytes=self._engine_bytes,
+            peak_bytes=_peak_bytes(),
         )
         self.folder.write(f"{TASKS}/{task.name}.json", record.model_dump_json().encode())
         return record
@@ -141,6 +146,7 @@ class TaskRunner:
         if batch.rows:
             if self._embedding is None:
                 self._embedding = self.work.engine.open(self.work.encoders)
+                self._engine_bytes = _peak_bytes()
             for source, outputs in self._outputs.items():
                 texts = [str(row[source]) for row in batch.rows]
                 embedded = self._embedding.embed(texts, outputs)
@@ -150,9 +156,9 @@ class TaskRunner:
                 course.seconds["tokenize"] += embedded.tokenize_seconds
                 course.seconds["engine"] += embedded.engine_seconds
         if failed:
-            kept = [at for at in range(len(batch.rows)) if at not in failed]
+            accepted = [at for at in range(len(batch.rows)) if at not in failed]
             vectors = {
-                name: [values[at] for at in kept] if isinstance(values, list) else values[kept]
+                name: [values[at] for at in accepted] if isinstance(values, list) else values[accepted]
                 for name, values in vectors.items()
             }
             batch = batch.without(failed)
@@ -198,7 +204,7 @@ class _Files:
         self._path: Path | None = None
         self._writer: Any = None
         self._rows = 0
-        self.written: list[OutputFile] = []
+        self.published: list[OutputFile] = []
 
     def write(self, batch: RowBatch, vectors: dict[str, Any]) -> None:
         """Add rows."""
@@ -223,10 +229,10 @@ class _Files:
         started = time.perf_counter()
         self._writer.close()
         digest = _file_digest(self._path)
-        name = f"{FILES}/{self._task.name}-{len(self.written)}-{digest[:12]}.parquet"
+        name = f"{FILES}/{self._task.name}-{len(self.published)}-{digest[:12]}.parquet"
         size = self._path.stat().st_size
         self._runner.folder.publish(self._path, name)
-        self.written.append(OutputFile(name=name, rows=self._rows, size=size, sha256=digest))
+        self.published.append(OutputFile(name=name, rows=self._rows, size=size, sha256=digest))
         self.discard()
         self._course.seconds["write"] += time.perf_counter() - started
 
@@ -235,6 +241,15 @@ class _Files:
         self._writer = self._path = None
         self._open.close()
         self._open = ExitStack()
+
+
+def _peak_bytes() -> int:
+    """The largest memory of this process so far; 0 where the system does not say."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
 
 
 def _file_digest(path: Path) -> str:

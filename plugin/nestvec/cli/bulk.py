@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EngineArgs:
+class BulkEngineArgs:
     """What embeds."""
 
     models: Path
@@ -64,7 +64,7 @@ class JobArgs:
 
 
 @dataclass(frozen=True)
-class RowArgs:
+class BulkRowArgs:
     """Which rows are read, and which columns they fill."""
 
     format: str | None
@@ -84,10 +84,10 @@ class BulkArgs:
     source: str
     collection: str
     milvus: MilvusArgs
-    engine: EngineArgs
+    engine: BulkEngineArgs
     ray: RayArgs
     job: JobArgs
-    rows: RowArgs
+    rows: BulkRowArgs
     json: bool
 
 
@@ -304,7 +304,10 @@ def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> N
 
     rejects = f"{options.folder}/{REJECTS}" if report.rejected else None
     if args.json:
-        print_json({"collection": args.collection, "folder": options.folder, **asdict(report)})
+        document = asdict(report)
+        for name, worker in report.workers.items():
+            document["workers"][name]["tokens_per_second"] = round(worker.tokens_per_second, 1)
+        print_json({"collection": args.collection, "folder": options.folder, **document})
     else:
         _print_lines(report, options, rejects)
     if not report.finished:
@@ -323,7 +326,10 @@ def _print_lines(report: BulkReport, options: BulkOptions, rejects: str | None) 
         click.echo(f"{report.rejected} rejected; see {rejects} for the reasons:")
         for reason in report.reasons:
             click.echo(f"  {reason}")
-    for worker, rate in report.workers.items():
-        click.echo(f"Worker {worker}: {rate:.0f} tokens/s.")
+    for name, worker in report.workers.items():
+        click.echo(
+            f"Worker {name}: {worker.tokens_per_second:.0f} tokens/s, "
+            f"{worker.bytes_beyond_engine / 1e6:.0f} MB beyond its engine."
+        )
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     click.echo(f"Time: {phases}.")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from plugin.tests.bulk.conftest import row, write_rows
 
-from nestvec.bulk.manifest import JobIdentity, Plan, check_plan
+from nestvec.bulk.manifest import JobIdentity, JobPlan, check_plan
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest.options import IngestOptions
@@ -74,7 +74,7 @@ def test_another_input_is_refused_and_a_copy_is_not(folder: Path) -> None:
     identity = JobIdentity(
         source=str(folder), reading="", target="a.db", collection="docs", columns=("id INT64",), task_rows=4
     )
-    plan = Plan(identity=identity, files=tuple(input_files(str(folder), OPTIONS)))
+    plan = JobPlan(identity=identity, files=tuple(input_files(str(folder), OPTIONS)))
     copy = folder / "copy"
     shutil.copy(folder / "a.jsonl", copy)
     copy.replace(folder / "a.jsonl")

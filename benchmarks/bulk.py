@@ -1,0 +1,306 @@
+"""``nestvec bulk``: its rate against the engine's own loop and against ``nestvec ingest``, and kills.
+
+    python benchmarks/bulk.py speed --models models [--encoder minilm] [--rows 200000] [--json FILE]
+    python benchmarks/bulk.py kills --models models [--encoder wordllama] [--rows 1000000] [--json FILE]
+
+``speed``: the loop tokenizes 2,048 texts at a time, sorts them by length and runs batches, in this process
+with all cores; ``bulk`` does the same on a Ray of this machine, reads JSON lines and writes Parquet. The rate
+of ``bulk`` is that of its workers, without the start of Ray, which is stated. ``kills``: workers and the
+command itself are killed with SIGKILL at points spread over the rows, and every file is read back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from nestvec.bulk.embedding import EngineEmbedding
+from nestvec.bulk.manifest import TaskRecord
+from nestvec.collections.lifecycle import create_collection
+from nestvec.engines.factory import EngineOptions
+from nestvec.evaluate.vectors.encode import run_batches
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.in_process import serve_in_process
+from nestvec.service.preprocess.prepare import tokenize_inputs
+from nestvec.service.preprocess.truncation import Truncation
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.spec.yaml_file import parse_spec
+
+SPEC: Final = """
+collection: docs
+service: {service}
+fields:
+  id:   {{type: INT64, primary: true}}
+  text: {{type: VARCHAR, max_length: 400}}
+embeddings:
+  - {{field: text, encoder: {encoder}, dims: [{dims}]}}
+"""
+WINDOW: Final = 2048
+HANG_SECONDS: Final = 7200.0
+
+_TEXT: Final = """
+heat flow wing plate layer shock wave boundary pressure number vector index graph search storage engine model
+table query column the of on in with under over between river mountain city paper music language
+"""
+_WORDS: Final = tuple(_TEXT.split())
+
+
+def text_of(number: int) -> str:
+    """A text of its own: 5 to 40 words."""
+    rng = random.Random(number)
+    return " ".join([*rng.choices(_WORDS, k=rng.randint(5, 40)), str(number)])
+
+
+def write_rows(path: Path, rows: int) -> None:
+    with path.open("w") as file:
+        for number in range(rows):
+            file.write(json.dumps({"id": number, "text": text_of(number)}) + "\n")
+
+
+def vacant_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+class Place:
+    """A folder with a database and a file of rows."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace, name: str) -> None:
+        self.options, self.source, self.uri = options, folder / "rows.jsonl", str(folder / f"{name}.db")
+        self.job = folder / f"{name}.job"
+        service = vacant_address()
+        dims = ", ".join(map(str, options.dims))
+        spec = parse_spec(SPEC.format(service=service, encoder=options.encoder, dims=dims), path="spec")
+        with open_milvus(self.uri) as client, serve_in_process(spec.services, options.models):
+            create_collection(client, spec)
+
+    def command(self, name: str, *more: str) -> list[str]:
+        program = str(Path(sys.executable).with_name("nestvec"))
+        where = ["--collection", "docs", "--uri", self.uri, "--models", str(self.options.models)]
+        return [program, name, str(self.source), *where, "--json", *more]
+
+    def run(self, name: str, *more: str) -> tuple[dict[str, Any], float]:
+        started = time.perf_counter()
+        done = subprocess.run(
+            self.command(name, *more), stdout=subprocess.PIPE, timeout=HANG_SECONDS, check=True
+        )
+        return json.loads(done.stdout), time.perf_counter() - started
+
+
+def loop_rate(options: argparse.Namespace) -> float:
+    """Texts per second of the loop."""
+    embedding = EngineEmbedding(options.models, (options.encoder,), EngineOptions(options.engine))
+    loaded = embedding.encoders[options.encoder]
+    texts = [text_of(number) for number in range(options.rows)]
+    seconds = 0.0
+    for start in range(-WINDOW, options.rows, WINDOW):  # the first is a warm-up
+        window = texts[max(0, start) : max(0, start) + WINDOW]
+        started = time.perf_counter()
+        rows = [row for row in tokenize_inputs(loaded, window, Truncation()) if hasattr(row, "arrays")]
+        for _ in run_batches(
+            rows, lambda batch: embedding._run(options.encoder, batch), 0, "", lambda count: None
+        ):
+            pass
+        seconds += time.perf_counter() - started if start >= 0 else 0.0
+    return options.rows / seconds
+
+
+def speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    place = Place(folder, options, "bulk")
+    write_rows(place.source, options.rows)
+    loop = loop_rate(options)
+    engine = ("--engine", options.engine, "--task-rows", str(options.task_rows), "--to", str(place.job))
+    report, bulk_seconds = place.run("bulk", *engine)
+    phases = report["seconds"]
+    busy = sum(phases[name] for name in ("read", "tokenize", "engine", "write"))
+    again = loop_rate(options)
+    workers = max(1, len(report["workers"]))
+    rate = options.rows * workers / busy
+    ingest_place = Place(folder, options, "ingest")
+    _, ingest_seconds = ingest_place.run("ingest")
+    embedding_seconds = phases["total"] - phases["import"]
+    return {
+        "rows": options.rows,
+        "encoder": options.encoder,
+        "loop_rows_per_second": [round(loop, 1), round(again, 1)],
+        "workers": workers,
+        "worker_rows_per_second": round(rate, 1),
+        "bulk / loop": round(rate / ((loop + again) / 2), 3),
+        "phases": {name: round(value, 2) for name, value in phases.items()},
+        "start_of_ray_seconds": round(embedding_seconds - busy / workers, 1),
+        "bulk_seconds": round(bulk_seconds, 1),
+        "ingest_seconds": round(ingest_seconds, 1),
+        "bulk / ingest": round(ingest_seconds / bulk_seconds, 3),
+        "bulk / ingest, without the start of Ray": round(
+            ingest_seconds / (bulk_seconds - (embedding_seconds - busy / workers)), 3
+        ),
+        "worker_mb_beyond_engine": round(
+            max(each["bytes_beyond_engine"] for each in report["workers"].values()) / 1e6, 1
+        ),
+    }
+
+
+def records_of(place: Place) -> list[TaskRecord]:
+    folder = place.job / "tasks"
+    names = sorted(folder.glob("task-*.json")) if folder.is_dir() else []
+    return [TaskRecord.model_validate_json(path.read_bytes()) for path in names]
+
+
+def finished(place: Place) -> int:
+    folder = place.job / "tasks"
+    return len(list(folder.glob("task-*.json"))) if folder.is_dir() else 0
+
+
+def worker_pids(parent: int) -> Iterator[int]:
+    """The processes below ``parent`` that run tasks."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(stat[1]), []).append(int(entry.name))
+    waiting = [parent]
+    while waiting:
+        for pid in children.get(waiting.pop(), []):
+            waiting.append(pid)
+            try:
+                title = (Path("/proc") / str(pid) / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"ray::" in title and b"Worker" in title:
+                yield pid
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def kills(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    place = Place(folder, options, "kills")
+    write_rows(place.source, options.rows)
+    more = ("--no-import", "--to", str(place.job), "--task-rows", str(options.task_rows))
+    tasks = -(-options.rows // options.task_rows)
+    names = ["worker"] * options.worker_kills + ["command"] * options.command_kills
+    rng = random.Random(1)
+    rng.shuffle(names)
+    points = [round(tasks * (at + 1) / (len(names) + 2)) for at in range(len(names))]
+    killed, commands, started = Counter[str](), 0, time.perf_counter()
+    waiting = list(zip(points, names, strict=True))
+    while finished(place) < tasks:
+        commands += 1
+        with running(place.command("bulk", *more)) as process:
+            while process.poll() is None:
+                if waiting and finished(place) >= waiting[0][0]:
+                    if waiting[0][1] == "command":
+                        os.kill(process.pid, signal.SIGKILL)
+                        killed[waiting.pop(0)[1]] += 1
+                        break
+                    pids = list(worker_pids(process.pid))
+                    if pids:
+                        os.kill(rng.choice(pids), signal.SIGKILL)
+                        killed[waiting.pop(0)[1]] += 1
+                time.sleep(0.02)
+    records = records_of(place)
+    counts = np.zeros(options.rows, np.int64)
+    wrong = 0
+    for record in records:
+        for file in record.files:
+            table = pq.read_table(place.job / file.name)
+            ids = table.column("id").to_numpy()
+            np.add.at(counts, ids, 1)
+            wrong += sum(
+                text != text_of(number)
+                for number, text in zip(
+                    ids[::101].tolist(), table.column("text").to_pylist()[::101], strict=True
+                )
+            )
+    return {
+        "rows": options.rows,
+        "tasks": tasks,
+        "encoder": options.encoder,
+        "dims": options.dims,
+        "killed": dict(killed),
+        "commands": commands,
+        "lost": int((counts == 0).sum()),
+        "doubled": int((counts > 1).sum()),
+        "wrong_text": wrong,
+        "wrong_vector": wrong_vectors(options, place, records),
+        "files_without_a_record": len(list((place.job / "files").glob("*.parquet")))
+        - sum(len(record.files) for record in records),
+        "worker_mb_beyond_engine": round(
+            max(record.peak_bytes - record.engine_bytes for record in records) / 1e6, 1
+        ),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def wrong_vectors(options: argparse.Namespace, place: Place, records: list[TaskRecord]) -> int:
+    """Vectors of a sample that differ from those of this process."""
+    from nestvec.bulk.embedding import VectorOutput
+
+    embedding = EngineEmbedding(options.models, (options.encoder,), EngineOptions(options.engine))
+    dim, wrong = max(options.dims), 0
+    output = VectorOutput("v", EmbeddingConfig(options.encoder, dim), has_role=False)
+    for record in records[:: max(1, len(records) // 20)]:
+        table = pq.read_table(place.job / record.files[0].name).slice(0, 50)
+        expected = embedding.embed(table.column("text").to_pylist(), [output]).columns["v"]
+        stored = np.asarray(table.column(f"text_{dim}").to_pylist(), np.float32)
+        wrong += int((np.abs(stored - expected).max(axis=1) > 1e-3).sum())
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["speed", "kills"])
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--dims", type=lambda text: [int(dim) for dim in text.split(",")], default=None)
+    parser.add_argument("--task-rows", type=int, default=10_000)
+    parser.add_argument("--worker-kills", type=int, default=10)
+    parser.add_argument("--command-kills", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the files go meanwhile")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.models = options.models.absolute()
+    options.dims = options.dims or [read_manifest(options.models / options.encoder).dim]
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        work = {"speed": speed, "kills": kills}[options.what]
+        result = {"date": f"{date.today()}", "cores": os.cpu_count(), **work(options, Path(folder))}
+    print(json.dumps(result, indent=2))
+    if options.json:
+        before = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps({**before, options.what: result}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
