@@ -70,8 +70,8 @@ class UpgradePlan:
             lines.append(
                 "   Milvus's own searches, and rows that are written, use it as well."
                 if self.alters_functions
-                else f"   Milvus's own searches, and rows that are written, use {chosen.old} until the switch, "
-                "as this Milvus does not alter a Function."
+                else f"   Milvus's own searches, and rows that are written, use {chosen.old} until the switch,"
+                " as this Milvus does not alter a Function."
             )
         first, *rest = self.change_plan.lines()
         lines += [f"2. {first}", *(f"   {line}" for line in rest)]

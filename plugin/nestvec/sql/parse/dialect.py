@@ -59,6 +59,28 @@ class Boost(exp.Expression):
     arg_types: ClassVar[dict[str, bool]] = {"where": False, "expressions": False}
 
 
+class SetExpression(exp.Expression):
+    """``ALTER COLUMN this SET EXPRESSION AS (expression)`` in ALTER TABLE, as PostgreSQL 17 has it."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True, "word": True}
+
+
+def _parse_set_expression(parser: Any) -> exp.Expr | None:
+    """None, with nothing read, for another change of a column."""
+    index = parser._index
+    parser._match(TokenType.COLUMN)
+    column = parser._parse_field(any_token=True)
+    if column is None or not parser._match_text_seq("SET", "EXPRESSION", "AS"):
+        parser._retreat(index)
+        return None
+    word = exp.var("EXPRESSION").update_positions(parser._tokens[parser._index - 2])
+    expression = parser._parse_wrapped(parser._parse_disjunction)
+    parsed: exp.Expr = parser.expression(
+        SetExpression(this=exp.Column(this=column), expression=expression, word=word)
+    )
+    return parsed
+
+
 def _parse_rerank(parser: Any) -> exp.Expr | None:
     if not parser._match_text_seq("RERANK", "BY"):
         return None
@@ -195,6 +217,9 @@ class NestvecSql(Postgres):
                 if self._prev.token_type == TokenType.VAR and isinstance(unit, exp.Var):
                     unit.update_positions(self._prev)
             return interval
+
+        def _parse_alter_table_alter(self) -> exp.Expr | None:
+            return _parse_set_expression(self) or super()._parse_alter_table_alter()
 
         def _parse_file_location(self) -> exp.Expr | None:
             # Options in parentheses may follow: STDIN (FORMAT csv) is no call.

@@ -1,8 +1,9 @@
-"""ALTER TABLE that adds embedded columns or drops vectors: a second table is filled beside the first."""
+"""ALTER TABLE that changes embedded columns or drops vectors: a second table is filled beside the first."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pymilvus import MilvusClient
 from sqlglot import exp
@@ -10,13 +11,13 @@ from sqlglot import exp
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
 from nestvec.ingest.options import DeliveryOptions
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.session import Session
-from nestvec_schemas.embedding_config import Form
+from nestvec_schemas.embedding_config import VECTOR_FORMS, Form
 from nestvec_schemas.errors import EncoderError, SpecError
 
 
@@ -24,30 +25,65 @@ def add_embedded_column(
     session: Session, source: SourceText, table: Table, draft: ColumnDraft, function: EmbedColumn
 ) -> Steps[None]:
     """Add a column that EMBED fills, with the rows' vectors. Raises SqlError, StoreError, ServiceError."""
+    service = _service(session, source, table, function, draft.node)
+    form: Form = "float" if draft.type.dim is not None else "sparse"
+    values = _values(function, form, draft.type.dim) | {"name": draft.name, "service": service}
+    try:
+        change = Change((new_embedding(values),))
+        yield from _change(session, table, change, (*table.services, service))
+    except (SpecError, EncoderError) as error:
+        raise source.type_mismatch(error.cause, error.value, draft.node, error.next_step) from error
+
+
+def replace_embedding(
+    session: Session,
+    source: SourceText,
+    table: Table,
+    column: Column,
+    node: exp.Expr,
+    function: EmbedColumn,
+) -> Steps[None]:
+    """Have EMBED fill a column otherwise, all of its rows too; its type and its index stay.
+
+    Raises SqlError, StoreError, ServiceError.
+    """
+    present = table.embedding(column.name)
+    service = function.service or (present.service if present is not None else None)
+    service = service or _service(session, source, table, function, node)
+    values = _values(function, VECTOR_FORMS.get(column.type, "float"), column.dim) | {
+        "name": column.name,
+        "service": service,
+        "index": table.indexes.get(column.name) or None,
+        "metric": table.metrics.get(column.name),
+    }
+    try:
+        change = Change((new_embedding(values),), (column.name,))
+        yield from _change(session, table, change, (*table.services, service))
+    except (SpecError, EncoderError) as error:
+        raise source.type_mismatch(error.cause, error.value, node, error.next_step) from error
+
+
+def _values(function: EmbedColumn, form: Form, dim: int | None) -> dict[str, Any]:
+    """The keys of an embedding in a spec, but for its name and its service."""
+    values = replace(function.config, form=form).attributes()
+    values.pop("dim")
+    return {**values, "field": function.source, "dims": () if dim is None else (dim,)}
+
+
+def _service(
+    session: Session, source: SourceText, table: Table, function: EmbedColumn, node: exp.Expr
+) -> str:
+    """The service that EMBED names, or the only one that is known. Raises SqlTypeMismatch."""
     services = table.services
     service = function.service or session.settings.service or (services[0] if len(services) == 1 else None)
     if service is None:
         raise source.type_mismatch(
             "no service is known that embeds",
             function.config.encoder,
-            draft.node,
+            node,
             "Add service => 'http://127.0.0.1:8080' to EMBED, or SET nestvec.service.",
         )
-    form: Form = "float" if draft.type.dim is not None else "sparse"
-    config = replace(function.config, form=form).attributes()
-    values = {
-        **config,
-        "name": draft.name,
-        "field": function.source,
-        "service": service,
-        "dims": () if draft.type.dim is None else (draft.type.dim,),
-    }
-    values.pop("dim")
-    try:
-        change = Change((new_embedding(values),))
-        yield from _change(session, table, change, (*services, service))
-    except (SpecError, EncoderError) as error:
-        raise source.type_mismatch(error.cause, error.value, draft.node, error.next_step) from error
+    return service
 
 
 def drop_vectors(

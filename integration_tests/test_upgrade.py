@@ -1,0 +1,342 @@
+"""Encoders that are replaced while their collection is read and written, and the command is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from integration_tests.fixtures.services import Serve, vacant_address
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from nestvec import add_embedding, connect, field_notes, index_params
+from nestvec.bridge.build import BridgeRequest, build_bridge
+from nestvec.cli import cli
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed_vectors
+from nestvec.collections.change.switch import leads_to
+from nestvec.collections.upgrade.record import UpgradeStatus, read_status
+from nestvec.dbapi import DatabaseError
+from nestvec.milvus.catalog import read_table
+from nestvec.service.in_process import serve_in_process
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.samples.sample import Sample
+
+TEXTS = tuple(dict.fromkeys(" ".join(text.split())[:200] for text in sample_texts(900)))[:600]
+
+_HANG_SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def plain(static: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``glove``, 50 dims, and ``wordllama``, 256, without a bridge."""
+    folder = tmp_path_factory.mktemp("plain") / "models"
+    for name in ("glove", "wordllama"):
+        shutil.copytree(static / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bridged(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the bridge ``wordllama.as.glove``; the few steps keep the test short."""
+    folder = tmp_path_factory.mktemp("bridged") / "models"
+    shutil.copytree(plain, folder)
+    build_bridge(BridgeRequest(folder, "glove", "wordllama", Sample("docs", TEXTS), steps=5))
+    return folder
+
+
+def create(client: MilvusClient, service: str, rows: int = len(TEXTS)) -> None:
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=1000)
+    add_embedding(schema, "text", encoder="glove", dims=(50, 32), service=service, client=client)
+    client.create_collection(
+        "papers", schema=schema, index_params=index_params(schema), properties=field_notes(schema)
+    )
+    for start in range(0, rows, 200):
+        stop = min(start + 200, rows)
+        client.insert("papers", [{"id": at, "text": TEXTS[at]} for at in range(start, stop)])
+
+
+def check(client: MilvusClient, service: str, encoder: str, expected: dict[int, str]) -> None:
+    """Each row is there once, with the vectors of its own text by this encoder."""
+    table = read_table(client, "papers")
+    assert {column.config.encoder for column in table.embeddings} == {encoder}
+    assert all(column.upgrade is None for column in table.embeddings)
+    rows = client.query("papers", filter="", limit=10_000, output_fields=["id", "text", "text_50", "text_32"])
+    assert {row["id"]: row["text"] for row in rows} == expected
+    assert len(rows) == len(expected)
+    for column in table.embeddings:
+        request = EmbeddingRequest(service, EmbeddingConfig(encoder, column.dim), has_role=False)
+        made = embed_vectors(request, [row["text"] for row in rows])
+        kept = np.asarray([row[column.column] for row in rows])
+        cosines = (kept * made).sum(1) / np.linalg.norm(kept, axis=1) / np.linalg.norm(made, axis=1)
+        assert cosines.min() > 0.999
+
+
+@contextmanager
+def lite_server(folder: Path) -> Iterator[str]:
+    """A Milvus Lite in a process of its own; its address."""
+    address = vacant_address()
+    command = [str(Path(sys.executable).with_name("milvus-lite")), "server", "--host", "127.0.0.1"]
+    command += ["--data-dir", str(folder / "milvus"), "--port", address.rpartition(":")[2]]
+    with (folder / "milvus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait(lambda: _connects(address))
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _connects(address: str) -> bool:
+    try:
+        client = MilvusClient(address, timeout=2)
+    except MilvusException:
+        return False
+    client.close()
+    return True
+
+
+def _wait(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + _HANG_SECONDS
+    while not reached():
+        assert time.monotonic() < until, "the test hangs"
+        time.sleep(0.02)
+
+
+class Readers:
+    """Threads that count and search until they are stopped."""
+
+    def __init__(self, address: str, rows: int, models: Path) -> None:
+        self.address, self.rows, self.models = address, rows, models
+        self.errors: list[str] = []
+        self.fewer: list[int] = []
+        self.searches = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=work) for work in (self._count, self._search)]
+
+    def __enter__(self) -> Readers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _count(self) -> None:
+        client = MilvusClient(self.address)
+        while not self._stop.is_set():
+            try:
+                answer = client.query("papers", filter="", output_fields=["count(*)"])
+            except MilvusException as error:
+                self.errors.append(str(error))
+                continue
+            if answer[0]["count(*)"] < self.rows:
+                self.fewer.append(answer[0]["count(*)"])
+        client.close()
+
+    def _search(self) -> None:
+        with connect(self.address, models=self.models) as connection:
+            while not self._stop.is_set():
+                at = self.searches % len(TEXTS)
+                cursor = connection.cursor()
+                try:
+                    statement = "SELECT id FROM papers ORDER BY text_50 <=> :q LIMIT 5"
+                    cursor.execute(statement, {"q": TEXTS[at]})
+                    assert len(cursor.fetchall()) == 5
+                except Exception as error:
+                    self.errors.append(repr(error))
+                self.searches += 1
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """``nestvec collection upgrade papers`` with arguments, in a process of its own."""
+    command = [
+        sys.executable,
+        "-c",
+        "from nestvec.cli import main; main()",
+        "collection",
+        "upgrade",
+        "papers",
+    ]
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    with (folder / "upgrade.log").open("ab") as log:
+        return subprocess.Popen([*command, *arguments], stdout=log, stderr=log, env=environment)
+
+
+def kill_at(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> bool:
+    """Kill a process once a point is reached; false if it ended before."""
+    _wait(lambda: process.poll() is not None or reached())
+    ended = process.poll() is not None
+    process.kill()
+    process.wait()
+    return not ended
+
+
+def write_meanwhile(client: MilvusClient, expected: dict[int, str], number: int) -> None:
+    """Insert, change and delete rows; never fewer are left, also while Milvus Lite replaces one."""
+    new = {1000 + number: f"a new text {number}", 2000 + number: f"a newer text {number}"}
+    client.insert("papers", [{"id": key, "text": text} for key, text in new.items()])
+    changed = {number * 7: f"changed {number}"}
+    client.upsert("papers", [{"id": key, "text": text} for key, text in changed.items()])
+    client.delete("papers", ids=[300 + number])
+    expected.update(new | changed)
+    del expected[300 + number]
+
+
+def test_an_upgrade_that_is_killed_in_each_phase_continues(
+    bridged: Path, serve: Serve, tmp_path: Path
+) -> None:
+    service = serve(bridged)
+    with lite_server(tmp_path) as address:
+        client = MilvusClient(address)
+        create(client, service)
+        expected = dict(enumerate(TEXTS))
+        arguments = ["--encoder", "wordllama", "--models", str(bridged), "--uri", address, "--yes"]
+        arguments += ["--dims", "128,64", "--rate", "150"]
+
+        def status() -> UpgradeStatus | None:
+            try:
+                return read_status(client, "papers")
+            except Exception:
+                return None
+
+        def copied(rows: int) -> Callable[[], bool]:
+            return lambda: (now := status()) is not None and (now.rows or 0) >= rows
+
+        def switched() -> bool:
+            return leads_to(client, "papers") == "papers__1"
+
+        points = [lambda: status() is not None, copied(100), copied(300), copied(450), switched]
+        kills = 0
+        with Readers(address, len(TEXTS), bridged) as readers:
+            for at, point in enumerate(points):
+                kills += kill_at(start(tmp_path, *arguments), point)
+                if not switched():
+                    write_meanwhile(client, expected, at)
+            assert start(tmp_path, *arguments).wait(_HANG_SECONDS) in (0, 1)
+        log = (tmp_path / "upgrade.log").read_text()
+        assert kills >= 4, log
+        assert status() is None, log
+        check(client, service, "wordllama", expected)
+        assert readers.searches > 10
+        assert readers.fewer == []
+        # Milvus Lite has no step that renames a collection and makes its name an alias at once.
+        assert [error for error in readers.errors if "'papers' does not exist" not in error] == []
+        client.close()
+
+
+def upgrade(models: Path, database: Path, *arguments: str) -> str:
+    """The output of ``nestvec collection upgrade papers``, or its error."""
+    command = ["collection", "upgrade", "papers", "--models", str(models), "--uri", str(database), "--yes"]
+    result = CliRunner().invoke(cli, [*command, *arguments])
+    return result.output + (str(result.exception) if result.exception else "")
+
+
+def test_queries_use_the_bridge_until_the_upgrade_is_aborted(
+    bridged: Path, serve: Serve, tmp_path: Path
+) -> None:
+    database, service = tmp_path / "papers.db", vacant_address()
+    with serve_in_process([service], bridged), closing(MilvusClient(str(database))) as client:
+        create(client, service, rows=300)
+
+    def searched() -> str:
+        with connect(str(database), models=bridged) as connection:
+            cursor = connection.cursor()
+            cursor.execute("EXPLAIN SELECT id FROM papers ORDER BY text_50 <=> 'a file' LIMIT 5")
+            return "\n".join(str(row[0]) for row in cursor.fetchall())
+
+    to = ("--encoder", "wordllama", "--dims", "128,64")
+    assert "No upgrade of papers has begun" in upgrade(bridged, database, "--status")
+    assert "no upgrade of papers has begun" in upgrade(bridged, database, "--abort")
+    assert "wordllama.as.glove" not in searched()
+    assert "wordllama.as.glove" in upgrade(bridged, database, *to, "--dry-run")
+    assert "embedded anew: text_50, text_32" in upgrade(bridged, database, *to, "--dry-run")
+    assert "No upgrade" in upgrade(bridged, database, "--status")
+    assert "use the bridge" in upgrade(bridged, database, *to, "--bridge-only")
+    assert "1 text by wordllama.as.glove, 50 dims" in searched()
+    assert "queries by the bridge wordllama.as.glove" in upgrade(bridged, database, "--status")
+    other = upgrade(bridged, database, "--encoder", "glove2")
+    assert "an upgrade of papers.text_50 to wordllama has begun" in other
+    assert "papers is embedded by glove again" in upgrade(bridged, database, "--abort")
+    assert "wordllama.as.glove" not in searched()
+    assert "128 dims" not in searched()
+
+
+def test_a_bridge_is_fitted_on_the_collection_and_what_cannot_be_is_refused(
+    plain: Path, tmp_path: Path
+) -> None:
+    """``wordllama`` has no bridge yet: it is fitted, the vectors are embedded anew, and none remains."""
+    models = tmp_path / "models"
+    shutil.copytree(plain, models)
+    shutil.rmtree(models / "wordllama")
+    database, service = tmp_path / "papers.db", vacant_address()
+    shutil.copytree(plain / "wordllama", models / "wordllama")
+    with serve_in_process([service], models), closing(MilvusClient(str(database))) as client:
+        create(client, service, rows=100)
+    to = ("--encoder", "wordllama", "--dims", "128,64")
+    assert "no encoder of this name" in upgrade(models, database, "--encoder", "absent").lower()
+    assert "are those of this encoder already" in upgrade(models, database, "--encoder", "glove")
+    assert "no field of this name" in upgrade(models, database, *to, "--field", "abstract")
+    assert "there are 2 columns to upgrade" in upgrade(models, database, *to[:2], "--dims", "64")
+    small = upgrade(models, database, *to, "--bridge")
+    assert "too few texts to fit a bridge: 100 rows, of 256" in small
+    without = upgrade(models, database, *to, "--dry-run")
+    assert "1. No bridge: the collection has too few texts" in without
+    with serve_in_process([service], models), closing(MilvusClient(str(database))) as client:
+        client.load_collection("papers")
+        client.insert("papers", [{"id": at, "text": TEXTS[at]} for at in range(100, 300)])
+    assert "The bridge wordllama.as.glove is fitted on 300 texts" in upgrade(
+        models, database, *to, "--dry-run"
+    )
+    done = upgrade(models, database, *to, "--keep-old")
+    assert "papers has 300 rows with text_50, text_32" in done
+    with serve_in_process([service], models), closing(MilvusClient(str(database))) as client:
+        client.load_collection("papers")
+        check(client, service, "wordllama", dict(enumerate(TEXTS[:300])))
+        assert read_status(client, "papers__0") is None
+
+
+def test_sql_sets_the_expression_of_an_embedded_column(plain: Path, tmp_path: Path) -> None:
+    database, service = tmp_path / "papers.db", vacant_address()
+    with serve_in_process([service], plain), closing(MilvusClient(str(database))) as client:
+        create(client, service, rows=40)
+    with connect(str(database), models=plain) as connection:
+        for wrong, cause in (
+            ("text SET EXPRESSION AS (EMBED(text, 'wordllama'))", "not generated by EMBED"),
+            ("text_50 SET EXPRESSION AS (EMBED(text, 'wordllama'))", "does not offer .* dims: 50"),
+            ("text_50 SET EXPRESSION AS (EMBED(absent, 'glove'))", "absent"),
+            ("text_50 SET EXPRESSION AS (BM25(text))", "BM25 of a column that EMBED generated"),
+            ("text_50 SET EXPRESSION AS (length(text))", "computed by EMBED or BM25"),
+        ):
+            with pytest.raises(DatabaseError, match=cause):
+                connection.execute(f"ALTER TABLE papers ALTER COLUMN {wrong}")
+        connection.execute("ALTER TABLE papers DROP COLUMN text_32")
+        done = (
+            "ALTER TABLE papers ADD COLUMN v VECTOR(64) GENERATED ALWAYS AS (EMBED(text, 'wordllama')) STORED"
+        )
+        connection.execute(done)
+        connection.execute("ALTER TABLE papers DROP COLUMN text_50")
+        connection.execute("ALTER TABLE papers ALTER v SET EXPRESSION AS (EMBED(text, 'wordllama'))")
+        rows = connection.execute("SELECT id, v FROM papers ORDER BY id").fetchall()
+        assert [row[0] for row in rows] == list(range(40))
+    with serve_in_process([service], plain):
+        request = EmbeddingRequest(service, EmbeddingConfig("wordllama", 64), has_role=False)
+        made = embed_vectors(request, TEXTS[:40])
+    kept = np.asarray([row[1] for row in rows], np.float32)
+    cosines = (kept * made).sum(1) / np.linalg.norm(kept, axis=1) / np.linalg.norm(made, axis=1)
+    assert cosines.min() > 0.999
