@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from nestvec_exporters.bridge.closed_form import RIDGE_WEIGHTS, procrustes, ridge
-from nestvec_exporters.bridge.learn import LearningOptions, OnStep, learn_map
+from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
 from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join, linear
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_schemas.errors import SampleUnusable
@@ -18,7 +19,10 @@ from nestvec_schemas.vectors import Vectors, cosines
 MIN_DOCUMENTS: Final = 256
 """The documents that any fit needs."""
 
-DEFAULT_STEPS: Final = 300
+_MIN_STEPS: Final = 300
+
+_PASSES: Final = 4
+"""How often a learned map sees each text by default, if that takes more than _MIN_STEPS."""
 
 _HELD_OUT_SHARE = 0.1
 _MAX_HELD_OUT = 400
@@ -50,8 +54,8 @@ class BridgeOptions:
     dims: tuple[int, ...]
     """The old encoder's ladder of prefixes, longest first."""
 
-    steps: int = DEFAULT_STEPS
-    """Optimizer steps of each learned map."""
+    steps: int | None = None
+    """Optimizer steps of a learned map; by default as many as its texts need."""
 
     seed: int = 0
 
@@ -149,10 +153,16 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
         training.queries,
         training.sources,
         candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"],
-        LearningOptions(prefixes, options.steps, hidden=_HIDDEN, seed=options.seed),
+        LearningOptions(prefixes, _steps(len(texts), options), hidden=_HIDDEN, seed=options.seed),
         on_step,
     )
     return candidates
+
+
+def _steps(texts: int, options: BridgeOptions) -> int:
+    if options.steps is not None:
+        return options.steps
+    return max(_MIN_STEPS, math.ceil(_PASSES * texts / QUERIES_PER_STEP))
 
 
 def _agreement(mapping: BridgeMap, texts: PairedVectors) -> float:

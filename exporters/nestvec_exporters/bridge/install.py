@@ -21,13 +21,16 @@ from nestvec_schemas.errors import CheckpointError, NotOffered
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, read_manifest, sha256
-from nestvec_schemas.towers import EXIT_INPUT
+from nestvec_schemas.towers import EXIT_INPUT, Modality
 
 
-def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool) -> None:
-    """Raise NotOffered for an encoder that a bridge cannot be fitted on; with ``as_new``, folded into."""
+def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool, reads: Modality = "text") -> None:
+    """Raise NotOffered for an encoder that a bridge cannot be fitted on; with ``as_new``, folded into.
+
+    ``reads`` is what it must embed.
+    """
     problem = ""
-    if manifest.kind != "dense" or "text" not in manifest.towers:
+    if manifest.kind != "dense" or reads not in manifest.towers:
         problem = f"is a {manifest.kind} encoder of {' and '.join(manifest.towers)}"
     elif as_new and (manifest.outputs or manifest.experts):
         problem = "has experts or several outputs"
@@ -38,7 +41,8 @@ def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool) -> None:
             f"{manifest.name} {problem}",
             value=str(folder),
             next_step="Bridges are between encoders of texts that give one vector for each"
-            + (", exported to ONNX without experts." if as_new else "."),
+            + (", exported to ONNX without experts." if as_new else ".")
+            + " From an encoder of texts to one of images: nestvec bridge IMAGE TEXT --pairs captions.jsonl.",
         )
 
 

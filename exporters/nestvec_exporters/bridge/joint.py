@@ -24,7 +24,7 @@ _RIDGE_WEIGHTS: Final = (1e-3, 1e-2, 1e-1, 1.0)
 """Penalties in units of the mean variance of the vectors that are mapped from."""
 
 _MIN_SPREAD: Final = 1e-6
-"""The standard deviation below which vectors are the same."""
+"""The range of values below which vectors are the same."""
 
 _HELD_OUT_SHARE: Final = 0.15
 _MAX_HELD_OUT: Final = 500
@@ -79,7 +79,7 @@ def fit_joint_space(vectors: CaptionedVectors, seed: int = 0) -> JointFit:
             next_step=f"Give at least {MIN_IMAGES}; a few thousand are best.",
         )
     for name, rows in (("images", vectors.images[captioned]), ("captions", vectors.captions)):
-        if float(rows.std(axis=0).max()) < _MIN_SPREAD:
+        if float(np.ptp(rows, axis=0).max()) < _MIN_SPREAD:
             raise SampleUnusable(
                 f"all {name} have the same vector",
                 value=f"{len(rows)} {name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,9 +78,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     vectors = _embed_by_both(folders, texts, listener)
     documents = len(texts.documents)
     listener.stage("fitting the bridge")
-    options = BridgeOptions(old.dims, seed=request.seed)
-    if request.steps is not None:
-        options = BridgeOptions(old.dims, request.steps, request.seed)
+    options = BridgeOptions(old.dims, request.steps, request.seed)
     fit = fit_bridge(
         vectors.at(np.arange(documents)),
         BridgeQueries(vectors.at(np.arange(documents, len(vectors))), texts.rows),
@@ -102,7 +100,9 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     )
     listener.stage("comparing what a service gives with the fitted map")
     served = served_name(new.name, name)
-    check = _check_of(served, texts, fit.mapping)
+    probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
+    probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
+    check = check_served(served, probes, fit.mapping)
     install_bridge(folders[1], name, bridge, fit.mapping, check)
     return BuiltBridge(served, bridge, fit)
 
@@ -116,6 +116,11 @@ def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]
         )
     check_bridgeable(old, folders[0], as_new=False)
     check_bridgeable(new, folders[1], as_new=True)
+    check_served_name(new, name, folders[1])
+
+
+def check_served_name(new: Manifest, name: str, folder: Path) -> None:
+    """Raise SpecError if the bridge ``name`` of the encoder in ``folder`` cannot be served by its name."""
     served = served_name(new.name, name)
     if not ENCODER_NAME.fullmatch(served):
         raise SpecError(
@@ -123,7 +128,7 @@ def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]
             value=served,
             next_step="Export the encoders under shorter names: both together have 60 characters at most.",
         )
-    if folders[1].with_name(served).exists():
+    if folder.with_name(served).exists():
         raise SpecError(
             "an encoder already has the name under which the bridge would be served",
             value=served,
@@ -141,10 +146,8 @@ def _embed_by_both(folders: list[Path], texts: BridgeTexts, listener: Listener) 
     return PairedVectors(*vectors)
 
 
-def _check_of(served: str, texts: BridgeTexts, mapping: BridgeMap) -> Callable[[Path], None]:
-    """What compares a built encoder's served vectors with the map of its own ones."""
-    probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
-    probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
+def check_served(served: str, probes: Sequence[PromptedText], mapping: BridgeMap) -> Callable[[Path], None]:
+    """What compares a built encoder's served vectors with the map of its own ones; it raises EngineError."""
 
     def check(built: Path) -> None:
         own = embed_texts(built, probes)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from PIL import Image
 
+from nestvec.datasets.captions import open_image
 from nestvec.service.verification import open_served
 from nestvec_schemas.vectors import Vectors, normalise
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from nestvec.service.verification import InProcessEncoder
 
 _TEXTS_PER_REQUEST: Final = 256
+_IMAGES_PER_REQUEST: Final = 32
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,12 @@ class PromptedText:
 
     prompt: str
     """``query`` or ``document``."""
+
+
+@dataclass(frozen=True)
+class _ImageProbe:
+    value: Image.Image
+    prompt: str | None = None
 
 
 def embed_texts(
@@ -49,6 +58,22 @@ def embed_texts(
             rows.update(zip(places, _embed(encoder, [texts[place] for place in places]), strict=True))
             on_step(len(rows), len(order))
     return normalise(np.stack([rows[place] for place in range(len(texts))]))
+
+
+def embed_images(
+    folder: Path, paths: Sequence[Path], on_step: Callable[[int, int], None] = lambda done, total: None
+) -> Vectors:
+    """Unit vectors of images, (n, d) float32, by the encoder in ``folder``.
+
+    Raises ImageUnreadable, EncoderNotFound, ManifestCorrupt, EngineError.
+    """
+    vectors: list[Vectors] = []
+    with open_served(folder) as encoder:
+        for start in range(0, len(paths), _IMAGES_PER_REQUEST):
+            batch = paths[start : start + _IMAGES_PER_REQUEST]
+            vectors += encoder.embed([_ImageProbe(open_image(path)) for path in batch])
+            on_step(len(vectors), len(paths))
+    return normalise(np.stack(vectors))
 
 
 def _embed(encoder: InProcessEncoder, texts: Sequence[PromptedText]) -> list[Vectors]:

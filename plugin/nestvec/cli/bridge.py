@@ -21,7 +21,20 @@ from nestvec.cli.options import (
 
 if TYPE_CHECKING:
     from nestvec.bridge.build import BuiltBridge
+    from nestvec.bridge.joint import BuiltJoint
     from nestvec_schemas.samples.sample import Sample
+
+
+@dataclass(frozen=True)
+class FittingArgs:
+    """What to fit on."""
+
+    sample: str | None
+    pairs: Path | None
+    sample_column: str | None
+    sample_size: int
+    queries: Path | None
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,7 @@ class BridgeArgs:
     old: str
     new: str
     to: Path
-    sample: str
-    sample_column: str | None
-    sample_size: int
-    queries: Path | None
-    seed: int
+    fitting: FittingArgs
     milvus: MilvusArgs
     json: bool
 
@@ -58,12 +67,17 @@ class BridgeArgs:
     option(
         "--sample",
         metavar="SAMPLE",
-        required=True,
         help="Texts like those that are stored: a file (txt, JSONL, CSV, Parquet), a collection of the "
         "Milvus at --uri, or demo (this machine's own texts).",
     ),
+    option(
+        "--pairs",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Instead of SAMPLE, where OLD embeds images: a file with the paths of images and their "
+        "captions (JSONL, CSV, Parquet), as adapt --captions reads it.",
+    ),
     option("--sample-column", help="Column of SAMPLE that holds the texts.", show_default="the likeliest"),
-    option("--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts to sample."),
+    option("--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts or images to sample."),
     option(
         "--queries",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -82,38 +96,65 @@ def command(args: BridgeArgs) -> None:
     OLD's dims and OLD's fingerprint, and may be compared with the vectors that OLD has stored. NEW's own
     vectors do not change.
 
+    With --pairs, OLD embeds images and NEW texts: NEW's queries then search the images that OLD has stored.
+
     \b
     Examples:
       nestvec bridge minilm bge --sample papers.jsonl --to models
       nestvec bridge minilm minilm:2 --sample papers --uri papers.db
       nestvec bridge minilm bge --sample papers.jsonl --queries log.txt
+      nestvec bridge lite0 minilm --pairs captions.jsonl
     """
+    if (args.fitting.sample is None) == (args.fitting.pairs is None):
+        raise click.UsageError("Give either --sample or --pairs.")
+    if args.fitting.pairs is not None:
+        _bridge_to_images(args, args.fitting.pairs)
+        return
     from nestvec.bridge.build import BridgeRequest, build_bridge
     from nestvec.terminal.progress import stages
     from nestvec_exporters.progress import Listener
 
-    request = BridgeRequest(args.to, args.old, args.new, _sample(args), _queries(args), seed=args.seed)
+    request = BridgeRequest(
+        args.to, args.old, args.new, _sample(args), _queries(args), seed=args.fitting.seed
+    )
     with stages() as shown:
         built = build_bridge(request, Listener(shown.stage, shown.step))
     _print(built, args)
 
 
+def _bridge_to_images(args: BridgeArgs, pairs: Path) -> None:
+    from nestvec.bridge.joint import JointRequest, build_joint_space
+    from nestvec.terminal.progress import stages
+    from nestvec_exporters.progress import Listener
+
+    fitting = args.fitting
+    unsuitable = {"--sample-column": fitting.sample_column, "--queries": fitting.queries}
+    for name, value in unsuitable.items():
+        if value is not None:
+            raise click.UsageError(f"{name}: available only with --sample.")
+    request = JointRequest(args.to, args.old, args.new, pairs, fitting.sample_size, fitting.seed)
+    with stages() as shown:
+        built = build_joint_space(request, Listener(shown.stage, shown.step))
+    _print_joint(built, args)
+
+
 def _sample(args: BridgeArgs) -> Sample:
     from nestvec.datasets.samples import SampleOptions, SampleStore, read_sample
 
-    milvus = args.milvus
-    options = SampleOptions(args.sample_column, args.sample_size, args.seed)
+    milvus, fitting = args.milvus, args.fitting
+    options = SampleOptions(fitting.sample_column, fitting.sample_size, fitting.seed)
     return read_sample(
-        args.sample, options, SampleStore(milvus.uri, milvus.token, milvus.database, milvus.settings)
+        fitting.sample or "", options, SampleStore(milvus.uri, milvus.token, milvus.database, milvus.settings)
     )
 
 
 def _queries(args: BridgeArgs) -> Sample | None:
     from nestvec.datasets.samples import read_query_log
 
-    if args.queries is None:
+    fitting = args.fitting
+    if fitting.queries is None:
         return None
-    return read_query_log(args.queries, args.sample_size, args.seed)
+    return read_query_log(fitting.queries, fitting.sample_size, fitting.seed)
 
 
 def _print(built: BuiltBridge, args: BridgeArgs) -> None:
@@ -129,4 +170,21 @@ def _print(built: BuiltBridge, args: BridgeArgs) -> None:
         f"nDCG@10 of {built.fit.held_out} held-out queries, relative to {args.old} on its own vectors:"
     )
     print_table((f"dims of {args.old}", "old vectors", "half through the bridge"), rows)
+    click.echo(f"Next: nestvec serve --models {args.to}, then ?encoder={args.new}&as={args.old}")
+
+
+def _print_joint(built: BuiltJoint, args: BridgeArgs) -> None:
+    from nestvec.terminal.tables import print_json, print_table
+
+    bridge = built.bridge
+    if args.json:
+        print_json({"name": built.name, "bridge": bridge.model_dump(mode="json")})
+        return
+    images = bridge.held_out_images
+    rows = [(str(rank), f"{share:.3f}", f"{rank / images:.3f}") for rank, share in bridge.recall.items()]
+    click.echo(
+        f"{built.name}: {bridge.method}, fitted on {bridge.texts} images of {bridge.sample}\n"
+        f"Held-out captions that have their image among the k nearest of {images} held-out images:"
+    )
+    print_table(("k", "recall", "by chance"), rows)
     click.echo(f"Next: nestvec serve --models {args.to}, then ?encoder={args.new}&as={args.old}")

@@ -29,6 +29,9 @@ class CaptionedImages:
     captions: tuple[tuple[str, ...], ...]
     """The captions of each image, those of the first column first."""
 
+    places: tuple[str, ...] = ()
+    """Where the file has each image, such as ``line 3``."""
+
 
 def read_captions(
     path: Path, columns: tuple[str, ...] | None, only: tuple[str, str] | None
@@ -42,6 +45,7 @@ def read_captions(
     selected: tuple[str, ...] = ()
     images: list[Path] = []
     captions: list[tuple[str, ...]] = []
+    places: list[str] = []
     values: dict[str, None] = {}
     for place, row in iter_rows(path):
         selected = selected or _select_columns(row, columns, only, path.name)
@@ -58,6 +62,7 @@ def read_captions(
                 next_step="Write its path, absolute or relative to the file's folder.",
             )
         images.append((path.parent / name).absolute())
+        places.append(place)
         captions.append(tuple(text for column in selected[1:] for text in _texts(row, column, where)))
     if only is not None and not images:
         raise TrainingDataUnusable(
@@ -65,7 +70,7 @@ def read_captions(
             value=only[1],
             next_step=f"Available: {', '.join(list(values)[:8]) or 'no rows'}.{nearest(only[1], values)}",
         )
-    return CaptionedImages(tuple(images), tuple(captions))
+    return CaptionedImages(tuple(images), tuple(captions), tuple(places))
 
 
 def open_image(path: Path) -> Image.Image:

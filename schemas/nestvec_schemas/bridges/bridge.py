@@ -44,7 +44,7 @@ class Bridge(Record):
     """Where the texts came from."""
 
     texts: Annotated[int, Field(ge=1)]
-    """Number of documents of the sample, held-out ones included."""
+    """Number of documents of the sample, or of captioned images, held-out ones included."""
 
     compared: dict[str, float]
     """By candidate, what held-out queries retrieve of what the other encoder retrieves by itself: the mean
@@ -55,6 +55,13 @@ class Bridge(Record):
 
     mixed_quality: dict[int, float] = Field(default_factory=dict)
     """The same in a collection of which half was written through the bridge."""
+
+    recall: dict[int, float] = Field(default_factory=dict)
+    """Of a bridge from texts to images instead of these two: by k, the share of held-out captions that have
+    their image among the k nearest of ``held_out_images``."""
+
+    held_out_images: int = 0
+    """Number of images that ``recall`` is of: by chance it is k of them."""
 
 
 class Bridges(Record):

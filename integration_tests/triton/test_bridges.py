@@ -1,0 +1,98 @@
+"""Bridges through a real Triton: the same vectors as the embedded engine's, of graphs of every precision."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
+from nestvec.service.preprocess.inputs import collate_ids
+from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.bridge.install import install_bridge, next_exit
+from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
+from nestvec_schemas.bridges.bridge import Bridge
+from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.manifest import Precision
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.vectors import cosines
+
+ROWS = [np.array([101, 2000 + n, 3000, 102][: n % 3 + 2], np.int64) for n in range(MAX_BATCH_SIZE + 3)]
+DIM, OLD_DIM = 384, 512
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8-dynamic")
+
+
+def _mapping() -> BridgeMap:
+    """With a residual, into a longer space than the encoder's own."""
+    random = np.random.default_rng(0)
+
+    def values(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return np.asarray(random.normal(size=shape) / np.sqrt(shape[0]), np.float32)
+
+    return BridgeMap(
+        values(DIM, OLD_DIM), values(OLD_DIM), HiddenLayer(values(DIM, 64), values(64), values(64, OLD_DIM))
+    )
+
+
+@pytest.fixture(scope="module")
+def bridged(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of MiniLM in each precision, all with the bridge ``old``."""
+    folder = tmp_path_factory.mktemp("bridged") / "models"
+    for precision in PRECISIONS:
+        name = f"minilm-{precision}"
+        if precision == "fp32":
+            shutil.copytree(models / "minilm", folder / "minilm")
+            name = "minilm"
+        else:
+            export(ExportOptions(str(minilm_checkpoint), folder, name, precision=precision, verify="quick"))
+        manifest = read_manifest(folder / name)
+        bridge = Bridge(
+            fingerprint="old",
+            mapped_from=encoder_fingerprint(manifest),
+            exit=next_exit(manifest, "old"),
+            dim=OLD_DIM,
+            dims=(OLD_DIM,),
+            method="learned",
+            sample="none",
+            texts=1,
+            compared={},
+        )
+        install_bridge(folder / name, "old", bridge, _mapping())
+    return folder
+
+
+def test_triton_gives_a_bridge_s_vectors_and_the_encoder_s_own(
+    bridged: Path, triton: Any, tmp_path: Path
+) -> None:
+    repository = shutil.copytree(bridged, tmp_path / "repository")
+    triton.start(repository)
+    folders = {path.name: path for path in sorted(repository.iterdir())}
+    assert len(folders) == len(PRECISIONS)
+    engine = TritonEngine(folders, url=triton.url)
+
+    async def vectors() -> dict[str, tuple[Any, Any]]:
+        results = {}
+        for name, folder in folders.items():
+            assert read_manifest(folder).bridges is not None
+            exit = read_manifest(folder).bridges.maps["old"].exit  # type: ignore[union-attr]
+            own, mapped = await asyncio.gather(
+                engine.run(name, collate_ids(ROWS, 0)), engine.run(name, collate_ids(ROWS, exit))
+            )
+            results[name] = (own, mapped)
+        await engine.close()
+        return results
+
+    for name, (own, mapped) in asyncio.run(vectors()).items():
+        assert own.shape == mapped.shape == (len(ROWS), OLD_DIM)
+        assert not own[:, DIM:].any(), name
+        assert cosines(mapped, _mapping()(own[:, :DIM])).min() > 0.999, name
+        embedded = OnnxEngine({name: folders[name]})
+        exit = read_manifest(folders[name]).bridges.maps["old"].exit  # type: ignore[union-attr]
+        for served, number in ((own, 0), (mapped, exit)):
+            expected = embedded.run_now(name, collate_ids(ROWS, number))
+            assert cosines(served, expected).min() > (0.9999 if name == "minilm" else 0.98), name
