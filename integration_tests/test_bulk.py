@@ -94,8 +94,15 @@ class Place:
         return [sys.executable, "-c", program, "bulk", source, *where, "--json", *options]
 
     def bulk(self, *options: str) -> Any:
+        # Another cluster, which a command without --ray does not use.
+        environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
         done = subprocess.run(
-            self.command(*options), capture_output=True, text=True, timeout=SECONDS, check=False
+            self.command(*options),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            env=environment,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

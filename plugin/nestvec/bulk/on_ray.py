@@ -80,24 +80,23 @@ def cluster(options: RayOptions) -> Iterator[Any]:
 
 def _connect(ray: Any, options: RayOptions) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if options.address is None:
-        ray.init(
-            include_dashboard=options.dashboard,
-            dashboard_host="127.0.0.1",
-            object_store_memory=_LOCAL_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
-        return
+    own = {
+        "include_dashboard": options.dashboard,
+        "dashboard_host": "127.0.0.1",
+        "object_store_memory": _LOCAL_STORE_BYTES,
+        "_node_ip_address": "127.0.0.1",
+    }
     try:
-        ray.init(address=options.address, **quiet)
-    # What it raises depends on how the address is wrong.
+        # Without "local", Ray joins a cluster that runs on this machine, or one of RAY_ADDRESS.
+        ray.init(address=options.address or "local", **({} if options.address else own), **quiet)
+    # What it raises depends on what is wrong.
     except Exception as error:
+        what = "the Ray cluster cannot be reached" if options.address else "Ray cannot be started"
         raise IngestError(
-            "the Ray cluster cannot be reached",
-            value=f"{options.address} ({str(error)[:200]})",
-            next_step="Check --ray, and that its version is that of this machine's ray; omit it for a Ray of "
-            "this machine.",
+            what,
+            value=f"{options.address or 'on this machine'} ({str(error)[:200]})",
+            next_step="Check --ray, and that the cluster has this machine's version of ray; omit it for one "
+            "of this machine.",
         ) from error
 
 
