@@ -51,6 +51,19 @@ class EmbeddingResult:
         """The outputs of an encoder that gives one vector for each input, (n, dim) float32."""
         return np.asarray(self.outputs)
 
+    def finished(self, seconds: float, outputs: Sequence[Array] | Vectors | None = None) -> EmbeddingResult:
+        """The result of a request that took ``seconds``, with ``outputs`` in place of its own."""
+        return EmbeddingResult(
+            self.encoder,
+            self.outputs if outputs is None else outputs,
+            tokens=self.tokens,
+            truncated=self.truncated,
+            chunked=self.chunked,
+            failed=self.failed,
+            timing=Timing(self.timing.queued, self.timing.inference, seconds),
+            fingerprint=self.fingerprint,
+        )
+
 
 def assemble_result(
     name: str,

@@ -281,6 +281,8 @@ def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> 
     """The encoder that a request names, perhaps by an alias, or the only one. Raises EncoderNotFound."""
     aliases: Mapping[str, str] = getattr(encoders, "aliases", {})  # of EncoderNames
     if name:
+        if name in encoders:
+            return name
         name = _resolve_alias(name, aliases)
         if name in encoders:
             return name

@@ -14,13 +14,13 @@ from fastapi import Request, Response
 from pydantic import Field
 from starlette.requests import ClientDisconnect
 
-from nestvec.service.api.json_body import dump_json, off_loop
+from nestvec.service.api.json_body import WrittenJson, dump_json, off_loop
 from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.readers import check_text_lengths
 from nestvec.service.embedder import Embedder, EmbedOptions
-from nestvec.service.embedding_result import EmbeddingResult, Timing
+from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.middleware.connection_gate import CONNECTION, WatchedConnection
 from nestvec.service.preprocess.inputs import EmbedInput
@@ -36,9 +36,8 @@ from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOf
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
-from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import OutputKind
-from nestvec_schemas.vectors import Vectors, check_prefix_dim, nest
+from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
 
@@ -93,15 +92,16 @@ async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     EngineError; ClientDisconnect if the client disconnects in the meantime, which frees its place.
     """
     started = time.perf_counter()
-    manifest = selected_encoder(request, call.config, "dense").manifest
+    encoder = selected_encoder(request, call.config, "dense")
+    manifest = encoder.manifest
     dim = manifest.dim if call.config.dim is None else call.config.dim
     check_prefix_dim(dim, manifest.dim)
-    result = await _embed_inputs(request, call)
+    result = await _embed_inputs(request, call, encoder)
     normalised = manifest.normalised if call.normalised is None else call.normalised
     outputs = await off_loop(
         manifest.dim * len(result.outputs), lambda: nest(result.vectors, dim, normalised=normalised)
     )
-    return _with_total(result, started, outputs)
+    return result.finished(time.perf_counter() - started, outputs)
 
 
 async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
@@ -125,27 +125,32 @@ async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
 async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     """The encoder's outputs for a request's inputs, whatever its kind. Raises what ``embed_dense`` does."""
     started = time.perf_counter()
-    return _with_total(await _embed_inputs(request, call), started)
+    encoders = embedder_of(request).encoders
+    encoder = encoders[resolve_encoder(encoders, call.config.encoder)]
+    result = await _embed_inputs(request, call, encoder)
+    return result.finished(time.perf_counter() - started)
 
 
-async def _embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
+async def _embed_inputs(request: Request, call: EmbedCall, encoder: LoadedEncoder) -> EmbeddingResult:
     embedder, config = embedder_of(request), call.config
-    name = resolve_encoder(embedder.encoders, config.encoder)
-    encoder = embedder.encoders[name]
-    check_modality(encoder, call.modality)
-    check_count(call.inputs, embedder.settings.load.inputs)
-    if not encoder.reads_images or call.modality == "text":
-        limits = embedder.settings.load.bodies
-        check_text_lengths(call.inputs, limits.text_characters, limits.characters)
+    reads_images, load = encoder.reads_images, embedder.settings.load
+    if call.modality is not None:
+        check_modality(encoder, call.modality)
+    check_count(call.inputs, load.inputs)
+    if not reads_images or call.modality == "text":
+        check_text_lengths(call.inputs, load.bodies.text_characters, load.bodies.characters)
     choice = choose_prompt(encoder.manifest, call.prompt, config)
 
     def prompted_inputs() -> list[EmbedInput]:
         values = as_modality(call.inputs, encoder, call.modality)
-        return put_prompt([encoder.without_prompt(value) for value in values], choice, encoder)
+        if reads_images:
+            values = [encoder.without_prompt(value) for value in values]
+        return put_prompt(values, choice, encoder)
 
     inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
-    return await while_connected(request, embedder.embed(name, inputs, options), len(inputs))
+    work = embedder.embed(encoder.manifest.name, inputs, options)
+    return await while_connected(request, work, len(inputs))
 
 
 async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
@@ -153,7 +158,7 @@ async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, E
     started = time.perf_counter()
     work = rank(embedder_of(request), task)
     scores, result = await while_connected(request, work, len(task.documents))
-    return scores, _with_total(result, started)
+    return scores, result.finished(time.perf_counter() - started)
 
 
 async def score_connected(
@@ -167,13 +172,6 @@ async def score_connected(
     scores, result = await rank_connected(request, task)
     is_dense = embedder_of(request).encoders[task.encoder].manifest.kind == "dense"
     return scores.raw if raw or is_dense else scores.relevance, result
-
-
-def _with_total(
-    result: EmbeddingResult, started: float, outputs: Sequence[Array] | Vectors | None = None
-) -> EmbeddingResult:
-    timing = Timing(result.timing.queued, result.timing.inference, time.perf_counter() - started)
-    return replace(result, outputs=result.outputs if outputs is None else outputs, timing=timing)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T], inputs: int) -> T:
@@ -318,21 +316,19 @@ async def json_response(
     The headers say what it took, as TEI's do, how many inputs were truncated, chunked, or could not be
     read, and which encoder it was.
     """
-    outputs = result.outputs
+    outputs, timing = result.outputs, result.timing
     numbers = outputs.size if isinstance(outputs, np.ndarray) else sum(output.size for output in outputs)
     content = await off_loop(numbers, lambda: dump_json(build()))
-    return Response(
-        content,
-        media_type="application/json",
-        headers={
-            "x-compute-tokens": str(result.tokens),
-            "x-compute-characters": str(sum(len(value) for value in inputs if isinstance(value, str))),
-            "x-total-time": str(round(result.timing.total * 1000)),
-            "x-queue-time": str(round(result.timing.queued * 1000)),
-            "x-inference-time": str(round(result.timing.inference * 1000)),
-            "x-nestvec-truncated": str(result.truncated),
-            "x-nestvec-chunked": str(result.chunked),
-            "x-nestvec-failed": str(len(result.failed)),
-            **({} if result.fingerprint is None else {FINGERPRINT_HEADER: result.fingerprint}),
-        },
-    )
+    headers = [
+        (b"x-compute-tokens", b"%d" % result.tokens),
+        (b"x-compute-characters", b"%d" % sum([len(value) for value in inputs if isinstance(value, str)])),
+        (b"x-total-time", b"%d" % round(timing.total * 1000)),
+        (b"x-queue-time", b"%d" % round(timing.queued * 1000)),
+        (b"x-inference-time", b"%d" % round(timing.inference * 1000)),
+        (b"x-nestvec-truncated", b"%d" % result.truncated),
+        (b"x-nestvec-chunked", b"%d" % result.chunked),
+        (b"x-nestvec-failed", b"%d" % len(result.failed)),
+    ]
+    if result.fingerprint is not None:
+        headers.append((FINGERPRINT_HEADER.encode(), result.fingerprint.encode()))
+    return WrittenJson(content, headers)

@@ -22,6 +22,7 @@ from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     PROMPT_DESCRIPTION,
     QueryString,
+    body_config,
     select_encoder,
 )
 from nestvec.service.bodies.fields import ReadBy, TextOrTexts
@@ -31,7 +32,6 @@ from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.ranking import RankingTask
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(
@@ -99,7 +99,7 @@ async def extract_features(
     settings = embedder_of(request).settings
     call = EmbedCall(
         inputs=[body.inputs] if isinstance(body.inputs, str) else body.inputs,
-        config=select_encoder(query, EmbeddingConfig(model, body.dimensions)),
+        config=select_encoder(query, body_config(model, body.dimensions)),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
         modality=query.modality,
@@ -118,7 +118,7 @@ async def compare_sentences(
     embedder, settings = embedder_of(request), embedder_of(request).settings
     sentences = body.inputs.sentences
     check_count(sentences, settings.load.inputs)
-    config = select_encoder(query, EmbeddingConfig(model))
+    config = select_encoder(query, body_config(model))
     name = resolve_encoder(embedder.encoders, config.encoder)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
     task = RankingTask(

@@ -27,6 +27,7 @@ from nestvec.service.api.selection import (
     PROMPT_DESCRIPTION,
     QueryFields,
     QueryString,
+    body_config,
     requested_model,
     select_encoder,
 )
@@ -39,7 +40,6 @@ from nestvec.service.preprocess.modality import Modalities
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.model_name import parse_model_name
@@ -188,7 +188,7 @@ async def embeddings(
     dtype = check_format(body.output_dtype or output_dtype or "float", DTYPES, "output_dtype")
     call = EmbedCall(
         inputs=inputs,
-        config=select_encoder(query, EmbeddingConfig(body.model or "", _dim(body), body.exit)),
+        config=select_encoder(query, body_config(body.model, _dim(body), body.exit)),
         truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
         normalised=body.use_activation,

@@ -17,7 +17,7 @@ from nestvec.service.api.common import (
     selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import QueryString, requested_model, select_encoder
+from nestvec.service.api.selection import QueryString, body_config, requested_model, select_encoder
 from nestvec.service.api.vllm import VllmFields
 from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDocument
 from nestvec.service.bodies.route import BodyRoute
@@ -124,7 +124,7 @@ async def rerank_documents(
     embedder, settings = embedder_of(request), embedder_of(request).settings
     texts, limit = _documents(body), _limit(body)
     check_ranking(body.query, texts)
-    config = _select_ranking_encoder(request, select_encoder(query, EmbeddingConfig(body.model or "")))
+    config = _select_ranking_encoder(request, select_encoder(query, body_config(body.model)))
     selected_encoder(request, config, *RANKING_KINDS)
     name = resolve_encoder(embedder.encoders, config.encoder)
     body = _with_truncation(body)

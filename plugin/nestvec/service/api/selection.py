@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Query
 
@@ -159,8 +159,6 @@ QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 _UNSPECIFIED: Final = EmbeddingConfig()
 
-_UNCOMPARED: Final = tuple(field.name for field in fields(EmbeddingConfig) if not field.compare)
-
 _CACHED: Final = 256
 _MAX_CACHED_NAME: Final = 256
 """Selections that are kept, and characters of their names: most requests select the same."""
@@ -181,21 +179,39 @@ def select_encoder(
     BodyInvalid if they name different dims, exits, experts, prompts or fingerprints, ExitNotOffered for
     ``minilm@-``.
     """
-    if len(body.encoder) <= _MAX_CACHED_NAME:
-        return _select_cached(query.config, body, dim_name, (*_uncompared(query.config), *_uncompared(body)))
-    return _select(query.config, body, dim_name)
+    key = id(query.config), id(body), dim_name
+    selection = _selections.get(key)
+    if selection is None:
+        selected = _select(query.config, body, dim_name)
+        if len(body.encoder) > _MAX_CACHED_NAME:
+            return selected
+        if len(_selections) >= _CACHED:
+            _selections.clear()
+        selection = _selections[key] = _Selection(query.config, body, selected)
+    return selection.selected
+
+
+class _Selection(NamedTuple):
+    """What was selected, and by what, which lives as long as its id is a key."""
+
+    query: EmbeddingConfig
+    body: EmbeddingConfig
+    selected: EmbeddingConfig
+
+
+_selections: dict[tuple[int, int, str], _Selection] = {}
+
+
+def body_config(encoder: str | None, dim: int | None = None, exit: int | None = None) -> EmbeddingConfig:
+    """What a body selects; equal bodies mostly have the same object."""
+    if encoder and len(encoder) > _MAX_CACHED_NAME:
+        return EmbeddingConfig(encoder, dim, exit)
+    return _body_config(encoder or "", dim, exit)
 
 
 @lru_cache(_CACHED)
-def _select_cached(
-    query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str, uncompared: tuple[object, ...]
-) -> EmbeddingConfig:
-    return _select(query, body, dim_name)
-
-
-def _uncompared(config: EmbeddingConfig) -> tuple[object, ...]:
-    """What two equal configs may differ in."""
-    return tuple(getattr(config, name) for name in _UNCOMPARED)
+def _body_config(encoder: str, dim: int | None, exit: int | None) -> EmbeddingConfig:
+    return EmbeddingConfig(encoder, dim, exit)
 
 
 def _select(query: EmbeddingConfig, body: EmbeddingConfig, dim_name: str) -> EmbeddingConfig:

@@ -29,6 +29,7 @@ from nestvec.service.api.selection import (
     EXIT_DESCRIPTION,
     PROMPT_DESCRIPTION,
     QueryString,
+    body_config,
     select_encoder,
 )
 from nestvec.service.batching.speed import EngineSpeed
@@ -41,7 +42,6 @@ from nestvec.service.preprocess.tokenizer import TextTokenizer, Token
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
 from nestvec_schemas.bridges.view import selected_bridge
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.fingerprint import check_fingerprint, fingerprints_of
 from nestvec_schemas.manifest import Manifest, PromptName
@@ -99,7 +99,7 @@ async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) 
     settings = embedder_of(request).settings
     call = EmbedCall(
         inputs=as_input_list(body.inputs),
-        config=select_encoder(query, EmbeddingConfig(body.encoder or "", body.dimensions, body.exit)),
+        config=select_encoder(query, body_config(body.encoder, body.dimensions, body.exit)),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
         modality=query.modality,

@@ -33,6 +33,7 @@ from nestvec.service.api.selection import (
     ENCODER_DESCRIPTION,
     QueryFields,
     QueryString,
+    body_config,
     requested_model,
     select_encoder,
 )
@@ -44,7 +45,6 @@ from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.ranking import RankingTask
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import base64_rows
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.towers import OutputKind
 
@@ -178,7 +178,7 @@ async def pool_texts(body: PoolingRequest, request: Request, query: QueryString)
     settings = embedder_of(request).settings
     inputs = as_input_list(body.input)
     refuse_token_ids(inputs, settings)
-    config = select_encoder(query, EmbeddingConfig(body.model or "", body.dimensions))
+    config = select_encoder(query, body_config(body.model, body.dimensions))
     kind = selected_encoder(request, config, *_kinds(body.task)).manifest.kind
     if kind == "multivector" and body.use_activation is False:
         raise BodyInvalid(
@@ -217,7 +217,7 @@ async def score_texts(body: ScoreRequest, request: Request, query: QueryString) 
     cosine."""
     embedder, settings = embedder_of(request), embedder_of(request).settings
     first, others = _texts(body)
-    config = select_encoder(query, EmbeddingConfig(body.model or ""))
+    config = select_encoder(query, body_config(body.model))
     name = resolve_encoder(embedder.encoders, config.encoder)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
     task = RankingTask(name, first, others, options, modality=query.modality)

@@ -48,15 +48,14 @@ class QueuedInput:
     number: int = field(default_factory=_numbers.__next__)
     lanes: list[_Lane] = field(default_factory=list)
     """Those of the clients that wait for it; none once it has left the queue."""
+    length: int = field(init=False)
+    """In tokens."""
     order: tuple[int, int] = field(init=False)
     """Its place in a lane, by length."""
 
     def __post_init__(self) -> None:
+        self.length = self.model_input.length
         self.order = self.length, self.number
-
-    @property
-    def length(self) -> int:
-        return self.model_input.length
 
 
 class _Lane:

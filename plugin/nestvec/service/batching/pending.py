@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from nestvec.service.batching.batch_queue import QueuedInput
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
+from nestvec.service.batching.deadlines import Deadlines
 from nestvec.service.preprocess.inputs import ModelInput
 from nestvec_schemas.errors import InputTooLong
 
@@ -82,17 +83,17 @@ class Wait:
         if not self._remaining and not self._done.done():
             self._done.set_result(None)
 
-    async def until_done(self, deadline: float) -> None:
+    async def until_done(self, deadlines: Deadlines, deadline: float) -> None:
         """Wait until each is ready or failed, without cancelling any when the waiting is cancelled.
 
         Raises TimeoutError at ``deadline``, a time of the event loop.
         """
         if not self._remaining:
             return
-        loop = asyncio.get_running_loop()
-        timer = loop.call_at(deadline, self._time_out)
-        if deadline <= loop.time():  # the engine might be quicker than the timer
-            self._time_out()
+        if deadline <= asyncio.get_running_loop().time():  # the engine might be quicker than the timer
+            self.time_out()
+        else:
+            deadlines.add(self, deadline)
         try:
             await self._done
         except (asyncio.CancelledError, TimeoutError):
@@ -100,9 +101,10 @@ class Wait:
                 entry.waits.discard(self)
             raise
         finally:
-            timer.cancel()
+            deadlines.remove(self)
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """Its deadline is over."""
         if not self._done.done():
             self._done.set_exception(TimeoutError())
 

@@ -17,6 +17,7 @@ from nestvec.service.batching.admission import QueueAdmission
 from nestvec.service.batching.batch_queue import BatchQueue
 from nestvec.service.batching.batch_size import batch_size, max_batch_tokens
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
+from nestvec.service.batching.deadlines import Deadlines
 from nestvec.service.batching.engine_threads import EngineThreads, call_in_loop
 from nestvec.service.batching.outputs import PartSpec, check_engine_output
 from nestvec.service.batching.pending import PendingEmbedding, Wait
@@ -73,6 +74,7 @@ class BatchRunner:
         self.admission = QueueAdmission(settings.load, lambda: speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
         self._pending: dict[CacheKey, PendingEmbedding] = {}
+        self._deadlines = Deadlines()
         self._queue = BatchQueue(max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
         self._lock = threading.Lock()
         """Held while the queue is changed or read, and what follows it here."""
@@ -108,7 +110,7 @@ class BatchRunner:
         Raises Overloaded, BodyTooLarge.
         """
         client = current_context().client
-        self.admission.add_tokens(client, sum(model_input.length for model_input in inputs.values()))
+        self.admission.add_tokens(client, sum([model_input.length for model_input in inputs.values()]))
         submitted = {key: PendingEmbedding(key, model_input, client) for key, model_input in inputs.items()}
         self._pending |= submitted
         with self._lock:
@@ -154,7 +156,7 @@ class BatchRunner:
     async def _until_ready(self, waited_for: Sequence[PendingEmbedding]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await Wait(waited_for).until_done(self._deadline(loop.time()))
+            await Wait(waited_for).until_done(self._deadlines, self._deadline(loop.time()))
         except TimeoutError:
             loop.call_later(self._settings.load.keep_queued_seconds, self._give_up, waited_for)
             raise self._deadline_exceeded(sum(not pending.is_done for pending in waited_for)) from None
@@ -333,7 +335,7 @@ class BatchRunner:
             self._report(self._unreported.popleft())
 
     def _report(self, ended: _EndedBatch) -> None:
-        batch, tokens = ended.batch, sum(pending.length for pending in ended.batch)
+        batch, tokens = ended.batch, sum([pending.length for pending in ended.batch])
         failed = ended.failure is not None
         if not failed:
             self.speed.record(len(batch), tokens, ended.seconds)
@@ -342,7 +344,7 @@ class BatchRunner:
             texts=len(batch),
             tokens=tokens,
             padded=ended.padded,
-            queue_seconds=ended.started - min(pending.arrived for pending in batch),
+            queue_seconds=ended.started - min([pending.arrived for pending in batch]),
             inference_seconds=ended.seconds,
             failed=failed,
             exit=batch[0].exit,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 
 CLIENT_PART = 4
 """A client may leave this fraction, 1/4, of what all may."""
@@ -15,7 +14,7 @@ class UnreadBytes:
 
     def __init__(self) -> None:
         self._client_limit: float = math.inf
-        self._by_client: Counter[str] = Counter()
+        self._by_client: dict[str, int] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     @property
@@ -31,9 +30,11 @@ class UnreadBytes:
 
     def add(self, client: str, size: int) -> None:
         """A client has ``size`` bytes more to read, or fewer if negative."""
-        self._by_client[client] += size
-        if not self._by_client[client]:
-            del self._by_client[client]
+        unread = self._by_client.get(client, 0) + size
+        if unread:
+            self._by_client[client] = unread
+        else:
+            self._by_client.pop(client, None)
         self._wake(client)
 
     def _wake(self, client: str) -> None:
@@ -44,7 +45,7 @@ class UnreadBytes:
 
     def is_over(self, client: str) -> bool:
         """Whether a client leaves too many unread."""
-        return self._by_client[client] > self._client_limit
+        return self._by_client.get(client, 0) > self._client_limit
 
     async def until_read(self, client: str) -> None:
         """Wait until it does not."""

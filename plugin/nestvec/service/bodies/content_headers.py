@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from starlette.datastructures import Headers
 
 from nestvec_schemas.errors import BodyTypeUnsupported
 
@@ -13,6 +15,28 @@ _JSON: Final = re.compile(
     re.IGNORECASE,
 )
 _CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii")
+
+
+_ABOUT_CONTENT: Final = frozenset({b"content-type", b"content-encoding"})
+_MAX_ACCEPTED: Final = 256
+_MAX_ACCEPTED_BYTES: Final = 256
+
+
+class ContentHeaders:
+    """Checks headers as a server has them; those that were right are remembered, as most send the same."""
+
+    def __init__(self) -> None:
+        self._accepted: set[tuple[tuple[bytes, bytes], ...]] = set()
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise what ``check_content`` does."""
+        about_content = tuple([header for header in headers if header[0] in _ABOUT_CONTENT])
+        if about_content in self._accepted:
+            return
+        check_content(Headers(raw=list(about_content)))
+        size = sum(len(value) for _, value in about_content)
+        if size <= _MAX_ACCEPTED_BYTES and len(self._accepted) < _MAX_ACCEPTED:
+            self._accepted.add(about_content)
 
 
 def check_content(headers: Mapping[str, str]) -> None:

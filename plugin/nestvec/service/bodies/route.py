@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from nestvec.service.batching.threads import ClientThreads
 from nestvec.service.bodies.cached_query import CachedQuery
-from nestvec.service.bodies.content_headers import check_content
+from nestvec.service.bodies.content_headers import ContentHeaders
 from nestvec.service.bodies.direct_call import DirectCall, direct_call
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
@@ -66,11 +66,13 @@ class BodyRoute(APIRoute):
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError(f"the body of {self.path} must be one pydantic model")
         readers, call = field_readers(model), direct_call(self.dependant)
+        content, latest = ContentHeaders(), _LatestLimits()
 
         async def read(request: Request) -> dict[str, Any]:
-            check_query(request.scope["query_string"])
-            check_content(request.headers)
-            limits = input_limits(request.app.state.embedder.settings)
+            scope = request.scope
+            check_query(scope["query_string"])
+            content.check(scope["headers"])
+            limits = latest.of(scope["app"].state.embedder.settings)
             return await read_body(request.receive, readers, limits)
 
         async def handle_body(request: Request) -> Response:
@@ -143,6 +145,19 @@ async def _receive_all(receive: Receive) -> bytes | bytearray:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return data
+
+
+class _LatestLimits:
+    """The limits by the settings of the last request, which are mostly those of the next."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[ServiceSettings, InputLimits] | None = None
+
+    def of(self, settings: ServiceSettings) -> InputLimits:
+        """The limits of one request."""
+        if self._latest is None or self._latest[0] is not settings:
+            self._latest = settings, input_limits(settings)
+        return self._latest[1]
 
 
 def input_limits(settings: ServiceSettings) -> InputLimits:

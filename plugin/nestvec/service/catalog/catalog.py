@@ -84,6 +84,9 @@ class EncoderCatalog(EncoderNames):
     def __iter__(self) -> Iterator[str]:
         return iter(self._view().encoders)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._view().encoders
+
     def __len__(self) -> int:
         return len(self._view().encoders)
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
 from nestvec.service.middleware.context import ARRIVED, BODY_ARRIVED
 from nestvec.service.middleware.joined_writes import JoinedWrites
+from nestvec.service.middleware.whole_response import DefaultHeaders, WholeResponse
 from nestvec.service.settings import ConnectionLimits
 
 _TOO_LARGE: Final = (
@@ -41,6 +42,7 @@ class LimitedConnection(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits]
     max_request_bytes: ClassVar[int]
     gate: ClassVar[ConnectionGate]
+    default_headers: ClassVar = DefaultHeaders()
 
     @classmethod
     def apply(cls, limits: ConnectionLimits, max_body: int) -> None:
@@ -123,6 +125,7 @@ class LimitedConnection(HttpToolsProtocol):
         # Requests of a connection are answered one after the other.
         self._writes = JoinedWrites(self.transport, cycle)
         cycle.transport = cast(asyncio.Transport, self._writes)
+        cycle.send = WholeResponse(self.transport, cycle, self.default_headers).send  # type: ignore[method-assign, assignment]
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -179,6 +182,8 @@ class LimitedConnection(HttpToolsProtocol):
 
     def _note_unread(self, size: int) -> None:
         """Have the client read ``size`` bytes at the read rate; 0 if it has read everything."""
+        if not size and not self._unread_bytes and self._read_timer is None:
+            return
         self._unread_bytes = size
         self.gate.set_unread(self, size)
         if not size and self._read_timer is not None:

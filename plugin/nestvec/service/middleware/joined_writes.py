@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Protocol
 
-_MAX_JOINED_BYTES: Final = 64 << 10
+MAX_JOINED_BYTES: Final = 64 << 10
 """Bodies that are copied behind their head; to copy a larger one takes longer than another call."""
 
 
@@ -29,7 +29,7 @@ class JoinedWrites:
             self._head_written, self._head = True, data
             return
         head, self._head = self._head, None
-        if head is not None and len(data) > _MAX_JOINED_BYTES:
+        if head is not None and len(data) > MAX_JOINED_BYTES:
             self._transport.write(head)
         elif head is not None:
             data = head + data
