@@ -25,3 +25,5 @@ SELECT id, n = '1.005' AS x, '1.005' < n AS y, n IN ('1.005', '2') AS z, n + '1.
 SELECT id, n BETWEEN '1.005' AND '99.994' AS x, n IS NOT DISTINCT FROM '1.005' AS y FROM typed
 SELECT id, ts::timestamp(0) AS x, ts1 AS y, tz::timestamptz(1) AS z, ts::timestamp(3) AS q FROM typed
 SELECT id, upper(u) AS x, initcap(u || ' ' || u) AS y, upper(t) AS z FROM rows
+SELECT id, n = ANY(ARRAY[1::numeric, '-1.25']) AS x, coalesce(n, '1.005') AS y, greatest(n, '1.2345') AS z FROM typed
+SELECT id, array_remove(tags, NULL) AS x, array_remove(nums, 1) AS y, array_remove(tags, t) AS z FROM rows

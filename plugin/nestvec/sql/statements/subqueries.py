@@ -56,6 +56,8 @@ def inline_subqueries(
             parsed, source=SourceText(source.text, source.tokens[tokens]), tree=node.this, explain_tokens=()
         )
         result = yield from run(session, inner, params)
+        if isinstance(node.parent, exp.In) and isinstance(node.parent.this, exp.Tuple):
+            raise source.not_supported("a subquery of rows in WHERE", node, _WRITE)
         if len(result.columns) != 1:
             raise source.type_mismatch(
                 "a subquery in WHERE must return one column", len(result.columns), node, "Select one column."

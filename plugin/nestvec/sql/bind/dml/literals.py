@@ -139,7 +139,9 @@ def is_computed(node: exp.Expr) -> bool:
     """Whether a value is computed, from columns or by operators and functions."""
     while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
         node = node.this
-    literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
+    if isinstance(node, exp.Array):
+        return any(map(is_computed, node.expressions))
+    literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter)
     constants = (exp.BitString, exp.HexString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
     return not isinstance(node, (*literals, *constants))
 

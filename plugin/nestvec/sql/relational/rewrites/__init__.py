@@ -24,9 +24,10 @@ from nestvec.sql.relational.rewrites.arrays import (
     cardinality,
     contained,
     overlaps,
+    removed,
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
-from nestvec.sql.relational.rewrites.casts import rewrite_cast
+from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
 from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
@@ -113,6 +114,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.ArrayContainsAll: array_contains,
     exp.ArrayContainedBy: contained,
     exp.ArrayOverlaps: overlaps,
+    exp.ArrayRemove: removed,
     exp.JSONArrayAgg: json_array,
     **dict.fromkeys((exp.JSONObjectAgg, exp.JSONBObjectAgg), json_object),
     exp.JSONBContainsTopKey: json_key,
@@ -121,6 +123,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.JSONBExtract: json_path,
     exp.JSONBExtractScalar: json_path,
     exp.Cast: rewrite_cast,
+    **dict.fromkeys((exp.Array, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
     exp.Substring: substring,
     exp.Pad: pad,
 }

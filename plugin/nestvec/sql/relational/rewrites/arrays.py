@@ -116,3 +116,10 @@ def array_constant(text: str) -> list[str | None] | None:
         if not match[3]:
             return values
         at = match.end()
+
+
+def removed(node: exp.ArrayRemove) -> exp.Expr:
+    """``array_remove(a, NULL)`` leaves what is not NULL."""
+    element = exp.to_identifier("pg_item")
+    differs = exp.NullSafeNEQ(this=element.copy(), expression=node.expression.copy())
+    return call("list_filter", node.this, exp.Lambda(this=differs, expressions=[element]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import orjson
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
@@ -14,9 +15,11 @@ from nestvec.sql.relational.rewrites.nodes import (
     TEXT_TYPES,
     call,
     float_text,
+    is_text_constant,
     is_vector,
     kind,
 )
+from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
@@ -35,9 +38,13 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     to = node.args["to"]
     word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
     if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
-        cast = exp.cast(node.this.copy(), "float[]")
-        size = to.expressions[0].this if to.expressions else None
-        return call("pg_check_dims", cast, size) if size is not None else cast
+        vector: exp.Expr = exp.cast(node.this.copy(), "float[]")
+        if to.expressions:
+            vector = call("pg_check_dims", vector, to.expressions[0].this)
+        vector.type = exp.DataType(this=exp.DType.VECTOR)
+        return vector
+    if word == "SPARSEVEC":
+        return _sparse(node.this)
     if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
         return typed_array(node.this, to.expressions[0].this if to.expressions else None)
     if to.this in JSON_TYPES:
@@ -72,9 +79,29 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     return node
 
 
+def _sparse(value: exp.Expr) -> exp.Expr:
+    """A sparse vector as JSON of its weights: a constant is written as pgvector does, ``{1:0.5}/3``."""
+    if is_text_constant(value):
+        weights = to_sparse(value.name, None)
+        value = exp.Literal.string(orjson.dumps(weights, option=orjson.OPT_NON_STR_KEYS).decode())
+    elif kind(value) in TEXT_TYPES:
+        value = call("pg_sparse_json", value)
+    return exp.cast(value.copy(), "json")
+
+
 def numeric_constant(node: exp.Expr) -> exp.Expr:
     """A constant in quotes beside a NUMERIC: not rounded to the places of the other side."""
     return exp.cast(node.copy(), _unsized_numeric(node))
+
+
+def type_items(node: exp.Expr) -> exp.Expr:
+    """Constants in quotes beside NUMERIC in an array, coalesce(), greatest() and their like."""
+    items = [item for value in node.args.values() for item in (value if isinstance(value, list) else [value])]
+    values = [item for item in items if isinstance(item, exp.Expr)]
+    if any(kind(item) == exp.DType.DECIMAL for item in values):
+        for item in filter(is_text_constant, values):
+            item.replace(numeric_constant(item))
+    return node
 
 
 def _unsized_numeric(value: exp.Expr) -> exp.DataType:

@@ -42,9 +42,9 @@ def membership(node: exp.In) -> exp.Expr:
     row = node.this
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
-    typed = _TYPED_CONSTANTS.get(kind(row))
-    for item in list(filter(is_text_constant, node.expressions)) if typed else ():
-        item.replace(typed(item))
+    convert = _TYPED_CONSTANTS.get(kind(row))
+    for item in list(filter(is_text_constant, node.expressions)) if convert else ():
+        item.replace(convert(item))
     query = node.args.get("query")
     if isinstance(row, exp.Tuple) and query is not None:
         return _row_in_query(row, query)
@@ -63,11 +63,11 @@ def _row_in_query(row: exp.Tuple, query: exp.Expr) -> exp.Expr:
     )
     rows = exp.Subquery(this=query.unnest().copy(), alias=alias)
     same = _compare_rows(row.expressions, columns, exp.EQ)
-    some, unclear = (
+    equal, unclear = (
         exp.Exists(this=exp.select("1").from_(rows.copy()).where(test))
         for test in (same, exp.Is(this=exp.paren(same.copy()), expression=exp.null()))
     )
-    ifs = [exp.If(this=some, true=exp.true()), exp.If(this=unclear, true=exp.null())]
+    ifs = [exp.If(this=equal, true=exp.true()), exp.If(this=unclear, true=exp.null())]
     return exp.Case(ifs=ifs, default=exp.false())
 
 

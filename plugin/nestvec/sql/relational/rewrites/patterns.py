@@ -59,10 +59,10 @@ def replaced(node: exp.RegexpReplace) -> exp.Expr:
 def similar_to(node: exp.SimilarTo) -> exp.Expr:
     """SQL's pattern as a regular expression: DuckDB's SIMILAR TO takes the latter."""
     pattern = node.expression
-    around = node.parent if isinstance(node.parent, exp.Escape) else None
+    escaping = node.parent if isinstance(node.parent, exp.Escape) else None
     if isinstance(pattern, exp.Literal):
-        escape = "\\" if around is None else around.expression.name
+        escape = "\\" if escaping is None else escaping.expression.name
         node.set("expression", exp.Literal.string(similar_regex(pattern.name, escape)))
-        if around is not None:
-            around.replace(node.copy())
+        if escaping is not None:
+            escaping.replace(node.copy())
     return node

@@ -10,7 +10,7 @@ _SPACES: Final = (
     r"\t\n\v\f\r \x{85}\x{1680}\x{2000}-\x{2006}\x{2008}-\x{200a}\x{2028}\x{2029}\x{205f}\x{3000}"
 )
 _SETS: Final = {"w": f"{_LETTERS}{_NUMBERS}_", "s": _SPACES, "d": "0-9"}
-"""What the classes stand for inside brackets: RE2's own know ASCII only."""
+"""What the classes stand inside brackets: RE2's own know ASCII only."""
 
 _NAMED_SETS: Final = {
     "[:alpha:]": _LETTERS,
@@ -28,29 +28,29 @@ _PIECE: Final = re.compile(r"\\(?P<escaped>.)|\[:[a-z]+:\]|\[\^?\]?|.", re.DOTAL
 
 def postgres_regex(pattern: str) -> str:
     """A regular expression of PostgreSQL for RE2."""
-    written: list[str] = []
-    inside = False
+    parts: list[str] = []
+    bracketed = False
     for match in _PIECE.finditer(pattern):
         piece, escaped = match[0], match["escaped"]
         if escaped is not None:
-            written.append(_escape(escaped, inside))
+            parts.append(_escape(escaped, bracketed))
         elif piece.startswith("[:"):
-            written.append(_NAMED_SETS.get(piece, piece) if inside else piece)
+            parts.append(_NAMED_SETS.get(piece, piece) if bracketed else piece)
         elif piece.startswith("["):
             # Inside brackets another one stands for itself.
-            written.append(piece.replace("[", r"\[", 1) if inside else piece)
-            inside = not (inside and piece.endswith("]"))
+            parts.append(piece.replace("[", r"\[", 1) if bracketed else piece)
+            bracketed = not (bracketed and piece.endswith("]"))
         else:
-            inside = inside and piece != "]"
-            written.append(piece)
-    return "".join(written)
+            bracketed = bracketed and piece != "]"
+            parts.append(piece)
+    return "".join(parts)
 
 
-def _escape(letter: str, inside: bool) -> str:
+def _escape(letter: str, bracketed: bool) -> str:
     members = _SETS.get(letter.lower())
     if members is None:
-        return _ESCAPES.get(letter, "\\" + letter) if not inside else "\\" + letter
-    if inside:
+        return _ESCAPES.get(letter, "\\" + letter) if not bracketed else "\\" + letter
+    if bracketed:
         return members if letter.islower() else "\\" + letter
     return f"[{members}]" if letter.islower() else f"[^{members}]"
 
@@ -60,15 +60,15 @@ _WILDCARDS: Final = {"%": ".*", "_": "."}
 
 def similar_regex(pattern: str, escape: str = "\\") -> str:
     """A pattern of SIMILAR TO for RE2, which has to match all of a text; ``escape`` may be empty."""
-    written: list[str] = []
-    inside = False
+    parts: list[str] = []
+    bracketed = False
     chars = iter(pattern)
     for char in chars:
         if char == escape:
-            written.append(re.escape(next(chars, escape)))
-        elif inside or char in "[]":
-            inside = char != "]"
-            written.append(char)
+            parts.append(re.escape(next(chars, escape)))
+        elif bracketed or char in "[]":
+            bracketed = char != "]"
+            parts.append(char)
         else:
-            written.append(_WILDCARDS.get(char, "\\" + char if char in ".^$\\" else char))
-    return f"(?s){''.join(written)}"
+            parts.append(_WILDCARDS.get(char, "\\" + char if char in ".^$\\" else char))
+    return f"(?s){''.join(parts)}"
