@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.collections.change.switch import leads_to
+from nestvec.collections.upgrade import bridging
 from nestvec.collections.upgrade.record import UpgradeStatus, read_status
 from nestvec.dbapi import DatabaseError
 from nestvec.milvus.catalog import read_table
@@ -278,14 +280,13 @@ def test_queries_use_the_bridge_until_the_upgrade_is_aborted(
 
 
 def test_a_bridge_is_fitted_on_the_collection_and_what_cannot_be_is_refused(
-    plain: Path, tmp_path: Path
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``wordllama`` has no bridge yet: it is fitted, the vectors are embedded anew, and none remains."""
+    monkeypatch.setattr(bridging, "fit_bridge", partial(bridging.fit_bridge, steps=5))
     models = tmp_path / "models"
     shutil.copytree(plain, models)
-    shutil.rmtree(models / "wordllama")
     database, service = tmp_path / "papers.db", vacant_address()
-    shutil.copytree(plain / "wordllama", models / "wordllama")
     with serve_in_process([service], models), closing(MilvusClient(str(database))) as client:
         create(client, service, rows=100)
     to = ("--encoder", "wordllama", "--dims", "128,64")

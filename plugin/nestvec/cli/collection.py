@@ -12,6 +12,7 @@ import click
 from nestvec.cli import COMMANDS
 from nestvec.cli.collection_change.adopt import adopt, print_encoders
 from nestvec.cli.collection_change.commands import alter, embed, rollback
+from nestvec.cli.collection_change.move import move
 from nestvec.cli.collection_change.upgrade import upgrade
 from nestvec.cli.completion import complete_collections
 from nestvec.cli.options import (
@@ -244,6 +245,7 @@ command.add_command(embed)
 command.add_command(alter)
 command.add_command(rollback)
 command.add_command(upgrade)
+command.add_command(move)
 
 
 def read_spec(path: Path) -> CollectionSpec:

@@ -78,6 +78,8 @@ def _allowed(kinds: set[str], version: ServerVersion) -> str:
             "Milvus 3.0 alters the chunk, the credential and timeout_ms of a Function, but no endpoint: let "
             "the service answer at its old address, for which a host name of its own is best."
         )
+    if kinds == {"service"}:
+        return "This Milvus alters a Function's endpoint: nestvec collection move does."
     return (
         "Milvus 2.6.8 and later 2.6 alter a Function's endpoint and chunk: MilvusClient."
         "alter_collection_function, with the Function that add_embedding writes for the new address."

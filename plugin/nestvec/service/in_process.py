@@ -75,6 +75,18 @@ def compare_encoders(services: Iterable[str], tables: Sequence[Table]) -> None:
         _compare(service, named, info)
 
 
+def check_moved(table: Table, columns: Sequence[EmbeddingColumn], address: str) -> None:
+    """Raise ServiceRefused if the service at another address has other encoders than the columns record.
+
+    Raises EncoderNotFound for one that it lacks, ServiceUnreachable.
+    """
+    info = fetch_info(address, environment_api_key())
+    for column in columns:
+        info.encoder(column.config.encoder, address)
+    moved = [replace(column, endpoint=replace(column.endpoint, service=address)) for column in columns]
+    _compare(address, [replace(table, embeddings=tuple(moved))], info)
+
+
 def replaced_columns(table: Table, services: Iterable[str], models: Path) -> frozenset[str]:
     """The columns whose encoder is another one now than the one that is recorded for them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pymilvus import MilvusClient
 
@@ -27,6 +27,9 @@ from nestvec_schemas.errors import (
 )
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import find_encoder, read_manifest
+
+if TYPE_CHECKING:
+    from nestvec_exporters.progress import Listener
 
 MIN_TEXTS: Final = 256
 """Rows below which no bridge is fitted: ``nestvec bridge`` refuses fewer documents."""
@@ -118,18 +121,24 @@ def plan_bridge(
     return BridgePlan(name, texts=texts, seconds=_seconds(chosen, texts))
 
 
-def fit_bridge(client: MilvusClient, chosen: UpgradeColumns, models: Path, listener: object = None) -> str:
+def fit_bridge(
+    client: MilvusClient,
+    chosen: UpgradeColumns,
+    models: Path,
+    listener: Listener | None = None,
+    *,
+    steps: int | None = None,
+) -> str:
     """Fit the bridge of an upgrade on the collection's texts, and return the name it is served under.
 
     Raises SampleUnusable, EncoderError, EngineError, StoreError.
     """
     # Fitting needs the exporters and their libraries, which upgrades without a bridge do not.
     from nestvec.bridge.build import BridgeRequest, build_bridge  # noqa: PLC0415
-    from nestvec_exporters.progress import Listener  # noqa: PLC0415
 
     sample = sample_collection(client, chosen.table.name, SampleOptions(chosen.source))
-    request = BridgeRequest(models, chosen.old, chosen.encoder, sample)
-    return build_bridge(request, listener if isinstance(listener, Listener) else None).name
+    request = BridgeRequest(models, chosen.old, chosen.encoder, sample, steps=steps)
+    return build_bridge(request, listener).name
 
 
 def ensure_served(service: str, name: str) -> EncoderInfo:

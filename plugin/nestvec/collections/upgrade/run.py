@@ -67,11 +67,11 @@ class UpgradePlan:
         lines = [f"{names} of {self.request.collection}: from {chosen.old} to {chosen.encoder}."]
         lines += self.bridge.lines(chosen.old)
         if self.bridge.name is not None:
+            own = "Milvus's own searches, and rows that are written,"
             lines.append(
-                "   Milvus's own searches, and rows that are written, use it as well."
+                f"   {own} use it as well."
                 if self.alters_functions
-                else f"   Milvus's own searches, and rows that are written, use {chosen.old} until the switch,"
-                " as this Milvus does not alter a Function."
+                else f"   {own} use {chosen.old} until the switch: this Milvus does not alter a Function."
             )
         first, *rest = self.change_plan.lines()
         lines += [f"2. {first}", *(f"   {line}" for line in rest)]

@@ -64,7 +64,7 @@ def test_fields_of_two_encoders_need_two_passes() -> None:
 def test_the_plan_says_what_becomes_of_the_name() -> None:
     plan = plan_change(TABLE, added(32), NAMES, Measured(1_000), keep_old=True)
     assert plan.lines()[-2:] == [
-        "papers becomes an alias of papers__1.",
+        "papers becomes an alias of papers__1; requests in the moment of the switch fail, this once.",
         "The previous collection is kept as papers__0.",
     ]
     assert plan.as_json()["becomes_alias"] is True
