@@ -12,7 +12,8 @@ without a bridge. Each bridge is fitted on at most 4,000 of the documents, and o
 them, never on the set's own queries or judgements. Figures are nDCG@10 of the set's queries relative to what
 OLD retrieves from its own vectors (Cranfield: exponential gains), and ``recall``, the share of the ten
 documents nearest to a query by NEW alone that it retrieves from the old vectors. Vectors are computed once,
-of the first 256 tokens of a text, and kept in the cache. The JSON file is continued if it exists.
+of the first 256 tokens of a text, and kept in the cache, as are the maps of versions. The JSON file is
+continued if it exists.
 """
 
 from __future__ import annotations
@@ -119,14 +120,17 @@ def sources(bed: Bed) -> list[Rows]:
 class Versions:
     """Versions of an encoder that are made on a collection."""
 
-    def __init__(self, checkpoint: str) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: str, cache: Path) -> None:
+        self.checkpoint, self.cache = checkpoint, cache
         self._student: Any = None
 
     def gallery(self, name: str, old: Gallery, bed: Bed, seed: int) -> Gallery:
         if name == "rotated":
             return old.mapped(learn_rotation(old.documents, seed=seed, steps=50))
-        return old.mapped(self._map(old, bed, seed, compatible=name == "compatible"))
+        path = self.cache / bed.name / f"{name}-{seed}.npy"
+        if not path.exists():
+            np.save(path, self._map(old, bed, seed, compatible=name == "compatible"))
+        return old.mapped(np.load(path))
 
     def _map(self, old: Gallery, bed: Bed, seed: int, *, compatible: bool) -> Matrix:
         from benchmarks.beds.linear import held_out_pairs, train
@@ -247,7 +251,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="", help="of the encoder whose versions are made")
     parser.add_argument("--json", type=Path, required=True, help="continued if it exists")
     options = parser.parse_args()
-    encoders, versions = Encoders(options.models, options.cache), Versions(options.checkpoint)
+    encoders, versions = Encoders(options.models, options.cache), Versions(options.checkpoint, options.cache)
     rows: list[dict[str, Any]] = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
     done = {(row["set"], row["old"], row["new"], row["seed"]) for row in rows}
     for seed, name, pair in product(

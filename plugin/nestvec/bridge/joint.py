@@ -37,6 +37,9 @@ class JointRequest:
     pairs: Path
     """A file of captions and the paths of their images, as ``nestvec adapt --captions`` reads it."""
 
+    columns: tuple[str, ...] | None = None
+    """Its columns: the image's, then those of captions; the usual names if None."""
+
     size: int = 4000
     """The most images to fit on."""
 
@@ -67,7 +70,7 @@ def build_joint_space(request: JointRequest, listener: Listener | None = None) -
     check_bridgeable(old, folders[0], as_new=False, reads="image")
     check_bridgeable(new, folders[1], as_new=True)
     check_served_name(new, name, folders[1])
-    captioned = _sample(read_captions(request.pairs, None, None), request)
+    captioned = _sample(read_captions(request.pairs, request.columns, None), request)
     texts = [PromptedText(text, "query") for captions in captioned.captions for text in captions]
     listener.stage("reading the images")
     _check_images(captioned, request.pairs.name, listener.step)

@@ -11,7 +11,7 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.caption_options import CAPTION_OPTIONS, CaptionArgs
-from nestvec.cli.options import args_command, integers, json_option, option, option_group
+from nestvec.cli.options import args_command, column_names, integers, json_option, option, option_group
 from nestvec.terminal.interrupts import stop_on_signal
 
 if TYPE_CHECKING:
@@ -121,16 +121,6 @@ def _or(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
-def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """``title,text`` as names."""
-    if value is None:
-        return None
-    names = tuple(part.strip() for part in value.split(","))
-    if not all(names):
-        raise click.BadParameter("A column name is empty. Write the list as query,document.", ctx, param)
-    return names
-
-
 @click.command("adapt", cls=args_command(AdaptArgs), short_help=COMMANDS["adapt"].short_help)
 @click.argument("checkpoint")
 @option_group(
@@ -141,7 +131,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     option("--captions", type=_FILE, help="Images with captions: learn to find each by the other."),
     option(
         "--columns",
-        callback=_names,
+        callback=column_names,
         metavar="NAME,NAME,…",
         show_default="the usual names",
         help="Columns of the texts, in this order. With --texts they are joined; with --captions the image's "

@@ -13,6 +13,7 @@ from nestvec.cli.completion import complete_encoders
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
+    column_names,
     json_option,
     option,
     option_group,
@@ -31,6 +32,7 @@ class FittingArgs:
 
     sample: str | None
     pairs: Path | None
+    columns: tuple[str, ...] | None
     sample_column: str | None
     sample_size: int
     queries: Path | None
@@ -76,6 +78,13 @@ class BridgeArgs:
         help="Instead of SAMPLE, where OLD embeds images: a file with the paths of images and their "
         "captions (JSONL, CSV, Parquet), as adapt --captions reads it.",
     ),
+    option(
+        "--columns",
+        callback=column_names,
+        metavar="NAME,NAME,…",
+        show_default="the usual names",
+        help="Columns of --pairs: the image's, then those of captions.",
+    ),
     option("--sample-column", help="Column of SAMPLE that holds the texts.", show_default="the likeliest"),
     option("--sample-size", type=click.IntRange(1, 100_000), default=4000, help="Texts or images to sample."),
     option(
@@ -107,6 +116,8 @@ def command(args: BridgeArgs) -> None:
     """
     if (args.fitting.sample is None) == (args.fitting.pairs is None):
         raise click.UsageError("Give either --sample or --pairs.")
+    if args.fitting.columns is not None and args.fitting.pairs is None:
+        raise click.UsageError("--columns: available only with --pairs.")
     if args.fitting.pairs is not None:
         _bridge_to_images(args, args.fitting.pairs)
         return
@@ -132,7 +143,9 @@ def _bridge_to_images(args: BridgeArgs, pairs: Path) -> None:
     for name, value in unsuitable.items():
         if value is not None:
             raise click.UsageError(f"{name}: available only with --sample.")
-    request = JointRequest(args.to, args.old, args.new, pairs, fitting.sample_size, fitting.seed)
+    request = JointRequest(
+        args.to, args.old, args.new, pairs, fitting.columns, size=fitting.sample_size, seed=fitting.seed
+    )
     with stages() as shown:
         built = build_joint_space(request, Listener(shown.stage, shown.step))
     _print_joint(built, args)

@@ -117,6 +117,16 @@ def build_args(kind: Callable[..., T], values: dict[str, Any]) -> T:
 _EXAMPLES = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4", "top": "128,64"}
 
 
+def column_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """``title,text`` as names."""
+    if value is None:
+        return None
+    names = tuple(part.strip() for part in value.split(","))
+    if not all(names):
+        raise click.BadParameter("A column name is empty. Write the list as query,document.", ctx, param)
+    return names
+
+
 def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """``384,128`` as integers; a usage error names the part that is not one."""
     if value is None:

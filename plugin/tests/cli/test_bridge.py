@@ -66,6 +66,7 @@ def _refused(models: Path, *words: str) -> NestvecError:
         ([], "Give either --sample or --pairs."),
         (["--sample", "demo", "--pairs", "PAIRS"], "Give either --sample or --pairs."),
         (["--pairs", "PAIRS", "--queries", "PAIRS"], "--queries: available only with --sample."),
+        (["--sample", "demo", "--columns", "image,caption"], "--columns: available only with --pairs."),
         (["--pairs", "absent.jsonl"], "does not exist"),
     ],
 )
