@@ -1,7 +1,7 @@
-"""``milvus-lite server`` that opens a collection once when several requests come at once after its start.
+"""``milvus-lite server`` that opens a collection once, as nestvec has a Milvus Lite in its own process do.
 
-Milvus Lite 3.2.2 does not lock ``MilvusLite.get_collection``: two requests for a collection that is not open
-yet open it twice, and what is written to the one that is forgotten is lost, without a kill as well.
+Milvus Lite 3.2.2 alone loses writes if the first two requests for a collection after its start come at once,
+which is what happens here after each kill; ``nestvec.milvus.lite.open_once`` says why.
 
     python benchmarks/lite_server.py server --host 127.0.0.1 --port 19530 --data-dir FOLDER
 """
@@ -9,23 +9,10 @@ yet open it twice, and what is written to the one that is forgotten is lost, wit
 from __future__ import annotations
 
 import sys
-import threading
-from typing import Any
 
 from milvus_lite.cmdline import main
-from milvus_lite.db import MilvusLite
 
-
-def open_once() -> None:
-    """Let one request at a time open a collection."""
-    unlocked, lock = MilvusLite.get_collection, threading.RLock()
-
-    def get_collection(self: Any, *args: Any, **options: Any) -> Any:
-        with lock:
-            return unlocked(self, *args, **options)
-
-    MilvusLite.get_collection = get_collection
-
+from nestvec.milvus.lite import open_once
 
 if __name__ == "__main__":
     open_once()

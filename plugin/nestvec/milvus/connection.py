@@ -186,6 +186,9 @@ def _lite_in_use(address: MilvusAddress) -> Iterator[None]:
     # Imported early: imports fail while a process exits, which may be when the client is closed.
     from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
+    from nestvec.milvus.lite import open_once  # noqa: PLC0415 - it imports this module
+
+    open_once()
     path = str(Path(address.uri).absolute())
     with _users_lock:
         _users[path] += 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 from pymilvus import MilvusClient
 from pymilvus.client.types import LoadState
 
@@ -37,3 +40,24 @@ def count_rows(client: MilvusClient, name: str) -> int:
 def is_loaded(client: MilvusClient, name: str) -> bool:
     """Whether a collection is loaded."""
     return bool(client.get_load_state(name)["state"].name == "Loaded")
+
+
+def open_once() -> None:
+    """Let one request at a time open a collection of a Milvus Lite in this process.
+
+    ``MilvusLite.get_collection`` of Milvus Lite 3.2 does not lock: two requests that come at once for a
+    collection that is not open yet open it twice, and what is written to one of the two is lost.
+    """
+    # Imported late: a server needs no Milvus Lite.
+    from milvus_lite.db import MilvusLite  # noqa: PLC0415
+
+    unlocked, lock = MilvusLite.get_collection, threading.RLock()
+    if getattr(unlocked, "opens_once", False):
+        return
+
+    def get_collection(self: Any, *args: Any, **options: Any) -> Any:
+        with lock:
+            return unlocked(self, *args, **options)
+
+    get_collection.opens_once = True  # type: ignore[attr-defined]
+    MilvusLite.get_collection = get_collection

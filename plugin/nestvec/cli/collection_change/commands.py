@@ -121,7 +121,8 @@ def alter(args: AlterArgs) -> None:
 
     Embeddings that the spec adds are computed, those that it declares otherwise are computed anew, and
     those that it lacks are dropped, as nestvec collection embed does it: in a second collection beside the
-    first, while it is read and written. Other fields must be declared as they are.
+    first, while it is read and written. Other fields must be declared as they are. If only the address of
+    the service differs, Milvus from 2.6.8 and before 3.0 alters it in place, and no row is copied.
 
     The plan is printed first. After an interruption, the same command continues.
 
@@ -134,8 +135,9 @@ def alter(args: AlterArgs) -> None:
     spec = read_spec(args.spec)
     with ExitStack() as stack:
         client = stack.enter_context(args.change.milvus.open())
-        change = _change_to(client, spec, args.change)
-        _carry_out(stack, client, spec.collection, change, args.change)
+        change = _move_in_place(client, spec, _change_to(client, spec, args.change), args.change)
+        if change is not None:
+            _carry_out(stack, client, spec.collection, change, args.change)
 
 
 @click.command("rollback", cls=args_command(RollbackArgs))
@@ -213,6 +215,35 @@ def _change_to(client: MilvusClient, spec: CollectionSpec, args: ChangeArgs) -> 
     table = read_table(client, source or spec.collection)
     services = map(base_url, spec.services)
     return change_to_spec(table, spec, replaced_columns(table, services, args.models))
+
+
+def _move_in_place(
+    client: MilvusClient, spec: CollectionSpec, change: Change, args: ChangeArgs
+) -> Change | None:
+    """Alter the addresses that the server alters; returns the rest of the change, None if there is none."""
+    from nestvec.client.service_key import base_url
+    from nestvec.collections.change.in_place import movable_columns, move_columns, without_columns
+    from nestvec.collections.change.interrupted import interrupted
+    from nestvec.collections.change.switch import resolve
+    from nestvec.milvus.catalog import read_table
+    from nestvec.service.in_process import replaced_columns
+
+    if interrupted(client, spec.collection) is not None:
+        return change
+    table = read_table(client, resolve(client, spec.collection))
+    replaced = replaced_columns(table, map(base_url, spec.services), args.models)
+    services = movable_columns(client, table, spec, replaced)
+    if not services:
+        return change
+    rest = without_columns(change, services)
+    for name, service in services.items():
+        click.echo(f"Milvus requests {name} from {service}; no row is copied for it.", err=args.json)
+    if not args.dry_run:
+        confirm("Change the address?", yes=args.yes)
+        move_columns(client, table, services)
+    if args.json and rest is None:
+        print_json({"collection": spec.collection, "in_place": True, "moved": services})
+    return rest
 
 
 def _carry_out(stack: ExitStack, client: MilvusClient, name: str, change: Change, args: ChangeArgs) -> None:

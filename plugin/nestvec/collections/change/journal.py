@@ -183,7 +183,8 @@ class ChangeJournal:
             try:
                 yield
             except BaseException:
-                self._file.execute("ROLLBACK")
+                if self._file.in_transaction:  # SQLite rolls back by itself when the disk is full
+                    self._file.execute("ROLLBACK")
                 raise
             self._file.execute("COMMIT")
             self.writes += 1

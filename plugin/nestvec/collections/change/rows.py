@@ -26,8 +26,8 @@ _STRONG: Final = {"consistency_level": "Strong"}
 
 _DIGEST_BYTES: Final = 16
 
-_RELEASED: Final = "is in state 'released'"
-"""What Milvus Lite says of a collection that must be loaded first."""
+_RELEASED: Final = "call load() before"
+"""What Milvus Lite says of a collection that must be loaded first, or is being loaded."""
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 """Of a text in a filter."""

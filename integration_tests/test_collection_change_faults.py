@@ -1,0 +1,203 @@
+"""A disk without space and a Milvus that is lost while a collection changes: an error, and no half of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from integration_tests.fixtures.services import vacant_address
+from integration_tests.test_collection_change import embedding
+from integration_tests.test_collection_change_kinds import keyed, values
+from pymilvus import MilvusClient
+
+from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
+from nestvec.ingest.options import DeliveryOptions
+from nestvec.ingest.write.patience import Waiting
+from nestvec.milvus.connection import open_milvus
+from nestvec_schemas.errors import NestvecError, StoreError, StoreRefused
+
+SECONDS = 120
+ROWS = 600
+
+
+class Server:
+    """``milvus-lite server`` on a folder, which can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.uri = vacant_address()
+        program = str(Path(sys.executable).with_name("milvus-lite"))
+        port = self.uri.rpartition(":")[2]
+        self._command = [program, "server", "--host", "127.0.0.1", "--port", port, "--data-dir", str(folder)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + SECONDS
+        while time.monotonic() < limit:
+            try:
+                with open_milvus(self.uri):
+                    return
+            except NestvecError:
+                time.sleep(0.1)
+        raise TimeoutError("milvus-lite does not start")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Path], Server]]:
+    servers = list[Server]()
+
+    def start(folder: Path) -> Server:
+        servers.append(Server(folder))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def filled(client: MilvusClient, rows: int = ROWS) -> None:
+    keyed(client, "c")
+    for first in range(0, rows, 300):
+        client.insert("c", [values(number) | {"id": number} for number in range(first, first + 300)])
+    client.flush("c")
+
+
+def check_unchanged(client: MilvusClient) -> None:
+    """The name leads to the collection of before, which has its rows."""
+    client.load_collection("c")
+    assert client.describe_collection("c")["collection_name"] == "c"
+    assert client.query("c", filter="", output_fields=["count(*)"])[0]["count(*)"] == ROWS
+
+
+def check_changed(client: MilvusClient) -> None:
+    client.load_collection("c")
+    assert client.describe_collection("c")["collection_name"] == "c__1"
+    rows = client.query("c", filter="", limit=10_000, output_fields=["id", "text", "text_256"])
+    assert {row["id"]: row["text"] for row in rows} == {n: f"text {n}" for n in range(ROWS)}
+    assert len(rows) == ROWS
+    assert all(any(row["text_256"]) for row in rows)
+
+
+def fill_up(disk: Path) -> Path:
+    """A file that takes what is left of a file system."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(1024))
+    return ballast
+
+
+def until_full(disk: Path, rows: int) -> Callable[[int], None]:
+    """What fills a file system up once so many rows are copied."""
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= rows and not (disk / "ballast").exists():
+            fill_up(disk)
+
+    return advance
+
+
+@pytest.mark.parametrize("full", ["milvus", "journal"])
+def test_a_disk_that_is_full(
+    full: str,
+    small_disk: Path,
+    start: Callable[[Path], Server],
+    service: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str((small_disk if full == "journal" else tmp_path) / "state"))
+    server = start((small_disk if full == "milvus" else tmp_path) / "milvus")
+    change = embedding(service, 256)
+    with open_milvus(server.uri) as client:
+        filled(client)
+        plan, _ = plan_or_continue(client, "c", change)
+        options = ChangeOptions(
+            delivery=DeliveryOptions(retry_seconds=1), advance=until_full(small_disk, ROWS // 3)
+        )
+        with pytest.raises(StoreRefused) as failed:
+            run_change(client, plan, change, options)
+        assert re.search("No space left|disk is full|I/O error", str(failed.value))
+        check_unchanged(client)
+        (small_disk / "ballast").unlink()
+        plan, continues = plan_or_continue(client, "c", change)
+        assert continues
+        run_change(client, plan, change)
+        check_changed(client)
+
+
+def test_a_milvus_that_is_lost_and_comes_back(
+    start: Callable[[Path], Server], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    server = start(tmp_path / "milvus")
+    change = embedding(service, 256)
+    waits = list[str]()
+
+    def restart(waiting: Waiting) -> None:
+        if not waits:
+            server.start()
+        waits.append(waiting.fault.reason)
+
+    def lose(rows: int) -> None:
+        nonlocal done
+        done += rows
+        if done >= ROWS // 3 and not lost:
+            lost.append(done)
+            server.kill()
+
+    done, lost = 0, list[int]()
+    with open_milvus(server.uri) as client:
+        filled(client)
+        plan, _ = plan_or_continue(client, "c", change)
+        delivery = DeliveryOptions(retry_seconds=SECONDS, waiting=restart)
+        run_change(client, plan, change, ChangeOptions(delivery=delivery, advance=lose))
+        assert lost
+        assert waits
+        check_changed(client)
+
+
+def test_a_milvus_that_stays_lost(
+    start: Callable[[Path], Server], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    server = start(tmp_path / "milvus")
+    change = embedding(service, 256)
+    with open_milvus(server.uri) as client:
+        filled(client)
+        plan, _ = plan_or_continue(client, "c", change)
+        options = ChangeOptions(delivery=DeliveryOptions(retry_seconds=0), advance=lambda rows: server.kill())
+        with pytest.raises(StoreError) as failed:
+            run_change(client, plan, change, options)
+        assert failed.value.next_step
+    server.start()
+    with open_milvus(server.uri) as client:
+        check_unchanged(client)
+        run_change(client, plan_or_continue(client, "c", change)[0], change)
+        check_changed(client)
