@@ -27,3 +27,4 @@ SELECT id, ts::timestamp(0) AS x, ts1 AS y, tz::timestamptz(1) AS z, ts::timesta
 SELECT id, upper(u) AS x, initcap(u || ' ' || u) AS y, upper(t) AS z FROM rows
 SELECT id, n = ANY(ARRAY[1::numeric, '-1.25']) AS x, coalesce(n, '1.005') AS y, greatest(n, '1.2345') AS z FROM typed
 SELECT id, array_remove(tags, NULL) AS x, array_remove(nums, 1) AS y, array_remove(tags, t) AS z FROM rows
+SELECT id, -3 - s AS x, s * (-2) AS y FROM rows

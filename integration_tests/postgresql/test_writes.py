@@ -120,3 +120,22 @@ def test_random_writes_leave_what_postgresql_leaves(twins: Twins, report: Report
 @pytest.mark.parametrize("part", range(4))
 def test_many_random_writes_leave_what_postgresql_leaves(twins: Twins, report: Report, part: int) -> None:
     check(twins, report, range(1_000 + 1_000 * part, 1_000 + 1_000 * (part + 1)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE copied SET meta = meta->'x' WHERE id = 1",
+        f"INSERT INTO copied ({COLUMNS}) SELECT id + 500, a, b, s, p, r, t, u, f, g, tags, nums, meta->'x', v "
+        "FROM copied WHERE id = 1",
+        "INSERT INTO copied (id, u, g, v) VALUES (1, 'a', TRUE, '[1,1]') "
+        "ON CONFLICT (id) DO UPDATE SET meta = copied.meta->'x'",
+    ],
+)
+def test_a_string_inside_json_is_not_the_document_that_it_spells(twins: Twins, statement: str) -> None:
+    twins.reset()
+    twins.nestvec.execute("""UPDATE copied SET meta = '{"x": "{}"}' WHERE id = 1""")
+    # PostgreSQL keeps the string, but a column of Milvus has objects and lists.
+    with pytest.raises(dbapi.DataError, match="neither a JSON object nor a list"):
+        twins.nestvec.execute(statement)
+    twins.reset()

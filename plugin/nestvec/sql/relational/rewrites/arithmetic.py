@@ -88,9 +88,15 @@ def _widened(node: exp.Expr, other: exp.Expr) -> exp.Expr:
         return node
     if own == exp.DType.FLOAT and type_ not in (None, exp.DType.FLOAT):
         return exp.cast(node.copy(), "double")
-    if own in (exp.DType.TINYINT, exp.DType.SMALLINT) and isinstance(other, exp.Literal):
+    if own in (exp.DType.TINYINT, exp.DType.SMALLINT) and _is_constant(other):
         return exp.cast(node.copy(), "int")
     return node
+
+
+def _is_constant(node: exp.Expr) -> bool:
+    while isinstance(node, (exp.Paren, exp.Neg)):
+        node = node.this
+    return isinstance(node, exp.Literal)
 
 
 def _numeric(node: exp.Expr, other: exp.Expr) -> exp.Expr:

@@ -19,10 +19,10 @@ from nestvec.sqltypes import is_mapped
 from nestvec.sqltypes.texts import any_text
 
 
-def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr) -> Any:
+def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr, kind: str = "") -> Any:
     """A value in Python's types as a column takes it: numbers are rounded, other types become texts.
 
-    Raises SqlDataError for a text that is not JSON, or no vector.
+    ``kind`` is the type of the query's column: a string of JSON is no document, whatever its text. Raises SqlDataError for a text that is not JSON, or no vector.
     """
     if value is None or column is None or is_mapped(column.type_params.sql_type):
         return value
@@ -36,7 +36,7 @@ def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr) ->
         return _text(value)
     if isinstance(value, tuple):
         return list(value)
-    if column.type in ("JSON", "FLOAT_VECTOR") and isinstance(value, str):
+    if column.type in ("JSON", "FLOAT_VECTOR") and isinstance(value, str) and kind != "JSON":
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError as error:

@@ -67,14 +67,14 @@ def _batch(
     keys = [from_stored(key, row[key.name]) for row in rows]
     params = replace(scope.params, values={**scope.params.values, _KEYS: keys})
     result = yield from select_rows(reading, scope.source, query, params)
-    values: dict[Any, Row] = {}
+    kinds, values = dict(zip(outputs, result.types, strict=True)), dict[Any, Row]()
     for selected in result.rows:
         cells = dict(zip(outputs, selected, strict=True))
         values[to_stored(key, cells.pop("__key"))] = {
             name: fit_value(
                 scope,
                 shape,
-                assigned(scope, cells[name], shape.columns[name], node),
+                assigned(scope, cells[name], shape.columns[name], node, kinds[name]),
                 shape.columns[name],
                 node,
             )

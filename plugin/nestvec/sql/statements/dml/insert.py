@@ -187,8 +187,10 @@ def _selected_rows(
 ) -> tuple[Row, ...]:
     shape, rows = row_schema(scope.table), list[Row]()
     for values in result.rows:
-        cells = zip(columns, values, strict=True)
-        row = {name: assigned(scope, value, shape.columns.get(name), query) for name, value in cells}
+        cells = zip(columns, values, result.types, strict=True)
+        row = {
+            name: assigned(scope, value, shape.columns.get(name), query, kind) for name, value, kind in cells
+        }
         rows.append(_stored_row(scope, shape, row, {}, query))
     return tuple(rows)
 

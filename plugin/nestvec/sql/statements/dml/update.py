@@ -274,7 +274,7 @@ def _write_computed(
     others = [] if from_ is None else [from_.this]
     query = source_query(tree, tree.this, others, outputs)
     result = yield from select_rows(strong(session), scope.source, query, scope.params)
-    computed: dict[Any, Row] = {}
+    kinds, computed = dict(zip(outputs, result.types, strict=True)), dict[Any, Row]()
     for values in result.rows:
         row = dict(zip(outputs, values, strict=True))
         computed.setdefault(to_stored(table.primary, row.pop("__key")), row)
@@ -284,7 +284,7 @@ def _write_computed(
         for name, node in changes.items():
             column = shape.columns[name]
             if name in row:
-                new_value = assigned(scope, row[name], column, node)
+                new_value = assigned(scope, row[name], column, node, kinds[name])
             else:
                 new_value = bind_value(scope, node, column)
             stored[name] = fit_value(scope, shape, new_value, column, node)
