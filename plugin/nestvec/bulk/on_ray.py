@@ -18,6 +18,9 @@ from nestvec_schemas.errors import IngestError, NestvecError
 _LOCAL_STORE_BYTES: Final = 128 << 20
 """Memory for Ray's objects on this machine: only tasks and records pass through it."""
 
+_STARTS: Final = 4
+"""Attempts at starting a Ray of this machine."""
+
 _IN_FLIGHT: Final = 2
 """Tasks that each worker has, the one that it runs included."""
 
@@ -79,25 +82,41 @@ def cluster(options: RayOptions) -> Iterator[Any]:
 
 
 def _connect(ray: Any, options: RayOptions) -> None:
+    """Start a Ray of this machine, or join the cluster at the address. Raises IngestError."""
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    own = {
-        "include_dashboard": options.dashboard,
-        "dashboard_host": "127.0.0.1",
-        "object_store_memory": _LOCAL_STORE_BYTES,
-        "_node_ip_address": "127.0.0.1",
-    }
-    try:
-        # Without "local", Ray joins a cluster that runs on this machine, or one of RAY_ADDRESS.
-        ray.init(address=options.address or "local", **({} if options.address else own), **quiet)
-    # What it raises depends on what is wrong.
-    except Exception as error:
-        what = "the Ray cluster cannot be reached" if options.address else "Ray cannot be started"
-        raise IngestError(
-            what,
-            value=f"{options.address or 'on this machine'} ({str(error)[:200]})",
-            next_step="Check --ray, and that the cluster has this machine's version of ray; omit it for one "
-            "of this machine.",
-        ) from error
+    if options.address is not None:
+        try:
+            ray.init(address=options.address, **quiet)
+        # What it raises depends on how the address is wrong.
+        except Exception as error:
+            raise IngestError(
+                "the Ray cluster cannot be reached",
+                value=f"{options.address} ({str(error)[:200]})",
+                next_step="Check --ray, and that the cluster has this machine's version of ray; omit it for "
+                "a Ray of this machine.",
+            ) from error
+        return
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                # Otherwise it joins a cluster that runs on this machine, or that of RAY_ADDRESS.
+                address="local",
+                include_dashboard=options.dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=_LOCAL_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+            return
+        # On a busy machine, its daemons may not answer within the 30 s that it waits for them.
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise IngestError(
+                    "Ray does not start on this machine",
+                    value=str(error)[:300],
+                    next_step="Run the command again when the machine is less busy: finished tasks are kept.",
+                ) from error
 
 
 def run_tasks(

@@ -1,0 +1,73 @@
+"""How Ray is started, by a stand-in for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nestvec.bulk.on_ray import RayOptions, _connect, _pool_size
+from nestvec_schemas.errors import IngestError
+
+
+class FakeRay:
+    """Fails the first starts; its nodes are those that are listed."""
+
+    def __init__(self, failures: int = 0, nodes: tuple[dict[str, float], ...] = ()) -> None:
+        self.failures, self._nodes = failures, nodes
+        self.started: list[dict[str, Any]] = []
+        self.stopped = 0
+
+    def init(self, **options: Any) -> None:
+        self.started.append(options)
+        if len(self.started) <= self.failures:
+            raise Exception("The current node timed out during startup.")
+
+    def shutdown(self) -> None:
+        self.stopped += 1
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": resources} for resources in self._nodes]
+
+
+def test_a_ray_of_this_machine_is_on_loopback_and_is_no_other_cluster() -> None:
+    ray = FakeRay(failures=2)
+    _connect(ray, RayOptions())
+    assert (len(ray.started), ray.stopped) == (3, 2)
+    options = ray.started[-1]
+    assert (options["address"], options["include_dashboard"]) == ("local", False)
+    assert options["dashboard_host"] == options["_node_ip_address"] == "127.0.0.1"
+
+
+def test_a_ray_that_never_starts_is_an_error() -> None:
+    with pytest.raises(IngestError, match="does not start on this machine: The current node timed out"):
+        _connect(FakeRay(failures=99), RayOptions())
+
+
+def test_a_cluster_that_is_not_there_is_an_error_at_once() -> None:
+    ray = FakeRay(failures=99)
+    with pytest.raises(IngestError, match=r"cannot be reached: 10\.0\.0\.1:6379"):
+        _connect(ray, RayOptions("10.0.0.1:6379"))
+    assert len(ray.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "expected"),
+    [
+        (({"CPU": 2.0},), RayOptions(), (2.0, 1)),
+        (({"CPU": 16.0}, {"CPU": 8.0}), RayOptions(), (4.0, 6)),
+        (({"CPU": 1.0},) * 4, RayOptions(), (1.0, 4)),
+        (({"CPU": 16.0},), RayOptions(workers=2), (4.0, 2)),
+        (({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0}), RayOptions(gpus=1), (4.0, 2)),
+        (({"CPU": 16.0},), RayOptions(cpus=0.5), (0.5, 9)),
+    ],
+)
+def test_the_pool_is_what_the_nodes_carry(
+    nodes: tuple[dict[str, float], ...], options: RayOptions, expected: tuple[float, int]
+) -> None:
+    assert _pool_size(FakeRay(nodes=nodes), options, tasks=9) == expected
+
+
+def test_a_worker_that_no_node_carries_is_an_error() -> None:
+    with pytest.raises(IngestError, match="no node of the Ray cluster has what a worker needs"):
+        _pool_size(FakeRay(nodes=({"CPU": 2.0},)), RayOptions(gpus=1), tasks=9)
