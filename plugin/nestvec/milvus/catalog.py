@@ -380,7 +380,9 @@ def described_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColu
             config = replace(endpoint.config, dim=column.dim, form=form, fingerprint=fingerprint)
             upgrade = read_upgrade(properties, column.name)
             endpoint = replace(endpoint, config=config)
-            yield EmbeddingColumn(source, column.name, endpoint, recorded, pinned, upgrade)
+            yield EmbeddingColumn(
+                source, column.name, endpoint, recorded=recorded, pinned=pinned, upgrade=upgrade
+            )
 
 
 def _read_endpoint(form: Form, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:

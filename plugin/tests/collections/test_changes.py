@@ -55,7 +55,7 @@ def test_the_same_collection_is_only_there(version: str) -> None:
         ),
         ("milvus_lite-3.2.2", "Milvus Lite does not alter a Function: let the service answer at its old"),
         ("v2.6.8", "alters a Function's endpoint: nestvec collection move does"),
-        ("v2.6.19", "alter a Function's endpoint and chunk"),
+        ("v2.6.19", "alters a Function's endpoint: nestvec collection move does"),
         ("3.0.0", "alters the chunk, the credential and timeout_ms of a Function, but no endpoint"),
     ],
 )

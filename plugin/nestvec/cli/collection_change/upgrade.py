@@ -119,7 +119,7 @@ def _abort(client: MilvusClient, args: UpgradeArgs) -> None:
     if args.change.json:
         print_json(status.as_json())
     else:
-        dropped = "" if status.beside is None else f"; {status.beside} is dropped"
+        dropped = "" if status.target is None else f"; {status.target} is dropped"
         click.echo(f"{args.name} is embedded by {status.record.old} again{dropped}.")
 
 

@@ -82,8 +82,8 @@ class BridgePlan:
         if self.name is None:
             return [f"1. No bridge: {self.reason}. Queries are embedded by {old} until the switch."]
         if self.exists:
-            kept = ", ".join(f"{value:.3f} at {dim} dims" for dim, value in self.quality[:3])
-            of = f", which keeps {kept} of {old}'s nDCG@10" if kept else ""
+            retained = ", ".join(f"{value:.3f} at {dim} dims" for dim, value in self.quality[:3])
+            of = f", which keeps {retained} of {old}'s nDCG@10" if retained else ""
             return [f"1. Queries are embedded by the bridge {self.name}{of}."]
         time_ = "" if self.seconds is None else f", in about {self.seconds / 60:.0f} min"
         return [f"1. The bridge {self.name} is fitted on {self.texts:,} texts{time_}; queries use it then."]
@@ -102,8 +102,8 @@ def plan_bridge(
         served = info.encoders.get(name)
         recorded = chosen.columns[0].config.fingerprint
         present = _installed(models, chosen)
-        made = served.fingerprint if served is not None else present and present.fingerprint
-        if made is not None and recorded in (None, made):
+        space = served.fingerprint if served is not None else present and present.fingerprint
+        if space is not None and recorded in (None, space):
             quality = () if present is None else tuple(present.quality.items())
             return BridgePlan(name, exists=True, quality=quality)
         _check_repository(chosen, models)

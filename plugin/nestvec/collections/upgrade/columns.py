@@ -100,8 +100,8 @@ def choose_columns(table: Table, request: UpgradeRequest) -> UpgradeColumns:
                 next_step=f"Continue it: nestvec collection upgrade {request.collection} --encoder "
                 f"{upgrade.encoder}; or end it with --abort.",
             )
-    begun = [column for column in columns if column.upgrade is not None]
-    chosen = begun or [column for column in columns if column.config.encoder != request.encoder]
+    continued = [column for column in columns if column.upgrade is not None]
+    chosen = continued or [column for column in columns if column.config.encoder != request.encoder]
     if not chosen:
         raise SpecError(
             f"the vectors of {request.collection} are those of this encoder already",
@@ -132,12 +132,12 @@ def check_kinds(chosen: UpgradeColumns, info: ServiceInfo) -> EncoderInfo:
     """The new encoder. Raises EncoderNotFound, and SpecError for one of another kind than the columns'."""
     new = info.encoder(chosen.encoder, chosen.service)
     for column in chosen.columns:
-        wanted = "sparse" if column.config.form == "sparse" else "dense"
-        if new.kind != wanted:
+        kind = "sparse" if column.config.form == "sparse" else "dense"
+        if new.kind != kind:
             raise SpecError(
-                f"{column.column} has {wanted} vectors, and {chosen.encoder} is a {new.kind} encoder",
+                f"{column.column} has {kind} vectors, and {chosen.encoder} is a {new.kind} encoder",
                 value=f"from {chosen.old} to {chosen.encoder}",
-                next_step=f"Name a {wanted} encoder, or add a field: nestvec collection embed.",
+                next_step=f"Name a {kind} encoder, or add a field: nestvec collection embed.",
             )
     return new
 
@@ -167,11 +167,13 @@ def _index_values(client: MilvusClient, table: Table, column: str) -> dict[str, 
     if not described:
         return {}
     params = described.get("params")
-    given = dict(params) if isinstance(params, dict) else {}
+    described_params = dict(params) if isinstance(params, dict) else {}
     return {
         "index": described.get("index_type") or None,
         "metric": described.get("metric_type") or None,
-        "params": _numbers({key: value for key, value in given.items() if key not in _NO_BUILD_PARAMS}),
+        "params": _numbers(
+            {key: value for key, value in described_params.items() if key not in _NO_BUILD_PARAMS}
+        ),
     }
 
 

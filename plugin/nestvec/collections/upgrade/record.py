@@ -30,7 +30,7 @@ class UpgradeStatus:
     """An upgrade that has begun."""
 
     columns: tuple[EmbeddingColumn, ...]
-    beside: str | None
+    target: str | None
     """The collection that is being filled; None before."""
 
     rows: int | None
@@ -54,8 +54,8 @@ class UpgradeStatus:
             "milvus_uses_bridge": self.record.params is not None,
             "started": self.record.started,
             "host": self.record.host,
-            "phase": "bridged" if self.beside is None else "embedding",
-            "beside": self.beside,
+            "phase": "bridged" if self.target is None else "embedding",
+            "beside": self.target,
             "rows": self.rows,
             "total": self.total,
         }
@@ -64,12 +64,12 @@ class UpgradeStatus:
         """The status as a sentence."""
         record, names = self.record, ", ".join(column.column for column in self.columns)
         by = f"queries by the bridge {record.bridge}" if record.bridge else f"queries by {record.old}"
-        begun = f"{names}: upgrade from {record.old} to {record.encoder} since {record.started}, {by}"
-        if self.beside is None:
-            return f"{begun}; embedding anew has not begun."
+        start = f"{names}: upgrade from {record.old} to {record.encoder} since {record.started}, {by}"
+        if self.target is None:
+            return f"{start}; no row is embedded anew yet."
         rows = "not counted" if self.rows is None else f"{self.rows:,}"
         total = "" if self.total is None else f" of {self.total:,}"
-        return f"{begun}; {rows}{total} rows are embedded anew, in {self.beside}."
+        return f"{start}; {rows}{total} rows are embedded anew, in {self.target}."
 
 
 @contextmanager
@@ -133,9 +133,9 @@ def read_status(client: MilvusClient, collection: str) -> UpgradeStatus | None:
     columns = tuple(column for column in table.embeddings if column.upgrade is not None)
     if not columns:
         return None
-    beside = _beside(client, collection)
-    rows = None if beside is None else _rows(client, beside)
-    return UpgradeStatus(columns, beside, rows, _rows(client, table.name))
+    target = _target(client, collection)
+    rows = None if target is None else _rows(client, target)
+    return UpgradeStatus(columns, target, rows, _rows(client, table.name))
 
 
 def abort_upgrade(client: MilvusClient, collection: str) -> UpgradeStatus:
@@ -160,7 +160,7 @@ def abort_upgrade(client: MilvusClient, collection: str) -> UpgradeStatus:
     return status
 
 
-def _beside(client: MilvusClient, collection: str) -> str | None:
+def _target(client: MilvusClient, collection: str) -> str | None:
     """The collection that a change fills; None if none is being filled."""
     for name in existing_names(client):
         if not name.startswith(f"{collection}__"):

@@ -97,16 +97,16 @@ def plan_upgrade(
     change = begun_change(client, request)
     if change is not None:
         plan, _ = plan_or_continue(client, request.collection, change, keep_old=keep_old)
-        return UpgradePlan(request, None, None, change, plan, continues=True)
+        return UpgradePlan(request, None, None, change, change_plan=plan, continues=True)
     table = read_table(client, request.collection)
     chosen = choose_columns(table, request)
     info = fetch_info(chosen.service, environment_api_key())
     check_kinds(chosen, info)
     change = chosen.change(client)
     plan, _ = plan_or_continue(client, request.collection, change, keep_old=keep_old)
-    begun = [column.upgrade for column in chosen.columns if column.upgrade is not None]
+    recorded = [column.upgrade for column in chosen.columns if column.upgrade is not None]
     planned = None
-    if not begun:
+    if not recorded:
         load_lite(client, table.name)
         planned = (
             BridgePlan(None, reason="--no-bridge")
@@ -116,7 +116,9 @@ def plan_upgrade(
             )
         )
     alters = can_pin(read_version(client))
-    return UpgradePlan(request, chosen, planned, change, plan, bool(begun), alters_functions=alters)
+    return UpgradePlan(
+        request, chosen, planned, change, change_plan=plan, continues=bool(recorded), alters_functions=alters
+    )
 
 
 def begun_change(client: MilvusClient, request: UpgradeRequest) -> Change | None:
