@@ -152,6 +152,7 @@ REFUSED = [
     (SqlSyntaxError, "the parameter y has no value", f"{BASE}, year) {VALUES}, ‸:y)"),
     (SqlNotSupported, "DEFAULT VALUES in INSERT", "‸INSERT INTO papers DEFAULT VALUES"),
     (SqlNotSupported, "anything but the primary key", f"{BASE}) {VALUES}) ON CONFLICT (‸v) DO NOTHING"),
+    (SqlSyntaxError, "ON CONFLICT has no action", f"{BASE}) {VALUES}) ON CONFLICT (‸id)"),
     (SqlTypeMismatch, "a generated column",
      f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET ‸words = EXCLUDED.v"),
     (SqlDataError, "year is not a whole", f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET year = ‸'x'"),

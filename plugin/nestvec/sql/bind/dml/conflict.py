@@ -69,7 +69,10 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             raise source.not_supported(
                 "ON CONFLICT on anything but the primary key", inner, f"Write ON CONFLICT ({key})."
             )
-    if str(node.args["action"].name).upper() != "DO UPDATE":
+    action = node.args.get("action")
+    if action is None:
+        raise source.syntax_error("ON CONFLICT has no action", node, _WRITE)
+    if str(action.name).upper() != "DO UPDATE":
         return OnConflict(node)
     copied, constants, computed = dict[str, str](), dict[str, object](), dict[str, exp.Expr]()
     for assignment in node.expressions:

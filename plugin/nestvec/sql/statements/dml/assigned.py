@@ -22,7 +22,8 @@ from nestvec.sqltypes.texts import any_text
 def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr, kind: str = "") -> Any:
     """A value in Python's types as a column takes it: numbers are rounded, other types become texts.
 
-    ``kind`` is the type of the query's column: a string of JSON is no document, whatever its text. Raises SqlDataError for a text that is not JSON, or no vector.
+    ``kind`` is the type of the query's column: a string of JSON is no document, whatever its text. Raises
+    SqlDataError for a text that is not JSON, or no vector.
     """
     if value is None or column is None or is_mapped(column.type_params.sql_type):
         return value
