@@ -7,7 +7,7 @@ TRITON := .venv-triton/ready.txt
 PYMILVUS26 := .venv-pymilvus-2.6/ready.txt
 MODELS ?= models
 
-.PHONY: demo test check lint types unit integration nightly compatibility docs bench triton clean
+.PHONY: demo test check lint types unit integration nightly compatibility docs bench triton lock sbom clean
 
 demo: $(READY)
 	$(BIN)/nestvec demo
@@ -49,6 +49,14 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/setup.py
 	$(BIN)/python benchmarks/serve.py
+
+# The packages of the images, by version and hash: docker/requirements-*.txt, as new as pyproject.toml allows.
+lock: $(READY)
+	$(BIN)/python tools/lock.py lock
+
+# Bills of materials of the images' packages, as CycloneDX: dist/sbom-*.cdx.json.
+sbom: $(READY)
+	$(BIN)/python tools/lock.py sbom
 
 # A real Triton over the repository MODELS, on 127.0.0.1:8000 (HTTP), 8001 (gRPC) and 8002 (metrics).
 triton: $(TRITON)
