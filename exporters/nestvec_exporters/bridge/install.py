@@ -24,13 +24,13 @@ from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, 
 from nestvec_schemas.towers import EXIT_INPUT, Modality
 
 
-def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool, reads: Modality = "text") -> None:
+def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool, modality: Modality = "text") -> None:
     """Raise NotOffered for an encoder that a bridge cannot be fitted on; with ``as_new``, folded into.
 
-    ``reads`` is what it must embed.
+    ``modality`` is what it must embed.
     """
     problem = ""
-    if manifest.kind != "dense" or reads not in manifest.towers:
+    if manifest.kind != "dense" or modality not in manifest.towers:
         problem = f"is a {manifest.kind} encoder of {' and '.join(manifest.towers)}"
     elif as_new and (manifest.outputs or manifest.experts):
         problem = "has experts or several outputs"

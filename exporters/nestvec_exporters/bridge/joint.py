@@ -20,7 +20,7 @@ MIN_IMAGES: Final = 200
 
 RANKS: Final = (1, 5, 10)
 
-_RIDGE_WEIGHTS: Final = (1e-3, 1e-2, 1e-1, 1.0)
+_RIDGE_WEIGHTS: Final = (1e-2, 1e-1, 1.0, 10.0)
 """Penalties in units of the mean variance of the vectors that are mapped from."""
 
 _MIN_SPREAD: Final = 1e-6

@@ -67,7 +67,7 @@ def build_joint_space(request: JointRequest, listener: Listener | None = None) -
     folders = [find_encoder(request.models, name) for name in (request.image, request.text)]
     old, new = (read_manifest(folder) for folder in folders)
     name = bridge_key(old.name)
-    check_bridgeable(old, folders[0], as_new=False, reads="image")
+    check_bridgeable(old, folders[0], as_new=False, modality="image")
     check_bridgeable(new, folders[1], as_new=True)
     check_served_name(new, name, folders[1])
     captioned = _sample(read_captions(request.pairs, request.columns, None), request)
