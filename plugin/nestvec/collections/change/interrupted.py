@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from nestvec.collections.change.definition import Change, read_change
 from nestvec.collections.change.design import CHANGE_PROPERTY
@@ -78,6 +78,15 @@ def read_mark(client: MilvusClient, name: str) -> str:
     """What a collection that is being filled says of the command that fills it; empty if it says nothing."""
     properties = client.describe_collection(name).get("properties") or {}
     return str(properties.get(CHANGE_PROPERTY, ""))
+
+
+def remove_mark(client: MilvusClient, name: str) -> None:
+    """Remove what a collection that is filled says of its command. Raises MilvusException."""
+    try:
+        client.drop_collection_properties(name, [CHANGE_PROPERTY])
+    except MilvusException:
+        # Milvus before 2.5 removes no property.
+        client.alter_collection_properties(name, {CHANGE_PROPERTY: ""})
 
 
 def check_unfinished(client: MilvusClient, collection: str, existing: Sequence[str]) -> None:

@@ -144,8 +144,8 @@ class ChangePlan:
         lines.append(f"It needs {_size(self.bytes)} of space until it is complete{time}.")
         if not names.is_alias:
             lines.append(
-                f"{names.collection} becomes an alias of {names.target}; requests in the moment of the switch "
-                "fail, this once."
+                f"{names.collection} becomes an alias of {names.target}; requests in the moment of the "
+                "switch fail, this once."
             )
         if names.plain_source and not self.keep_old:
             lines.append(f"{names.plain_source} becomes another alias of it.")

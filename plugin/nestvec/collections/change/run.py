@@ -26,7 +26,13 @@ from nestvec.collections.change.design import (
     check_key,
     create_beside,
 )
-from nestvec.collections.change.interrupted import check_unfinished, interrupted, open_change, read_mark
+from nestvec.collections.change.interrupted import (
+    check_unfinished,
+    interrupted,
+    open_change,
+    read_mark,
+    remove_mark,
+)
 from nestvec.collections.change.journal import ChangeJournal
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
 from nestvec.collections.change.rows import Row, RowReader, may_pass
@@ -260,8 +266,8 @@ class _Run:
                 client.drop_collection(names.retired)
             if names.plain_source and not client.has_collection(names.plain_source):
                 client.create_alias(names.target, names.plain_source)
-            if CHANGE_PROPERTY in properties:
-                client.drop_collection_properties(names.target, [CHANGE_PROPERTY])
+            if properties.get(CHANGE_PROPERTY):
+                remove_mark(client, names.target)
         table = read_table(client, names.target)
         rows = RowReader(
             client, names.target, table, (), lite=is_lite(client), patience=self._patience()
