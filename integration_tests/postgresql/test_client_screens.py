@@ -129,3 +129,37 @@ def test_the_table_its_key_and_index_are_shown(twins: Twins) -> None:
     names = [column.name for column in indexes.description]
     keys = {row[names.index("relname")]: row[names.index("keys")] for row in indexes.fetchall()}
     assert keys == {"t_pkey": "1", "t_v_idx": "5"}
+
+
+COMPUTED = """
+'[1,2]'::vector
+'[1,2]'::vector(2) + '[1,1]'::vector
+'{1:1.5}/3'::sparsevec
+'[1,2]'::halfvec(2)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("expression", COMPUTED)
+def test_computed_vectors_have_pgvectors_types(twins: Twins, expression: str) -> None:
+    answer = twins.nestvec.execute(f"SELECT {expression}")
+    assert answer.description
+    name = twins.nestvec.execute(
+        "SELECT typname FROM pg_type WHERE oid = %s", (answer.description[0].type_code,)
+    ).fetchone()
+    kind = re.search(r"(halfvec|sparsevec)", expression)
+    assert name == (kind[1] if kind else "vector",)
+
+
+def test_a_client_starts_with_settings(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with nestvec.connect(str(path)) as connection:
+        connection.execute(TABLE)
+    with run_pg(path) as server:
+        options = "-c nestvec.rollback=ignore -c hnsw.ef_search=77"
+        with psycopg.connect(server.address, options=options) as client:
+            assert client.execute("SHOW nestvec.rollback").fetchone() == ("ignore",)
+            assert client.execute("SHOW hnsw.ef_search").fetchone() == ("77",)
+            client.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            client.rollback()
+        with pytest.raises(psycopg.OperationalError, match="invalid value"):
+            psycopg.connect(server.address, options="-c nestvec.rollback=perhaps")

@@ -40,6 +40,8 @@ UPDATE t SET (n, s) = (SELECT n, s FROM t b ORDER BY 1 DESC NULLS LAST LIMIT 1) 
 UPDATE t SET (n) = (SELECT 3) WHERE id = 1 RETURNING id, n
 UPDATE t SET (n, s) = (SELECT 7, 'q' WHERE false) WHERE id = 1 RETURNING id, n, s
 UPDATE t SET (n, s) = (10, 'ab') WHERE id = 1 RETURNING id, n, s
+SELECT ('[1,2]'::vector + '[1,1]'::vector)::text, '[1,2]'::vector::text
+SELECT ('[1,2]'::vector * '[3,4]'::vector)::text
 SELECT 'inf'::float8 * 10 = 'inf'::float8, 'inf'::float8 + 1 > 0, x * 1 FROM t WHERE id = 1
 SELECT 123456789012345678901234567890
 SELECT 9223372036854775808 + 1

@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import ssl
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
@@ -29,6 +30,7 @@ from nestvec.pgwire.protocol.stream import ClientGone, CountingReader, MessageSt
 from nestvec.pgwire.runner import StatementRunner
 from nestvec.pgwire.settings import PgSettings
 from nestvec.sql.session import CallerData, LocalServices, Session
+from nestvec.sql.settings import SETTINGS, SessionSettings, with_setting
 
 logger = logging.getLogger(__name__)
 
@@ -167,10 +169,12 @@ class PgServer:
 
         parameters = PgParameters(report)
         parameters.start("session_authorization", login.user)
-        for name, value in (login.parameters | options_of(login.parameters.get("options", ""))).items():
+        started = login.parameters | options_of(login.parameters.get("options", ""))
+        for name, value in started.items():
             parameters.start(name, value)
         # Clients may be elsewhere: they read and write no files of this machine.
-        session = Session(self._settings.sql, caller=CallerData(files=False), _services=self._services)
+        settings = _started_settings(self._settings.sql, started)
+        session = Session(settings, caller=CallerData(files=False), _services=self._services)
         catalogs = CatalogAnswers(self._catalog, login.user, number)
         runner = StatementRunner(
             self.engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds
@@ -190,6 +194,21 @@ class PgServer:
             secret.to_bytes(4, "big"), message.secret.to_bytes(4, "big")
         ):
             connection.cancel(user_cancelled())
+
+
+def _started_settings(settings: SessionSettings, started: Mapping[str, str]) -> SessionSettings:
+    """nestvec's settings with those that the client starts with. Raises PgError for a wrong value."""
+    for name, value in started.items():
+        # Clients may not read the files of this machine.
+        if name not in SETTINGS or name == "nestvec.models":
+            continue
+        try:
+            settings = with_setting(settings, name, value)
+        except ValueError as error:
+            raise PgError(
+                "22023", f'invalid value for parameter "{name}"', hint=str(error), severity="FATAL"
+            ) from error
+    return settings
 
 
 def _fatal(error: PgError) -> PgError:

@@ -21,6 +21,7 @@ _SPACE: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|[(;])*", re.S)
 _WORD: Final = re.compile(r"\w+")
 
 _CHANGE: Final = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
+_EXTENSION: Final = re.compile(r"\b(?:CREATE|DROP)\s+EXTENSION\b", re.I)
 
 _READERS: Final = """
     SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC SET RESET BEGIN START COMMIT END ROLLBACK ABORT"""
@@ -56,6 +57,8 @@ class Statement:
                 return not isinstance(parse(self.sql).tree, exp.Query)
             except NestvecError:
                 return False  # it will not run
+        if self.word in ("CREATE", "DROP") and _EXTENSION.search(self.sql):
+            return False  # the extension is built in
         return bool(self.word) and self.word not in _READ_WORDS
 
 

@@ -158,7 +158,9 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
         return output_name(source, default) if isinstance(default, exp.Column) else "case"
     if isinstance(node, exp.Cast):
         inner = output_name(source, node.this)
-        to = node.args["to"].this
+        to, own = node.args["to"].this, node.args["to"].args.get("kind")
+        if inner == UNNAMED and isinstance(own, exp.Identifier):
+            return identifier_name(own)
         return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())
     if isinstance(node, exp.Bracket):
         return output_name(source, node.this)

@@ -20,6 +20,12 @@ _VECTOR: Final = (
     "subvector(v, start, count) AS list_slice(v::FLOAT[], start, start + count - 1)",
     r"""pg_vector_text(v) AS CASE WHEN v IS NOT NULL THEN '[' || array_to_string(
     list_transform(v::FLOAT[], lambda x: regexp_replace(x::VARCHAR, '\.0$', '')), ',') || ']' END""",
+    r"""pg_sparse_json(s) AS CASE WHEN s IS NULL THEN NULL
+    WHEN NOT regexp_full_match(s, '\s*\{[-+0-9.eE:, ]*\}\s*/\s*[0-9]+\s*')
+    THEN error('invalid input syntax for type sparsevec: ''' || left(s, 40) || '''')
+    ELSE '{' || array_to_string(list_transform(
+    list_filter(string_split(regexp_extract(s, '\{(.*)\}', 1), ','), lambda x: trim(x) <> ''),
+    lambda x: '"' || (split_part(x, ':', 1)::INT - 1) || '":' || split_part(x, ':', 2)), ',') || '}' END""",
     """binary_quantize(v) AS
     array_to_string(list_transform(v::FLOAT[], lambda x: CASE WHEN x > 0 THEN '1' ELSE '0' END), '')::BIT""",
     """vector_cosine(a, b) AS CASE WHEN l2_norm(a) = 0 OR l2_norm(b) = 0 THEN 'NaN'::DOUBLE

@@ -40,7 +40,10 @@ def read_result(
     connection.execute(plan.sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]
     rows = connection.fetchall()
-    columns = [_column(kind, [row[at] for row in rows], plan.decimals) for at, kind in enumerate(kinds)]
+    columns = [
+        _column(kind, [row[at] for row in rows], plan.output.decimals, plan.output.vectors.get(at, ""))
+        for at, kind in enumerate(kinds)
+    ]
     values = tuple(zip(*(column[1] for column in columns), strict=True)) if rows else ()
     return StatementResult(
         plan.columns,
@@ -51,8 +54,12 @@ def read_result(
     )
 
 
-def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any]]:
+def _column(kind: str, values: list[Any], decimals: bool, vector: str) -> tuple[str, list[Any]]:
     """The type of a column and its values."""
+    if vector and kind.startswith(("FLOAT[", "DOUBLE[")):
+        return vector, _each(values, list)
+    if vector == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
+        return vector, _each(values, _sparse)
     if kind.endswith("]"):
         vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
         floats = kind.startswith("DECIMAL") and not decimals
@@ -71,6 +78,10 @@ def _column(kind: str, values: list[Any], decimals: bool) -> tuple[str, list[Any
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
+
+
+def _sparse(text: str) -> dict[int, float]:
+    return {int(index): weight for index, weight in orjson.loads(text).items()}
 
 
 def _in_utc(value: datetime) -> datetime:

@@ -25,7 +25,7 @@ def bind_parameters(source: SourceText, tree: exp.Expr, params: Params) -> exp.E
     """
     for node in list(tree.find_all(*PARAMETER_NODES)):
         value = params.value(source, node)
-        if isinstance(value, (list, tuple, bytes, bytearray)) and _in_distance(node):
+        if isinstance(value, (list, tuple, bytes, bytearray, dict)) and _in_distance(node):
             continue
         constant = _constant(source, node, value)
         constant.meta.update(node.meta)
@@ -118,4 +118,4 @@ _TYPED: tuple[tuple[Any, str, Any], ...] = (
 def _json(value: Any) -> str:
     import orjson  # noqa: PLC0415
 
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()

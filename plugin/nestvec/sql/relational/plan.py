@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from pymilvus import MilvusClient
@@ -40,13 +39,24 @@ from nestvec.sql.relational.names import (
     source_node,
 )
 from nestvec.sql.relational.parameters import bind_parameters
-from nestvec.sql.relational.planning import Planning
+from nestvec.sql.relational.planning import Planning, has_decimals
 from nestvec.sql.relational.postgres import PostgresTable
 from nestvec.sql.relational.rankings import take_candidates, take_rankings
-from nestvec.sql.relational.relations import CollectionScan, RankingScan, RelationalPlan, SuppliedRelation
+from nestvec.sql.relational.relations import (
+    CollectionScan,
+    OutputTypes,
+    RankingScan,
+    RelationalPlan,
+    SuppliedRelation,
+)
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.scans import add_scans, cte_query
-from nestvec.sql.relational.vectors import replace_distances, use_family_members, use_operators
+from nestvec.sql.relational.vectors import (
+    output_vectors,
+    replace_distances,
+    use_family_members,
+    use_operators,
+)
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec_schemas.errors import SqlDataError, nearest
@@ -226,12 +236,16 @@ def _rename(node: exp.Table, name: str, original: str) -> None:
 
 def _schema(planning: Planning) -> MappingSchema:
     mapping: dict[str, Any] = {
-        name: {
-            column: exp.DataType.build(kind, dialect="duckdb", udt=True) for column, kind in columns.items()
-        }
+        name: {column: _column_type(kind).copy() for column, kind in columns.items()}
         for name, columns in planning.schemas.items()
     }
     return MappingSchema(mapping, dialect=CaseSensitiveSql, normalize=False)
+
+
+@lru_cache(maxsize=1_024)
+def _column_type(kind: str) -> exp.DataType:
+    """A type of DuckDB as a tree, which takes sqlglot as long as a statement."""
+    return exp.DataType.build(kind, dialect="duckdb", udt=True)
 
 
 def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
@@ -338,8 +352,8 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         ranking = planning.relations[at]
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
-    decimals = _has_decimals(planning)
     columns = tuple(map(output_label, tree.named_selects)) if isinstance(tree, exp.Query) else ()
+    vectors = output_vectors(planning, tree)
     stored = {column for schema in planning.schemas.values() for column in schema}
     ambiguous = separate_cases(tree, stored)
     if ambiguous is not None:
@@ -349,6 +363,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
             "Read only one of them.",
         )
     sql = _duckdb_sql(planning, tree)
+    output = OutputTypes(has_decimals(planning), vectors)
     services = [service for target in planning.targets.values() for service in target_services(target)]
     for relation in planning.relations:
         if isinstance(relation, CollectionScan):
@@ -361,26 +376,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         tuple(ordered),
         targets=planning.targets,
         services=tuple(dict.fromkeys(services)),
-        decimals=decimals,
-    )
-
-
-def _has_decimals(planning: Planning) -> bool:
-    """Whether a statement has a NUMERIC: a type that it names, a column or a parameter."""
-    named = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens)
-    tables = (*planning.tables.values(), *planning.ranked_tables())
-    stored = (column.type_params.sql_type for table in tables for column in table.columns)
-    supplied = (
-        kind
-        for name, schema in planning.schemas.items()
-        if name not in planning.tables
-        for kind in schema.values()
-    )
-    return (
-        named
-        or any(kind.startswith("numeric") for kind in stored)
-        or any(kind.upper().startswith("DECIMAL") for kind in supplied)
-        or any(isinstance(value, Decimal) for value in planning.params.values.values())
+        output=output,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from sqlglot import exp
 
@@ -63,3 +64,22 @@ def within(source: SourceText, node: exp.Expr) -> SourceText:
     first = min(place["start"] for place in places)
     last = max(place.get("end", place["start"]) for place in places)
     return replace(source, tokens=tuple(token for token in source.tokens if first <= token.start <= last))
+
+
+def has_decimals(planning: Planning) -> bool:
+    """Whether a statement has a NUMERIC: a type that it names, a column or a parameter."""
+    named = any(token.text.upper() in ("NUMERIC", "DECIMAL") for token in planning.source.tokens)
+    tables = (*planning.tables.values(), *planning.ranked_tables())
+    stored = (column.type_params.sql_type for table in tables for column in table.columns)
+    supplied = (
+        kind
+        for name, schema in planning.schemas.items()
+        if name not in planning.tables
+        for kind in schema.values()
+    )
+    return (
+        named
+        or any(kind.startswith("numeric") for kind in stored)
+        or any(kind.upper().startswith("DECIMAL") for kind in supplied)
+        or any(isinstance(value, Decimal) for value in planning.params.values.values())
+    )

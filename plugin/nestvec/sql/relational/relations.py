@@ -106,6 +106,16 @@ Relation = CollectionScan | RankingScan | SuppliedRelation
 
 
 @dataclass(frozen=True)
+class OutputTypes:
+    """What DuckDB does not tell of a result's columns."""
+
+    decimals: bool = False
+    """Whether the statement names a NUMERIC type, so that results keep it."""
+    vectors: Mapping[int, str] = field(default_factory=dict)
+    """The columns that are vectors, by their positions: Milvus's names of their types."""
+
+
+@dataclass(frozen=True)
 class RelationalPlan:
     """A statement for DuckDB, and the relations that it reads."""
 
@@ -125,8 +135,8 @@ class RelationalPlan:
     """The text of the statement, for errors that point into it."""
     query: exp.Expr | None = None
     """Its tree."""
-    decimals: bool = False
-    """Whether the statement names a NUMERIC type, so that results keep it."""
+    output: OutputTypes = OutputTypes()
+    """Types of its columns that DuckDB does not tell."""
 
     @property
     def reads_files(self) -> bool:

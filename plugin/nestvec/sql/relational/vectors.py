@@ -169,6 +169,32 @@ def _base_column(planning: Planning, node: exp.Column) -> tuple[str, exp.Column]
     return _base_column(planning, source) if isinstance(source, exp.Column) else None
 
 
+def output_vectors(planning: Planning, tree: exp.Expr) -> dict[int, str]:
+    """The columns of a query that are computed vectors, by position: Milvus's names of their types."""
+    items = tree.selects if isinstance(tree, exp.Query) else ()
+    types = {at: _vector_type(planning, item.unalias()) for at, item in enumerate(items)}
+    return {at: type_ for at, type_ in types.items() if type_}
+
+
+_VECTOR_TYPES: Final = {
+    "VECTOR": "FLOAT_VECTOR", "HALFVEC": "FLOAT16_VECTOR", "SPARSEVEC": "SPARSE_FLOAT_VECTOR",
+}  # fmt: skip
+
+
+def _vector_type(planning: Planning, node: exp.Expr) -> str:
+    node = without_parens(node)
+    if isinstance(node, exp.Cast):
+        to = node.args["to"]
+        word = to.args["kind"].name.upper() if to.args.get("kind") is not None else to.this.value.upper()
+        return _VECTOR_TYPES.get(word, "")
+    if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
+        return _vector_type(planning, node.this) or _vector_type(planning, node.expression)
+    if isinstance(node, (exp.Avg, exp.Sum)) and isinstance(node.this, exp.Column):
+        column = _stored_column(planning, node.this)
+        return column.type if column is not None and column.is_vector else ""
+    return "FLOAT_VECTOR" if function_label(node) in ("SUBVECTOR", "L2_NORMALIZE") else ""
+
+
 _SPELLINGS: Final = {
     "L2_DISTANCE": "<->",
     "COSINE_DISTANCE": "<=>",
