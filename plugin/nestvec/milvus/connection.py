@@ -335,6 +335,8 @@ _RETRIED = re.compile(r"^(?:\[\w+\] Retry (?:run out of \d+ retry times|timeout:
 def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not respond: start it with nestvec serve."
+    if "fail connecting to server" in message.lower():
+        return "Check that the server is running, then try again."
     if _DATABASE_MISSING.search(message):
         return "Correct --database (database of nestvec.connect)."
     if any(text in message.lower() for text in _NOT_AUTHENTICATED):

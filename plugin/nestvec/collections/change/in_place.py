@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
-from urllib.parse import urlsplit
 
 from pymilvus import MilvusClient
 
@@ -19,7 +16,8 @@ from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections.change.definition import Change
 from nestvec.collections.changes import same_vectors
-from nestvec.collections.pinning import alter_params, can_pin
+from nestvec.collections.moving import move_service
+from nestvec.collections.pinning import can_pin
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.fingerprints import PresentEncoder, describe_record
 from nestvec.milvus.server_version import read_version
@@ -31,12 +29,13 @@ def movable_columns(
     client: MilvusClient, table: Table, spec: CollectionSpec, replaced: Collection[str] = ()
 ) -> dict[str, str]:
     """The service that a spec declares for each column that differs in nothing else, and whose Function the
-    server alters.
+    server alters, or that nestvec fills.
 
     Columns in ``replaced`` are embedded anew: the encoder under their name is another one now.
     Raises StoreError.
     """
     services = {}
+    callers = ("tei", "nestvec") if can_pin(read_version(client)) else ("nestvec",)
     for embedding in spec.embeddings:
         service = base_url(spec.service_of(embedding))
         for config in embedding.configs:
@@ -44,9 +43,9 @@ def movable_columns(
             if column is None or column.service == service or column.column in replaced:
                 continue
             same = column.source == embedding.field and same_vectors(column, config)
-            if same and column.endpoint.caller == "tei":
+            if same and column.endpoint.caller in callers:
                 services[column.column] = service
-    return services if services and can_pin(read_version(client)) else {}
+    return services
 
 
 def without_columns(change: Change, names: Collection[str]) -> Change | None:
@@ -65,8 +64,9 @@ def move_columns(client: MilvusClient, table: Table, services: Mapping[str, str]
     for column in table.embeddings:
         if column.column in services:
             _check_encoder(column, services[column.column])
-    for name, service in services.items():
-        alter_params(client, table.name, name, partial(_moved, service=service))
+    for service in set(services.values()):
+        columns = [column for column in table.embeddings if services.get(column.column) == service]
+        move_service(client, table, columns, service)
 
 
 def _check_encoder(column: EmbeddingColumn, service: str) -> None:
@@ -80,10 +80,3 @@ def _check_encoder(column: EmbeddingColumn, service: str) -> None:
             next_step="Serve the recorded encoder there, or declare the new one in the spec under a name of "
             "its own.",
         )
-
-
-def _moved(params: dict[str, Any], *, service: str) -> dict[str, Any]:
-    """The params of a Function of the ``tei`` provider with the address of another service."""
-    address = urlsplit(service)
-    endpoint = urlsplit(str(params["endpoint"]))
-    return {**params, "endpoint": endpoint._replace(scheme=address.scheme, netloc=address.netloc).geturl()}
