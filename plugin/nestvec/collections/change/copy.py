@@ -151,6 +151,17 @@ class Copy:
             deleted += len(gone)
         return deleted
 
+    def delete_unrecorded(self) -> None:
+        """Delete rows of the second collection that no pass wrote.
+
+        The server may still carry out a request of a command that was killed, after its rows were deleted.
+        """
+        key = self.target.key.name
+        for page in self.target.pages(self.target.partitions()):
+            keys = [row[key] for row in page.rows]
+            recorded = self.journal.digests(keys)
+            self._delete([name for name in keys if name not in recorded])
+
     def _delete(self, keys: Sequence[object]) -> None:
         if not keys:
             return
