@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +25,14 @@ from nestvec.bridge.build import BridgeRequest, build_bridge
 from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
+from nestvec.collections.change.run import ChangeOptions
 from nestvec.collections.change.switch import leads_to
 from nestvec.collections.upgrade import bridging
+from nestvec.collections.upgrade.columns import UpgradeRequest
 from nestvec.collections.upgrade.record import UpgradeStatus, read_status
+from nestvec.collections.upgrade.run import begin_upgrade, finish_upgrade, plan_upgrade
 from nestvec.dbapi import DatabaseError
+from nestvec.ingest.write.patience import StopRequested
 from nestvec.milvus.catalog import read_table
 from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -341,3 +346,53 @@ def test_sql_sets_the_expression_of_an_embedded_column(plain: Path, tmp_path: Pa
     kept = np.asarray([row[1] for row in rows], np.float32)
     cosines = (kept * made).sum(1) / np.linalg.norm(kept, axis=1) / np.linalg.norm(made, axis=1)
     assert cosines.min() > 0.999
+
+
+def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_path: Path) -> None:
+    """Against the same fusion of rankings by numpy, of vectors that the service gives here."""
+    database, service = tmp_path / "papers.db", vacant_address()
+    request = UpgradeRequest("papers", "wordllama", dims=(128, 64))
+    copied: list[int] = []
+    with serve_in_process([service], bridged), closing(MilvusClient(str(database))) as client:
+        create(client, service, rows=400)
+        plan = plan_upgrade(client, request, bridged)
+        begin_upgrade(client, plan)
+        stopping = ChangeOptions(stop=lambda: bool(copied), advance=copied.append)
+        with pytest.raises(StopRequested):
+            finish_upgrade(client, plan, stopping)
+        status = read_status(client, "papers")
+        assert status is not None
+        assert status.target == "papers__1"
+        keys = [row["id"] for row in client.query("papers__1", filter="", limit=1000, output_fields=["id"])]
+        assert 0 < len(keys) < 400
+        client.delete("papers", ids=[keys[0], 399])
+        query, alive = "open a file and read its lines", [key for key in range(399) if key != keys[0]]
+
+        def ranking(encoder: str, dim: int, rows: list[int]) -> list[int]:
+            config = EmbeddingConfig(encoder, dim)
+            stored = EmbeddingRequest(service, replace(config, encoder=encoder.rpartition(".")[2]))
+            gallery = np.asarray(embed_vectors(stored, [TEXTS[row] for row in rows]))
+            target = np.asarray(embed_vectors(EmbeddingRequest(service, config), [query]))[0]
+            scores = gallery @ target / np.linalg.norm(gallery, axis=1)
+            return [rows[at] for at in np.argsort(-scores, kind="stable")][:50]
+
+        old, new = ranking("wordllama.as.glove", 50, alive), ranking("wordllama", 128, keys)
+        scores = dict.fromkeys(alive, 0.0)
+        for at, key in enumerate(old):
+            scores[key] += (1 if key in keys else 2) / (61 + at)
+        for at, key in enumerate(new):
+            if key in scores:
+                scores[key] += 1 / (61 + at)
+        expected = sorted((key for key in alive if scores[key]), key=lambda key: -scores[key])
+    with connect(str(database), models=bridged) as connection:
+        statement = f"SELECT id FROM papers ORDER BY text_50 <=> '{query}' LIMIT 10"
+        plain_ids = [row[0] for row in connection.execute(statement).fetchall()]
+        assert plain_ids == old[:10]
+        connection.execute("SET nestvec.dual_reading = 'on'")
+        assert connection.execute("SHOW nestvec.dual_reading").fetchall() == [("on",)]
+        fused = [row[0] for row in connection.execute(statement).fetchall()]
+        assert [round(scores[key], 9) for key in fused] == [round(scores[key], 9) for key in expected[:10]]
+        assert set(fused) <= set(alive)
+        assert fused != plain_ids
+        second = connection.execute(f"{statement} OFFSET 5").fetchall()
+        assert [row[0] for row in second][:5] == fused[5:]

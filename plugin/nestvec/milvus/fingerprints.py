@@ -66,6 +66,9 @@ class RecordedUpgrade(BaseModel):
     bridge: str | None = None
     """Name under which the bridge between both is served, which embeds queries meanwhile; None without."""
 
+    target: str | None = None
+    """The collection in which the vectors are made anew."""
+
     started: str = ""
     """When it began, in UTC."""
 

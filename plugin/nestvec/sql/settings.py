@@ -38,6 +38,8 @@ class IndexSettings:
     iterative_scan: str = "strict_order"
     """``strict_order``: fill LIMIT, and be exact where that is cheap. ``relaxed_order``: fill LIMIT by wider
     searches of the index only. ``off``: whatever one search of the index returns."""
+    dual_reading: str = "off"
+    """``on``: a search of a column whose encoder is being replaced is fused with one by its new vectors."""
 
 
 ROLLBACKS: Final = ("error", "warn", "ignore")
@@ -147,6 +149,13 @@ def _parse_width(text: str) -> int:
     return int(text)
 
 
+def _parse_switch(text: str) -> str:
+    switch = text.lower() or "off"
+    if switch not in ("on", "off"):
+        raise ValueError("Use on or off.")
+    return switch
+
+
 def _parse_iterative_scan(text: str) -> str:
     mode = text.lower() or IndexSettings.iterative_scan
     if mode not in ITERATIVE_SCANS:
@@ -187,6 +196,11 @@ SETTINGS: Final = {
         "rollback",
         _parse_rollback,
         "A rollback after changes, which it cannot undo: error, warn or ignore.",
+    ),
+    "nestvec.dual_reading": SettingSpec(
+        "index.dual_reading",
+        _parse_switch,
+        "During an upgrade, fuse searches of the old vectors with those of the new ones: on or off.",
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(

@@ -79,7 +79,9 @@ def upgrade_lock(client: MilvusClient, collection: str) -> Iterator[None]:
         yield
 
 
-def record_upgrade(client: MilvusClient, chosen: UpgradeColumns, bridge: str | None) -> None:
+def record_upgrade(
+    client: MilvusClient, chosen: UpgradeColumns, bridge: str | None, target: str | None = None
+) -> None:
     """Record that an upgrade has begun: nestvec embeds queries by the bridge from now on.
 
     Where the server can alter a Function, Milvus's own searches, and the rows that are written, use it too.
@@ -97,6 +99,7 @@ def record_upgrade(client: MilvusClient, chosen: UpgradeColumns, bridge: str | N
             encoder=chosen.encoder,
             dim=dim,
             bridge=bridge,
+            target=target,
             started=utc_now(),
             host=socket.gethostname(),
             params=_params(described, column.column) if altered else None,

@@ -143,7 +143,7 @@ def begin_upgrade(client: MilvusClient, plan: UpgradePlan) -> None:
         return
     if plan.bridge.name is not None:
         ensure_served(plan.columns.service, plan.bridge.name)
-    record_upgrade(client, plan.columns, plan.bridge.name)
+    record_upgrade(client, plan.columns, plan.bridge.name, plan.change_plan.names.target)
 
 
 def finish_upgrade(client: MilvusClient, plan: UpgradePlan, options: ChangeOptions) -> ChangeReport:

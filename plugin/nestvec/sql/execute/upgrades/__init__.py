@@ -1,0 +1,1 @@
+"""Searches of a collection whose encoder is being replaced."""

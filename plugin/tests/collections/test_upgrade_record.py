@@ -1,0 +1,123 @@
+"""What is recorded of an upgrade, and what a server's Functions call meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymilvus import DataType, FunctionType
+
+from nestvec.collections.upgrade.columns import UpgradeRequest, choose_columns
+from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
+from nestvec.engines.fake import FakeEngine
+from nestvec.milvus.catalog import read_table
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec.sql.bind.vectors.embed import request_for
+from nestvec_schemas.bridges.bridge import Bridge, Bridges
+from nestvec_schemas.errors import SpecError, StoreInUse
+
+OLD = "0123456789abcdef"
+"""The fingerprint of the encoder that made the vectors."""
+
+
+@pytest.fixture
+def service(write_encoder: Callable[..., Path]) -> Iterator[str]:
+    """A service with ``tiny``, 16 dims, and its bridge ``tiny.as.old``, 8."""
+    bridge = Bridge(
+        fingerprint=OLD, mapped_from="1" * 16, exit=5, dim=8, dims=(8, 4), method="ridge", sample="docs",
+        texts=300, compared={},
+    )  # fmt: skip
+    bridges = Bridges(maps={"old": bridge}, unbridged_files={}, has_own_exits=True)
+    models = write_encoder(bridges=bridges).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16}), ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        yield address
+
+
+class Server:
+    """A Milvus with one collection, whose Function and properties can be altered."""
+
+    def __init__(self, version: str, service: str) -> None:
+        self.version, self.properties = version, dict[str, str]()
+        query = f"encoder=old&dim=8&fingerprint={OLD}&deadline=8.4"
+        self.params: dict[str, Any] = {"provider": "tei", "endpoint": f"{service}?{query}"}
+
+    def get_server_version(self) -> str:
+        return self.version
+
+    def has_collection(self, name: str) -> bool:
+        return name == "papers"
+
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        function = {
+            "name": "f",
+            "type": FunctionType.TEXTEMBEDDING,
+            "input_field_names": ["body"],
+            "output_field_names": ["v"],
+            "params": self.params,
+        }
+        fields = [
+            {"name": "id", "type": DataType.INT64, "is_primary": True},
+            {"name": "body", "type": DataType.VARCHAR, "params": {"max_length": 100}},
+            {"name": "v", "type": DataType.FLOAT_VECTOR, "params": {"dim": 8}},
+        ]
+        return {
+            "collection_name": name,
+            "fields": fields,
+            "functions": [function],
+            "properties": dict(self.properties),
+        }
+
+    def list_indexes(self, name: str) -> list[str]:
+        return []
+
+    def alter_collection_function(self, collection: str, name: str, function: Any) -> None:
+        self.params = dict(function.params)
+
+    def alter_collection_properties(self, collection: str, properties: dict[str, str]) -> None:
+        self.properties |= properties
+
+    def drop_collection_properties(self, collection: str, names: list[str]) -> None:
+        for name in names:
+            del self.properties[name]
+
+
+@pytest.mark.parametrize(("version", "alters"), [("v2.6.11", True), ("v2.6.7", False), ("v3.0.1", False)])
+def test_queries_use_the_bridge_and_the_function_where_it_can_be_altered(
+    service: str, version: str, alters: bool
+) -> None:
+    server: Any = Server(version, service)
+    before = dict(server.params)
+    request = UpgradeRequest("papers", "tiny")
+    record_upgrade(server, choose_columns(read_table(server, "papers"), request), "tiny.as.old")
+    (column,) = read_table(server, "papers").embeddings
+    assert column.upgrade is not None
+    assert (column.upgrade.old, column.upgrade.encoder, column.upgrade.dim) == ("old", "tiny", 8)
+    assert column.config.encoder == ("tiny.as.old" if alters else "old")
+    assert ("encoder=tiny.as.old" in server.params["endpoint"]) is alters
+    queried = request_for(column)
+    assert (queried.config.encoder, queried.config.dim) == ("tiny.as.old", 8)
+    assert queried.config.fingerprint == OLD
+    chosen = choose_columns(read_table(server, "papers"), request)
+    assert (chosen.old, chosen.encoder, chosen.dims) == ("old", "tiny", (8,))
+    with pytest.raises(StoreInUse, match=r"an upgrade of papers\.v to tiny has begun.*--encoder tiny"):
+        choose_columns(read_table(server, "papers"), UpgradeRequest("papers", "other"))
+    forget_upgrade(server, "papers", restore=True)
+    assert (server.params, server.properties) == (before, {})
+    assert request_for(read_table(server, "papers").embeddings[0]).config.encoder == "old"
+
+
+def test_what_cannot_be_upgraded(service: str) -> None:
+    table = read_table(Server("v2.6.11", service), "papers")  # type: ignore[arg-type]
+    for request, cause in (
+        (UpgradeRequest("papers", "old"), "are those of this encoder already: old"),
+        (UpgradeRequest("papers", "tiny", "abstract"), "no field of this name.*Available: body, v"),
+        (UpgradeRequest("papers", "tiny", dims=(8, 4)), "there are 1 columns to upgrade"),
+    ):
+        with pytest.raises(SpecError, match=cause):
+            choose_columns(table, request)
