@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
 from fastapi import FastAPI
-from result_tables import bridges, encoder_families, hostile_clients
+from result_tables import bridges, compatible_versions, encoder_families, hostile_clients
 
 from nestvec.cli import cli
 from nestvec.engines.fake import FakeEngine
@@ -391,6 +391,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "encoder-families": encoder_families,
     "hostile-clients": hostile_clients,
     "bridges": bridges,
+    "compatible-versions": compatible_versions,
     "spec-collection": _spec("CollectionSpec"),
     "spec-field": _spec("FieldSpec"),
     "spec-embedding": _spec("EmbeddingSpec"),

@@ -52,30 +52,71 @@ _UPGRADE_COLUMNS: Final = (
     "set",
     "old",
     "new",
-    "seed",
+    "seeds",
     "dims",
     "old by itself",
     "new by itself",
     "new queries, old vectors",
     "half the vectors by the new one",
+    "recall@10",
+)
+
+_COMPATIBLE: Final = "compatible"
+
+_COMPATIBLE_COLUMNS: Final = (
+    "set",
+    "old",
+    "new",
+    "seeds",
+    "dims",
+    "new queries, old vectors",
+    "new by itself ÷ adapted freely",
+    "recall@10",
 )
 
 
 def bridges() -> str:
     """What ``benchmarks/upgrade.py`` measured of bridges between two encoders."""
-    result = json.loads((RESULTS / "upgrade.json").read_text("utf-8"))
+    names = ("old", "new", "old_gallery", "half_gallery")
     rows = [
-        _line(
-            (
-                *(str(row[name]) for name in ("set", "old", "new", "seed")),
-                "all" if dims == "full" else dims,
-                *(f"{row[f'{name}@{dims}']:.3f}" for name in ("old", "new", "old_gallery", "half_gallery")),
-            )
-        )
-        for row in result["rows"]
+        _line(_upgrade_cells(row, dims, names))
+        for row in _upgrades()
+        if row["new"] != _COMPATIBLE
         for dims in ("full", "64")
     ]
     return "\n".join([_line(_UPGRADE_COLUMNS), _line(["---"] * len(_UPGRADE_COLUMNS)), *rows])
+
+
+def compatible_versions() -> str:
+    """What ``benchmarks/upgrade.py`` measured of versions that need no bridge."""
+    names = ("old_gallery", "new_over_adapted")
+    rows = [
+        _line(_upgrade_cells(row, dims, names))
+        for row in _upgrades()
+        if row["new"] == _COMPATIBLE
+        for dims in ("full", "64")
+    ]
+    return "\n".join([_line(_COMPATIBLE_COLUMNS), _line(["---"] * len(_COMPATIBLE_COLUMNS)), *rows])
+
+
+def _upgrades() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((RESULTS / "upgrade.json").read_text("utf-8"))["summary"]
+    return rows
+
+
+def _upgrade_cells(row: dict[str, Any], dims: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    pair = (str(row[name]) for name in ("set", "old", "new", "seeds"))
+    figures = (_mean(row, f"{name}@{dims}") for name in names)
+    return (*pair, "all" if dims == "full" else dims, *figures, _recall(row, dims))
+
+
+def _mean(row: dict[str, Any], figure: str) -> str:
+    mean, error = row[figure]
+    return f"{mean:.3f}" if error is None else f"{mean:.3f} ± {error:.3f}"
+
+
+def _recall(row: dict[str, Any], dims: str) -> str:
+    return _mean(row, "recall") if dims == "full" and "recall" in row else ""
 
 
 def _hostile_cells(row: dict[str, Any]) -> tuple[str, ...]:
