@@ -60,8 +60,8 @@ def _in_range(node: exp.Binary, rewritten: exp.Expr) -> exp.Expr:
     if not all(isinstance(_uncast(operand), (exp.Column, exp.Literal)) for operand in operands):
         return rewritten
     infinite = [call("isinf", operand) for operand in operands if kind(operand) in FLOAT_TYPES]
-    known: exp.Expr = exp.or_(*infinite) if infinite else exp.false()
-    return call("pg_in_range", rewritten, known)
+    overflowed: exp.Expr = exp.or_(*infinite) if infinite else exp.false()
+    return call("pg_in_range", rewritten, overflowed)
 
 
 def _operands(node: exp.Expr) -> Iterator[exp.Expr]:
