@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -121,6 +123,33 @@ class Client:
         ]
         with ThreadPoolExecutor(flight) as pool:
             list(pool.map(self._send, bodies))
+
+
+class BareClient:
+    """Requests over one connection, written and read without a library: what a client in C or Go costs."""
+
+    def __init__(self, port: int, encoder: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = (
+            f"POST /embed?encoder={encoder} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+            "content-type: application/json\r\ncontent-length: "
+        ).encode()
+
+    def post(self, texts: Sequence[str]) -> bytes:
+        body = json.dumps({"inputs": list(texts)}).encode()
+        self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        answer = self._socket.recv(1 << 16)
+        head, _, data = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(answer[:300])
+        (length,) = re.findall(rb"content-length: (\d+)", head)
+        while len(data) < int(length):
+            data += self._socket.recv(1 << 16)
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def tei(port: int, encoder: str) -> Client:

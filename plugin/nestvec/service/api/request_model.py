@@ -44,10 +44,13 @@ class ApiRequest(BaseModel):
 
     number_fields: ClassVar[frozenset[str]] = frozenset()
     """The fields that are whole numbers."""
+    field_names: ClassVar[tuple[str, ...]] = ()
+    """The fields as a body names them."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        """Note which fields are numbers."""
+        """Note which fields there are, and which are numbers: each request is checked by them."""
+        cls.field_names = tuple(field.alias or name for name, field in cls.model_fields.items())
         cls.number_fields = frozenset(
             field.alias or name
             for name, field in cls.model_fields.items()
@@ -66,14 +69,14 @@ class ApiRequest(BaseModel):
                         value=str(values[name]).lower(),
                         next_step="Send a whole number, or leave the field out.",
                     )
-            fields = [field.alias or name for name, field in cls.model_fields.items()]
+            fields = cls.field_names
             if _MESSAGES in values and "input" in fields:
                 raise BodyInvalid(
                     "messages of a chat are not embedded",
                     value=_MESSAGES,
                     next_step="Send the texts as input.",
                 )
-            for name in values.keys() - set(fields):
+            for name in values.keys() - fields:
                 check_name(str(name), fields)
         return values
 

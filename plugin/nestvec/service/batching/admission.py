@@ -40,19 +40,19 @@ class ClientShares:
 
     def take(self, client: str, amount: int) -> bool:
         """Hold ``amount`` more for a client; False if that is more than its share."""
-        held = self._amounts.get(client, 0) + amount
-        if held > self.share(client):
+        amount_now = self._amounts.get(client, 0) + amount
+        if amount_now > self.share(client):
             return False
-        self._amounts[client] = held
+        self._amounts[client] = amount_now
         self.total += amount
         return True
 
     def give_back(self, client: str, amount: int) -> None:
         """A client no longer holds ``amount``."""
         self.total -= amount
-        held = self._amounts.get(client, 0) - amount
-        if held > 0:
-            self._amounts[client] = held
+        amount_now = self._amounts.get(client, 0) - amount
+        if amount_now > 0:
+            self._amounts[client] = amount_now
         else:
             self._amounts.pop(client, None)
 

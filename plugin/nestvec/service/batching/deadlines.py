@@ -10,7 +10,7 @@ import math
 from typing import Protocol
 
 
-class Waiting(Protocol):
+class Waiter(Protocol):
     """Something that waits."""
 
     def time_out(self) -> None:
@@ -21,20 +21,20 @@ class Deadlines:
     """What waits, and until when, by the event loop's time. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._deadlines: dict[Waiting, float] = {}
+        self._deadlines: dict[Waiter, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
-    def add(self, waiting: Waiting, deadline: float) -> None:
+    def add(self, waiting: Waiter, deadline: float) -> None:
         """Call its ``time_out`` at ``deadline``, unless it is removed before."""
         self._deadlines[waiting] = deadline
         if deadline < self._timer_at:
             self._set_timer(deadline)
 
-    def remove(self, waiting: Waiting) -> None:
+    def remove(self, waiting: Waiter) -> None:
         """It no longer waits. The timer stays: it is due once for many that came and went."""
         self._deadlines.pop(waiting, None)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final, cast
 
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
@@ -125,8 +125,14 @@ class LimitedConnection(HttpToolsProtocol):
         # Requests of a connection are answered one after the other.
         self._writes = JoinedWrites(self.transport, cycle)
         cycle.transport = cast(asyncio.Transport, self._writes)
-        cycle.send = WholeResponse(self.transport, cycle, self.default_headers).send  # type: ignore[method-assign, assignment]
-        super()._start_asgi_task(cycle, app)
+        transport, defaults = self.transport, self.default_headers
+
+        def answer(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> Awaitable[None]:
+            # Not an attribute of the cycle: that circle would wait for the garbage collector.
+            response = WholeResponse(transport, cycle, defaults, send)
+            return app(scope, receive, response.send)
+
+        super()._start_asgi_task(cycle, cast(ASGI3Application, answer))
 
     def on_response_complete(self) -> None:
         if self._writes is not None:

@@ -19,14 +19,14 @@ class JoinedWrites:
     """Stands for the transport in one request's cycle, which writes a head and a body one after the other."""
 
     def __init__(self, transport: asyncio.Transport, response: StartedResponse) -> None:
-        self._transport, self._response = transport, response
+        self._transport = transport
+        self._response: StartedResponse | None = response
         self._head: bytes | None = None
-        self._head_written = False
 
     def write(self, data: bytes) -> None:
         """Write ``data``; the head of a response only with what follows it."""
-        if not self._head_written and self._response.response_started:
-            self._head_written, self._head = True, data
+        if self._response is not None and self._response.response_started:
+            self._response, self._head = None, data
             return
         head, self._head = self._head, None
         if head is not None and len(data) > MAX_JOINED_BYTES:
@@ -36,7 +36,8 @@ class JoinedWrites:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """Write the head if nothing follows it."""
+        """Write the head if nothing follows it; no other head does."""
+        self._response = None  # which refers to this
         if self._head is not None:
             head, self._head = self._head, None
             self._transport.write(head)

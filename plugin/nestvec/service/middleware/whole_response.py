@@ -24,31 +24,32 @@ _Header = tuple[bytes, bytes]
 
 
 class DefaultHeaders:
-    """uvicorn's own headers as they are written, made once for each second."""
+    """uvicorn's own headers as bytes, made once for each second."""
 
     def __init__(self) -> None:
         self._headers: Sequence[_Header] | None = None
-        self._written = b""
+        self._start = b""
 
-    def written(self, headers: Sequence[_Header]) -> bytes:
+    def start_of_response(self, headers: Sequence[_Header]) -> bytes:
         """The start of a response of 200 with these headers."""
         if headers is not self._headers:
             self._headers = headers
-            self._written = STATUS_LINE[200] + _lines(headers)
-        return self._written
+            self._start = STATUS_LINE[200] + _lines(headers)
+        return self._start
 
 
 class WholeResponse:
     """Sends one request's response: by itself if it is whole and plain, else as uvicorn does."""
 
     def __init__(
-        self, transport: asyncio.Transport, cycle: RequestResponseCycle, defaults: DefaultHeaders
+        self, transport: asyncio.Transport, cycle: RequestResponseCycle, defaults: DefaultHeaders, send: Any
     ) -> None:
+        """``send`` is uvicorn's."""
         self._transport, self._cycle, self._defaults = transport, cycle, defaults
-        self._send_in_parts: Any = cycle.send
+        self._send_in_parts = send
         self._start: Message | None = None
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Any) -> None:
         """As an ASGI server's ``send``; the start of a plain response waits for its body."""
         is_plain = message.get(PLAIN_HEADERS) and message["status"] == HTTPStatus.OK
         if is_plain and not self._cycle.response_started:
@@ -71,7 +72,7 @@ class WholeResponse:
             return False
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        head = self._defaults.written(cycle.default_headers) + lines + b"\r\n"
+        head = self._defaults.start_of_response(cycle.default_headers) + lines + b"\r\n"
         if len(body) > MAX_JOINED_BYTES:
             self._transport.write(head)
             self._transport.write(body)

@@ -91,7 +91,8 @@ class HistogramFamily:
             named, total = _named(self._labels, labels), 0
             for bound, count in zip(self._bounds, counts, strict=True):
                 total += count
-                family.add_sample(f"{self.name}_bucket", {**named, "le": floatToGoString(bound)}, total)
+                limit = floatToGoString(bound)  # type: ignore[no-untyped-call]
+                family.add_sample(f"{self.name}_bucket", {**named, "le": limit}, total)
             family.add_sample(f"{self.name}_count", named, total)
             family.add_sample(f"{self.name}_sum", named, self._sums[labels])
         return family

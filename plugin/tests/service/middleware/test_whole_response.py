@@ -40,10 +40,15 @@ class Cycle:
         self.ended += 1
 
 
-def start(body: bytes = b"[1]", *, extra: tuple[tuple[bytes, bytes], ...] = (), **changes: Any) -> Any:
+def start(
+    body: bytes = b"[1]",
+    *,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+    status: int = 200,
+    is_plain: bool = True,
+) -> Any:
     headers = [(b"x-a", b"1"), *extra, (b"content-length", b"%d" % len(body))]
-    message = {"type": "http.response.start", "status": 200, "headers": headers, PLAIN_HEADERS: True}
-    return {**message, **changes}
+    return {"type": "http.response.start", "status": status, "headers": headers, PLAIN_HEADERS: is_plain}
 
 
 def body_of(body: bytes = b"[1]", **changes: Any) -> Any:
@@ -52,7 +57,7 @@ def body_of(body: bytes = b"[1]", **changes: Any) -> Any:
 
 def sent(cycle: Cycle, *messages: Any) -> Transport:
     transport = Transport()
-    response = WholeResponse(cast(Any, transport), cast(Any, cycle), DefaultHeaders())
+    response = WholeResponse(cast(Any, transport), cast(Any, cycle), DefaultHeaders(), cycle.send)
 
     async def send() -> None:
         for message in messages:
@@ -85,7 +90,7 @@ def test_a_large_body_is_not_copied() -> None:
         (Cycle(flow=SimpleNamespace(write_paused=True)), start(), body_of()),
         (Cycle(), start(), body_of(more_body=True)),
         (Cycle(), start(status=404), body_of()),
-        (Cycle(), start(**{PLAIN_HEADERS: False}), body_of()),
+        (Cycle(), start(is_plain=False), body_of()),
         (Cycle(), start(extra=((b"x-b", b"1\r\nset-cookie: a=b"),)), body_of()),
         (Cycle(), start(extra=((b"x-b", b"1\n"),)), body_of()),
         (Cycle(), start(extra=((b"x-b", b"\0"),)), body_of()),
@@ -99,12 +104,16 @@ def test_uvicorn_sends_every_other_response(cycle: Cycle, first: Any, second: An
 
 def test_an_error_in_place_of_the_body_is_all_that_is_sent() -> None:
     cycle = Cycle()
-    error = start(status=500, **{PLAIN_HEADERS: False})
+    error = start(status=500, is_plain=False)
     assert sent(cycle, start(), error, body_of()).writes == []
     assert cycle.in_parts == [error, body_of()]
 
 
 def test_default_headers_follow_the_server() -> None:
     defaults, first = DefaultHeaders(), [(b"date", b"1")]
-    assert defaults.written(first) == defaults.written(first) == b"HTTP/1.1 200 OK\r\ndate: 1\r\n"
-    assert defaults.written([(b"date", b"2")]) == b"HTTP/1.1 200 OK\r\ndate: 2\r\n"
+    assert (
+        defaults.start_of_response(first)
+        == defaults.start_of_response(first)
+        == b"HTTP/1.1 200 OK\r\ndate: 1\r\n"
+    )
+    assert defaults.start_of_response([(b"date", b"2")]) == b"HTTP/1.1 200 OK\r\ndate: 2\r\n"
