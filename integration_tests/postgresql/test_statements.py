@@ -20,7 +20,7 @@ ROWS = (
     "(3, NULL, -2.5, NULL, '[0,1]')"
 )
 
-SAME = """
+SAME = r"""
 SELECT 1+1, 2+2
 SELECT n+1, n+2 FROM t ORDER BY v <=> '[1,1]', id LIMIT 3
 SELECT upper(s), upper(s) || 'x', upper(s) FROM t ORDER BY v <-> '[1,1]', id LIMIT 3
@@ -46,6 +46,15 @@ SELECT 'inf'::float8 * 10 = 'inf'::float8, 'inf'::float8 + 1 > 0, x * 1 FROM t W
 SELECT 123456789012345678901234567890
 SELECT 9223372036854775808 + 1
 SELECT id FROM t WHERE id < 99999999999999999999 ORDER BY id
+SELECT '{"a":1,"b":2}'::jsonb || '{"b":3}', '[1]'::jsonb || '[2]', '[1]'::jsonb || '{"a":1}'
+SELECT '{"a":1,"b":2}'::jsonb - 'a', '["a","b"]'::jsonb - 'a', '[1,2,3]'::jsonb - 1, '[1,2,3]'::jsonb - -1
+SELECT '{"a":1,"b":2}'::jsonb - ARRAY['a','b'], NULL::jsonb || '{}'
+SELECT '{"a":{"b":1,"c":[1,2]}}'::jsonb #- '{a,b}', '{"a":{"c":[1,2]}}'::jsonb #- '{a,c,0}'
+SELECT jsonb_set('{"a":{"b":1}}', '{a,b}', '5'), jsonb_set('{"a":1}', '{n}', '"x"')
+SELECT jsonb_set('{"a":1}', '{n}', '1', false), jsonb_set('[1,2]', '{5}', '9')
+SELECT jsonb_set('{"a":1}', '{x,y}', '1')
+SELECT jsonb_set('[1,2]', '{-1}', '9'), jsonb_set('[1,2]', '{-5}', '9')
+SELECT (SELECT 1), (SELECT max(n) AS m FROM t), (SELECT count(*) FROM t)
 SELECT id FROM t ORDER BY id LIMIT 2.5
 SELECT id FROM t ORDER BY id LIMIT 1.4 OFFSET 0.5
 SELECT id FROM t ORDER BY v <-> '[1,1]', id LIMIT 2.5
@@ -61,6 +70,8 @@ SELECT -x * (n + 1) FROM t WHERE id = 2
 SELECT x / 1e-10 FROM t WHERE id = 2
 SELECT 1e308::float8 * 10
 UPDATE t SET (n, s) = (SELECT 7) WHERE id = 1
+SELECT '5'::jsonb - 'a'
+SELECT jsonb_set('[1]', '{a}', '1')
 SELECT id FROM t LIMIT -1
 SELECT id FROM t LIMIT 'x'
 CREATE VIEW w AS SELECT 1+1, 2+2

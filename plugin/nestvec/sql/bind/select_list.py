@@ -164,4 +164,7 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
         return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())
     if isinstance(node, exp.Bracket):
         return output_name(source, node.this)
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.selects) == 1:
+        item = node.this.selects[0]
+        return item.alias if isinstance(item, exp.Alias) else output_name(source, item)
     return "bool" if isinstance(node, exp.Boolean) else UNNAMED

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from nestvec.sql.interrupts import interruptible
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
+from nestvec.sql.relational.json_changes import json_concat, json_delete, json_delete_at, json_set
 from nestvec.sql.relational.json_containment import json_contains, json_normal
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -59,6 +60,10 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
+    database.create_function("pg_json_concat", json_concat, ["JSON", "JSON"], "JSON")
+    database.create_function("pg_json_delete", json_delete, ["JSON", "VARCHAR[]"], "JSON")
+    database.create_function("pg_json_delete_at", json_delete_at, ["JSON", "VARCHAR[]"], "JSON")
+    database.create_function("pg_json_set", json_set, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON")
     return database
 
 
@@ -181,6 +186,7 @@ _MISMATCHES: Final = (
 """DuckDB's messages on names and types, in PostgreSQL's words."""
 
 _CAUSES: Final = (
+    (r"executing the UDF: ValueError: (.*)", (r"\1", _EXCLUDE)),
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
     (r"Overflow in \w+ of INT64", ("bigint out of range", _WIDER)),
     (r"Overflow in \w+ of INT32", ("integer out of range", _WIDER)),

@@ -115,7 +115,7 @@ _JSON: Final = (
     """pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_print(j)
     ELSE j ->> '$' END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)
-    WHEN 'ARRAY' THEN list_contains(list_transform(json_extract(j, '$[*]'),
+    WHEN 'ARRAY' THEN list_contains(list_transform(json_extract(j, '$[*]')::JSON[],
     lambda x: CASE WHEN json_type(x) = 'VARCHAR' THEN x ->> '$' END), k) WHEN 'VARCHAR' THEN j ->> '$' = k
     ELSE CASE WHEN j IS NOT NULL THEN false END END""",
     """json_has_any(j, keys) AS CASE WHEN j IS NOT NULL THEN

@@ -32,13 +32,24 @@ from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boo
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
     json_item,
+    json_joined,
     json_key,
     json_keys,
     json_object,
     json_path,
     json_text,
+    json_with,
+    json_without,
+    json_without_path,
 )
-from nestvec.sql.relational.rewrites.nodes import Rule, anonymous_name, call
+from nestvec.sql.relational.rewrites.nodes import (
+    JSON_TYPES,
+    Rule,
+    anonymous_name,
+    call,
+    is_text_constant,
+    kind,
+)
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
@@ -70,10 +81,18 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     return tree
 
 
+def _of_json(node: exp.DPipe) -> bool:
+    sides = (node.this, node.expression)
+    return any(kind(side) in JSON_TYPES for side in sides) and all(
+        kind(side) in JSON_TYPES or is_text_constant(side) for side in sides
+    )
+
+
 RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Div: quotient,
     exp.Mod: remainder,
-    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), arithmetic),
+    **dict.fromkeys((exp.Add, exp.Mul), arithmetic),
+    exp.Sub: lambda node: json_without(node) if kind(node.this) in JSON_TYPES else arithmetic(node),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), is_distinct),
     exp.Is: is_boolean,
     **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
@@ -94,7 +113,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
     exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,
-    exp.DPipe: joined,
+    exp.DPipe: lambda node: json_joined(node) if _of_json(node) else joined(node),
+    exp.JSONBDeleteAtPath: json_without_path,
     exp.ConcatWs: rewrite_concat,
     exp.SplitPart: split_part,
     exp.JSONExtractScalar: json_text,
@@ -135,6 +155,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "OCTET_LENGTH": octets,
     "EVERY": renamed("bool_and"),
     "REGEXP_MATCHES": only_in_duckdb,
+    "JSONB_SET": json_with,
     "JSONB_BUILD_OBJECT": renamed("json_object"),
     "JSON_BUILD_OBJECT": renamed("json_object"),
     "JSONB_BUILD_ARRAY": renamed("json_array"),

@@ -6,7 +6,16 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import Rule, call, outside
+from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.nodes import (
+    INTEGERS,
+    JSON_TYPES,
+    Rule,
+    call,
+    is_text_constant,
+    kind,
+    outside,
+)
 
 
 def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
@@ -68,3 +77,39 @@ def json_item(node: exp.JSONExtract) -> exp.Expr:
     elif isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string:
         index = path
     return node if index is None else call("pg_json_item", node.this, index)
+
+
+def json_joined(node: exp.DPipe) -> exp.Expr:
+    """``jsonb || jsonb``."""
+    return call("pg_json_concat", _as_json(node.this), _as_json(node.expression))
+
+
+def json_without(node: exp.Sub) -> exp.Expr:
+    """``jsonb - key``, an array of keys, or a position."""
+    removed = node.expression
+    if kind(removed) in INTEGERS:
+        return call("pg_json_delete_at", node.this, exp.Array(expressions=[exp.cast(removed.copy(), "text")]))
+    if kind(removed) != exp.DType.ARRAY:
+        removed = exp.Array(expressions=[exp.cast(removed.copy(), "text")])
+    return call("pg_json_delete", node.this, removed)
+
+
+def json_without_path(node: exp.Expr) -> exp.Expr:
+    """``jsonb #- path``."""
+    return call("pg_json_delete_at", node.this, _path(node.expression))
+
+
+def json_with(node: exp.Anonymous) -> exp.Expr:
+    """``jsonb_set(document, path, value, create)``."""
+    if len(node.expressions) not in (3, 4):
+        return node
+    document, path, value, *create = node.expressions
+    return call("pg_json_set", _as_json(document), _path(path), _as_json(value), *(create or [exp.true()]))
+
+
+def _as_json(node: exp.Expr) -> exp.Expr:
+    return node if kind(node) in JSON_TYPES else exp.cast(node.copy(), "json")
+
+
+def _path(node: exp.Expr) -> exp.Expr:
+    return typed_array(node, exp.DType.TEXT) if is_text_constant(node) else node

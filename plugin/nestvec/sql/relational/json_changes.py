@@ -1,0 +1,83 @@
+"""PostgreSQL's changes of JSON documents: ``||``, ``-``, ``#-`` and ``jsonb_set``, which DuckDB lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+
+def json_concat(left: str, right: str) -> str:
+    """The keys of two objects, where the second wins; or the items of two arrays, or of other values."""
+    first, second = orjson.loads(left), orjson.loads(right)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return _text({**first, **second})
+    return _text([*_items(first), *_items(second)])
+
+
+def json_delete(document: str, keys: Sequence[str]) -> str:
+    """A document without these keys, or without the strings of an array that equal one."""
+    value = orjson.loads(document)
+    if isinstance(value, dict):
+        return _text({key: item for key, item in value.items() if key not in keys})
+    return _text([item for item in _array(value) if not (isinstance(item, str) and item in keys)])
+
+
+def json_delete_at(document: str, path: Sequence[str]) -> str:
+    """A document without what is at a path of keys and positions; the same if there is nothing."""
+    value = orjson.loads(document)
+    if not isinstance(value, dict):
+        _array(value)
+    return _text(_changed(value, list(path), lambda holder, key: holder.pop(key), create=False))
+
+
+def json_set(document: str, path: Sequence[str], new: str, create: bool) -> str:
+    """A document with another value at a path; with ``create`` also where there is none yet."""
+    value, item = orjson.loads(document), orjson.loads(new)
+    if not isinstance(value, dict):
+        _array(value)
+    return _text(_changed(value, list(path), lambda holder, key: _put(holder, key, item), create=create))
+
+
+def _changed(value: Any, path: list[str], change: Any, *, create: bool) -> Any:
+    if not path or not isinstance(value, (dict, list)):
+        return value
+    key: Any = path[0] if isinstance(value, dict) else _position(value, path[0])
+    exists = key in value if isinstance(value, dict) else 0 <= key < len(value)
+    if len(path) == 1:
+        if exists or create:
+            change(value, key)
+    elif exists:
+        value[key] = _changed(value[key], path[1:], change, create=create)
+    return value
+
+
+def _put(holder: Any, key: Any, item: Any) -> None:
+    if isinstance(holder, dict) or 0 <= key < len(holder):
+        holder[key] = item
+    else:
+        # Beyond an end, the new value is added there.
+        holder.insert(0 if key < 0 else len(holder), item)
+
+
+def _position(items: list[Any], text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"path element is not an integer: {text[:40]}") from None
+    return number + len(items) if number < 0 else number
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _array(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("cannot change a scalar")
+    return value
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
