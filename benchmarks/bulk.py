@@ -1,12 +1,15 @@
 """``nestvec bulk``: its rate against the engine's own loop and against ``nestvec ingest``, and kills.
 
     python benchmarks/bulk.py speed --models models [--encoder minilm] [--rows 200000] [--json FILE]
+    python benchmarks/bulk.py turns --models models [--encoder minilm] [--rows 10240] [--json FILE]
     python benchmarks/bulk.py kills --models models [--encoder wordllama] [--rows 1000000] [--json FILE]
 
 ``speed``: the loop tokenizes 2,048 texts at a time, sorts them by length and runs batches, in this process
 with all cores; ``bulk`` does the same on a Ray of this machine, reads JSON lines and writes Parquet. The rate
-of ``bulk`` is that of its workers, without the start of Ray, which is stated. ``kills``: workers and the
-command itself are killed with SIGKILL at points spread over the rows, and every file is read back.
+of ``bulk`` is that of its workers, without the start of Ray, which is stated. ``turns``: what a worker does,
+without Ray, and the loop, on the same rows window by window in turns, so that a busy machine slows both.
+``kills``: workers and the command itself are killed with SIGKILL at points spread over the rows, and every
+file is read back.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import os
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,9 +37,13 @@ import pyarrow.parquet as pq
 
 from nestvec.bulk.embedding import EngineEmbedding
 from nestvec.bulk.manifest import TaskRecord
+from nestvec.bulk.plan import Task
+from nestvec.bulk.task import EngineChoice, TaskRunner, Work
 from nestvec.collections.lifecycle import create_collection
 from nestvec.engines.factory import EngineOptions
 from nestvec.evaluate.vectors.encode import run_batches
+from nestvec.ingest.options import IngestOptions
+from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec.service.preprocess.prepare import tokenize_inputs
@@ -159,6 +167,42 @@ def speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def turns(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    place = Place(folder, options, "turns")
+    write_rows(place.source, options.rows)
+    with open_milvus(place.uri) as client:
+        table = read_table(client, "docs")
+    engine = EngineOptions(options.engine)
+    embedding = EngineEmbedding(options.models, (options.encoder,), engine)
+    work = Work(table, str(place.job), IngestOptions(place.uri), EngineChoice(options.models, engine))
+    runner = TaskRunner(work, embedding)
+    loaded, loops, tasks = embedding.encoders[options.encoder], [], []
+    window = min(WINDOW, options.task_rows)
+    for number, start in enumerate((0, *range(0, options.rows, window))):  # the first is a warm-up
+        texts = [text_of(at) for at in range(start, min(start + window, options.rows))]
+        began = time.perf_counter()
+        rows = [row for row in tokenize_inputs(loaded, texts, Truncation()) if hasattr(row, "arrays")]
+        for _ in run_batches(
+            rows, lambda batch: embedding._run(options.encoder, batch), 0, "", lambda count: None
+        ):
+            pass
+        loops.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        runner(Task(number=number, address=str(place.source), start=start, rows=len(texts), first=start))
+        tasks.append(time.perf_counter() - began)
+    ratios = [loop / task for loop, task in zip(loops[1:], tasks[1:], strict=True)]
+    return {
+        "rows": options.rows,
+        "window": window,
+        "encoder": options.encoder,
+        "dims": options.dims,
+        "loop_rows_per_second": round(options.rows / sum(loops[1:]), 1),
+        "worker_rows_per_second": round(options.rows / sum(tasks[1:]), 1),
+        "worker / loop": round(sum(loops[1:]) / sum(tasks[1:]), 3),
+        "worker / loop, median of windows": round(statistics.median(ratios), 3),
+    }
+
+
 def records_of(place: Place) -> list[TaskRecord]:
     folder = place.job / "tasks"
     names = sorted(folder.glob("task-*.json")) if folder.is_dir() else []
@@ -279,7 +323,7 @@ def wrong_vectors(options: argparse.Namespace, place: Place, records: list[TaskR
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["speed", "kills"])
+    parser.add_argument("what", choices=["speed", "turns", "kills"])
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--engine", default="auto")
@@ -294,7 +338,7 @@ def main() -> None:
     options.models = options.models.absolute()
     options.dims = options.dims or [read_manifest(options.models / options.encoder).dim]
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        work = {"speed": speed, "kills": kills}[options.what]
+        work = {"speed": speed, "turns": turns, "kills": kills}[options.what]
         result = {"date": f"{date.today()}", "cores": os.cpu_count(), **work(options, Path(folder))}
     print(json.dumps(result, indent=2))
     if options.json:

@@ -276,3 +276,26 @@ def test_a_node_that_is_lost_is_replaced(place: Place, service: str) -> None:
     expected = ServiceEmbedding(service).embed(texts, columns).columns["v"]
     vectors = np.asarray(rows.column("text_384").to_pylist()[::97], np.float32)
     assert cosines(vectors, expected).min() > 0.999
+
+
+@pytest.mark.nightly
+def test_a_million_rows_while_workers_and_commands_are_killed(tmp_path: Path, static: Path) -> None:
+    program = Path(__file__).parents[1] / "benchmarks" / "bulk.py"
+    options = [
+        "--models",
+        str(static),
+        "--encoder",
+        "wordllama",
+        "--rows",
+        "1000000",
+        "--folder",
+        str(tmp_path),
+    ]
+    results = tmp_path / "kills.json"
+    command = [sys.executable, str(program), "kills", *options, "--json", str(results)]
+    subprocess.run(command, timeout=7_200, check=True)
+    result = json.loads(results.read_text())["kills"]
+    assert result["killed"] == {"worker": 10, "command": 3}
+    wrong = {name: result[name] for name in ("lost", "doubled", "wrong_text", "wrong_vector")}
+    assert wrong == {"lost": 0, "doubled": 0, "wrong_text": 0, "wrong_vector": 0}
+    assert result["files_without_a_record"] <= 2 * 13
