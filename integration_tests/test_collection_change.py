@@ -454,25 +454,6 @@ def test_a_row_that_arrives_late_from_a_command_that_was_killed_is_not_in_the_co
     check(client, service, papers, (64,))
 
 
-def test_a_request_that_is_carried_out_after_its_command_was_killed(
-    client: MilvusClient, papers: Rows, service: str
-) -> None:
-    change = embedding(service, 64)
-    killed(client, change, "create_collection")
-    copied = 0
-
-    def late(rows: int) -> None:
-        nonlocal copied
-        copied += rows
-        if copied >= ROWS and not client.query("papers__1", filter='id == "gone"', output_fields=["id"]):
-            client.upsert("papers__1", [row(0, "a stale text"), row(1, "a row of before") | {"id": "gone"}])
-
-    plan, _ = plan_or_continue(client, "papers", change)
-    run_change(client, plan, change, ChangeOptions(advance=late))
-    assert copied > ROWS
-    check(client, service, papers, (64,))
-
-
 def test_dropping_a_collection_drops_its_interrupted_change(
     client: MilvusClient, papers: Rows, service: str, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from integration_tests.fixtures.services import vacant_address
-from integration_tests.test_collection_change import embedding
+from integration_tests.test_collection_change import embedding, killed
 from integration_tests.test_collection_change_kinds import keyed, values
 from pymilvus import MilvusClient
 
@@ -201,3 +201,24 @@ def test_a_milvus_that_stays_lost(
         check_unchanged(client)
         run_change(client, plan_or_continue(client, "c", change)[0], change)
         check_changed(client)
+
+
+def test_a_request_that_is_carried_out_after_its_command_was_killed(
+    client: MilvusClient, service: str
+) -> None:
+    filled(client)
+    change = embedding(service, 256)
+    killed(client, change, "create_collection", name="c")
+    copied = 0
+
+    def late(rows: int) -> None:
+        nonlocal copied
+        copied += rows
+        if copied == ROWS:
+            stale = [values(0) | {"id": 0, "text": "a stale text"}, values(1) | {"id": ROWS, "text": "gone"}]
+            client.upsert("c__1", stale)
+
+    plan, _ = plan_or_continue(client, "c", change)
+    run_change(client, plan, change, ChangeOptions(advance=late))
+    assert copied == ROWS + 1
+    check_changed(client)

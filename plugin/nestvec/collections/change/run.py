@@ -35,6 +35,7 @@ from nestvec.collections.change.interrupted import (
 )
 from nestvec.collections.change.journal import ChangeJournal
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
+from nestvec.collections.change.repair import mark_differing
 from nestvec.collections.change.rows import Row, RowReader, may_pass
 from nestvec.collections.change.switch import (
     check_name,
@@ -208,8 +209,8 @@ class _Run:
 
     def _finish(self, started: float) -> ChangeReport:
         if not is_switched(self.client, self.names):
-            self._create()
-            self._fill()
+            resumed = self._create()
+            self._fill(resumed=resumed)
             self._check_fields(self.names.source)
             switch(self.client, self.names)
         rows = self._end()
@@ -218,7 +219,8 @@ class _Run:
             self.names.collection, rows, time.monotonic() - started, tuple(self.change.fields), old
         )
 
-    def _create(self) -> None:
+    def _create(self) -> bool:
+        """Create the second collection; returns whether it was there already, from an earlier run."""
         names = self.names
         with milvus_errors(f"looking for collection {names.target}"):
             exists = self.client.has_collection(names.target)
@@ -231,14 +233,17 @@ class _Run:
         if not exists:
             self.journal.forget_all()
             create_beside(self.client, self.plan, self.change, self.journal.mark)
+        return exists
 
-    def _fill(self) -> None:
+    def _fill(self, *, resumed: bool) -> None:
         load_lite(self.client, self.names.target)
         copy = self._copy(self.names.source)
         if isinstance(self.options.advance, Meter):
             self.options.advance.total = copy.source.count()
             self.options.advance.skip(self.journal.count())
         copy.settle()
+        if resumed and mark_differing(copy):
+            copy.settle()
         new = [item for item in copy.table.embeddings if item.column in self.change.fields]
         before = {item.column: item for item in copy.source.table.embeddings}
         others = [item for item in copy.table.embeddings if item.column not in self.change.fields]
