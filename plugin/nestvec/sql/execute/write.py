@@ -52,19 +52,19 @@ def write_in_batches(
     *,
     partial: bool = False,
     partition: str = "",
-    written: list[Any] | None = None,
+    written_ids: list[Any] | None = None,
 ) -> Steps[list[Any]]:
     """Insert rows, or, with ``partial``, overwrite their columns in the rows of their ids. Returns the ids.
 
-    They are appended to ``written``, the ids that the statement wrote before, if it is not None. A service or
-    a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. Raises ServiceError,
+    They are appended to ``written_ids``, those that the statement wrote before, if it is not None. A service
+    or a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. Raises ServiceError,
     StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say how many rows of the
     statement were written before.
     """
     patience = session.patience()
     yield from session.ensure_served(table.services, patience)
     write = _Write(table, partial, partition, patience, BatchSize(MAX_INSERT_ROWS))
-    ids: list[Any] = [] if written is None else written
+    ids: list[Any] = [] if written_ids is None else written_ids
     with saying_changed(ids):
         for batch in _batches(table, rows):
             yield from _check_images(session, table, batch)
@@ -73,20 +73,22 @@ def write_in_batches(
 
 
 def update_rows(
-    session: Session, table: Table, rows: Mapping[Any, Row], written: list[Any] | None = None
+    session: Session, table: Table, rows: Mapping[Any, Row], written_ids: list[Any] | None = None
 ) -> Steps[list[Any]]:
     """Overwrite columns of the rows of these ids, each in the partition that it is in. Returns the ids.
 
-    Raises as ``write_in_batches`` does, to whose ``written`` the ids are appended.
+    Raises as ``write_in_batches`` does, to whose ``written_ids`` the ids are appended.
     """
-    pending, ids = dict(rows), [] if written is None else written
+    pending, ids = dict(rows), [] if written_ids is None else written_ids
     for partition in (yield from write_partitions(session, table)) or ("",):
         here = list(pending)
         if partition:
             with saying_changed(ids):
                 here = list((yield from read_by_ids(session, table, here, (), partition)))
         chosen = [pending.pop(row_id) for row_id in here]
-        yield from write_in_batches(session, table, chosen, partial=True, partition=partition, written=ids)
+        yield from write_in_batches(
+            session, table, chosen, partial=True, partition=partition, written_ids=ids
+        )
     return ids
 
 

@@ -47,10 +47,10 @@ def _round_limits(tree: exp.Expr) -> None:
         value = node.args.get("expression")
         if not isinstance(value, exp.Literal) or (value.name.isdecimal() and not value.is_string):
             continue
-        whole = re.fullmatch(r"\s*(\d{1,18})\s*", value.name) if value.is_string else None
+        digits = re.fullmatch(r"\s*(\d{1,18})\s*", value.name) if value.is_string else None
         number = None if value.is_string else _rounded(value.name)
-        if whole or number is not None:
-            value.set("this", whole[1] if whole else str(number))
+        if digits or number is not None:
+            value.set("this", digits[1] if digits else str(number))
             value.set("is_string", False)
 
 

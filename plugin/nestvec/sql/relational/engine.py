@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nestvec.sql.interrupts import interruptible
-from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.documents.changes import json_concat, json_delete, json_delete_at, json_set
 from nestvec.sql.relational.documents.containment import json_contains, json_normal
+from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
 from nestvec_schemas.errors import (

@@ -163,7 +163,7 @@ def rebound_target(scope: Scope, holder: DistanceRanking | DistanceColumn, node:
 def _target_nodes(
     source: SourceText, params: Params, service: str, plan: RelationalPlan, free: Mapping[str, exp.Expr]
 ) -> dict[int, exp.Expr]:
-    """Which parameter gave each target of a plan. Raises _NotRebindable where that cannot be told."""
+    """Which parameter gave each target of a plan. Raises _NotRebindable where that cannot be determined."""
     if not free:
         return {}
     nodes: dict[int, exp.Expr] = {}

@@ -294,7 +294,7 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         own, partition = _with_own_ids(insert), _target_partition(session, insert)
         own_ids = (yield from _write(session, own)) if own.rows else []
         before = len(own_ids)
-        ids = yield from write_in_batches(session, table, generated, partition=partition, written=own_ids)
+        ids = yield from write_in_batches(session, table, generated, partition=partition, written_ids=own_ids)
         return ids[before:] + ids[:before]
     _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]

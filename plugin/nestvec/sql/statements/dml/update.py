@@ -124,7 +124,7 @@ def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
         parts.append((partition, changed))
     for partition, changed in parts:
         yield from write_in_batches(
-            session, update.table, changed, partial=True, partition=partition, written=ids
+            session, update.table, changed, partial=True, partition=partition, written_ids=ids
         )
     result = StatementResult(tag=f"UPDATE {len(ids)}", count=len(ids))
     if returning is None:
