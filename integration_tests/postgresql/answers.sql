@@ -28,3 +28,4 @@ SELECT id, upper(u) AS x, initcap(u || ' ' || u) AS y, upper(t) AS z FROM rows
 SELECT id, n = ANY(ARRAY[1::numeric, '-1.25']) AS x, coalesce(n, '1.005') AS y, greatest(n, '1.2345') AS z FROM typed
 SELECT id, array_remove(tags, NULL) AS x, array_remove(nums, 1) AS y, array_remove(tags, t) AS z FROM rows
 SELECT id, -3 - s AS x, s * (-2) AS y FROM rows
+SELECT id, u ~* '[[:upper:]]' AS x, u ~ '(?i)[[:lower:]]' AS y, u ~ '[[:upper:]]' AS z FROM rows

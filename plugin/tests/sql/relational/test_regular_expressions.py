@@ -24,6 +24,12 @@ def test_regular_expression(pattern: str, expected: str) -> None:
     assert postgres_regex(pattern) == expected
 
 
+def test_a_case_is_any_letter_without_regard_to_case() -> None:
+    assert postgres_regex("[[:upper:]]") == r"[\p{Lu}]"
+    assert postgres_regex("[[:upper:]]", fold=True) == r"[\p{L}]"
+    assert postgres_regex("(?i)[[:lower:]]") == r"(?i)[\p{L}]"
+
+
 @pytest.mark.parametrize(
     ("pattern", "escape", "expected"),
     [

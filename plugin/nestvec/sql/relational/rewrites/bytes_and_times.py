@@ -53,7 +53,7 @@ def decoded(node: exp.Decode) -> exp.Expr:
 
 
 def _is_hex(node: exp.Expr) -> bool:
-    return node.args["charset"].name.lower() == "hex"
+    return bool(node.args["charset"].name.lower() == "hex")
 
 
 def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:

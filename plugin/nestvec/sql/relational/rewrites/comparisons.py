@@ -43,8 +43,9 @@ def membership(node: exp.In) -> exp.Expr:
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
     convert = _TYPED_CONSTANTS.get(kind(row))
-    for item in list(filter(is_text_constant, node.expressions)) if convert else ():
-        item.replace(convert(item))
+    if convert is not None:
+        for item in list(filter(is_text_constant, node.expressions)):
+            item.replace(convert(item))
     query = node.args.get("query")
     if isinstance(row, exp.Tuple) and query is not None:
         return _row_in_query(row, query)

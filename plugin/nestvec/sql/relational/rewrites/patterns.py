@@ -36,12 +36,14 @@ def _like_each(node: exp.Expr, patterns: exp.Expr) -> exp.Expr:
 def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
     """``~`` and ``~*``: in PostgreSQL a point stands for a line break, too."""
     flags = "is" if isinstance(node, exp.RegexpILike) else "s"
-    return call("regexp_matches", node.this, _regex(node.expression), exp.Literal.string(flags))
+    return call("regexp_matches", node.this, _regex(node.expression, flags), exp.Literal.string(flags))
 
 
-def _regex(node: exp.Expr) -> exp.Expr:
+def _regex(node: exp.Expr, flags: str) -> exp.Expr:
     """A pattern that is constant, as DuckDB writes it."""
-    return exp.Literal.string(postgres_regex(node.name)) if is_text_constant(node) else node
+    return (
+        exp.Literal.string(postgres_regex(node.name, fold="i" in flags)) if is_text_constant(node) else node
+    )
 
 
 def replaced(node: exp.RegexpReplace) -> exp.Expr:
@@ -52,7 +54,7 @@ def replaced(node: exp.RegexpReplace) -> exp.Expr:
         return node
     if isinstance(replacement, exp.Literal):
         replacement = exp.Literal.string(replacement.name.replace("\\&", "\\0"))
-    pattern = _regex(node.expression)
+    pattern = _regex(node.expression, flags)
     return call("regexp_replace", node.this, pattern, replacement, exp.Literal.string(flags + "s"))
 
 

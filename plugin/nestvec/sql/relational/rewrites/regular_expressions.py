@@ -20,14 +20,16 @@ _NAMED_SETS: Final = {
     "[:space:]": _SPACES,
     "[:punct:]": r"[:punct:]\p{P}\p{S}",
 }
+_CASES: Final = ("[:upper:]", "[:lower:]")
 _ESCAPES: Final = {"y": r"\b", "Y": r"\B", "b": r"\x08", "B": r"\\", "Z": r"\z"}
 """Letters that mean something else after a backslash, or nothing."""
 
 _PIECE: Final = re.compile(r"\\(?P<escaped>.)|\[:[a-z]+:\]|\[\^?\]?|.", re.DOTALL)
 
 
-def postgres_regex(pattern: str) -> str:
-    """A regular expression of PostgreSQL for RE2."""
+def postgres_regex(pattern: str, *, fold: bool = False) -> str:
+    """A regular expression of PostgreSQL for RE2; ``fold`` if it is matched without regard to case."""
+    fold = fold or pattern.startswith("(?i)")
     parts: list[str] = []
     bracketed = False
     for match in _PIECE.finditer(pattern):
@@ -35,7 +37,8 @@ def postgres_regex(pattern: str) -> str:
         if escaped is not None:
             parts.append(_escape(escaped, bracketed))
         elif piece.startswith("[:"):
-            parts.append(_NAMED_SETS.get(piece, piece) if bracketed else piece)
+            name = "[:alpha:]" if fold and piece in _CASES else piece
+            parts.append(_NAMED_SETS.get(name, name) if bracketed else piece)
         elif piece.startswith("["):
             # Inside brackets another one stands for itself.
             parts.append(piece.replace("[", r"\[", 1) if bracketed else piece)
