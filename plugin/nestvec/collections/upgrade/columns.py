@@ -124,7 +124,8 @@ def choose_columns(table: Table, request: UpgradeRequest) -> UpgradeColumns:
         )
     own = tuple(column.config.dim if column.config.form != "sparse" else None for column in chosen)
     recorded = tuple(None if column.upgrade is None else column.upgrade.dim for column in chosen)
-    dims = request.dims or tuple(new or old for new, old in zip(recorded, own, strict=True))
+    present = tuple(new or old for new, old in zip(recorded, own, strict=True))
+    dims: tuple[int | None, ...] = request.dims or present
     return UpgradeColumns(table, tuple(chosen), request.encoder, dims)
 
 
