@@ -118,8 +118,7 @@ def _candidates(vectors: CaptionedVectors, learned: Rows) -> dict[str, BridgeMap
 def _ridge(inputs: Matrix, targets: Matrix, weight: float) -> Matrix:
     squares = inputs.T @ inputs
     penalty = weight * float(np.trace(squares)) / len(squares) * np.eye(len(squares))
-    weights: Matrix = np.linalg.solve(squares + penalty, inputs.T @ targets)
-    return weights
+    return np.asarray(np.linalg.solve(squares + penalty, inputs.T @ targets), np.float64)
 
 
 def _map(matrix: Matrix, bias: Matrix) -> BridgeMap:

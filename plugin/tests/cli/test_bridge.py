@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from nestvec.bridge.joint import MIN_IMAGES
 from nestvec.cli import cli
+from nestvec_exporters.bridge.joint import MIN_IMAGES
 from nestvec_schemas.errors import ImageUnreadable, NestvecError, NotOffered, SampleUnusable
 from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.repository import GRAPH
