@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import secrets
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -66,6 +69,11 @@ def cluster(options: RayOptions) -> Iterator[Any]:
     # Before the import, which reads it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    loaded = sys.modules.get("ray")
+    in_use = loaded is not None and loaded.is_initialized()
+    if options.address is None and not in_use and "RAY_AUTH_MODE" not in os.environ:
+        # Ray listens on the machine's address, where anybody could have it run code. Workers inherit these.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         import ray  # noqa: PLC0415 - an optional package, and slow to import
     except ImportError as error:
@@ -110,6 +118,7 @@ def _connect(ray: Any, options: RayOptions) -> None:
             return
         # On a busy machine, its daemons may not answer within the 30 s that it waits for them.
         except Exception as error:
+            _end_daemons(error)
             ray.shutdown()
             if attempt == _STARTS:
                 raise IngestError(
@@ -117,6 +126,15 @@ def _connect(ray: Any, options: RayOptions) -> None:
                     value=str(error)[:300],
                     next_step="Run the command again when the machine is less busy: finished tasks are kept.",
                 ) from error
+
+
+def _end_daemons(error: BaseException) -> None:
+    """End the daemons of a Ray that did not start: only the object whose constructor failed has them."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
+        if end is not None:
+            with suppress(Exception):
+                end(check_alive=False, allow_graceful=False)
 
 
 def run_tasks(
