@@ -54,12 +54,12 @@ def read_result(
     )
 
 
-def _column(kind: str, values: list[Any], decimals: bool, vector: str) -> tuple[str, list[Any]]:
+def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> tuple[str, list[Any]]:
     """The type of a column and its values."""
-    if vector and kind.startswith(("FLOAT[", "DOUBLE[")):
-        return vector, _each(values, list)
-    if vector == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
-        return vector, _each(values, _sparse)
+    if vector_type and kind.startswith(("FLOAT[", "DOUBLE[")):
+        return vector_type, _each(values, list)
+    if vector_type == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
+        return vector_type, _each(values, _sparse)
     if kind.endswith("]"):
         vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
         floats = kind.startswith("DECIMAL") and not decimals

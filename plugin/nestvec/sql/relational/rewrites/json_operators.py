@@ -12,7 +12,6 @@ from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     Rule,
     call,
-    is_text_constant,
     kind,
     outside,
 )
@@ -112,4 +111,6 @@ def _as_json(node: exp.Expr) -> exp.Expr:
 
 
 def _path(node: exp.Expr) -> exp.Expr:
-    return typed_array(node, exp.DType.TEXT) if is_text_constant(node) else node
+    if isinstance(node, exp.Literal) and node.is_string:
+        return typed_array(node, exp.DType.TEXT)
+    return node
