@@ -73,8 +73,7 @@ def test_other_servers_say_what_to_do_and_nothing_is_changed(version: str, cause
     with pytest.raises(StoreRefused, match=rf"{cause}.*papers: v\. Let the service answer at {OLD}"):
         move_service(server, table(*columns), columns, NEW)
     assert server.properties == {}
-    columns = columns[:1]
-    move_service(server, table(*columns), columns, NEW)
+    move_service(server, table(*columns), columns[:1], NEW)
     assert set(server.properties) == {"nestvec.embed.codes"}
 
 

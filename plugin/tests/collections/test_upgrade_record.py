@@ -113,7 +113,8 @@ def test_queries_use_the_bridge_and_the_function_where_it_can_be_altered(
 
 
 def test_what_cannot_be_upgraded(service: str) -> None:
-    table = read_table(Server("v2.6.11", service), "papers")  # type: ignore[arg-type]
+    server: Any = Server("v2.6.11", service)
+    table = read_table(server, "papers")
     for request, cause in (
         (UpgradeRequest("papers", "old"), "are those of this encoder already: old"),
         (UpgradeRequest("papers", "tiny", "abstract"), "no field of this name.*Available: body, v"),
