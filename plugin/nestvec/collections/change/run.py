@@ -223,7 +223,7 @@ class _Run:
         """Create the second collection; returns whether it was there already, from an earlier run."""
         names = self.names
         with milvus_errors(f"looking for collection {names.target}"):
-            exists = self.client.has_collection(names.target)
+            exists = bool(self.client.has_collection(names.target))
         if exists and read_mark(self.client, names.target) != self.journal.mark:
             raise StoreRefused(
                 "a collection or alias of this name exists and is not part of this change",
