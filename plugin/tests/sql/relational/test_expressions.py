@@ -188,7 +188,7 @@ TYPES = [
     ("empty[1]", "INT32"),
     ("meta -> 'a'", "JSON"),
     ("meta ->> 'a'", "VARCHAR"),
-    ("subvector(v, 1, 1)", "ARRAY"),
+    ("subvector(v, 1, 1)", "FLOAT_VECTOR"),
     ("count(*)", "INT64"),
     ("sum(small)", "INT64"),
     ("avg(small)", "DOUBLE"),
