@@ -28,7 +28,7 @@ from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.verification import open_served
 from nestvec_exporters.bridge.install import install_bridge, next_exit
-from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
 from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest

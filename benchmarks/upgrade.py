@@ -37,9 +37,9 @@ from benchmarks.beds.bed import Bed
 from benchmarks.beds.folder_beds import beir
 
 from nestvec_exporters.bridge.fit import BridgeOptions, BridgeQueries, fit_bridge
-from nestvec_exporters.bridge.mapping import PairedVectors, Rows, join
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampled_queries import QueryKind, sample_queries
+from nestvec_exporters.space_maps.mapping import PairedVectors, Rows, join
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
 DRAWS: tuple[tuple[QueryKind, int], ...] = (

@@ -21,13 +21,13 @@ from integration_tests.fixtures.services import Serve, vacant_address
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec import add_embedding, connect, field_notes, index_params
+from nestvec.bridge import upgrade as bridge_upgrade
 from nestvec.bridge.build import BridgeRequest, build_bridge
 from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.collections.change.run import ChangeOptions
 from nestvec.collections.change.switch import leads_to
-from nestvec.collections.upgrade import bridging
 from nestvec.collections.upgrade.columns import UpgradeRequest
 from nestvec.collections.upgrade.record import UpgradeStatus, read_status
 from nestvec.collections.upgrade.run import begin_upgrade, finish_upgrade, plan_upgrade
@@ -288,7 +288,9 @@ def test_a_bridge_is_fitted_on_the_collection_and_what_cannot_be_is_refused(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``wordllama`` has no bridge yet: it is fitted, the vectors are embedded anew, and none remains."""
-    monkeypatch.setattr(bridging, "fit_bridge", partial(bridging.fit_bridge, steps=5))
+    monkeypatch.setattr(
+        bridge_upgrade, "fit_upgrade_bridge", partial(bridge_upgrade.fit_upgrade_bridge, steps=5)
+    )
     models = tmp_path / "models"
     shutil.copytree(plain, models)
     database, service = tmp_path / "papers.db", vacant_address()

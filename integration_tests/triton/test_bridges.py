@@ -15,7 +15,7 @@ from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.bridge.install import install_bridge, next_exit
-from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
 from nestvec_schemas.bridges.bridge import Bridge
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Precision

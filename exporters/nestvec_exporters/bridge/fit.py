@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from nestvec_exporters.bridge.closed_form import RIDGE_WEIGHTS, procrustes, ridge
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
-from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, Rows, join, linear
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
+from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, ridge
+from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, Rows, join, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines
 

@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
 from nestvec_exporters.graph.tensors import OUTPUT
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
 from nestvec_schemas.towers import EXIT_INPUT
 
 _PREFIX: Final = "nestvec/bridge/"

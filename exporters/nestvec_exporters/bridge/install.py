@@ -11,9 +11,9 @@ import onnx
 from google.protobuf import text_format
 
 from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
-from nestvec_exporters.bridge.mapping import BridgeMap
 from nestvec_exporters.encoder_manifest import external_files, write_manifest
 from nestvec_exporters.graph.save import save_graph
+from nestvec_exporters.space_maps.mapping import BridgeMap
 from nestvec_exporters.workspace import install, workspace
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.bridges.view import graph_dim

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from nestvec_exporters.bridge.mapping import BridgeMap, Rows
+from nestvec_exporters.space_maps.mapping import BridgeMap, Rows
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer, PairedVectors, Rows, join
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer, PairedVectors, Rows, join
 from nestvec_schemas.vectors import Matrix, Vectors
 
 OnStep = Callable[[int, int], None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestvec_exporters.bridge.mapping import Rows
 from nestvec_exporters.nesting.sampled_queries import QueryKind, SampledQuery, sample_queries
+from nestvec_exporters.space_maps.mapping import Rows
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.samples.sample import Sample
 

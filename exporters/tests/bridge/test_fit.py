@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec_exporters.bridge.closed_form import procrustes, ridge
 from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
 from nestvec_exporters.bridge.learn import LearningOptions, learn_map
-from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, linear
+from nestvec_exporters.space_maps.closed_form import procrustes, ridge
+from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 

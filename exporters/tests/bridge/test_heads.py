@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
-from nestvec_exporters.bridge.mapping import BridgeMap, HiddenLayer
 from nestvec_exporters.graph.tensors import OUTPUT
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
 from nestvec_schemas.towers import EXIT_INPUT
 from nestvec_schemas.vectors import Vectors, normalise
 

@@ -18,9 +18,9 @@ from nestvec_exporters.bridge.fit import (
     fit_bridge,
 )
 from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, next_exit
-from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
 from nestvec_exporters.progress import Listener
+from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors
 from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from nestvec_exporters.bridge.closed_form import procrustes, ridge
-from nestvec_exporters.bridge.mapping import PairedVectors
+from nestvec_exporters.space_maps.closed_form import procrustes, ridge
+from nestvec_exporters.space_maps.mapping import PairedVectors
 from nestvec_exporters.training_data import RoleText
 from nestvec_schemas.errors import NotOffered
 from nestvec_schemas.vectors import Matrix, Vectors, cosines

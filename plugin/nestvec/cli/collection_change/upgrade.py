@@ -175,13 +175,13 @@ def _serve(stack: ExitStack, client: MilvusClient, request: UpgradeRequest, args
 
 
 def _fit(client: MilvusClient, plan: UpgradePlan, args: UpgradeArgs) -> None:
-    from nestvec.collections.upgrade.bridging import fit_bridge
+    from nestvec.bridge.upgrade import fit_upgrade_bridge
     from nestvec.terminal.progress import stages
     from nestvec_exporters.progress import Listener
 
     if plan.columns is not None:
         with stages() as shown:
-            fit_bridge(client, plan.columns, args.change.models, Listener(shown.stage, shown.step))
+            fit_upgrade_bridge(client, plan.columns, args.change.models, Listener(shown.stage, shown.step))
 
 
 def _embed_anew(stack: ExitStack, client: MilvusClient, plan: UpgradePlan, args: UpgradeArgs) -> None:

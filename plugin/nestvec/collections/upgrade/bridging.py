@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from pymilvus import MilvusClient
+from typing import Final
 
 from nestvec.client.admin import request_reload
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import EncoderInfo, ServiceInfo, embed, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.upgrade.columns import UpgradeColumns
-from nestvec.datasets.samples import DEFAULT_SAMPLE_SIZE, SampleOptions, sample_collection
+from nestvec.datasets.samples import DEFAULT_SAMPLE_SIZE
 from nestvec_schemas.bridges.bridge import Bridge, bridge_key, bridged_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
@@ -27,9 +25,6 @@ from nestvec_schemas.errors import (
 )
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import find_encoder, read_manifest
-
-if TYPE_CHECKING:
-    from nestvec_exporters.progress import Listener
 
 MIN_TEXTS: Final = 256
 """Rows below which no bridge is fitted: ``nestvec bridge`` refuses fewer documents."""
@@ -119,26 +114,6 @@ def plan_bridge(
         return BridgePlan(None, reason=error.cause)
     texts = min(rows, DEFAULT_SAMPLE_SIZE)
     return BridgePlan(name, texts=texts, seconds=_seconds(chosen, texts))
-
-
-def fit_bridge(
-    client: MilvusClient,
-    chosen: UpgradeColumns,
-    models: Path,
-    listener: Listener | None = None,
-    *,
-    steps: int | None = None,
-) -> str:
-    """Fit the bridge of an upgrade on the collection's texts, and return the name it is served under.
-
-    Raises SampleUnusable, EncoderError, EngineError, StoreError.
-    """
-    # Fitting needs the exporters and their libraries, which upgrades without a bridge do not.
-    from nestvec.bridge.build import BridgeRequest, build_bridge  # noqa: PLC0415
-
-    sample = sample_collection(client, chosen.table.name, SampleOptions(chosen.source))
-    request = BridgeRequest(models, chosen.old, chosen.encoder, sample, steps=steps)
-    return build_bridge(request, listener).name
 
 
 def ensure_served(service: str, name: str) -> EncoderInfo:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from nestvec_exporters.bridge.mapping import BridgeMap, PairedVectors, linear
+from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, linear
 
 RIDGE_WEIGHTS: Final = (1e-4, 1e-3, 1e-2)
 """Penalties as shares of the number of texts, that is, of the sum of squares."""
