@@ -102,21 +102,29 @@ def build_joint_space(request: JointRequest, listener: Listener | None = None) -
 
 
 def _sample(captioned: CaptionedImages, request: JointRequest) -> CaptionedImages:
-    """The images that have captions, or as many of them as are to be fitted on."""
-    rows = [row for row, captions in enumerate(captioned.captions) if captions]
-    if len(rows) < MIN_IMAGES:
+    """The images that have captions, or as many of them as are to be fitted on.
+
+    An image of several rows is one with the captions of all: of two copies, one could be fitted on and the
+    other measured on.
+    """
+    own: dict[Path, tuple[str, dict[str, None]]] = {}
+    for path, texts, place in zip(captioned.images, captioned.captions, captioned.places, strict=True):
+        if texts:
+            own.setdefault(path, (place, {}))[1].update(dict.fromkeys(texts))
+    if len(own) < MIN_IMAGES:
         raise SampleUnusable(
             f"{request.pairs.name} has too few images with captions to fit a bridge",
-            value=f"{len(rows)} images with captions",
+            value=f"{len(own)} images with captions",
             next_step=f"Give at least {MIN_IMAGES}; a few thousand are best.",
         )
-    if len(rows) > request.size:
-        rows = sorted(np.random.default_rng(request.seed).permutation(rows)[: request.size].tolist())
-    images, captions, places = captioned.images, captioned.captions, captioned.places
+    paths = list(own)
+    if len(paths) > request.size:
+        rows = np.random.default_rng(request.seed).permutation(len(paths))[: request.size]
+        paths = [paths[row] for row in np.sort(rows)]
     return CaptionedImages(
-        tuple(images[row] for row in rows),
-        tuple(tuple(dict.fromkeys(captions[row])) for row in rows),
-        tuple(places[row] for row in rows),
+        tuple(paths),
+        tuple(tuple(own[path][1]) for path in paths),
+        tuple(own[path][0] for path in paths),
     )
 
 

@@ -110,6 +110,15 @@ def test_too_few_images_with_captions_are_refused(models: Path, pairs: Path) -> 
     assert f"{MIN_IMAGES - 1} images with captions" in str(error)
 
 
+def test_rows_of_the_same_image_are_one_image(models: Path, pairs: Path) -> None:
+    """Files of captions often have a row for each: a held-out copy of an image would be no new image."""
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()][: MIN_IMAGES - 1]
+    pairs.write_text("".join(json.dumps({**row, "caption": text}) + "\n" for row in rows for text in "ab"))
+    error = _refused(models, "sights", "words", "--pairs", str(pairs))
+    assert isinstance(error, SampleUnusable)
+    assert f"{MIN_IMAGES - 1} images with captions" in str(error)
+
+
 def test_unreadable_images_are_listed_with_their_places(models: Path, pairs: Path) -> None:
     error = _refused(models, "sights", "words", "--pairs", str(pairs))
     assert isinstance(error, ImageUnreadable)
