@@ -89,17 +89,7 @@ def engine_options(command: F) -> F:
             help="For a machine that does other work: ONNX Runtime's threads sleep while they wait. Queries "
             "are then faster beside it, and a little slower without.",
         ),
-        option(
-            "--gpu-instances",
-            type=click.IntRange(1, 16),
-            default=1,
-            help="Batches of an encoder that ONNX Runtime runs at the same time on a GPU.",
-        ),
-        option(
-            "--cuda-graphs",
-            is_flag=True,
-            help="On CUDA, replay short batches as captured graphs: fewer calls to the GPU for each.",
-        ),
+        _gpu_options,
         option(
             "--triton-url",
             default="127.0.0.1:8001",
@@ -119,5 +109,22 @@ def engine_options(command: F) -> F:
             metavar="SIZE",
             help="Memory for all encoders' graphs, such as 4GB: beyond it, those that were not used for "
             "longest are unloaded.",
+        ),
+    )(command)
+
+
+def _gpu_options(command: F) -> F:
+    return option_group(
+        "Engine",
+        option(
+            "--gpu-instances",
+            type=click.IntRange(1, 16),
+            default=1,
+            help="Batches of an encoder that ONNX Runtime runs at the same time on a GPU.",
+        ),
+        option(
+            "--cuda-graphs",
+            is_flag=True,
+            help="On CUDA, replay short batches as captured graphs: fewer calls to the GPU for each.",
         ),
     )(command)

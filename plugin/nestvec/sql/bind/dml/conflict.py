@@ -51,7 +51,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
     """Bind ON CONFLICT; None without it. Raises SqlError."""
     if node is None:
         return None
-    source, key = scope.source, scope.table.primary.name
+    source = scope.source
     for part in stray_parts(node, ("conflict_keys", "action", "expressions", "where")):
         where = node.args[part]
         raise source.not_supported(
@@ -59,16 +59,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             where if isinstance(where, exp.Expr) else node,
             _WRITE,
         )
-    for assignment in node.args.get("conflict_keys") or ():
-        inner = assignment.this if isinstance(assignment, exp.Ordered) else assignment
-        identifier = inner.this if isinstance(inner, exp.Column) else inner
-        if not isinstance(identifier, exp.Identifier) or key not in (
-            identifier_name(identifier),
-            str(identifier.this),
-        ):
-            raise source.not_supported(
-                "ON CONFLICT on anything but the primary key", inner, f"Write ON CONFLICT ({key})."
-            )
+    _check_target(scope, node)
     action = node.args.get("action")
     if action is None:
         raise source.syntax_error("ON CONFLICT has no action", node, _WRITE)
@@ -109,6 +100,20 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             constants[column.name] = fit_value(scope, shape, bound, column, value)
     condition = node.args.get("where")
     return OnConflict(node, copied, constants, computed, condition.this if condition is not None else None)
+
+
+def _check_target(scope: Scope, node: exp.Expr) -> None:
+    key = scope.table.primary.name
+    for assignment in node.args.get("conflict_keys") or ():
+        inner = assignment.this if isinstance(assignment, exp.Ordered) else assignment
+        identifier = inner.this if isinstance(inner, exp.Column) else inner
+        if not isinstance(identifier, exp.Identifier) or key not in (
+            identifier_name(identifier),
+            str(identifier.this),
+        ):
+            raise scope.source.not_supported(
+                "ON CONFLICT on anything but the primary key", inner, f"Write ON CONFLICT ({key})."
+            )
 
 
 def _stored_type(column: Column) -> tuple[str, str, str | None]:
