@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.caption_options import CAPTION_OPTIONS, CaptionArgs
+from nestvec.cli.checkpoint_options.captions import CAPTION_OPTIONS, CaptionArgs
 from nestvec.cli.options import args_command, column_names, integers, json_option, option, option_group
 from nestvec.terminal.interrupts import stop_on_signal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.export_options import (
+from nestvec.cli.checkpoint_options.export import (
     EncoderArgs,
     ExportArgs,
     encoder_options,

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import COMMANDS, cli
-from nestvec.cli.export_options import ExportArgs
+from nestvec.cli.checkpoint_options.export import ExportArgs
 from nestvec.cli.ingest import IngestArgs
 from nestvec.cli.options import Option, build_args
 from nestvec.cli.serve import ServeArgs

@@ -1,0 +1,1 @@
+"""The options of commands that train or export a checkpoint."""
