@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from pymilvus import DataType, FunctionType
 
+from nestvec.collections.change.definition import Change
+from nestvec.collections.change.plan import ChangePlan, FieldPlan, Names
 from nestvec.collections.upgrade.columns import UpgradeRequest, choose_columns
 from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
+from nestvec.collections.upgrade.run import UpgradePlan, begin_upgrade
 from nestvec.engines.fake import FakeEngine
 from nestvec.milvus.catalog import read_table
 from nestvec.service.embedder import Embedder
@@ -44,6 +47,7 @@ class Server:
 
     def __init__(self, version: str, service: str) -> None:
         self.version, self.properties = version, dict[str, str]()
+        self.alters = 0
         query = f"encoder=old&dim=8&fingerprint={OLD}&deadline=8.4"
         self.params: dict[str, Any] = {"provider": "tei", "endpoint": f"{service}?{query}"}
 
@@ -77,6 +81,7 @@ class Server:
         return []
 
     def alter_collection_function(self, collection: str, name: str, function: Any) -> None:
+        self.alters += 1
         self.params = dict(function.params)
 
     def alter_collection_properties(self, collection: str, properties: dict[str, str]) -> None:
@@ -110,6 +115,37 @@ def test_queries_use_the_bridge_and_the_function_where_it_can_be_altered(
     forget_upgrade(server, "papers", restore=True)
     assert (server.params, server.properties) == (before, {})
     assert request_for(read_table(server, "papers").embeddings[0]).config.encoder == "old"
+
+
+class Killed(BaseException):
+    """The command is killed."""
+
+
+def test_a_function_that_was_recorded_and_not_altered_is_altered_by_the_same_command(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Any = Server("v2.6.11", service)
+    request = UpgradeRequest("papers", "tiny")
+
+    def kill(*arguments: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "alter_collection_function", kill)
+        with pytest.raises(Killed):
+            record_upgrade(server, choose_columns(read_table(server, "papers"), request), "tiny.as.old")
+    before = dict(server.params)
+    names = Names("papers", "papers", "papers__1", "papers__0")
+    for _ in range(2):
+        chosen = choose_columns(read_table(server, "papers"), request)
+        change = ChangePlan(names, FieldPlan(), rows=0, seconds=None, bytes=0)
+        plan = UpgradePlan(request, chosen, None, Change(), change_plan=change, continues=True)
+        begin_upgrade(server, plan)
+        (column,) = read_table(server, "papers").embeddings
+        assert column.config.encoder == "tiny.as.old"
+        assert server.alters == 1
+    forget_upgrade(server, "papers", restore=True)
+    assert (server.params, server.properties) == (before, {})
 
 
 def test_what_cannot_be_upgraded(service: str) -> None:

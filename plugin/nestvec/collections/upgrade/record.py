@@ -16,7 +16,7 @@ from nestvec.collections.change.switch import existing_names, is_switched
 from nestvec.collections.pinning import alter_params, can_pin
 from nestvec.collections.upgrade.columns import UpgradeColumns
 from nestvec.ingest.target import client_target
-from nestvec.milvus.catalog import EmbeddingColumn, read_table
+from nestvec.milvus.catalog import EmbeddingColumn, Table, read_table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import RecordedUpgrade, upgrade_property, utc_now
 from nestvec.milvus.lite import count_rows, is_lite, is_loaded
@@ -90,9 +90,8 @@ def record_upgrade(
     table = chosen.table
     alters = bridge is not None and can_pin(read_version(client))
     described = client.describe_collection(table.name) if alters else {}
+    properties = dict[str, str]()
     for column, dim in zip(chosen.columns, chosen.dims, strict=True):
-        if column.upgrade is not None:
-            continue
         altered = alters and column.endpoint.caller == "tei"
         record = RecordedUpgrade(
             old=column.config.encoder,
@@ -104,15 +103,29 @@ def record_upgrade(
             host=socket.gethostname(),
             params=_params(described, column.column) if altered else None,
         )
-        with milvus_errors(f"recording the upgrade of {table.name}.{column.column}"):
-            properties = {upgrade_property(column.column): record.model_dump_json(exclude_none=True)}
-            client.alter_collection_properties(table.name, properties)
-    if not alters:
-        return
-    for column in read_table(client, table.name).embeddings:
-        if column.upgrade is not None and column.upgrade.params is not None and column.query_bridge:
-            params = _bridge_params(client, column, column.query_bridge)
-            alter_params(client, table.name, column.column, lambda before, new=params: new)  # type: ignore[misc]
+        properties[upgrade_property(column.column)] = record.model_dump_json(exclude_none=True)
+    # In one request: of some of the columns only, the same command would continue with these alone.
+    with milvus_errors(f"recording the upgrade of {table.name}"):
+        client.alter_collection_properties(table.name, properties)
+    alter_recorded(client, table.name)
+
+
+def alter_recorded(client: MilvusClient, name: str) -> None:
+    """Have the Functions of a collection call the bridge, where its record says that they do; those that do
+    already remain. The service must serve the bridge. Raises StoreError, ServiceError, EncoderError."""
+    for column in columns_to_alter(read_table(client, name)):
+        params = _bridge_params(client, column, column.query_bridge or "")
+        alter_params(client, name, column.column, lambda before, new=params: new)  # type: ignore[misc]
+
+
+def columns_to_alter(table: Table) -> list[EmbeddingColumn]:
+    """The columns whose record says that their Function calls the bridge, which it does not yet: the command
+    that recorded it was interrupted."""
+    return [
+        column
+        for column in table.embeddings
+        if column.upgrade is not None and column.upgrade.params is not None and column.query_bridge
+    ]
 
 
 def forget_upgrade(client: MilvusClient, name: str, *, restore: bool = False) -> None:

@@ -18,7 +18,12 @@ from nestvec.collections.change.switch import check_name
 from nestvec.collections.pinning import can_pin
 from nestvec.collections.upgrade.bridging import BridgePlan, ensure_served, plan_bridge
 from nestvec.collections.upgrade.columns import UpgradeColumns, UpgradeRequest, check_kinds, choose_columns
-from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
+from nestvec.collections.upgrade.record import (
+    alter_recorded,
+    columns_to_alter,
+    forget_upgrade,
+    record_upgrade,
+)
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.lite import count_rows, load_lite
 from nestvec.milvus.server_version import read_version
@@ -138,8 +143,15 @@ def begun_change(client: MilvusClient, request: UpgradeRequest) -> Change | None
 
 
 def begin_upgrade(client: MilvusClient, plan: UpgradePlan) -> None:
-    """Have queries embedded by the bridge, which is fitted by now. Raises ServiceError, StoreError."""
-    if plan.columns is None or plan.bridge is None:
+    """Have queries embedded by the bridge, which is fitted by now; of an upgrade that was interrupted, also
+    by the Functions that were not altered yet. Raises ServiceError, StoreError, EncoderError."""
+    if plan.columns is None:
+        return
+    if plan.bridge is None:
+        table = plan.columns.table
+        for column in columns_to_alter(table):
+            ensure_served(column.service, column.query_bridge or "")
+        alter_recorded(client, table.name)
         return
     if plan.bridge.name is not None:
         ensure_served(plan.columns.service, plan.bridge.name)
