@@ -224,17 +224,20 @@ class Session:
             self._facts.image_embeddings.pop(name, None)
 
     def refresh_aged(self, tree: exp.Expr) -> Steps[None]:
-        """Read the collections of a statement again that were read ``TABLE_SECONDS`` ago.
+        """Read the collections of a statement again that were read ``TABLE_SECONDS`` ago, or whose encoder is
+        being upgraded.
 
         Another process may have given one another index, or another collection its name: Milvus refuses
-        some statements then, but not all that would be planned wrongly.
+        some statements then, but not all that would be planned wrongly. Vectors of the encoder of before
+        would be compared with those of the new one, if they are as long.
         """
         now, read_at, aged = self.search_cache.clock(), self._facts.read_at, list[str]()
         for name, table in list(self.tables.items()):
             before, since = read_at.get(name, (None, now))
             if before is not table:
                 read_at[name] = (table, now)
-            elif now - since >= TABLE_SECONDS:
+                since = now
+            if now - since >= TABLE_SECONDS or any(item.upgrade is not None for item in table.embeddings):
                 aged.append(name)
         if not aged:
             return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus import DataType, FunctionType, MilvusClient, MilvusException
 
 from nestvec.milvus.catalog import Table, table_steps
+from nestvec.milvus.fingerprints import RecordedUpgrade, upgrade_property
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
 from nestvec.sql.bind.vectors.distance import DistanceRanking
@@ -26,6 +27,7 @@ class Milvus:
 
     def __init__(self) -> None:
         self.index: dict[str, Any] = {"index_type": "HNSW", "metric_type": "COSINE", "field_name": "v"}
+        self.encoder, self.upgrade = "", ""
         self.reads = 0
         self.exists = True
         self.reachable = True
@@ -45,8 +47,21 @@ class Milvus:
             "fields": [
                 {"name": "id", "type": DataType.INT64, "params": {}, "is_primary": True},
                 {"name": "v", "type": DataType.FLOAT_VECTOR, "params": {"dim": 2}},
+                {"name": "text", "type": DataType.VARCHAR, "params": {"max_length": 100}},
             ],
-            "functions": [],
+            "functions": [self.function] if self.encoder else [],
+            "properties": {upgrade_property("v"): self.upgrade} if self.upgrade else {},
+        }
+
+    @property
+    def function(self) -> dict[str, Any]:
+        endpoint = f"http://127.0.0.1:8080?encoder={self.encoder}&dim=2"
+        return {
+            "name": "f",
+            "type": FunctionType.TEXTEMBEDDING,
+            "input_field_names": ["text"],
+            "output_field_names": ["v"],
+            "params": {"provider": "tei", "endpoint": endpoint},
         }
 
     def list_indexes(self, name: str) -> list[str]:
@@ -115,6 +130,20 @@ def test_a_table_that_is_what_it_was_stays_the_same_object(
         assert refresh(session, milvus) is first
         assert refresh(session, milvus) is first
         assert milvus.reads == reads
+
+
+def test_a_table_that_is_being_upgraded_is_read_for_each_statement(milvus: Milvus, clock: Clock) -> None:
+    """So that no query is embedded by the encoder of before once the name leads to other vectors."""
+    session = Session()
+    session.search_cache.clock = clock
+    milvus.encoder, milvus.upgrade = "old", RecordedUpgrade(old="old", encoder="new").model_dump_json()
+    assert read(session, milvus).embeddings[0].config.encoder == "old"
+    milvus.encoder, milvus.upgrade = "new", ""
+    switched = refresh(session, milvus)
+    assert switched is not None
+    assert switched.embeddings[0].config.encoder == "new"
+    refresh(session, milvus)
+    assert milvus.reads == 2
 
 
 def test_a_table_that_is_gone_is_forgotten(session: Session, milvus: Milvus, clock: Clock) -> None:
