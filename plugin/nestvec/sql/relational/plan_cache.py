@@ -23,7 +23,7 @@ from nestvec.sql.parse.dialect import Rerank, VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, without_parens
 from nestvec.sql.plan.cache import CLOCKS, CacheKey, cache_key, without_cast
-from nestvec.sql.relational.relations import DistanceColumn, RelationalPlan, SuppliedRelation
+from nestvec.sql.relational.relations import CollectionScan, DistanceColumn, RelationalPlan, SuppliedRelation
 from nestvec.sql.relational.vectors import is_distance_function
 from nestvec.sql.session import Session, named_tables
 from nestvec_schemas.errors import SqlError
@@ -76,14 +76,15 @@ def store_relational(
     """Cache a plan of collections alone, unless it depends on more than its key."""
     if any(isinstance(relation, SuppliedRelation) for relation in plan.relations):
         return
-    if parsed.tree.find(*CLOCKS) is not None:
+    # A subquery that runs by itself has the text of the statement around it.
+    if parsed.tree.parent is not None or parsed.tree.find(*CLOCKS) is not None:
         return
     free = _free_parameters(parsed.tree)
     key = _key(session, parsed, params, service, free)
     if key is None:
         return
     try:
-        nodes = _target_nodes(parsed.source, params, service, plan, free)
+        nodes = _target_nodes(parsed, params, service, plan, free)
     except (SqlError, _NotRebindable):
         return
     parsed.tree.meta[_META_KEY] = free
@@ -105,19 +106,22 @@ def _free_parameters(tree: exp.Expr) -> dict[str, exp.Expr]:
         # A reranking model gets the text of the search, too.
         return {}
     occurrences = Counter(parameter_name(node) for node in tree.find_all(*PARAMETER_NODES))
-    targets = [
-        node
-        for distance in tree.find_all(VectorDistance, exp.Func)
-        if isinstance(distance, VectorDistance) or is_distance_function(distance)
-        for side in distance.iter_expressions()
-        for node in (without_parens(side),)
-        if isinstance(without_cast(node), PARAMETER_NODES)
-    ]
+    targets = [node for node in _operands(tree) if isinstance(without_cast(node), PARAMETER_NODES)]
     counts = Counter(parameter_name(without_cast(node)) for node in targets)
     named = {parameter_name(without_cast(node)): node for node in targets}
     return {
         name: node for name, node in named.items() if name is not None and counts[name] == occurrences[name]
     }
+
+
+def _operands(tree: exp.Expr) -> list[exp.Expr]:
+    """The operands of the distances of a statement."""
+    return [
+        without_parens(side)
+        for distance in tree.find_all(VectorDistance, exp.Func)
+        if isinstance(distance, VectorDistance) or is_distance_function(distance)
+        for side in distance.iter_expressions()
+    ]
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,15 @@ class _Rebinding:
     nodes: Mapping[int, exp.Expr]
 
     def plan(self, plan: RelationalPlan) -> RelationalPlan:
-        """The plan with its targets bound again."""
+        """The plan with its targets bound again. Raises _NotRebindable where two distances become one."""
         relations = tuple(
             _rebuilt(relation, getattr(relation, "table", None), self._target) for relation in plan.relations
         )
+        for relation in relations:
+            distances = relation.distances if isinstance(relation, CollectionScan) else ()
+            measures = [(distance.column, distance.metric, distance.target) for distance in distances]
+            if any(measure in measures[:at] for at, measure in enumerate(measures)):
+                raise _NotRebindable
         return replace(plan, relations=relations)
 
     def _target(self, table: Table, holder: DistanceRanking | DistanceColumn) -> Target:
@@ -161,17 +170,19 @@ def rebound_target(scope: Scope, holder: DistanceRanking | DistanceColumn, node:
 
 
 def _target_nodes(
-    source: SourceText, params: Params, service: str, plan: RelationalPlan, free: Mapping[str, exp.Expr]
+    parsed: ParsedStatement, params: Params, service: str, plan: RelationalPlan, free: Mapping[str, exp.Expr]
 ) -> dict[int, exp.Expr]:
     """Which parameter gave each target of a plan. Raises _NotRebindable where that cannot be determined."""
     if not free:
         return {}
     nodes: dict[int, exp.Expr] = {}
+    fixed = [node for node in _operands(parsed.tree) if parameter_name(without_cast(node)) not in free]
 
     def note(table: Table, holder: DistanceRanking | DistanceColumn) -> Target:
-        scope = Scope(source, table, table.name, params, Context({}, service))
+        scope = Scope(parsed.source, table, table.name, params, Context({}, service))
         matching = [node for node in free.values() if _gives(scope, holder, node)]
-        if len(matching) > 1:
+        # Distances to equal targets share one, which another of the statement may have given.
+        if matching and (len(matching) > 1 or any(_gives(scope, holder, node) for node in fixed)):
             raise _NotRebindable
         if matching:
             nodes[id(holder.target)] = matching[0]

@@ -16,6 +16,7 @@ from nestvec.milvus.steps import drive
 from nestvec.sql import Session
 from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
+from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.relational import plan as relational_planning
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.settings import SessionSettings
@@ -23,7 +24,7 @@ from nestvec.sql.statements.select import plan_statement
 from nestvec_schemas.errors import SqlError
 
 from ..plan.test_cache import PAPERS
-from .conftest import FakeMilvus
+from .conftest import ROW, TABLE, FakeMilvus
 
 ONE, OTHER = [0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.6, 0.8]
 
@@ -46,6 +47,9 @@ STATEMENTS: Final = (
     "SELECT count(*) FROM papers WHERE body_4 <=> :a < :b",
     "(SELECT id FROM papers ORDER BY body_4 <=> :a LIMIT 2) UNION SELECT id FROM papers WHERE price > :b",
     "SELECT upper(body) FROM papers ORDER BY code <~> :a LIMIT 2",
+    "SELECT id, body_4 <-> '[0.6,0.8,0,0]' AS d, body_4 <-> :a AS e FROM papers ORDER BY d LIMIT 2",
+    "SELECT p.id, p.body_4 <=> :a, q.body_4 <=> 'x' FROM papers AS p JOIN papers AS q ON p.id = q.id",
+    "SELECT id FROM papers WHERE lower(body) ~ 'x' AND body_4 <=> :a < :b ORDER BY body_4 <=> :a LIMIT 3",
     "SELECT upper(body), now() FROM papers ORDER BY body_4 <=> :a LIMIT 2",
 )
 
@@ -111,6 +115,22 @@ def test_targets_of_distances_share_a_plan(
     anew = planned(fresh(), statement, second)
     monkeypatch.setattr(relational_planning, "plan_relational", lambda *_: pytest.fail("it is planned again"))
     assert planned(kept, statement, second) == anew != before
+
+
+@pytest.mark.parametrize("first", [ONE, "[0.6, 0.8, 0, 0]"])
+def test_a_constant_target_that_equals_a_parameter_once_stays(first: Any) -> None:
+    kept, statement = fresh(), STATEMENTS[14]
+    planned(kept, statement, {"a": first})
+    assert planned(kept, statement, {"a": OTHER}) == planned(fresh(), statement, {"a": OTHER})
+
+
+def test_a_subquery_that_runs_by_itself_is_not_taken_for_its_statement() -> None:
+    kept = fresh()
+    kept.tables["t"] = TABLE
+    statement = "SELECT n FROM t WHERE n IN (SELECT a.n FROM t AS a JOIN t AS b ON b.n = a.n)"
+    steps = plan_statement(kept, parse(statement), bind_params({}))
+    assert isinstance(drive(cast(MilvusClient, FakeMilvus([ROW])), steps), Plan)
+    assert not kept.plan_cache.relational
 
 
 def test_a_changed_table_setting_or_table_of_the_caller_is_planned_again() -> None:
