@@ -137,7 +137,7 @@ class Trial:
         self.killed: Counter[str] = Counter()
         self.commands = 0
         self.outage = Outage()
-        self.writer = Writer(self.uri, self.texts, plan.upserts, plan.deletes, self.outage, plan.seed)
+        self.writer = Writer(self.uri, self.texts, plan.upserts, plan.deletes, plan.seed)
         self.reader = Reader(self.uri, self.writer, self.outage, FIELD, plan.dim)
 
     def _serves(self) -> bool:
@@ -261,12 +261,9 @@ class Trial:
         client = connect(self.uri)
         client.load_collection(COLLECTION)
         assert client.describe_collection(COLLECTION)["collection_name"] == AFTER
-        rows, iterator = (
-            [],
-            client.query_iterator(
-                COLLECTION, batch_size=1000, filter="", output_fields=["id", "text", FIELD]
-            ),
-        )
+        rows = list[dict[str, Any]]()
+        fields = ["id", "text", FIELD]
+        iterator = client.query_iterator(COLLECTION, batch_size=1000, filter="", output_fields=fields)
         while batch := iterator.next():
             rows += batch
         iterator.close()

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -74,9 +75,7 @@ class _Thread:
 class Writer(_Thread):
     """Upserts and deletes rows, each until Milvus has acknowledged it, at a pace that follows the change."""
 
-    def __init__(
-        self, uri: str, texts: dict[int, str], upserts: int, deletes: int, outage: Outage, seed: int
-    ) -> None:
+    def __init__(self, uri: str, texts: dict[int, str], upserts: int, deletes: int, seed: int) -> None:
         super().__init__(uri)
         rng = random.Random(seed)
         self.rows = dict(texts)
@@ -94,7 +93,7 @@ class Writer(_Thread):
             key = len(texts) + number if number % 5 == 0 else rng.choice(changed)
             work.append((key, f"written {number} of {key}"))
         rng.shuffle(work)
-        self._work, self._outage = work, outage
+        self._work = work
         self.upserted = self.deleted = 0
         self.deleting = 0
         """Deletes that were begun."""
@@ -122,7 +121,7 @@ class Writer(_Thread):
                 self.deleting += 1
             while not self._stopped.is_set():
                 try:
-                    self._connected(lambda client, key=key, text=text: self._write(client, key, text))
+                    self._connected(partial(self._write, key=key, text=text))
                     break
                 except Exception:
                     time.sleep(0.1)  # not acknowledged: the same again

@@ -188,9 +188,9 @@ def _lite_in_use(address: MilvusAddress) -> Iterator[None]:
 
     from nestvec.milvus.lite import open_once  # noqa: PLC0415 - it imports this module
 
-    open_once()
     path = str(Path(address.uri).absolute())
     with _users_lock:
+        open_once()
         _users[path] += 1
     try:
         yield
