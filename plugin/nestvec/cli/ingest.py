@@ -212,6 +212,7 @@ def command(args: IngestArgs) -> None:
       nestvec ingest export.csv.gz --collection papers --uri papers.db \\
         --delimiter ';' --encoding cp1252 --map Titel=title --ignore-extra
     """
+    from nestvec.collections.change.switch import check_name
     from nestvec.datasets.readers import STDIN
     from nestvec.ingest import ingest
     from nestvec.ingest.check.dry_run import check_rows
@@ -232,6 +233,7 @@ def command(args: IngestArgs) -> None:
         start = partial(start_patiently, delivery, resumes=_resumes(args.files, args.collection))
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
+        start(lambda: check_name(client, args.collection))
         if not args.rows.dry_run:
             patience = start_patience(args.delivery)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pymilvus import MilvusClient
 
 from nestvec.cli import cli
 from nestvec.cli.ingest import (
@@ -22,7 +24,7 @@ from nestvec.cli.options import MilvusArgs
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest import IngestReport
 from nestvec.ingest.columns import ColumnMap
-from nestvec_schemas.errors import FileUnreadable
+from nestvec_schemas.errors import FileUnreadable, StoreRefused
 
 FILE = Path(__file__)
 
@@ -130,3 +132,16 @@ def test_one_file_of_rejected_rows_is_not_for_several_files(tmp_path: Path) -> N
     command = ["ingest", __file__, __file__, "--rejects", "r", "--collection", "c", "--uri", "new.db"]
     result = CliRunner().invoke(cli, command)
     assert (result.exit_code, "--rejects is for one file" in result.output) == (2, True)
+
+
+def test_the_own_name_of_a_collection_that_readers_use_by_its_alias_is_refused(tmp_path: Path) -> None:
+    """A change that runs meanwhile would leave rows in a collection that nobody reads any more."""
+    database, rows = str(tmp_path / "papers.db"), tmp_path / "rows.jsonl"
+    rows.write_text('{"id": 1, "vector": [1, 2]}\n')
+    with closing(MilvusClient(database)) as client:
+        client.create_collection("papers__1", dimension=2)
+        client.create_alias("papers__1", "papers")
+    command = ["ingest", str(rows), "--uri", database, "--dry-run", "--collection"]
+    with pytest.raises(StoreRefused, match=r"readers use this collection as papers.*Use the name papers"):
+        CliRunner().invoke(cli, [*command, "papers__1"], catch_exceptions=False)
+    assert CliRunner().invoke(cli, [*command, "papers"], catch_exceptions=False).exit_code == 0
