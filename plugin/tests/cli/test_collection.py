@@ -55,3 +55,21 @@ def test_a_wrong_spec_is_refused_before_milvus_is_opened(tmp_path: Path, data: b
             cli, ["collection", "create", str(path), "--uri", str(database)], catch_exceptions=False
         )
     assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "Name the new encoder with --encoder, or use --status or --abort."),
+        (["--encoder", "bge", "--bridge-only", "--no-bridge"], "--bridge-only and --no-bridge exclude"),
+        (["--abort", "--status"], "--abort and --status exclude each other"),
+        (["--abort", "--dry-run"], "--abort and --dry-run exclude each other"),
+    ],
+)
+def test_options_of_an_upgrade_that_exclude_each_other_are_usage_errors(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    command = ["collection", "upgrade", "papers", "--uri", str(tmp_path / "none.db"), *options]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 2
+    assert said in result.output

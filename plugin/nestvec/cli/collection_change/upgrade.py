@@ -90,6 +90,9 @@ def upgrade(args: UpgradeArgs) -> None:
     """
     if args.encoder is None and not (args.status or args.abort):
         raise click.UsageError("Name the new encoder with --encoder, or use --status or --abort.")
+    if args.abort and (args.status or args.change.dry_run):
+        other = "--status" if args.status else "--dry-run"
+        raise click.UsageError(f"--abort and {other} exclude each other: --abort ends the upgrade.")
     if args.bridge_only and args.bridge is False:
         raise click.UsageError("--bridge-only and --no-bridge exclude each other.")
     with args.change.milvus.open() as client:
