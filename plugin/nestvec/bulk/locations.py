@@ -219,13 +219,17 @@ class OutputFolder:
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in one of its folders, sorted."""
+        return sorted(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files in one of its folders by name, with their bytes."""
         if is_remote(self.address):
             with store_errors(self.address):
                 store, base = open_store(self.address)
                 selector = fs.FileSelector(f"{base}/{folder}", allow_not_found=True)
-                return sorted(entry.base_name for entry in store.get_file_info(selector))
+                return {entry.base_name: entry.size for entry in store.get_file_info(selector)}
         path = Path(self.address, folder)
-        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        return {entry.name: entry.stat().st_size for entry in path.iterdir()} if path.is_dir() else {}
 
     def remove(self, name: str) -> None:
         """Remove a file, if it exists."""

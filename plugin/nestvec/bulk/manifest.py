@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import Field, ValidationError
@@ -165,6 +166,28 @@ def finished_tasks(folder: OutputFolder) -> dict[int, TaskRecord]:
     return records
 
 
+def drop_damaged(folder: OutputFolder, records: dict[int, TaskRecord], tasks: Sequence[Task]) -> None:
+    """Remove the records of tasks that have to run again: those whose files are gone or cut off.
+
+    Raises JournalMismatch if a part of such a task is imported already.
+    """
+    sizes, imports = folder.sizes(FILES), read_imports(folder)
+    for number, record in list(records.items()):
+        # What is imported is not read again, and may be removed.
+        imported = [file for file in record.files if file.name in imports]
+        damaged = [
+            file.name
+            for file in record.files
+            if file.name not in imports and sizes.get(file.name.removeprefix(f"{FILES}/")) != file.size
+        ]
+        if damaged and imported:
+            raise _damaged(
+                folder, damaged[0], "it is gone or cut off, after others of its task were imported"
+            )
+        if damaged or number >= len(tasks) or record.task != tasks[number]:
+            del records[number]
+
+
 def read_imports(folder: OutputFolder) -> dict[str, ImportRecord]:
     """What became of the imports of earlier runs, by file. Raises JournalMismatch if it is damaged."""
     data = folder.read(IMPORTS)
@@ -179,9 +202,10 @@ def write_imports(folder: OutputFolder, imports: dict[str, ImportRecord]) -> Non
     folder.write(IMPORTS, Imports(files=imports).model_dump_json().encode())
 
 
-def _damaged(folder: OutputFolder, name: str, error: ValidationError) -> JournalMismatch:
+def _damaged(folder: OutputFolder, name: str, error: ValidationError | str) -> JournalMismatch:
+    reason = error if isinstance(error, str) else error.errors()[0]["msg"]
     return JournalMismatch(
         f"{name} of the bulk job is damaged",
-        value=f"{folder.address}: {error.errors()[0]['msg']}",
+        value=f"{folder.address}: {reason}",
         next_step="Begin again with --restart.",
     )

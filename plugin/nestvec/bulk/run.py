@@ -63,6 +63,7 @@ class BulkJob:
         plan = self._plan()
         tasks = list(plan_tasks(list(plan.files), plan.identity.task_rows))
         done = manifests.finished_tasks(self.folder)
+        manifests.drop_damaged(self.folder, done, tasks)
         report = BulkReport(tasks=len(tasks), resumed=len(done))
         self._embed(tasks, done, report)
         report.finished = len(done) == len(tasks)

@@ -29,7 +29,7 @@ from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.rejects import RejectedRow, rejection_reasons
 from nestvec.ingest.run import MAX_REASONS, open_rows
 from nestvec.milvus.catalog import EmbeddingColumn, Table
-from nestvec_schemas.errors import NestvecError, RowRejected
+from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
 
 WINDOW: Final = 2048
 """Rows that are in memory at once, sorted by length into batches."""
@@ -99,16 +99,24 @@ class TaskRunner:
             self._outputs.setdefault(column.source, []).append(vector_output(column))
 
     def __call__(self, task: Task) -> TaskRecord:
-        """Run a task; a record of an earlier run of it is replaced. Raises NestvecError."""
+        """Run a task; a record of an earlier run of it is replaced. Raises NestvecError, JournalMismatch if
+        its rows are no longer there."""
         course = _Course(task)
         with ExitStack() as stack:
             batches = stack.enter_context(Background(self._batches(task, course), _READ_AHEAD))
             files = _Files(self, task, course)
             stack.callback(files.discard)
             for batch in batches:
+                course.read += batch.read
                 files.write(*self._embed(batch, course))
                 course.rejected += [self._placed(row, task) for row in course.pending]
                 course.pending.clear()
+            if course.read != task.rows:
+                raise JournalMismatch(
+                    "a file has fewer rows than when the bulk job was begun",
+                    value=f"{task.address}: {course.read} of {task.rows} rows after row {task.start}",
+                    next_step="Restore it to continue, or begin again with --restart.",
+                )
             files.close()
         if course.rejected:
             lines = b"".join(row.line() for row in course.rejected)
@@ -186,6 +194,7 @@ class _Course:
     """What a task has done so far."""
 
     task: Task
+    read: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
     pending: list[RejectedRow] = field(default_factory=list)
     tokens: int = 0

@@ -12,10 +12,20 @@ import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row, vector_of, write_rows
 
 from nestvec.bulk.locations import OutputFolder
-from nestvec.bulk.manifest import FILES, REJECTED, TASKS, TaskRecord, finished_tasks
-from nestvec.bulk.plan import Task
+from nestvec.bulk.manifest import (
+    FILES,
+    REJECTED,
+    TASKS,
+    ImportRecord,
+    TaskRecord,
+    drop_damaged,
+    finished_tasks,
+    write_imports,
+)
+from nestvec.bulk.plan import Task, input_files, plan_tasks
 from nestvec.bulk.task import TaskRunner
-from nestvec_schemas.errors import EngineError
+from nestvec.ingest.options import IngestOptions
+from nestvec_schemas.errors import EngineError, JournalMismatch
 
 
 def task(path: Path, start: int = 0, rows: int = 10) -> Task:
@@ -43,7 +53,7 @@ def test_rows_that_cannot_be_stored_or_embedded_are_rejected_with_their_place(
 ) -> None:
     rows = [row(0), row(1) | {"year": "soon"}, row(2) | {"text": "broken"}, row(3)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
-    record = TaskRunner(make_work(), FakeEmbedding())(task(path))
+    record = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=4))
     assert (record.rows, record.rejected) == (2, 2)
     lines = (tmp_path / "job" / REJECTED / "task-000003.jsonl").read_text().splitlines()
     rejected = [json.loads(line) for line in lines]
@@ -81,12 +91,51 @@ def test_a_task_that_fails_leaves_neither_a_record_nor_a_file(tmp_path: Path, ma
     assert [file for file in job.rglob("*") if file.is_file()] == []
 
 
+def test_a_file_that_lost_rows_since_the_plan_is_an_error(tmp_path: Path, make_work: MakeWork) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
+    with pytest.raises(JournalMismatch, match=r"fewer rows.*rows\.jsonl: 3 of 4 rows after row 2"):
+        TaskRunner(make_work(), FakeEmbedding())(task(path, start=2, rows=4))
+    assert [file for file in (tmp_path / "job").rglob("*") if file.is_file()] == []
+
+
+def test_a_task_runs_again_if_its_file_is_cut_off_or_gone(tmp_path: Path, make_work: MakeWork) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(12)])
+    tasks = list(plan_tasks(input_files(str(path), IngestOptions("a.db")), 4))
+    runner = TaskRunner(make_work(), FakeEmbedding())
+    files = [tmp_path / "job" / runner(each).files[0].name for each in tasks]
+    folder = OutputFolder(str(tmp_path / "job"))
+    files[0].write_bytes(files[0].read_bytes()[:-1])
+    files[2].unlink()
+    records = finished_tasks(folder)
+    drop_damaged(folder, records, tasks)
+    assert list(records) == [1]
+    names = [f"{FILES}/{file.name}" for file in files]
+    write_imports(folder, {name: ImportRecord(file=name, state="done") for name in names})
+    records = finished_tasks(folder)
+    drop_damaged(folder, records, tasks)
+    assert sorted(records) == [0, 1, 2]
+
+
+def test_a_task_of_which_a_part_is_imported_is_not_repeated(
+    tmp_path: Path, make_work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nestvec.bulk.task.WINDOW", 2)
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(4)])
+    tasks = list(plan_tasks(input_files(str(path), IngestOptions("a.db")), 4))
+    first, second = TaskRunner(make_work(max_file_bytes=1), FakeEmbedding())(tasks[0]).files
+    folder = OutputFolder(str(tmp_path / "job"))
+    write_imports(folder, {first.name: ImportRecord(file=first.name, state="done")})
+    folder.remove(second.name)
+    with pytest.raises(JournalMismatch, match="gone or cut off"):
+        drop_damaged(folder, finished_tasks(folder), tasks)
+
+
 def test_a_task_that_runs_twice_leaves_what_the_last_record_names(
     tmp_path: Path, make_work: MakeWork
 ) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
-    first = TaskRunner(make_work(), FakeEmbedding())(task(path))
-    second = TaskRunner(make_work(), FakeEmbedding())(task(path))
+    first = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=5))
+    second = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=5))
     assert first.files == second.files
     assert len(list((tmp_path / "job" / FILES).iterdir())) == 1
     data = (tmp_path / "job" / TASKS / "task-000003.json").read_bytes()
