@@ -14,7 +14,7 @@ from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.providers import FunctionParams, note_property, write_note
 from nestvec.milvus.server_version import THREE, ServerVersion, read_version
-from nestvec_schemas.errors import SpecError, StoreRefused
+from nestvec_schemas.errors import SpecError, StoreInUse, StoreRefused
 
 _OWN_ADDRESS = ("tei", "openai")
 """Callers whose Function has the service's address."""
@@ -46,7 +46,16 @@ def columns_to_move(table: Table, service: str, old: str | None = None) -> tuple
 
 
 def check_movable(table: Table, columns: Sequence[EmbeddingColumn], version: ServerVersion) -> None:
-    """Raise StoreRefused if the server does not let the address in a Function be changed."""
+    """Raise StoreRefused if the server does not let the address in a Function be changed, StoreInUse for
+    fields whose encoder is being upgraded: the address of before is in what an abort restores, and in the
+    collection that is filled."""
+    upgraded = [column.column for column in columns if column.upgrade is not None]
+    if upgraded:
+        raise StoreInUse(
+            f"an upgrade of {table.name} has begun, which has the address of before",
+            value=", ".join(upgraded),
+            next_step="Complete it by its command, or end it: nestvec collection upgrade --abort.",
+        )
     fixed = [column.column for column in columns if column.endpoint.caller in _OWN_ADDRESS]
     if not fixed or can_pin(version):
         return
@@ -70,7 +79,7 @@ def move_service(
     """Have fields embedded by the service at another address. No row changes.
 
     If it is interrupted, the same call moves the rest. Raises StoreRefused where the server does not allow
-    it, StoreError.
+    it, StoreInUse during an upgrade, StoreError.
     """
     check_movable(table, columns, read_version(client))
     address = base_url(service)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nestvec.collections.moving import columns_to_move, move_service
 from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.fingerprints import RecordedUpgrade
 from nestvec.milvus.providers import Endpoint, read_note, read_params
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import SpecError, StoreRefused
+from nestvec_schemas.errors import SpecError, StoreInUse, StoreRefused
 
 OLD, NEW = "http://old:8080", "http://new:9000"
 ENDPOINT = f"{OLD}?encoder=tiny&dim=8&fingerprint=0123456789abcdef&deadline=8.4"
@@ -75,6 +77,16 @@ def test_other_servers_say_what_to_do_and_nothing_is_changed(version: str, cause
     assert server.properties == {}
     move_service(server, table(*columns), columns[:1], NEW)
     assert set(server.properties) == {"nestvec.embed.codes"}
+
+
+def test_a_field_that_is_being_upgraded_stays_where_it_is() -> None:
+    """An abort would restore the address of before."""
+    server: Any = Server("v2.6.11")
+    before = dict(server.params)
+    upgraded = replace(column("v"), upgrade=RecordedUpgrade(old="tiny", encoder="large"))
+    with pytest.raises(StoreInUse, match=r"an upgrade of papers has begun.*: v\. Complete it"):
+        move_service(server, table(upgraded), (upgraded,), NEW)
+    assert server.params == before
 
 
 def test_the_fields_of_the_service_that_has_moved() -> None:

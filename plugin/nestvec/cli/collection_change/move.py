@@ -52,6 +52,8 @@ def move(args: MoveArgs) -> None:
       nestvec collection move papers --service http://embed:8080 --uri http://milvus:19530
     """
     from nestvec.client.service_key import base_url
+    from nestvec.collections.change.interrupted import check_unfinished
+    from nestvec.collections.change.switch import existing_names
     from nestvec.collections.moving import check_movable, columns_to_move, move_service
     from nestvec.milvus.catalog import read_table
     from nestvec.milvus.server_version import read_version
@@ -64,6 +66,8 @@ def move(args: MoveArgs) -> None:
         if not columns:
             click.echo(f"{args.name} is embedded by {address} already.")
             return
+        # The collection that a change fills has the address of before.
+        check_unfinished(client, args.name, existing_names(client))
         check_movable(table, columns, read_version(client))
         check_moved(table, columns, address)
         names = ", ".join(column.column for column in columns)
