@@ -40,7 +40,7 @@ class MoveArgs:
 @milvus_options
 @option_group("Other", option("--yes", is_flag=True, help="Do not ask for confirmation."))
 def move(args: MoveArgs) -> None:
-    """Have collection NAME embedded by a service that has another address now.
+    """Change the address of the service that embeds NAME.
 
     The service must respond there with the encoders that are recorded. Milvus 2.6 from 2.6.8 alters the
     address in its Functions, and no row changes. Milvus Lite, older versions and 3.0 do not: there, let the

@@ -73,7 +73,7 @@ class UpgradeArgs:
 )
 @change_options
 def upgrade(args: UpgradeArgs) -> None:
-    """Replace the encoder of collection NAME's embeddings, while it is read and written.
+    """Replace an encoder of collection NAME while it is in use.
 
     First, SQL's queries are embedded by the new encoder through a bridge, which searches the vectors that
     are there (nestvec bridge); where Milvus can alter a Function, its own searches are as well. Then all rows
