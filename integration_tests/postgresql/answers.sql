@@ -29,3 +29,7 @@ SELECT id, n = ANY(ARRAY[1::numeric, '-1.25']) AS x, coalesce(n, '1.005') AS y, 
 SELECT id, array_remove(tags, NULL) AS x, array_remove(nums, 1) AS y, array_remove(tags, t) AS z FROM rows
 SELECT id, -3 - s AS x, s * (-2) AS y FROM rows
 SELECT id, u ~* '[[:upper:]]' AS x, u ~ '(?i)[[:lower:]]' AS y, u ~ '[[:upper:]]' AS z FROM rows
+SELECT id, meta - NULL AS x, meta - u AS y, meta || NULL AS z, meta || '{"k": 1}' || '{"k": 2}' AS q FROM rows
+SELECT id, (meta || jsonb_build_object('u', u) - 'list' ->> 'u') AS x, (meta - ARRAY['k', NULL])::text IS NULL AS y FROM rows
+SELECT id, meta->'list' - 1 AS x, meta->'list' - -1 AS y, jsonb_set(meta, '{deep, z}', to_jsonb(id)) #- '{list, 0}' AS z FROM rows
+SELECT id, meta ?& ARRAY['k', NULL] AS x, meta ?| ARRAY['k', NULL] AS y FROM rows

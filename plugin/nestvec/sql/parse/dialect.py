@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlglot import TokenType, exp
 from sqlglot.dialects.dialect import NormalizationStrategy
@@ -252,6 +252,49 @@ def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
     return node
 
 
+_JSON_FUNCTIONS: Final = frozenset(
+    [
+        "JSONB_SET",
+        "TO_JSONB",
+        "JSONB_AGG",
+        "JSONB_BUILD_OBJECT",
+        "JSON_BUILD_OBJECT",
+        "JSONB_BUILD_ARRAY",
+        "JSON_BUILD_ARRAY",
+    ]
+)
+"""Functions that sqlglot does not know, and that give JSON."""
+
+
+def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
+    annotator._set_type(node, exp.DType.JSONB if node.name.upper() in _JSON_FUNCTIONS else exp.DType.UNKNOWN)
+    return node
+
+
+def _is_json(node: exp.Expr) -> bool:
+    return node.type is not None and node.type.this in (exp.DType.JSON, exp.DType.JSONB)
+
+
+def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
+    """``jsonb - key`` is JSON."""
+    if _is_json(node.this):
+        annotator._set_type(node, exp.DType.JSONB)
+    else:
+        annotator._annotate_binary(node)
+    return node
+
+
+def _annotate_joined(annotator: Any, node: exp.DPipe) -> exp.DPipe:
+    """``jsonb || jsonb`` is JSON, where one may be a constant; anything else is a text."""
+    sides = (node.this, node.expression)
+    constants = [isinstance(side, exp.Literal) and side.is_string for side in sides]
+    of_json = any(map(_is_json, sides)) and all(
+        _is_json(side) or constant for side, constant in zip(sides, constants, strict=True)
+    )
+    annotator._set_type(node, exp.DType.JSONB if of_json else exp.DType.VARCHAR)
+    return node
+
+
 class CaseSensitiveSql(NestvecSql):
     """The same grammar for trees whose names are folded and quoted already, with PostgreSQL's types."""
 
@@ -260,6 +303,10 @@ class CaseSensitiveSql(NestvecSql):
         **Postgres.EXPRESSION_METADATA,
         exp.Literal: {"annotator": _annotate_literal},
         exp.Avg: {"annotator": _annotate_avg},
+        exp.Anonymous: {"annotator": _annotate_unknown},
+        exp.Sub: {"annotator": _annotate_minus},
+        exp.DPipe: {"annotator": _annotate_joined},
+        exp.JSONBDeleteAtPath: {"returns": exp.DType.JSONB},
         exp.JSONExtract: {"returns": exp.DType.JSONB},
         exp.JSONBExtract: {"returns": exp.DType.JSONB},
         exp.JSONExtractScalar: {"returns": exp.DType.VARCHAR},

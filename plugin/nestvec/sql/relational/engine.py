@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nestvec.sql.interrupts import interruptible
-from nestvec.sql.relational.documents.changes import json_concat, json_delete, json_delete_at, json_set
+from nestvec.sql.relational.documents.changes import (
+    json_concat,
+    json_delete,
+    json_delete_at,
+    json_delete_item,
+    json_delete_key,
+    json_set,
+)
 from nestvec.sql.relational.documents.containment import json_contains, json_normal
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
@@ -62,6 +69,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
     database.create_function("pg_json_concat", json_concat, ["JSON", "JSON"], "JSON")
     database.create_function("pg_json_delete", json_delete, ["JSON", "VARCHAR[]"], "JSON")
+    database.create_function("pg_json_delete_key", json_delete_key, ["JSON", "VARCHAR"], "JSON")
+    database.create_function("pg_json_delete_item", json_delete_item, ["JSON", "BIGINT"], "JSON")
     database.create_function("pg_json_delete_at", json_delete_at, ["JSON", "VARCHAR[]"], "JSON")
     database.create_function("pg_json_set", json_set, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON")
     return database

@@ -121,7 +121,7 @@ _JSON: Final = (
     """json_has_any(j, keys) AS CASE WHEN j IS NOT NULL THEN
     len(list_filter(keys, lambda k: json_has_key(j, k))) > 0 END""",
     """json_has_all(j, keys) AS CASE WHEN j IS NOT NULL THEN
-    len(list_filter(keys, lambda k: json_has_key(j, k))) = len(keys) END""",
+    len(list_filter(keys, lambda k: k IS NOT NULL AND json_has_key(j, k) IS NOT TRUE)) = 0 END""",
 )
 
 MACROS: Final = (*_VECTOR, *_ARITHMETIC, *_CASTS, *_TEXT, *_JSON)

@@ -88,6 +88,17 @@ VALUES: list[tuple[str, Any]] = [
     ("'{\"a\": 1}'::jsonb -> 'a' <> '1'::jsonb", False),
     ("'{\"a\": {\"b\": \"x y\"}}'::jsonb #>> '{a,b}' = 'x y'", True),
     ('(\'{"a": {"b": "x y"}}\'::jsonb #>> \'{a,b}\')::text', "x y"),
+    ("'{\"a\": 1}'::jsonb - NULL", None),
+    ("'{\"a\": 1}'::jsonb - NULL::text", None),
+    ("'{\"a\": 1}'::jsonb - NULL::int", None),
+    ("'{\"a\": 1, \"b\": 2}'::jsonb - 'a'::text", {"b": 2}),
+    ("'{\"a\": 1, \"b\": 2, \"c\": 3}'::jsonb - ARRAY['a', NULL] - 'b'", {"c": 3}),
+    ("('{\"a\": 1}'::jsonb || '{\"b\": 2}' || '{\"a\": 3}')::text", '{"a": 3, "b": 2}'),
+    ("jsonb_build_object('a', 1) || jsonb_set('{}', '{b}', '2') || to_jsonb(3)", [{"a": 1, "b": 2}, 3]),
+    ("('{\"a\": 1}'::jsonb || '{\"b\": 2}') - 'a' ->> 'b'", "2"),
+    ("('[1, 2, 3]'::jsonb - -1 - 9)::text", "[1, 2]"),
+    ("'{\"a\": 1}'::jsonb ?& ARRAY['a', NULL]", True),
+    ("'{\"a\": 1}'::jsonb ?| ARRAY['b', NULL]", False),
     ("'abc'::char(2)", "ab"),
     ("TIMESTAMP '2024-01-01' + INTERVAL '1 day 02:03:04'", datetime(2024, 1, 2, 2, 3, 4)),
     ('(SELECT "A" - a FROM (SELECT 1 AS a, 5 AS "A") AS v)', 4),
@@ -134,6 +145,8 @@ FAILING = [
     ("invalid input syntax for type boolean: 'maybe'", "'maybe'::boolean"),
     ("square root", "sqrt(-1)"),
     ("nope", "nope(1)"),
+    ("cannot delete from object using integer index", "'{\"1\": 1}'::jsonb - 1"),
+    ("path element is null", "'{\"a\": 1}'::jsonb #- ARRAY[NULL]"),
 ]
 
 

@@ -16,7 +16,7 @@ def json_concat(left: str, right: str) -> str:
     return _text([*_items(first), *_items(second)])
 
 
-def json_delete(document: str, keys: Sequence[str]) -> str:
+def json_delete(document: str, keys: Sequence[str | None]) -> str:
     """A document without these keys, or without the strings of an array that equal one."""
     value = orjson.loads(document)
     if isinstance(value, dict):
@@ -24,7 +24,22 @@ def json_delete(document: str, keys: Sequence[str]) -> str:
     return _text([item for item in _array(value) if not (isinstance(item, str) and item in keys)])
 
 
-def json_delete_at(document: str, path: Sequence[str]) -> str:
+def json_delete_key(document: str, key: str) -> str:
+    """A document without a key, or without the strings of an array that equal it."""
+    return json_delete(document, [key])
+
+
+def json_delete_item(document: str, position: int) -> str:
+    """An array without the item at a position, from the end if negative; the same if there is none."""
+    value = orjson.loads(document)
+    if isinstance(value, dict):
+        raise ValueError("cannot delete from object using integer index")
+    if -len(_array(value)) <= position < len(value):
+        value.pop(position)
+    return _text(value)
+
+
+def json_delete_at(document: str, path: Sequence[str | None]) -> str:
     """A document without what is at a path of keys and positions; the same if there is nothing."""
     value = orjson.loads(document)
     if not isinstance(value, dict):
@@ -32,7 +47,7 @@ def json_delete_at(document: str, path: Sequence[str]) -> str:
     return _text(_changed(value, list(path), lambda holder, key: holder.pop(key), create=False))
 
 
-def json_set(document: str, path: Sequence[str], new: str, create: bool) -> str:
+def json_set(document: str, path: Sequence[str | None], new: str, create: bool) -> str:
     """A document with another value at a path; with ``create`` also where there is none yet."""
     value, item = orjson.loads(document), orjson.loads(new)
     if not isinstance(value, dict):
@@ -40,9 +55,11 @@ def json_set(document: str, path: Sequence[str], new: str, create: bool) -> str:
     return _text(_changed(value, list(path), lambda holder, key: _put(holder, key, item), create=create))
 
 
-def _changed(value: Any, path: list[str], change: Any, *, create: bool) -> Any:
+def _changed(value: Any, path: list[str | None], change: Any, *, create: bool) -> Any:
     if not path or not isinstance(value, (dict, list)):
         return value
+    if path[0] is None:
+        raise ValueError("path element is null")
     key: Any = path[0] if isinstance(value, dict) else _position(value, path[0])
     exists = key in value if isinstance(value, dict) else 0 <= key < len(value)
     if len(path) == 1:

@@ -10,7 +10,7 @@ from sqlglot import exp
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText, chain_operands, without_parens
 from nestvec.sql.relational.names import function_label
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, TEXT_TYPES, kind
+from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, JSON_TYPES, TEXT_TYPES, kind
 from nestvec_schemas.errors import SqlError
 
 _CAST: Final = "Add a cast, for example (meta->>'year')::int or year::text."
@@ -40,7 +40,7 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
         elif isinstance(node, exp.Case) and node.this is None:
             for branch in node.args["ifs"]:
                 _check_boolean(source, branch.this, "WHEN")
-        elif type(node) in _OPERATORS:
+        elif type(node) in _OPERATORS and kind(node) not in JSON_TYPES:
             for operand in (node.this, node.args["expression"]):
                 _check_number(source, operand, _OPERATORS[type(node)])
         elif isinstance(node, _OF_NUMBERS):

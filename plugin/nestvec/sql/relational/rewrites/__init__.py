@@ -47,7 +47,6 @@ from nestvec.sql.relational.rewrites.nodes import (
     Rule,
     anonymous_name,
     call,
-    is_text_constant,
     kind,
 )
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to
@@ -81,18 +80,11 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     return tree
 
 
-def _of_json(node: exp.DPipe) -> bool:
-    sides = (node.this, node.expression)
-    return any(kind(side) in JSON_TYPES for side in sides) and all(
-        kind(side) in JSON_TYPES or is_text_constant(side) for side in sides
-    )
-
-
 RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Div: quotient,
     exp.Mod: remainder,
     **dict.fromkeys((exp.Add, exp.Mul), arithmetic),
-    exp.Sub: lambda node: json_without(node) if kind(node.this) in JSON_TYPES else arithmetic(node),
+    exp.Sub: lambda node: json_without(node) if kind(node) in JSON_TYPES else arithmetic(node),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), is_distinct),
     exp.Is: is_boolean,
     **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
@@ -113,7 +105,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
     exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,
-    exp.DPipe: lambda node: json_joined(node) if _of_json(node) else joined(node),
+    exp.DPipe: lambda node: json_joined(node) if kind(node) in JSON_TYPES else joined(node),
     exp.JSONBDeleteAtPath: json_without_path,
     exp.ConcatWs: rewrite_concat,
     exp.SplitPart: split_part,

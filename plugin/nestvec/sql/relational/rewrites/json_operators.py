@@ -86,11 +86,11 @@ def json_joined(node: exp.DPipe) -> exp.Expr:
 def json_without(node: exp.Sub) -> exp.Expr:
     """``jsonb - key``, an array of keys, or a position."""
     removed = node.expression
+    if kind(removed) == exp.DType.ARRAY:
+        return call("pg_json_delete", node.this, removed)
     if kind(removed) in INTEGERS:
-        return call("pg_json_delete_at", node.this, exp.Array(expressions=[exp.cast(removed.copy(), "text")]))
-    if kind(removed) != exp.DType.ARRAY:
-        removed = exp.Array(expressions=[exp.cast(removed.copy(), "text")])
-    return call("pg_json_delete", node.this, removed)
+        return call("pg_json_delete_item", node.this, removed)
+    return call("pg_json_delete_key", node.this, exp.cast(removed.copy(), "text"))
 
 
 def json_without_path(node: exp.Expr) -> exp.Expr:
