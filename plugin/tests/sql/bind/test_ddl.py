@@ -303,7 +303,7 @@ def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, ind
         ("an index on several columns", "CREATE INDEX ON papers (year, ‸id)"),
         ("an index with a sort order", "CREATE INDEX ON papers (‸year DESC)"),
         ("another index on a SPARSEVEC column", "CREATE INDEX ON papers USING hnsw (words)"),
-        ("WHERE in CREATE INDEX", "CREATE INDEX ON papers (year) WHERE ‸year > 3"),
+        ("a partial index", "CREATE INDEX ON papers (year) WHERE ‸year > 3"),
     ],
 )
 def test_indexes_that_are_refused(message: str, marked: str, indexed: Table) -> None:
