@@ -37,6 +37,9 @@ UPDATE t SET (n, s) = (SELECT 7, 'q') WHERE id = 1 RETURNING id, n, s
 UPDATE t SET (n, s) = ROW(8, 'r') WHERE id = 1 RETURNING id, n, s
 UPDATE t SET (n, s) = (SELECT max(n), min(s) FROM t b WHERE b.id > t.id) WHERE id = 1 RETURNING id, n, s
 UPDATE t SET (n, s) = (SELECT n, s FROM t b ORDER BY 1 DESC NULLS LAST LIMIT 1) WHERE id = 1 RETURNING n, s
+UPDATE t SET (n, s) = (SELECT max(b.n), 'c' FROM t b WHERE b.id > 99) WHERE id = 1 RETURNING id, n, s
+UPDATE t SET (n, s) = (SELECT count(*), t.s || '!' FROM t b WHERE b.id > t.id) WHERE id = 1 RETURNING n, s
+UPDATE t SET (n, s) = (SELECT 7, string_agg(b.s, '' ORDER BY b.id) FROM t b) WHERE id = 1 RETURNING n, s
 UPDATE t SET (n) = (SELECT 3) WHERE id = 1 RETURNING id, n
 UPDATE t SET (n, s) = (SELECT 7, 'q' WHERE false) WHERE id = 1 RETURNING id, n, s
 UPDATE t SET (n, s) = (10, 'ab') WHERE id = 1 RETURNING id, n, s

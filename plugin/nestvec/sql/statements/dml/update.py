@@ -190,7 +190,7 @@ def _row_values(node: exp.Expr) -> list[exp.Expr]:
     for at, item in enumerate(query.selects):
         single = query.copy()
         if isinstance(query, exp.Select) and not _depends_on_list(query):
-            single.set("expressions", [item.copy()])
+            single.set("expressions", [_of_one_row(item) if _aggregates(query) else item.copy()])
         else:
             names = [f"column{number}" for number in range(len(query.selects))]
             alias = exp.TableAlias(this=exp.to_identifier("row"), columns=list(map(exp.to_identifier, names)))
@@ -198,6 +198,21 @@ def _row_values(node: exp.Expr) -> list[exp.Expr]:
             single = exp.Select(expressions=[exp.column(names[at])], from_=exp.From(this=rows))
         values.append(exp.Subquery(this=single))
     return values
+
+
+def _of_one_row(item: exp.Expr) -> exp.Expr:
+    """An item of a list that aggregates, so that it does so by itself, too."""
+    counted = exp.GTE(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(0))
+    return exp.Case(ifs=[exp.If(this=counted, true=item.unalias().copy())])
+
+
+def _aggregates(query: exp.Select) -> bool:
+    """Whether a query without GROUP BY returns one row for all that it reads."""
+    return any(
+        not isinstance(node.parent, exp.Window) and node.find_ancestor(exp.Select) is query
+        for item in query.selects
+        for node in item.find_all(exp.AggFunc)
+    )
 
 
 def _depends_on_list(query: exp.Select) -> bool:
