@@ -49,7 +49,7 @@ class BedVectors:
 
 def read_bed(folder: Path) -> BedVectors:
     judgements = json.loads((folder / "bed.json").read_text())["relevant"]
-    sampled = {}
+    sampled: dict[str, QueryVectors] = {}
     for kind in QUERY_KINDS:
         rows = [row for _, row in json.loads((folder / f"{kind}.json").read_text())]
         if rows:
