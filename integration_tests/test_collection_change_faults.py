@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from integration_tests.fixtures.changes import Late, embedding, killed
 from integration_tests.fixtures.services import vacant_address
-from integration_tests.test_collection_change import embedding, killed
 from integration_tests.test_collection_change_kinds import keyed, values
 from pymilvus import MilvusClient
 
@@ -158,7 +159,7 @@ def test_a_milvus_that_is_lost_and_comes_back(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     server = start(tmp_path / "milvus")
     change = embedding(service, 256)
-    waits = list[str]()
+    waits, lost, done = list[str](), list[int](), 0
 
     def restart(waiting: Waiting) -> None:
         if not waits:
@@ -172,7 +173,6 @@ def test_a_milvus_that_is_lost_and_comes_back(
             lost.append(done)
             server.kill()
 
-    done, lost = 0, list[int]()
     with open_milvus(server.uri) as client:
         filled(client)
         plan, _ = plan_or_continue(client, "c", change)
@@ -208,17 +208,20 @@ def test_a_request_that_is_carried_out_after_its_command_was_killed(
 ) -> None:
     filled(client)
     change = embedding(service, 256)
-    killed(client, change, "create_collection", name="c")
+    stale = [values(0) | {"id": 0, "text": "a stale text"}, values(1) | {"id": ROWS, "text": "gone"}]
+    client.upsert("c", stale)
+    killed(client, change, "upsert", name="c")
+    client.upsert("c", [values(0) | {"id": 0}])
+    client.delete("c", filter=f"id == {ROWS}")
     copied = 0
 
-    def late(rows: int) -> None:
+    def count(rows: int) -> None:
         nonlocal copied
         copied += rows
-        if copied == ROWS:
-            stale = [values(0) | {"id": 0, "text": "a stale text"}, values(1) | {"id": ROWS, "text": "gone"}]
-            client.upsert("c__1", stale)
 
+    late: Any = Late(client, "delete", lambda: client.upsert("c__1", stale))
     plan, _ = plan_or_continue(client, "c", change)
-    run_change(client, plan, change, ChangeOptions(advance=late))
+    run_change(late, plan, change, ChangeOptions(advance=count))
+    assert late.done
     assert copied == ROWS + 1
     check_changed(client)

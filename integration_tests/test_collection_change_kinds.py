@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration_tests.fixtures.changes import Doomed, Killed, embedding, killed
 from integration_tests.fixtures.services import Serve
-from integration_tests.test_collection_change import Doomed, Killed, embedding, killed
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 import nestvec
@@ -64,11 +64,11 @@ def test_values_of_every_type_are_copied_and_null_is_one(client: MilvusClient, s
     indexes.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
     indexes.add_index("bm25", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
     client.create_collection("all", schema=schema, index_params=indexes)
-    full = {
+    full: dict[str, Any] = {
         "bool": True, "int8": -128, "int16": 7, "int32": -5, "int64": 2**60 + 1, "float": 0.1,
         "double": 1e-300, "json": {"a": [1, None, {"b": "ü"}], "n": None}, "tags": ["a", ""], "title": "t",
     }  # fmt: skip
-    written = [
+    written: list[dict[str, Any]] = [
         full | {"extra": None, "nested": {"x": None}},
         dict.fromkeys(full, None) | {"extra": 1},
         {"tags": [], "json": []},

@@ -44,11 +44,8 @@ def min_agreement(form: Form, precision: str | None, other: str | None = None) -
     return _MIN_COSINE_EXACT if form == "float" and other == "fp32" else _MIN_COSINE
 
 
-def read_vector(value: Any, form: Form, type_: str = "") -> Numbers:
-    """A vector as Milvus, or the service, gives it: bits as zeros and ones, sparse ones by index.
-
-    ``type_``: the field's, which says how bytes are read; else they are of int8 numbers.
-    """
+def read_vector(value: Any, form: Form) -> Numbers:
+    """A vector as Milvus, or the service, gives it: bits as zeros and ones, sparse ones by index."""
     if value is None:
         return np.zeros(0)
     if form == "sparse":
@@ -57,17 +54,8 @@ def read_vector(value: Any, form: Form, type_: str = "") -> Numbers:
     if form == "binary":
         return np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.float64)
     if isinstance(data, bytes):
-        return _read_bytes(data, type_)
+        return np.frombuffer(data, np.int8).astype(np.float64)
     return np.asarray(data, np.float64).reshape(-1)
-
-
-def _read_bytes(data: bytes, type_: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if type_ == "FLOAT16_VECTOR":
-        return np.frombuffer(data, np.float16).astype(np.float64)
-    if type_ == "BFLOAT16_VECTOR":
-        # The upper half of a float32.
-        return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    return np.frombuffer(data, np.int8).astype(np.float64)
 
 
 def has_content(vector: Numbers, form: Form) -> bool:
@@ -78,15 +66,20 @@ def has_content(vector: Numbers, form: Form) -> bool:
 
 
 def agreement(first: Numbers, second: Numbers, form: Form) -> float:
-    """The cosine, or for bits the share of equal ones; 0 for vectors of other lengths."""
+    """The cosine, or for bits the share of equal ones; 0 for vectors of other lengths, or with NaN."""
     if isinstance(first, dict) or isinstance(second, dict):
         if not (isinstance(first, dict) and isinstance(second, dict)):
             return 0.0
         shared = sum(weight * second.get(index, 0.0) for index, weight in first.items())
         lengths = [sum(weight**2 for weight in vector.values()) ** 0.5 for vector in (first, second)]
-        return float(shared / max(lengths[0] * lengths[1], 1e-30))
+        return _cosine(shared, lengths[0] * lengths[1])
     if first.shape != second.shape:
         return 0.0
     if form == "binary":
         return float(np.mean(first == second))
-    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-30))
+    return _cosine(float(first @ second), float(np.linalg.norm(first) * np.linalg.norm(second)))
+
+
+def _cosine(product: float, lengths: float) -> float:
+    cosine = product / max(lengths, 1e-30)
+    return cosine if np.isfinite(cosine) else 0.0  # NaN is not less than any minimum

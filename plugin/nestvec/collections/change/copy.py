@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nestvec.collections.change.journal import UNFINISHED, ChangeJournal
+from nestvec.collections.change.journal import ChangeJournal
 from nestvec.collections.change.rows import Page, Row, RowReader, digest
 from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
@@ -116,7 +116,8 @@ class Copy:
     def _journalled(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
         """The same rows, recorded: the second collection may have them if the command is killed now."""
         for page in pages:
-            self.journal.record([(row[self.source.key.name], UNFINISHED) for row in page.rows], number)
+            name = self.source.key.name
+            self.journal.record_sent([(row[name], digest(row, page.partition)) for row in page.rows], number)
             yield page
 
     def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
@@ -150,17 +151,6 @@ class Copy:
             self.journal.forget(gone)
             deleted += len(gone)
         return deleted
-
-    def delete_unrecorded(self) -> None:
-        """Delete rows of the second collection that no pass wrote.
-
-        The server may still carry out a request of a command that was killed, after its rows were deleted.
-        """
-        key = self.target.key.name
-        for page in self.target.pages(self.target.partitions()):
-            keys = [row[key] for row in page.rows]
-            recorded = self.journal.digests(keys)
-            self._delete([name for name in keys if name not in recorded])
 
     def _delete(self, keys: Sequence[object]) -> None:
         if not keys:

@@ -14,7 +14,7 @@ from nestvec.collections.change.definition import Change
 from nestvec.collections.change.plan import ChangePlan
 from nestvec.collections.lifecycle import add_index
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.indexes import Index, field_notes
+from nestvec.milvus.indexes import Index, build_params, field_notes
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding
 from nestvec_schemas.errors import StoreRefused
 
@@ -23,23 +23,6 @@ CHANGE_PROPERTY: Final = "nestvec.change"
 
 PREVIOUS_PROPERTY: Final = "nestvec.previous"
 """The property that names the collection which readers used before this one."""
-
-_NO_PARAMS: Final = (
-    "index_name",
-    "field_name",
-    "index_type",
-    "metric_type",
-    "total_rows",
-    "indexed_rows",
-    "pending_index_rows",
-    "state",
-    "index_id",
-    "index_state_fail_reason",
-    "min_index_version",
-    "max_index_version",
-    "params",
-)
-"""What describes an index besides its build parameters."""
 
 
 def create_beside(client: MilvusClient, plan: ChangePlan, change: Change, mark: str) -> None:
@@ -138,14 +121,13 @@ def _indexes(described: list[dict[str, Any]], change: Change) -> IndexParams:
     for index in described:
         if index["field_name"] in change.drop:
             continue
-        params = {name: value for name, value in index.items() if name not in _NO_PARAMS}
         metric = index.get("metric_type")
         indexes.add_index(
             index["field_name"],
             index_type=index.get("index_type") or "AUTOINDEX",
             index_name=index.get("index_name") or index["field_name"],
             **({"metric_type": metric} if metric not in (None, "", "NONE") else {}),
-            params=params,
+            params=build_params(index),
         )
     for name, field in change.fields.items():
         spec = field.spec

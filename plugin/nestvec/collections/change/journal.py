@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from nestvec_schemas.errors import JournalMismatch, StoreInUse, StoreRefused
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS rows (key PRIMARY KEY, digest BLOB NOT NULL, pass INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (key, digest BLOB, PRIMARY KEY (key, digest)) WITHOUT ROWID;
 """
 UNFINISHED: Final = b""
 """In place of the digest of a row that is being copied."""
@@ -77,8 +78,8 @@ class ChangeJournal:
     def remove(self) -> None:
         """Remove what is recorded: the change is at its end."""
         with self._writing():
-            self._file.execute("DELETE FROM facts")
-            self._file.execute("DELETE FROM rows")
+            for table in ("facts", "rows", "sent"):
+                self._file.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
 
     @property
     def names(self) -> Names | None:
@@ -140,6 +141,19 @@ class ChangeJournal:
                 read.update(self._file.execute(query, part).fetchall())
         return read
 
+    def sent(self, rows: Mapping[object, bytes]) -> set[object]:
+        """Those keys of rows whose digest is of a row that was to be copied once."""
+        with _errors(self.path, self._collection):
+            query = "SELECT 1 FROM sent WHERE key = ? AND digest = ?"
+            return {key for key, mark in rows.items() if self._file.execute(query, (key, mark)).fetchone()}
+
+    def record_sent(self, rows: Sequence[tuple[object, bytes]], number: int) -> None:
+        """Record rows before they are copied: as UNFINISHED, and that the second collection may get them."""
+        with self._writing():
+            self._file.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?)", rows)
+            unfinished = [(key, UNFINISHED, number) for key, _ in rows]
+            self._file.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", unfinished)
+
     def record(self, rows: Iterable[tuple[object, bytes]], number: int) -> None:
         """Record rows as they are copied, or as UNFINISHED, seen in a pass."""
         with self._writing():
@@ -153,9 +167,10 @@ class ChangeJournal:
             self._file.executemany("DELETE FROM rows WHERE key = ?", [(key,) for key in keys])
 
     def forget_all(self) -> None:
-        """Record that no row is copied."""
+        """Record that no row is copied, and none was sent."""
         with self._writing():
             self._file.execute("DELETE FROM rows")
+            self._file.execute("DELETE FROM sent")
 
     def unseen(self, number: int) -> Iterator[list[object]]:
         """The keys of rows that a pass did not see, in parts."""

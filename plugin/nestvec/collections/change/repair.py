@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from nestvec.collections.change.copy import Copy
 from nestvec.collections.change.journal import UNFINISHED
 from nestvec.collections.change.rows import digest
+from nestvec_schemas.errors import StoreRefused
 
 _NO_PASS = 0
 """Of rows that no pass has seen: the next one writes them again, or deletes them."""
@@ -14,12 +17,27 @@ def mark_differing(copy: Copy) -> int:
     """Have the next pass copy the rows again that the second collection has otherwise than recorded.
 
     A server may carry out a request of a command that was killed, or whose connection was lost, long after
-    another wrote the same rows. Returns the number of those rows. Raises StoreError.
+    another wrote the same rows. Returns the number of those rows. Raises StoreRefused for a row that no pass
+    sent, which is somebody else's; StoreError.
     """
     key, count = copy.target.key.name, 0
     for page in copy.target.pages(copy.target.partitions()):
         recorded = copy.journal.digests([row[key] for row in page.rows])
-        differing = [row[key] for row in page.rows if recorded.get(row[key]) != digest(row, page.partition)]
+        present = {row[key]: digest(row, page.partition) for row in page.rows}
+        differing = {name: mark for name, mark in present.items() if recorded.get(name) != mark}
+        foreign = differing.keys() - copy.journal.sent(differing)
+        if foreign:
+            raise _foreign(copy, foreign)
         copy.journal.record([(name, UNFINISHED) for name in differing], _NO_PASS)
         count += len(differing)
     return count
+
+
+def _foreign(copy: Copy, keys: Collection[object]) -> StoreRefused:
+    names = sorted(str(key)[:60] for key in keys)
+    return StoreRefused(
+        f"the copy {copy.table.name} has rows that the change did not write; nothing was switched",
+        value=", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+        next_step="Write those that are to remain into the collection itself. Then run the command again "
+        "with --restart, which drops the copy and copies all rows anew.",
+    )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.repair import mark_differing
 from nestvec.collections.change.rows import Row, RowReader, digest
 from nestvec.collections.vector_agreement import (
     Numbers,
@@ -53,10 +54,10 @@ def verify_copy(copy: Copy, new: Sequence[EmbeddingColumn], computed: Sequence[E
 
 
 def _check_counts(copy: Copy) -> None:
-    recorded, rows, copied = copy.journal.count(), copy.source.count(), copy.target.count()
-    if copied > recorded:
-        copy.delete_unrecorded()
-        copied = copy.target.count()
+    recorded, rows, copied = _counts(copy)
+    if copied > recorded and mark_differing(copy):
+        copy.settle()
+        recorded, rows, copied = _counts(copy)
     if copied != recorded:
         raise _differs(copy, f"{copied} rows, where {recorded} were copied")
     # A row more may have been written by now, but a key that several rows have is copied once only.
@@ -66,6 +67,11 @@ def _check_counts(copy: Copy) -> None:
             value=f"{rows} rows, {recorded} keys",
             next_step="Delete the rows that have the key of another one.",
         )
+
+
+def _counts(copy: Copy) -> tuple[int, int, int]:
+    """Rows that are recorded as copied, and those of the first and of the second collection."""
+    return copy.journal.count(), copy.source.count(), copy.target.count()
 
 
 def _check_rows(copy: Copy) -> _Sample:
@@ -119,8 +125,6 @@ def _precision(column: EmbeddingColumn) -> str | None:
 
 def _vectors(reader: RowReader, column: EmbeddingColumn, sample: _Sample) -> dict[object, Numbers]:
     """The vectors of the sampled rows that are still as they were, by key."""
-    described = reader.table.column(column.column)
-    type_ = "" if described is None else described.type
     complete = replace(reader, fields=(*reader.fields, column.column))
     vectors = dict[object, Numbers]()
     for partition in set(sample.partitions.values()):
@@ -128,7 +132,7 @@ def _vectors(reader: RowReader, column: EmbeddingColumn, sample: _Sample) -> dic
         for key, row in complete.rows(keys, partition).items():
             vector = row.pop(column.column)
             if digest(row, partition) == digest(sample.rows[key], partition):
-                vectors[key] = read_vector(vector, column.config.form, type_)
+                vectors[key] = read_vector(vector, column.config.form)
     return vectors
 
 
