@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pymilvus import CollectionSchema, DataType, FunctionType
 from pymilvus.milvus_client import IndexParams
@@ -15,7 +15,24 @@ from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, Em
 from nestvec_schemas.errors import SpecError, nearest
 from nestvec_schemas.spec.collection_spec import default_index, default_metric
 
-__all__ = ["Index", "field_notes", "index_params"]
+__all__ = ["Index", "build_params", "field_notes", "index_params"]
+
+_NO_BUILD_PARAMS: Final = (
+    "index_name",
+    "field_name",
+    "index_type",
+    "metric_type",
+    "total_rows",
+    "indexed_rows",
+    "pending_index_rows",
+    "state",
+    "index_id",
+    "index_state_fail_reason",
+    "min_index_version",
+    "max_index_version",
+    "params",
+)
+"""Keys of ``describe_index`` that are not build parameters."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,18 @@ class Index:
     metric: str = "COSINE"
     params: Mapping[str, Any] = field(default_factory=dict)
     """Build parameters."""
+
+
+def build_params(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The build parameters of an index that Milvus describes, whole numbers as such: pymilvus sends them
+    beside the index's type, other clients in ``params``, and Milvus describes them as they were sent."""
+    nested = described.get("params")
+    params = {**(nested if isinstance(nested, Mapping) else {}), **described}
+    return {
+        name: int(value) if isinstance(value, str) and value.isdecimal() else value
+        for name, value in params.items()
+        if name not in _NO_BUILD_PARAMS
+    }
 
 
 def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
