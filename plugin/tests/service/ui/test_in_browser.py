@@ -149,6 +149,23 @@ def test_tokens_and_prompts_are_shown(browser: Any, models_folder: Path, engine:
         page.wait_for_function("() => !document.getElementById('embed').disabled")
 
 
+def test_without_prompts_is_also_without_the_checkpoints_default(
+    browser: Any, write_encoder: Callable[..., Path], engine: FakeEngine
+) -> None:
+    prompts = {"query": "w1 ", "document": "w3 "}
+    folder = write_encoder("tiny", prompts=prompts, default_prompt="document")
+    with served(folder.parent, engine) as address, page_at(browser, address) as page:
+        embed(page)
+        bare = httpx.post(f"{address}/embed", json={"inputs": [QUERY, *TEXTS], "prompt_name": ""}).json()
+        expected = dict(zip(TEXTS, (np.array(bare[1:]) @ np.array(bare[0])).tolist(), strict=True))
+        rows = [
+            (row.query_selector("th").inner_text(), row.query_selector_all("td")[1].inner_text())
+            for row in page.query_selector_all("#prompt-table tbody tr")
+        ]
+        shown = {text: float(score.split()[0]) for text, score in rows}
+        assert shown == pytest.approx(expected, abs=0.0011)
+
+
 def test_what_is_typed_stays_text(browser: Any, models_folder: Path, engine: FakeEngine) -> None:
     with served(models_folder, engine) as address, page_at(browser, address) as page:
         embed(page)

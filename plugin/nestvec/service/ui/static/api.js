@@ -43,10 +43,9 @@ export function info(signal) {
   return call("info", { method: "GET" }, signal);
 }
 
-/** Full-length vectors; `prompt` is the name of one, or null. */
+/** Full-length vectors; `prompt` is the name of one, or empty for none, not even the checkpoint's default. */
 export function embed(encoder, inputs, prompt, signal) {
-  const body = prompt === null ? { inputs } : { inputs, prompt_name: prompt };
-  return post("embed", encoder, body, signal);
+  return post("embed", encoder, { inputs, prompt_name: prompt }, signal);
 }
 
 export function tokenize(encoder, inputs, signal) {

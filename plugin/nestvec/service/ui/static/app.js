@@ -93,8 +93,8 @@ function inputsOf(encoder) {
 }
 
 function promptsOf(encoder, withPrompts) {
-  const named = (name) => (withPrompts && name in encoder.prompts ? name : null);
-  return [named("query"), named("document") ?? named("passage")];
+  const named = (name) => (withPrompts && name in encoder.prompts ? name : "");
+  return [named("query"), named("document") || named("passage")];
 }
 
 async function run(event) {
@@ -130,8 +130,8 @@ async function embedded(name, query, items, signal) {
   const encoder = state.encoders[name];
   const both = async (prompts) => {
     const values = items.map((item) => item.value);
-    if (prompts[0] === null && prompts[1] === null) {
-      const all = await embed(name, [query.value, ...values], null, signal);
+    if (prompts[0] === prompts[1]) {
+      const all = await embed(name, [query.value, ...values], prompts[0], signal);
       return { query: all[0], items: all.slice(1) };
     }
     const [first, rest] = await Promise.all([
@@ -142,7 +142,7 @@ async function embedded(name, query, items, signal) {
   const texts = [query, ...items].filter((item) => !item.image).map((item) => item.text);
   const uses = byId("prompts").value === "roles";
   const named = promptsOf(encoder, true);
-  const hasPrompts = named.some((prompt) => prompt !== null);
+  const hasPrompts = named.some(Boolean);
   const [vectors, other, tokens] = await Promise.all([
     both(promptsOf(encoder, uses)),
     hasPrompts ? both(promptsOf(encoder, !uses)) : null,
@@ -169,7 +169,7 @@ function showResult() {
   showMap();
   byId("prompt-effects").hidden = !result.hasPrompts;
   if (result.hasPrompts) {
-    const quoted = result.named.map((name) => (name === null ? "none" : JSON.stringify(encoder.prompts[name])));
+    const quoted = result.named.map((name) => (name === "" ? "none" : JSON.stringify(encoder.prompts[name])));
     byId("prompt-note").textContent = `Query: ${quoted[0]}. Texts: ${quoted[1]}. At ${encoder.dim} dimensions.`;
     const rows = [result.withPrompts, result.without].map((side) => rankingAt(side, encoder.dim));
     replace(byId("prompt-table"), ...promptTable(items, ...rows));
