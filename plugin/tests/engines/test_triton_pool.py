@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -227,6 +227,41 @@ def test_a_name_gains_and_loses_servers(folders: dict[str, Path], monkeypatch: p
                 await engine.run("tiny", collate_ids(ROWS[:2]))
                 await asyncio.sleep(0.01)
             await engine.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_one_that_did_not_load_what_others_did_computes_nothing_of_it(
+    folders: dict[str, Path], is_live: bool
+) -> None:
+    """Its graph may be of earlier files, and nothing in its vectors would say so."""
+    left_out, other = Protocol(), Protocol()
+    left_out.load_error, left_out.is_live = "failed to load 'tiny'", is_live
+
+    async def run() -> None:
+        async with engine_of(folders, left_out, other) as engine:
+            await engine.run("tiny", collate_ids(ROWS[:2]))
+            before = len(left_out.sizes)
+            if is_live:
+                with pytest.raises(EngineError, match="failed to load 'tiny'"):
+                    await engine.load("tiny")
+            else:
+                await engine.load("tiny")
+            for _ in range(10):
+                await engine.run("tiny", collate_ids(ROWS[:2]))
+            assert await engine.ready("tiny")
+            other.status = (grpc.StatusCode.INTERNAL, "Stub process 'tiny_0_0' is not healthy")
+            with pytest.raises(EngineError, match="Stub process"):
+                await engine.run("tiny", collate_ids(ROWS[:2]))
+            assert not await engine.ready("tiny")
+            assert len(left_out.sizes) == before
+            left_out.load_error, left_out.is_live = "", True
+            while not left_out.sizes[before:]:
+                with suppress(EngineError):
+                    await engine.run("tiny", collate_ids(ROWS[:2]))
+                await asyncio.sleep(0.01)
+            assert left_out.loads >= 1 + is_live
 
     asyncio.run(asyncio.wait_for(run(), 60))
 

@@ -28,12 +28,21 @@ class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         self.status: tuple[grpc.StatusCode, str] | None = None
         self.vectors: Callable[[np.ndarray[Any, Any]], bytes] | None = None
         self.output, self.type = "sentence_embedding", "FP32"
+        self.is_live = True
+        self.loads = 0
+        self.load_error = ""
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
-        return service_pb2.ServerLiveResponse(live=True)
+        return service_pb2.ServerLiveResponse(live=self.is_live)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         return service_pb2.ModelReadyResponse(ready=request.name == "tiny")
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        self.loads += 1
+        if self.load_error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.load_error)
+        return service_pb2.RepositoryModelLoadResponse()
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         arrays = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from nestvec.engines.contract import Batch, EngineInfo, ServerState, graph_inputs
 from nestvec.engines.triton.addresses import Resolver, parse_addresses
 from nestvec.engines.triton.pool import ServerPool
-from nestvec.engines.triton.server import MAX_BATCH_SIZE, Graph, TritonServer
+from nestvec.engines.triton.server import MAX_BATCH_SIZE, Graph
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import part_name, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
@@ -106,17 +105,12 @@ class TritonEngine:
     async def load(self, encoder: str, generation: int = 0) -> None:
         """See ``RemoteEngine``: every Triton must run with ``--model-control-mode explicit``."""
         for graph in self._graphs[encoder, generation].values():
-            model = graph.model
-            self._pool.forget(model)
-            await self._pool.control(partial(TritonServer.load, model=model))
-            self._pool.loaded.add(model)
+            await self._pool.load(graph.model)
 
     async def unload(self, encoder: str, parts: Sequence[str]) -> None:
         """See ``RemoteEngine``."""
         for model in [part_name(encoder, part) for part in parts]:
-            self._pool.loaded.discard(model)
-            self._pool.forget(model)
-            await self._pool.control(partial(TritonServer.unload, model=model))
+            await self._pool.unload(model)
 
     async def answers(self) -> bool:
         """See ``RemoteEngine``."""

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
+from functools import partial
 from typing import Any, Final
 
 from nestvec.engines.contract import Batch
@@ -15,7 +16,7 @@ from nestvec.engines.triton.addresses import Resolver
 from nestvec.engines.triton.failures import CallFailure, error_of_all
 from nestvec.engines.triton.hedging import HedgeDelays
 from nestvec.engines.triton.server import Canary, Graph, TritonServer
-from nestvec_schemas.errors import EngineError
+from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.vectors import Vectors
 
 logger = logging.getLogger(__name__)
@@ -57,9 +58,10 @@ class ServerPool:
         self._start_watching()
         end = time.monotonic() + seconds
         self._delays.call_started()
-        if len(self.servers) == 1:
+        first = next(iter(self.servers.values()))
+        if len(self.servers) == 1 and not first.stale_models:
             try:
-                vectors = await next(iter(self.servers.values())).infer(graph, batch, seconds)
+                vectors = await first.infer(graph, batch, seconds)
             except CallFailure as failure:
                 raise failure.error from failure
         else:
@@ -72,7 +74,11 @@ class ServerPool:
 
     def next_server(self, model: str, excluded: Sequence[TritonServer]) -> TritonServer | None:
         """The server with the least work that was not tried yet, those that are up first."""
-        left = [server for server in self.servers.values() if server not in excluded]
+        left = [
+            server
+            for server in self.servers.values()
+            if server not in excluded and model not in server.stale_models
+        ]
         return min(
             left,
             key=lambda server: (not server.serves(model), server.work, sum(server.outcomes.values())),
@@ -90,15 +96,39 @@ class ServerPool:
         self._start_watching()
         return await _any([server.is_live() for server in self.servers.values()])
 
-    async def control(self, act: Callable[[TritonServer], Coroutine[Any, Any, None]]) -> None:
-        """Do the same with every server that answers. Raises EngineError if any of them fails."""
+    async def load(self, model: str) -> None:
+        """Have every server that answers load a model as it is on its disk now.
+
+        Those that do not, while others do, get no batches of it until they have: they may hold earlier files.
+        Raises EngineError if any that answers fails.
+        """
+        self.forget(model)
+        results = await self._ask_all(partial(TritonServer.load, model=model))
+        done = [server for server, error in results.items() if error is None]
+        if done:
+            for server in self.servers.values():
+                if server not in done:
+                    server.stale_models.add(model)
+        _raise_first(results.values())
+        self.loaded.add(model)
+
+    async def unload(self, model: str) -> None:
+        """Have every server that answers release a model. Raises EngineError if any of them fails."""
+        self.loaded.discard(model)
+        self.forget(model)
+        for server in self.servers.values():
+            server.stale_models.discard(model)
+        _raise_first((await self._ask_all(partial(TritonServer.unload, model=model))).values())
+
+    async def _ask_all(
+        self, act: Callable[[TritonServer], Coroutine[Any, Any, None]]
+    ) -> dict[TritonServer, BaseException | None]:
+        """Do the same with every server that answers; returns what each of these raised."""
         servers = list(self.servers.values())
         live = await asyncio.gather(*(server.is_live() for server in servers))
         reached = [server for server, is_live in zip(servers, live, strict=True) if is_live] or servers
-        results = await asyncio.gather(*(act(server) for server in reached), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        errors = await asyncio.gather(*(act(server) for server in reached), return_exceptions=True)
+        return dict(zip(reached, errors, strict=True))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -145,8 +175,7 @@ class ServerPool:
             self._resolved_at = time.monotonic()
             await self._apply(self._resolver.targets)
         down = [server for server in self.servers.values() if server.is_down]
-        if self.loaded:
-            await asyncio.gather(*(self._load_again(server) for server in down))
+        await asyncio.gather(*(self._load_again(server) for server in down))
         await asyncio.gather(*(self._check(server, sorted(server.down_models)) for server in down))
 
     async def _check(self, server: TritonServer, models: Sequence[str]) -> bool:
@@ -158,15 +187,16 @@ class ServerPool:
             is_ready = server.is_up = await server.is_live()
         if was_down and not server.is_down and len(self.servers) > 1:
             logger.warning("Triton at %s gets batches again", server.address)
-        return is_ready
+        return is_ready and server.stale_models.isdisjoint(models)
 
     async def _load_again(self, server: TritonServer) -> None:
         """Load what the others were asked to load into a server that was restarted."""
-        if not await server.is_live():
+        models = self.loaded | server.stale_models
+        if not models or not await server.is_live():
             return
-        for model in sorted(self.loaded):
+        for model in sorted(models):
             try:
-                if not await server.has(model):
+                if model in server.stale_models or not await server.has(model):
                     await server.load(model)
             except EngineError as error:
                 logger.warning("%s", error)
@@ -201,7 +231,12 @@ class _Race:
         """The first output. Raises EngineError."""
         delay = self._pool.delays.delay(self._graph.model, self._batch.padded)
         overdue = self._pool.delays.overdue(delay)
-        self._start_next()
+        if self._start_next() is None:
+            raise EngineUnavailable(
+                f"no Triton has loaded {self._graph.model} as it is now",
+                value=", ".join(self._pool.servers),
+                next_step="See their logs; each is asked every second to load it.",
+            )
         wait: float | None = delay
         try:
             while self._running:
@@ -266,6 +301,12 @@ class _Race:
             self._retries += 1
         if self._retries <= _MAX_RETRIES:
             self._start_next()
+
+
+def _raise_first(errors: Iterable[BaseException | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 async def _any(checks: Sequence[Coroutine[Any, Any, bool]]) -> bool:

@@ -76,6 +76,8 @@ class TritonServer:
         """Whether calls go to it before they go to others that are down."""
         self.down_models: set[str] = set()
         """Models that it failed on, without an answer since."""
+        self.stale_models: set[str] = set()
+        """Models that others loaded anew and it did not: its vectors of them may be of earlier files."""
         self.calls: Counter[str] = Counter()
         """In flight, by model."""
         self.work = 0
@@ -99,11 +101,11 @@ class TritonServer:
     @property
     def is_down(self) -> bool:
         """Whether it is down, or any of its models."""
-        return not self.is_up or bool(self.down_models)
+        return not self.is_up or bool(self.down_models | self.stale_models)
 
     def serves(self, model: str) -> bool:
         """Whether calls for a model should go there, as far as is known."""
-        return self.is_up and model not in self.down_models
+        return self.is_up and model not in self.down_models | self.stale_models
 
     async def infer(self, graph: Graph, batch: Batch, seconds: float) -> Vectors:
         """The output of a graph for at most MAX_BATCH_SIZE inputs. Raises CallFailure."""
@@ -206,6 +208,7 @@ class TritonServer:
     async def load(self, model: str) -> None:
         """Have it load a model as it is on its disk now. Raises EngineError."""
         await self._control(model, self._client().load_model(model))
+        self.stale_models.discard(model)
 
     async def unload(self, model: str) -> None:
         """Have it release a model. Raises EngineError."""
