@@ -35,7 +35,7 @@ def print_result(
     if not result.columns:
         return
     if output_format == "json":
-        print_json([dict(zip(result.columns, row, strict=True)) for row in result.rows], default=json_default)
+        print_json(result.records(), default=json_default)
     elif output_format == "csv":
         _print_csv(result, tuples_only)
     elif result.tag == "EXPLAIN":

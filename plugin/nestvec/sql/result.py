@@ -26,3 +26,13 @@ class StatementResult:
     """Rows of a file that COPY could not insert; the tag names the file that they are in."""
     seconds: float = 0.0
     """Time that Milvus took, with the embedding of texts."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as objects: of columns with the same name, the second is ``name_2``."""
+        names: list[str] = []
+        for column in self.columns:
+            name, number = column, 2
+            while name in names or (name != column and name in self.columns):
+                name, number = f"{column}_{number}", number + 1
+            names.append(name)
+        return [dict(zip(names, row, strict=True)) for row in self.rows]

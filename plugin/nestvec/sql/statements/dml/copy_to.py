@@ -174,10 +174,7 @@ def json_default(value: Any) -> Any:
 def _json_rows(result: StatementResult) -> list[bytes]:
     # The digits of a NUMERIC are kept, and COPY FROM reads a text as its number.
     option = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
-    return [
-        orjson.dumps(dict(zip(result.columns, row, strict=True)), default=json_default, option=option)
-        for row in result.rows
-    ]
+    return [orjson.dumps(record, default=json_default, option=option) for record in result.records()]
 
 
 def _write_jsonl(path: Path, options: CopyOptions, result: StatementResult) -> None:
