@@ -26,6 +26,7 @@ def benchmark() -> ModuleType:
     return loaded["change_kills"]
 
 
+@pytest.mark.nightly
 def test_a_changed_collection_has_every_row_as_it_was_written_last(
     benchmark: ModuleType, tmp_path: Path, static: Path
 ) -> None:
