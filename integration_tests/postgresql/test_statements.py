@@ -58,6 +58,7 @@ SELECT jsonb_set('{"a":1}', '{n}', '1', false), jsonb_set('[1,2]', '{5}', '9')
 SELECT jsonb_set('{"a":1}', '{x,y}', '1')
 SELECT jsonb_set('[1,2]', '{-1}', '9'), jsonb_set('[1,2]', '{-5}', '9')
 SELECT (SELECT 1), (SELECT max(n) AS m FROM t), (SELECT count(*) FROM t)
+SELECT '1'::int::text, ('[1]'::vector)::text, id::int::text, upper(s)::varchar::text FROM t
 SELECT id FROM t ORDER BY id LIMIT 2.5
 SELECT id FROM t ORDER BY id LIMIT 1.4 OFFSET 0.5
 SELECT id FROM t ORDER BY v <-> '[1,1]', id LIMIT 2.5

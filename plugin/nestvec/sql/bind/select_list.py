@@ -157,7 +157,10 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
         default = node.args.get("default")
         return output_name(source, default) if isinstance(default, exp.Column) else "case"
     if isinstance(node, exp.Cast):
-        inner = output_name(source, node.this)
+        value = without_parens(node.this)
+        while isinstance(value, exp.Cast):
+            value = without_parens(value.this)
+        inner = output_name(source, value)
         to, own = node.args["to"].this, node.args["to"].args.get("kind")
         if inner == UNNAMED and isinstance(own, exp.Identifier):
             return identifier_name(own)
