@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymilvus import DataType, FunctionType
+from pymilvus import DataType, FunctionType, MilvusException
 
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Names
 from nestvec.collections.upgrade.columns import UpgradeRequest, choose_columns
 from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
-from nestvec.collections.upgrade.run import UpgradePlan, begin_upgrade
+from nestvec.collections.upgrade.run import UpgradePlan, begin_upgrade, restore_kept
 from nestvec.engines.fake import FakeEngine
 from nestvec.milvus.catalog import read_table
 from nestvec.service.embedder import Embedder
@@ -112,7 +112,7 @@ def test_queries_use_the_bridge_and_the_function_where_it_can_be_altered(
     assert (chosen.old, chosen.encoder, chosen.dims) == ("old", "tiny", (8,))
     with pytest.raises(StoreInUse, match=r"an upgrade of papers\.v to tiny has begun.*--encoder tiny"):
         choose_columns(read_table(server, "papers"), UpgradeRequest("papers", "other"))
-    forget_upgrade(server, "papers", restore=True)
+    forget_upgrade(server, "papers")
     assert (server.params, server.properties) == (before, {})
     assert request_for(read_table(server, "papers").embeddings[0]).config.encoder == "old"
 
@@ -144,7 +144,27 @@ def test_a_function_that_was_recorded_and_not_altered_is_altered_by_the_same_com
         (column,) = read_table(server, "papers").embeddings
         assert column.config.encoder == "tiny.as.old"
         assert server.alters == 1
-    forget_upgrade(server, "papers", restore=True)
+    forget_upgrade(server, "papers")
+    assert (server.params, server.properties) == (before, {})
+
+
+def test_a_collection_that_is_kept_calls_the_encoder_of_before_again(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Any = Server("v2.6.11", service)
+    before = dict(server.params)
+    chosen = choose_columns(read_table(server, "papers"), UpgradeRequest("papers", "tiny"))
+    record_upgrade(server, chosen, "tiny.as.old")
+
+    def refuse(*arguments: Any) -> None:
+        raise MilvusException(message="the encoder is not served")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "alter_collection_function", refuse)
+        restore_kept(server, "papers")
+    (column,) = read_table(server, "papers").embeddings
+    assert (column.config.encoder, column.upgrade is None) == ("tiny.as.old", False)
+    restore_kept(server, "papers")
     assert (server.params, server.properties) == (before, {})
 
 

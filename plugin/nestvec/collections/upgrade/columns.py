@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,9 @@ from nestvec.client.service_client import EncoderInfo, ServiceInfo
 from nestvec.collections.change.definition import Change
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.indexes import build_params
 from nestvec_schemas.errors import SpecError, StoreInUse, nearest
 from nestvec_schemas.spec.collection_spec import EmbeddingSpec
-
-_NO_BUILD_PARAMS = ("index_type", "metric_type", "field_name", "index_name", "params")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class UpgradeColumns:
             "name": column.column,
             "service": column.service,
             "provider": caller if caller in ("cohere", "voyageai") else None,
-            **_index_values(client, self.table, column.column),
+            **described_index(client, self.table, column.column),
         }
         return EmbeddingSpec.model_validate(
             {key: value for key, value in values.items() if value not in (None, ())}
@@ -160,32 +158,15 @@ def _named(table: Table, field: str | None) -> list[EmbeddingColumn]:
     return columns
 
 
-def _index_values(client: MilvusClient, table: Table, column: str) -> dict[str, Any]:
-    """The index of a column, as a spec has it."""
+def described_index(client: MilvusClient, table: Table, column: str) -> dict[str, Any]:
+    """The index of a column, as a spec has it; empty if it has none. Raises StoreError."""
     with milvus_errors(f"reading the index of {table.name}.{column}"):
         names = client.list_indexes(table.name, field_name=column)
         described = client.describe_index(table.name, names[0]) if names else None
     if not described:
         return {}
-    params = described.get("params")
-    described_params = dict(params) if isinstance(params, dict) else {}
     return {
         "index": described.get("index_type") or None,
         "metric": described.get("metric_type") or None,
-        "params": _numbers(
-            {key: value for key, value in described_params.items() if key not in _NO_BUILD_PARAMS}
-        ),
+        "params": build_params(described),
     }
-
-
-def _numbers(params: dict[str, Any]) -> dict[str, Any]:
-    """Build parameters as numbers: Milvus describes them as texts."""
-    return {
-        key: int(value) if isinstance(value, str) and value.isdecimal() else value
-        for key, value in params.items()
-    }
-
-
-def column_names(columns: Sequence[EmbeddingColumn]) -> str:
-    """The columns as a text."""
-    return ", ".join(column.column for column in columns)

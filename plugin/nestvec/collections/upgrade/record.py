@@ -128,8 +128,8 @@ def columns_to_alter(table: Table) -> list[EmbeddingColumn]:
     ]
 
 
-def forget_upgrade(client: MilvusClient, name: str, *, restore: bool = False) -> None:
-    """Remove what a collection says of upgrades; with ``restore``, its Functions call what they did before.
+def forget_upgrade(client: MilvusClient, name: str) -> None:
+    """Remove what a collection says of upgrades, and have its Functions call what they did before.
 
     Raises StoreError.
     """
@@ -137,7 +137,7 @@ def forget_upgrade(client: MilvusClient, name: str, *, restore: bool = False) ->
         if column.upgrade is None:
             continue
         params = column.upgrade.params
-        if restore and params is not None:
+        if params is not None:
             alter_params(client, name, column.column, lambda before, old=params: dict(old))  # type: ignore[misc]
         with milvus_errors(f"ending the upgrade of {name}.{column.column}"):
             client.drop_collection_properties(name, [upgrade_property(column.column)])
@@ -172,7 +172,7 @@ def abort_upgrade(client: MilvusClient, collection: str) -> UpgradeStatus:
         if status is None:
             raise SpecError(f"no upgrade of {collection} has begun", next_step="See nestvec collection show.")
         discard(client, collection)
-        forget_upgrade(client, read_table(client, collection).name, restore=True)
+        forget_upgrade(client, read_table(client, collection).name)
     return status
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from nestvec.collections.upgrade.record import (
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.lite import count_rows, load_lite
 from nestvec.milvus.server_version import read_version
-from nestvec_schemas.errors import JournalMismatch
+from nestvec_schemas.errors import JournalMismatch, StoreError
 
 BridgeWish = Literal["auto", "required", "none"]
 """Whether queries use a bridge meanwhile: if there can be one, certainly, or not."""
@@ -161,6 +162,14 @@ def begin_upgrade(client: MilvusClient, plan: UpgradePlan) -> None:
 def finish_upgrade(client: MilvusClient, plan: UpgradePlan, options: ChangeOptions) -> ChangeReport:
     """Embed anew and switch. Raises as ``run_change``; the same upgrade continues later."""
     report = run_change(client, plan.change_plan, plan.change, options)
-    for name in filter(None, (read_table(client, report.collection).name, report.old)):
-        forget_upgrade(client, name)
+    if report.old is not None:
+        restore_kept(client, report.old)
     return report
+
+
+def restore_kept(client: MilvusClient, name: str) -> None:
+    """Have the collection of before, which was kept, be as it was before its upgrade, for a rollback."""
+    # Where its encoder is not served any more, it keeps the bridge and the record of it: an abort after a
+    # rollback ends them. The upgrade itself is complete.
+    with suppress(StoreError):
+        forget_upgrade(client, name)

@@ -10,14 +10,15 @@ from sqlglot import exp
 
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
+from nestvec.collections.upgrade.columns import described_index
 from nestvec.ingest.options import DeliveryOptions
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.session import Session
-from nestvec_schemas.embedding_config import VECTOR_FORMS, Form
+from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import EncoderError, SpecError
 
 
@@ -39,7 +40,7 @@ def replace_embedding(
     session: Session,
     source: SourceText,
     table: Table,
-    column: Column,
+    column: EmbeddingColumn,
     node: exp.Expr,
     function: EmbedColumn,
 ) -> Steps[None]:
@@ -47,17 +48,15 @@ def replace_embedding(
 
     Raises SqlError, StoreError, ServiceError.
     """
-    present = table.embedding(column.name)
-    service = function.service or (present.service if present is not None else None)
-    service = service or _service(session, source, table, function, node)
-    values = _values(function, VECTOR_FORMS.get(column.type, "float"), column.dim) | {
-        "name": column.name,
-        "service": service,
-        "index": table.indexes.get(column.name) or None,
-        "metric": table.metrics.get(column.name),
-    }
+    name, caller = column.column, column.endpoint.caller
+    service = function.service or column.service
+    index = yield BlockingCall(lambda client: described_index(client, table, name))
+    values = _values(function, column.config.form, column.config.dim) | index
+    values |= {"name": name, "service": service}
+    if caller in ("cohere", "voyageai") and service == column.service:
+        values["provider"] = caller
     try:
-        change = Change((new_embedding(values),), (column.name,))
+        change = Change((new_embedding(values),), (name,))
         yield from _change(session, table, change, (*table.services, service))
     except (SpecError, EncoderError) as error:
         raise source.type_mismatch(error.cause, error.value, node, error.next_step) from error
