@@ -69,7 +69,14 @@ def command(args: ServeArgs) -> None:
     """
     from nestvec.service.observability.logs import service_log
     from nestvec.service.operation.hangup import Hangup
-    from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
+    from nestvec.service.server import (
+        bind,
+        create_server,
+        end_process,
+        listening_url,
+        open_embedder,
+        serve,
+    )
 
     if args.print_config:
         print_config(click.get_current_context())
@@ -90,6 +97,8 @@ def command(args: ServeArgs) -> None:
         _print_start(embedder, listening_url(listener, tls=args.access.tls_cert is not None))
         hangup.attach(server.operations.request_reload, server.handle_exit)
         serve(server, listener)
+    if server.was_forced:
+        end_process()
 
 
 def settings_of(args: ServeArgs) -> ServiceSettings:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
+import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import uvicorn
 
@@ -111,6 +114,17 @@ def serve(server: Server, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
+def end_process() -> NoReturn:
+    """End the process with 0 and without Python's shutdown.
+
+    An engine's thread whose batch ended during that would be unwound through C++, which aborts the process.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 @contextmanager
 def serve_in_thread(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
     """Serve on a thread until the block ends; the block receives the base URL."""
@@ -145,6 +159,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gate: ConnectionGate, operations: Operations) -> None:
         super().__init__(config)
         self.gate, self.operations = gate, operations
+        self.was_forced = False
+        """Whether it stopped without waiting for requests, and for the batches that the engine runs."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if (descriptors := _free_descriptors()) is not None:
@@ -153,6 +169,10 @@ class Server(uvicorn.Server):
             if isinstance(listener, LimitedListener):
                 listener.gate, listener.tls = self.gate, self.config.ssl_certfile is not None
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.was_forced = self.force_exit  # uvicorn raises the signal again afterwards, which sets it as well
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

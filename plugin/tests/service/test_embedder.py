@@ -16,7 +16,7 @@ from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.embedder import Embedder, EmbedOptions
 from nestvec.service.embedding_result import EmbeddingResult
 from nestvec.service.encoders import open_encoders
-from nestvec.service.observability.observer import BatchRun, NullObserver
+from nestvec.service.observability.observer import BatchRun, CompositeObserver, NullObserver
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import BatchLimits, LoadLimits, ServiceSettings
@@ -366,6 +366,14 @@ class Listener(NullObserver):
 
     def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         self.heard.append((encoder, fresh, shared, remembered))
+
+
+def test_several_observers_hear_the_same() -> None:
+    listeners = Listener(), Listener()
+    CompositeObserver([listeners[0], NullObserver(), listeners[1]]).texts_requested(
+        "tiny", fresh=1, shared=2, remembered=3
+    )
+    assert [listener.heard for listener in listeners] == [[("tiny", 1, 2, 3)]] * 2
 
 
 def test_the_observer_hears_what_is_done(models_folder: Path, engine: FakeEngine) -> None:

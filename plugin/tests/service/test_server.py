@@ -284,6 +284,8 @@ def test_what_was_taken_is_finished(embedder: Embedder) -> None:
         answers = [one.result() for one in asked]
     thread.join(30)
     assert not thread.is_alive()
+    server.handle_exit(signal.SIGTERM, None)  # uvicorn raises it again at its end
+    assert not server.was_forced
     assert [one.status_code for one in answers] == [200] * 50
     assert {len(one.json()) for one in answers} == {8}
     assert len(engine.batches) >= 5
@@ -305,6 +307,7 @@ def test_a_second_signal_does_not_wait(embedder: Embedder) -> None:
         server.handle_exit(signal.SIGTERM, None)
         thread.join(20)
         assert not thread.is_alive()
+        assert server.was_forced
 
 
 def test_the_end_is_bounded(embedder: Embedder) -> None:

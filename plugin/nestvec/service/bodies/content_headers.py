@@ -20,6 +20,7 @@ _CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii")
 _ABOUT_CONTENT: Final = frozenset({b"content-type", b"content-encoding"})
 _MAX_ACCEPTED: Final = 256
 _MAX_ACCEPTED_BYTES: Final = 256
+"""Sets of headers that are kept, and bytes of their names and values: a client chooses how many it sends."""
 
 
 class ContentHeaders:
@@ -34,7 +35,7 @@ class ContentHeaders:
         if about_content in self._accepted:
             return
         check_content(Headers(raw=list(about_content)))
-        size = sum(len(value) for _, value in about_content)
+        size = sum(len(name) + len(value) for name, value in about_content)
         if size <= _MAX_ACCEPTED_BYTES and len(self._accepted) < _MAX_ACCEPTED:
             self._accepted.add(about_content)
 

@@ -42,7 +42,7 @@ class LimitedConnection(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits]
     max_request_bytes: ClassVar[int]
     gate: ClassVar[ConnectionGate]
-    default_headers: ClassVar = DefaultHeaders()
+    default_headers: ClassVar[DefaultHeaders]
 
     @classmethod
     def apply(cls, limits: ConnectionLimits, max_body: int) -> None:
@@ -233,6 +233,7 @@ def connection_class(
 
     class Connection(LimitedConnection):
         gate = connection_gate
+        default_headers = DefaultHeaders()  # of one server, which another's thread must not change
 
     Connection.apply(connection_limits, max_body)
     return Connection

@@ -88,7 +88,7 @@ class CompositeObserver:
     """Passes everything on to several observers, and records on the current request what it asks for."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = [observer for observer in observers if not isinstance(observer, NullObserver)]
+        self._observers = [observer for observer in observers if type(observer) is not NullObserver]
 
     def batch_finished(self, run: BatchRun) -> None:
         for observer in self._observers:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.service.bodies.content_headers import check_content
+from nestvec.service.bodies.content_headers import ContentHeaders, check_content
 from nestvec_schemas.errors import BodyTypeUnsupported
 
 
@@ -44,3 +44,15 @@ def test_other_content_is_refused(headers: dict[str, str], message: str) -> None
     with pytest.raises(BodyTypeUnsupported, match=message) as caught:
         check_content(headers)
     assert len(str(caught.value)) < 500
+
+
+def test_only_a_few_short_headers_are_remembered() -> None:
+    content, json = ContentHeaders(), (b"content-type", b"application/json")
+    content.check([json, *[(b"content-encoding", b"")] * 4000])
+    content.check([(b"content-type", b"application/json; profile=" + b"x" * 300)])
+    assert not content._accepted
+    for number in range(1000):
+        content.check([(b"content-type", b"application/json; profile=%d" % number)])
+    assert len(content._accepted) == 256
+    with pytest.raises(BodyTypeUnsupported):
+        content.check([json, (b"content-encoding", b"gzip")])
