@@ -31,5 +31,5 @@ SELECT id, -3 - s AS x, s * (-2) AS y FROM rows
 SELECT id, u ~* '[[:upper:]]' AS x, u ~ '(?i)[[:lower:]]' AS y, u ~ '[[:upper:]]' AS z FROM rows
 SELECT id, meta - NULL AS x, meta - u AS y, meta || NULL AS z, meta || '{"k": 1}' || '{"k": 2}' AS q FROM rows
 SELECT id, (meta || jsonb_build_object('u', u) - 'list' ->> 'u') AS x, (meta - ARRAY['k', NULL])::text IS NULL AS y FROM rows
-SELECT id, meta->'list' - 1 AS x, meta->'list' - -1 AS y, jsonb_set(meta, '{deep, z}', to_jsonb(id)) #- '{list, 0}' AS z FROM rows
+SELECT id, (meta->'deep'->'l') - 1 AS x, (meta->'deep'->'l') - -1 AS y, jsonb_set(meta, '{added, z}', to_jsonb(id)) || jsonb_set(meta, '{added}', to_jsonb(id)) #- '{n}' AS z FROM rows
 SELECT id, meta ?& ARRAY['k', NULL] AS x, meta ?| ARRAY['k', NULL] AS y FROM rows
