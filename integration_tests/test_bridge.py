@@ -21,7 +21,7 @@ from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest, verify_files
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.vectors import Vectors, normalise
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 TEXTS = tuple(dict.fromkeys(text[:200] for text in sample_texts(320)))
@@ -50,8 +50,7 @@ def service(repository: Path, built: BuiltBridge, serve: Serve) -> str:
 def _embed(service: str, query: str, texts: tuple[str, ...]) -> Vectors:
     answer = httpx.post(f"{service}/embed?{query}", json={"inputs": texts}, timeout=120)
     assert answer.status_code == 200, answer.text
-    vectors = np.array(answer.json(), np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalise(np.array(answer.json(), np.float32))
 
 
 def test_the_new_encoder_s_vectors_and_fingerprint_stay(
