@@ -22,6 +22,7 @@ from integration_tests.fixtures.services import vacant_address
 import nestvec.ray
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, VectorOutput
 from nestvec.bulk.manifest import JobPlan, TaskRecord
+from nestvec.bulk.on_ray import patient_start
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.run import BulkJob
 from nestvec.bulk.task import EngineChoice
@@ -192,6 +193,7 @@ def test_rows_into_milvus_lite(place: Place, engine: EngineEmbedding) -> None:
     assert (again["resumed"], again["imported"], len(place.stored())) == (4, 0, 230)
 
 
+@pytest.mark.nightly
 def test_a_killed_command_continues(place: Place) -> None:
     place.create(auto_id=True)
     place.write(600, auto_id=True)
@@ -221,18 +223,72 @@ def test_a_killed_command_continues(place: Place) -> None:
     assert [row["n"] for row in place.stored()] == list(range(600))
 
 
-def test_a_node_that_is_lost_is_replaced(place: Place, service: str) -> None:
+LISTENING = """
+import json, os
+from nestvec.bulk.on_ray import RayOptions, cluster
+from ray._private.services import psutil
+
+with cluster(RayOptions()) as ray:
+    ray.get(ray.remote(os.getpid).remote())
+    driver = psutil.Process()
+    listening = [
+        connection.laddr.ip
+        for process in (driver, *driver.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == "LISTEN"
+    ]
+    print(json.dumps([ray.get_runtime_context().gcs_address, listening]), flush=True)
+    input()
+"""
+STRANGER = """
+import sys
+import ray
+
+try:
+    ray.init(address=sys.argv[1])
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.nightly
+def test_a_ray_of_this_machine_is_on_loopback_and_refuses_strangers() -> None:
+    command = [sys.executable, "-c", LISTENING]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        address, listening = json.loads(process.stdout.readline())
+        assert len(listening) >= 4
+        assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+        for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+            stranger = subprocess.run(
+                [sys.executable, "-c", STRANGER, address],
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=True,
+                env={**os.environ, **token},
+            )
+            assert stranger.stdout.strip() == "AuthenticationError", stranger
+        process.communicate("\n")
+
+
+@pytest.mark.nightly
+def test_a_node_that_is_lost_is_replaced(place: Place, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    for name in ("RAY_gcs_server_port_wait_time_s", "RAY_worker_register_timeout_seconds"):
+        monkeypatch.setenv(name, str(SECONDS))
     place.create()
     source = place.write(2_000)
     sizes = {"object_store_memory": 80 << 20}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **sizes}
-    )
-    nodes = [cluster.add_node(num_cpus=1, **sizes) for _ in range(3)]
+    with patient_start(ray):
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **sizes}
+        )
+        nodes = [cluster.add_node(num_cpus=1, **sizes) for _ in range(3)]
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     workers: set[str] = set()
     try:

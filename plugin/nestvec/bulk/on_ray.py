@@ -6,7 +6,9 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,8 +23,38 @@ from nestvec_schemas.errors import IngestError, NestvecError
 _LOCAL_STORE_BYTES: Final = 128 << 20
 """Memory for Ray's objects on this machine: only tasks and records pass through it."""
 
+_AGENT_PORTS: Final = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+"""Of Ray's parameters of a node, and of the files by which its agents tell it their ports."""
+
+_LOOPBACK: Final = "127.0.0.1"
+_POLL_SECONDS: Final = 0.2
+
 _STARTS: Final = 4
 """Attempts at starting a Ray of this machine."""
+
+_START_SECONDS: Final = 600
+"""How long the daemons of a Ray of this machine may take to start. Ray's own limits, of 15 s to 60 s, are for
+machines that do nothing else."""
+
+_OWN_RAY: Final = {
+    "RAY_gcs_server_port_wait_time_s": str(_START_SECONDS),
+    "RAY_agent_register_timeout_ms": str(_START_SECONDS * 1000),
+    "RAY_py_gcs_connect_timeout_s": str(_START_SECONDS),
+    "RAY_gcs_rpc_server_connect_timeout_s": str(_START_SECONDS),
+    "RAY_worker_register_timeout_seconds": "180",
+    # Of 3 s each: the death of the daemons of one machine shows without them.
+    "RAY_health_check_failure_threshold": "100",
+    # Otherwise it listens on all interfaces, even if told 127.0.0.1, except on Windows and macOS.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Otherwise served to callers without the token, too.
+    "RAY_enable_metrics_collection": "0",
+}
+"""Ray's settings for a Ray of this machine, which its daemons and its workers inherit."""
 
 _IN_FLIGHT: Final = 2
 """Tasks that each worker has, the one that it runs included."""
@@ -71,9 +103,11 @@ def cluster(options: RayOptions) -> Iterator[Any]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     loaded = sys.modules.get("ray")
     in_use = loaded is not None and loaded.is_initialized()
-    if options.address is None and not in_use and "RAY_AUTH_MODE" not in os.environ:
-        # Ray listens on the machine's address, where anybody could have it run code. Workers inherit these.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if options.address is None and not in_use:
+        os.environ |= {name: value for name, value in _OWN_RAY.items() if name not in os.environ}
+        if "RAY_AUTH_MODE" not in os.environ:
+            # Every user of the machine reaches loopback, and could have Ray run code. Workers inherit these.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         import ray  # noqa: PLC0415 - an optional package, and slow to import
     except ImportError as error:
@@ -106,17 +140,18 @@ def _connect(ray: Any, options: RayOptions) -> None:
         return
     for attempt in range(1, _STARTS + 1):
         try:
-            ray.init(
-                # Otherwise it joins a cluster that runs on this machine, or that of RAY_ADDRESS.
-                address="local",
-                include_dashboard=options.dashboard,
-                dashboard_host="127.0.0.1",
-                object_store_memory=_LOCAL_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
+            with patient_start(ray):
+                ray.init(
+                    # Otherwise it joins a cluster that runs on this machine, or that of RAY_ADDRESS.
+                    address="local",
+                    include_dashboard=options.dashboard,
+                    dashboard_host=_LOOPBACK,
+                    object_store_memory=_LOCAL_STORE_BYTES,
+                    _node_ip_address=_LOOPBACK,
+                    **quiet,
+                )
             return
-        # On a busy machine, its daemons may not answer within the 30 s that it waits for them.
+        # What it raises depends on which of its daemons failed.
         except Exception as error:
             _end_daemons(error)
             ray.shutdown()
@@ -126,6 +161,47 @@ def _connect(ray: Any, options: RayOptions) -> None:
                     value=str(error)[:300],
                     next_step="Run the command again when the machine is less busy: finished tasks are kept.",
                 ) from error
+
+
+@contextmanager
+def patient_start(ray: Any) -> Iterator[None]:
+    """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start."""
+    private = getattr(ray, "_private", None)
+    node_class = getattr(getattr(private, "node", None), "Node", None)
+    start = getattr(node_class, "start_ray_processes", None)
+    if private is None or node_class is None or start is None:
+        yield
+        return
+
+    def start_and_wait(node: Any) -> None:
+        # The raylet waits 15 s for the files in which its agents say which ports they chose.
+        for name, port in zip(_AGENT_PORTS, _vacant_ports(len(_AGENT_PORTS)), strict=True):
+            setattr(node._ray_params, name, port)
+            ray._raylet.persist_port(node._session_dir, node._node_id, name, port)
+        start(node)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if ended := [name for name, _ in node.dead_processes()]:
+                raise RuntimeError(f"it ended: {', '.join(ended)}")
+            # What it raises is not documented; at the deadline Ray asks again, and says what is wrong.
+            with suppress(Exception):
+                private.services.get_node(node.gcs_address, node._node_id)
+                return
+            time.sleep(_POLL_SECONDS)
+
+    node_class.start_ray_processes = start_and_wait
+    try:
+        yield
+    finally:
+        node_class.start_ray_processes = start
+
+
+def _vacant_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((_LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def _end_daemons(error: BaseException) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
-from nestvec.bulk.on_ray import RayOptions, _connect, _pool_size
+from nestvec.bulk.on_ray import RayOptions, _connect, _pool_size, patient_start
 from nestvec_schemas.errors import IngestError
 
 
@@ -71,3 +72,59 @@ def test_the_pool_is_what_the_nodes_carry(
 def test_a_worker_that_no_node_carries_is_an_error() -> None:
     with pytest.raises(IngestError, match="no node of the Ray cluster has what a worker needs"):
         _pool_size(FakeRay(nodes=({"CPU": 2.0},)), RayOptions(gpus=1), tasks=9)
+
+
+class FakeNode:
+    """A node of Ray that is registered at the third question; ``dead`` are its daemons that ended."""
+
+    dead: ClassVar[list[tuple[str, object]]] = []
+
+    def __init__(self) -> None:
+        self._ray_params, self._session_dir, self._node_id = SimpleNamespace(), "session", "node"
+        self.gcs_address, self.questions, self.has_started = "gcs", 0, False
+
+    def start_ray_processes(self) -> None:
+        self.has_started = True
+
+    def dead_processes(self) -> list[tuple[str, object]]:
+        return self.dead
+
+
+@pytest.fixture
+def starting(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What of Ray's inside is used, with the ports that agents are said to have chosen."""
+    monkeypatch.setattr("nestvec.bulk.on_ray._POLL_SECONDS", 0)
+    ports: dict[str, int] = {}
+    node = FakeNode()
+
+    def get_node(address: str, number: str) -> object:
+        node.questions += 1
+        if node.questions < 3:
+            raise RuntimeError(f"no node {number} at {address}")
+        return {}
+
+    return SimpleNamespace(
+        _raylet=SimpleNamespace(persist_port=lambda folder, number, name, port: ports.update({name: port})),
+        _private=SimpleNamespace(
+            node=SimpleNamespace(Node=FakeNode), services=SimpleNamespace(get_node=get_node)
+        ),
+        node=node,
+        ports=ports,
+    )
+
+
+def test_a_start_waits_for_the_node_and_for_no_agent(starting: SimpleNamespace) -> None:
+    before = FakeNode.start_ray_processes
+    with patient_start(starting):
+        starting.node.start_ray_processes()
+    assert FakeNode.start_ray_processes is before
+    assert (starting.node.has_started, starting.node.questions) == (True, 3)
+    assert len(set(starting.ports.values())) == 4
+    assert vars(starting.node._ray_params) == starting.ports
+
+
+def test_a_start_ends_with_a_daemon(starting: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeNode, "dead", [("raylet", object())])
+    with patient_start(starting), pytest.raises(RuntimeError, match="it ended: raylet"):
+        starting.node.start_ray_processes()
+    assert starting.node.questions == 0
