@@ -205,6 +205,7 @@ def write_meanwhile(client: MilvusClient, expected: dict[int, str], number: int)
     del expected[300 + number]
 
 
+@pytest.mark.nightly
 def test_an_upgrade_that_is_killed_in_each_phase_continues(
     bridged: Path, serve: Serve, tmp_path: Path
 ) -> None:
