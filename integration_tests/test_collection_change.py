@@ -16,6 +16,8 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
+from nestvec.ingest.options import DeliveryOptions
+from nestvec.ingest.write.patience import Clock
 from nestvec_schemas.errors import SpecError, StoreInUse
 
 
@@ -68,6 +70,28 @@ def test_readers_and_writers_go_on(client: MilvusClient, papers: Rows, service: 
     assert rollback(client, "papers") == ("papers__2", "papers__1")
     assert "text_32" not in next(iter(stored(client).values()))
     assert rollback(client, "papers") == ("papers__1", "papers__2")
+    check(client, service, papers, (64, 32))
+
+
+def test_a_write_that_was_under_way_at_the_switch_is_carried_over(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    first, second = embedding(service, 64), embedding(service, 32)
+    run_change(client, plan_or_continue(client, "papers", first)[0], first)
+    changed, now = row(0, "under way"), 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if papers[changed["id"]] is not changed:
+            # Milvus had looked the name up before the switch.
+            client.upsert("papers__1", [changed])
+            papers[changed["id"]] = changed
+
+    delivery = DeliveryOptions(clock=Clock(now=lambda: now, sleep=sleep))
+    plan, _ = plan_or_continue(client, "papers", second)
+    run_change(client, plan, second, ChangeOptions(keep_old=True, delivery=delivery))
+    assert papers[changed["id"]] is changed
     check(client, service, papers, (64, 32))
 
 

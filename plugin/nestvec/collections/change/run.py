@@ -60,6 +60,9 @@ from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 _SAMPLED_TEXTS: Final = 32
 
+_REQUEST_SECONDS: Final = 2.0
+"""How long a request that writes a few rows takes at most, as a rule."""
+
 _GENERATED_KEYS: Final = 1 << 40
 """Keys that Milvus Lite generates are below: it counts, and nestvec's own have a time in them."""
 
@@ -260,9 +263,7 @@ class _Run:
             with milvus_errors(f"moving the aliases of {names.retired}"):
                 move_aliases(client, names.retired, names.target)
             load_lite(client, names.retired)
-            copy = self._copy(names.retired)
-            while copy.merge():
-                pass
+            self._merge(self._copy(names.retired))
         with milvus_errors(f"completing the change of {names.collection}"):
             properties = client.describe_collection(names.target).get("properties") or {}
             if self.options.keep_old and remains:
@@ -279,6 +280,23 @@ class _Run:
         ).count()
         self.journal.remove()
         return rows
+
+    def _merge(self, copy: Copy) -> None:
+        """Bring over what was written before the switch, and by requests that began before it.
+
+        Milvus looks up the collection of a request first, then has its texts embedded, then writes.
+        """
+        clock = self.options.delivery.clock
+        until = clock.now() + _REQUEST_SECONDS
+        while copy.merge():
+            pass
+        if clock.now() >= until:
+            return
+        while (rest := until - clock.now()) > 0:
+            copy.patience.check()
+            clock.sleep(min(rest, 0.2))
+        while copy.merge():
+            pass
 
     def _copy(self, source: str) -> Copy:
         client, lite, patience = self.client, is_lite(self.client), self._patience()
