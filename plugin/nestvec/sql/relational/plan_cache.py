@@ -56,10 +56,11 @@ def lookup_relational(
     free = parsed.tree.meta.get(_META_KEY)
     key = None if free is None else _key(session, parsed, params, service, free)
     cached = session.plan_cache.relational.get(key) if key is not None else None
-    if not isinstance(cached, CachedRelationalPlan):
+    if key is None or not isinstance(cached, CachedRelationalPlan):
         return None
     if any(session.tables.get(name) is not table for name, table in cached.tables.items()):
         return None
+    session.plan_cache.relational.move_to_end(key)
     if not cached.free:
         return cached.plan
     rebind = _Rebinding(parsed.source, params, Context({}, service), cached.free)

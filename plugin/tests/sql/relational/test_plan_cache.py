@@ -148,6 +148,14 @@ def test_a_changed_table_setting_or_table_of_the_caller_is_planned_again() -> No
     assert planned(kept, "SELECT id FROM papers", {}).relations != before.relations
 
 
+def test_the_plans_that_were_used_last_are_kept() -> None:
+    kept, statement = fresh(), STATEMENTS[9]
+    first = planned(kept, statement, {"a": "used"})
+    for number in range(200):
+        planned(kept, "SELECT upper(:a) FROM papers", {"a": str(number)})
+        assert planned(kept, statement, {"a": "used"}) is first
+
+
 def test_what_differs_each_time_is_not_cached() -> None:
     kept = fresh()
     planned(kept, STATEMENTS[-1], {"a": ONE})
