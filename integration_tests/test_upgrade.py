@@ -401,3 +401,11 @@ def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_
         assert fused != plain_ids
         second = connection.execute(f"{statement} OFFSET 5").fetchall()
         assert [row[0] for row in second][:5] == fused[5:]
+    with closing(MilvusClient(str(database))) as client:
+        client.release_collection("papers__1")
+        with connect(str(database), models=bridged) as connection:
+            connection.execute("SET nestvec.dual_reading = 'on'")
+            # As the session would hold it after an upgrade to another encoder that was stopped.
+            tables = connection.session.tables
+            tables["papers__1"] = replace(read_table(client, "papers"), name="papers__1")
+            assert [row[0] for row in connection.execute(statement).fetchall()] == fused

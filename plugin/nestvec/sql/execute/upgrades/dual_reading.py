@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import Table, table_steps
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.vectors.embed import request_for
 from nestvec.sql.bind.vectors.targets import EmbeddedText
@@ -22,7 +22,7 @@ from nestvec.sql.execute.search import resolve_targets, run_search
 from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import StoreError
+from nestvec_schemas.errors import SqlUnknownName, StoreError
 
 _RRF_K: Final = 60
 """Of reciprocal rank fusion (Cormack et al. 2009)."""
@@ -67,7 +67,7 @@ def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] 
     try:
         new = yield from _search_new(session, wide, upgrade.target, text, key)
         copied = yield from _copied(session, new.table, [row.row[key] for row in rows])
-    except StoreError:
+    except (StoreError, SqlUnknownName):
         # The upgrade ended meanwhile: what it filled is gone, or has the name.
         return None
     missing = [name for name in new.ranks if name not in {row.row[key] for row in rows}]
@@ -84,10 +84,12 @@ def _search_new(
     session: Session, node: VectorSearch, collection: str, text: str, key: str
 ) -> Steps[NewVectors]:
     """The nearest rows by the new vectors. Raises StoreError, ServiceError."""
-    table = yield from table_of(session, collection)
+    # The session may hold that of an upgrade that was stopped, to another encoder.
+    table = yield from table_steps(collection)
     embedding, column = table.embedding(node.nearest.column), node.nearest.column
     if embedding is None:
         return NewVectors({}, table)
+    yield from session.ensure_loaded(collection)
     (vector,) = yield from resolve_targets(session, [EmbeddedText(text, request_for(embedding))])
     (hits,) = yield call(
         f"searching collection {collection}",
