@@ -30,8 +30,8 @@ _HELD_OUT_LOG_SHARE = 0.25
 _HIDDEN = 512
 _MIN_PREFIX = 32
 
-_SAME_SPACE: Final = 0.9999
-"""The mean cosine from which two spaces differ by a rotation alone: nothing else is to be learned."""
+_NOTHING_TO_LEARN: Final = 0.9999
+"""The mean cosine of rotated and old vectors from which no map is learned beside those in closed form."""
 
 _MARGIN: Final = 0.003
 """A simpler map is chosen if the best one retrieves no more than this share more."""
@@ -145,7 +145,7 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
     candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
     candidates["orthogonal"] = procrustes(texts)
     candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
-    if _agreement(candidates["orthogonal"], texts) >= _SAME_SPACE:
+    if _agreement(candidates["orthogonal"], texts) >= _NOTHING_TO_LEARN:
         return candidates
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
     candidates["learned"] = learn_map(

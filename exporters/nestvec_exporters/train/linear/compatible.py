@@ -14,8 +14,8 @@ from nestvec_schemas.vectors import Matrix, Vectors, cosines
 
 _RIDGE_WEIGHT: Final = 1e-3
 
-_SAME_SPACE: Final = 0.999
-"""The mean cosine from which two spaces differ by a rotation alone."""
+_ROTATION_COSINE: Final = 0.999
+"""The mean cosine of rotated and old vectors from which the rotation is kept, which changes no distance."""
 
 
 class EmbedOld(Protocol):
@@ -54,6 +54,6 @@ def aligning_matrix(old: Vectors, new: Vectors) -> Matrix:
     they differ by, else the ridge regression."""
     texts = PairedVectors(old, new)
     for mapping in (procrustes(texts), ridge(texts, _RIDGE_WEIGHT)):
-        if float(cosines(mapping(new), old).mean()) >= _SAME_SPACE:
+        if float(cosines(mapping(new), old).mean()) >= _ROTATION_COSINE:
             break
     return mapping.matrix

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, Table, index_property, table_steps
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.indexes import Index
+from nestvec.milvus.indexes import Index, build_params
 from nestvec.milvus.lite import is_lite
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index
@@ -22,12 +22,6 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec_schemas.errors import NestvecError, nearest
-
-_DESCRIPTION_KEYS: Final = (
-    "index_type", "metric_type", "field_name", "index_name", "total_rows", "indexed_rows",
-    "pending_index_rows", "state", "index_state_fail_reason",
-)  # fmt: skip
-"""Keys of describe_index that are not build parameters."""
 
 _ONLY_INDEXES: Final = {"BINARY_VECTOR": "BIN_FLAT", "SPARSE_FLOAT_VECTOR": "SPARSE_INVERTED_INDEX"}
 """The index of vectors that Milvus indexes in one way, or in one exact way."""
@@ -107,12 +101,9 @@ def replace_index(client: MilvusClient, declared: IndexDefinition) -> None:
     except NestvecError:
         with milvus_errors(f"restoring the index of {name}.{column}"):
             for previous in before if not _describe_indexes(client, name, column) else ():
-                params = {key: value for key, value in previous.items() if key not in _DESCRIPTION_KEYS}
-                _create_index(
-                    client,
-                    declared,
-                    Index(previous["index_type"], str(previous.get("metric_type") or ""), params),
-                )
+                metric = str(previous.get("metric_type") or "")
+                restored = Index(previous["index_type"], metric, build_params(previous))
+                _create_index(client, declared, restored)
             client.load_collection(name)
         raise
     with milvus_errors(f"loading collection {name}"):
