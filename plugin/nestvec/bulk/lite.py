@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.parquet as pq
 from pymilvus import MilvusClient
 
 from nestvec.bulk.locations import LocalCopies, OutputFolder, is_remote
-from nestvec.bulk.manifest import ImportRecord, OutputFile, TaskRecord, write_imports
+from nestvec.bulk.manifest import (
+    ImportRecord,
+    OutputFile,
+    TaskRecord,
+    other_collection,
+    write_imports,
+)
 from nestvec.bulk.parquet import FileColumns, read_batches
 from nestvec.bulk.replay import ComputedVectors, replaying
 from nestvec.ingest.batches import RowBatch
@@ -20,9 +27,12 @@ from nestvec.ingest.write.delivery import Delivery
 from nestvec.ingest.write.patience import Patience
 from nestvec.ingest.write.writers import KeyedWriter, LiteKeyWriter, Writer
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import count_rows, load_lite
 from nestvec_schemas.errors import IngestError
 
 _BATCH_ROWS: Final = 1024
+_SAMPLED_FILES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,41 @@ class LiteTarget:
                         advance(file.rows)
                     offset += file.rows
         return stored_rows
+
+    def check_collection(self, records: list[TaskRecord], imports: dict[str, ImportRecord]) -> None:
+        """Raise JournalMismatch if the collection has nothing of what earlier runs inserted.
+
+        Milvus Lite gives collections no ids by which one that was created again would show.
+        """
+        done = {name for name, progress in imports.items() if progress.state == "done"}
+        files = [
+            (record.task.first + sum(before.rows for before in record.files[:at]), file)
+            for record in records
+            for at, file in enumerate(record.files)
+            if file.name in done and file.rows
+        ]
+        if not files:
+            return
+        keys = [key for offset, file in files[-_SAMPLED_FILES:] for key in self._last_key(file, offset)]
+        load_lite(self.client, self.table.name)
+        name = self.table.primary.name
+        with milvus_errors(f"reading rows of {self.table.name}"):
+            rows = self.client.get(self.table.name, ids=keys, output_fields=[name]) if keys else []
+        if not rows and (keys or not count_rows(self.client, self.table.name)):
+            raise other_collection(self.table.name, f"none of its rows is of {files[0][1].name}")
+
+    def _last_key(self, file: OutputFile, offset: int) -> list[int | str]:
+        """The key of a file's last row; none if the file was removed since."""
+        key = self.table.primary
+        if self.first_key is not None:
+            last = self.first_key + offset + file.rows - 1
+            return [str(last) if key.type == "VARCHAR" else last]
+        path = Path(self.folder.address, file.name)
+        if is_remote(self.folder.address) or not path.is_file():
+            return []
+        with pq.ParquetFile(path) as stored:
+            values = stored.read_row_group(stored.num_row_groups - 1, columns=[key.name])
+        return [values.column(key.name)[-1].as_py()]
 
     def _insert_file(
         self,

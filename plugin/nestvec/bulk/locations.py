@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+from platformdirs import user_state_path
 from pyarrow import fs
 
-from nestvec_schemas.errors import FileUnreadable, IngestError
+from nestvec_schemas.errors import FileUnreadable, IngestError, StoreInUse
 
 _REMOTE: Final = ("s3", "gs", "gcs")
 _CHUNK_BYTES: Final = 8 << 20
@@ -143,6 +146,36 @@ class OutputFolder:
     def __init__(self, address: str) -> None:
         self.address = address if is_remote(address) else str(Path(address).absolute())
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands of this machine out during the block. Raises StoreInUse, IngestError.
+
+        A folder in a store is locked for the commands of this user alone, since stores have no locks.
+        """
+        if is_remote(self.address):
+            name = hashlib.sha256(self.address.encode()).hexdigest()[:32]
+            path = user_state_path("nestvec") / "bulk" / f"{name}.lock"
+        else:
+            path = Path(self.address, ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritable(error) from error
+        # It stays: a process that opened it before it is removed would lock a file that no other one sees.
+        with closing(lock):
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.Error as error:
+                if "locked" not in str(error):
+                    raise self._unwritable(error) from error
+                raise StoreInUse(
+                    "another command is at work in the folder of this bulk job",
+                    value=self.address,
+                    next_step="Wait until it has ended, or stop it: the same command continues it.",
+                ) from error
+            yield
+
     def write(self, name: str, data: bytes) -> None:
         """Replace a file by ``data``, on disk when this returns. Raises IngestError."""
         if is_remote(self.address):
@@ -217,6 +250,24 @@ class OutputFolder:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def digest(self, name: str) -> str:
+        """The SHA-256 of a file, which is streamed. Raises IngestError, FileUnreadable."""
+        digest = hashlib.sha256()
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                with store.open_input_stream(f"{base}/{name}", compression=None) as stream:
+                    while chunk := stream.read(_CHUNK_BYTES):
+                        digest.update(chunk)
+            return digest.hexdigest()
+        try:
+            with Path(self.address, name).open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return digest.hexdigest()
+
     def names(self, folder: str) -> list[str]:
         """The names of the files in one of its folders, sorted."""
         return sorted(self.sizes(folder))
@@ -248,9 +299,9 @@ class OutputFolder:
         _, base = open_store(self.address)
         return f"{base}/{name}".partition("/")[2]
 
-    def _unwritable(self, error: OSError) -> IngestError:
+    def _unwritable(self, error: OSError | sqlite3.Error) -> IngestError:
         return IngestError(
             "the folder of the bulk job cannot be read or written",
-            value=f"{self.address} ({error.strerror or error})",
+            value=f"{self.address} ({getattr(error, 'strerror', None) or error})",
             next_step="Name another one with --to.",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import Field, ValidationError
@@ -98,6 +98,9 @@ class ImportRecord(JobRecord):
     rows: int = 0
     """Rows that are in the collection, of a file whose rows are inserted in order."""
 
+    collection: int = 0
+    """Milvus's id of the collection that the import goes to; 0 for Milvus Lite, which gives none."""
+
 
 class Imports(JobRecord):
     """The imports of a job."""
@@ -122,15 +125,19 @@ def check_plan(earlier: JobPlan, identity: JobIdentity, files: list[InputFile]) 
     changed = next((name for name in _CHANGES if old[name] != new[name]), None)
     if changed is not None:
         raise _mismatch(_CHANGES[changed], f"{old[changed]}, now {new[changed]}")
-    old_files = {file.address: _content(file) for file in earlier.files}
-    present = {file.address: _content(file) for file in files}
+    old_files = {file.address: file for file in earlier.files}
+    present = {file.address: file for file in files}
     for address in sorted(old_files.keys() | present.keys()):
-        if old_files.get(address) != present.get(address):
+        before, now = old_files.get(address), present.get(address)
+        if before is None or now is None or not _is_same(before, now):
             raise _mismatch("its input files have changed", address)
 
 
-def _content(file: InputFile) -> tuple[int, str, int]:
-    return file.size, file.head_sha256, file.rows
+def _is_same(before: InputFile, now: InputFile) -> bool:
+    """Whether a file has the rows of before, whenever it was written."""
+    if (before.size, before.head_sha256, before.rows) != (now.size, now.head_sha256, now.rows):
+        return False
+    return not before.sha256 or before.sha256 == now.sha256
 
 
 _CHANGES: Final = {
@@ -188,6 +195,25 @@ def drop_damaged(folder: OutputFolder, records: dict[int, TaskRecord], tasks: Se
             del records[number]
 
 
+def check_files(folder: OutputFolder, records: Sequence[TaskRecord], advance: Callable[[int], None]) -> None:
+    """Raise JournalMismatch if a file that is yet to be imported has another content than was written.
+
+    Each file is read once; ``advance`` is called with its rows.
+    """
+    imports = read_imports(folder)
+    for file in (file for record in records for file in record.files):
+        progress = imports.get(file.name)
+        requested = progress is not None and (progress.state == "done" or progress.job is not None)
+        if not requested and folder.digest(file.name) != file.sha256:
+            raise JournalMismatch(
+                f"{file.name} of the bulk job is damaged: its SHA-256 is not that of what was written",
+                value=folder.address,
+                next_step="Remove this file and run the command again, which repeats its task; or begin "
+                "again with --restart.",
+            )
+        advance(file.rows)
+
+
 def read_imports(folder: OutputFolder) -> dict[str, ImportRecord]:
     """What became of the imports of earlier runs, by file. Raises JournalMismatch if it is damaged."""
     data = folder.read(IMPORTS)
@@ -200,6 +226,17 @@ def read_imports(folder: OutputFolder) -> dict[str, ImportRecord]:
 def write_imports(folder: OutputFolder, imports: dict[str, ImportRecord]) -> None:
     """Replace the record of imports."""
     folder.write(IMPORTS, Imports(files=imports).model_dump_json().encode())
+
+
+def other_collection(collection: str, value: str) -> JournalMismatch:
+    """The error for a collection that is not the one that earlier runs imported into."""
+    return JournalMismatch(
+        f"the collection {collection} is not the one that this job's files were imported into: it was "
+        "dropped and created again, or emptied",
+        value=value[:500],
+        next_step=f"Begin again with --restart; or remove {IMPORTS} from the job's folder, and all files are "
+        "imported again.",
+    )
 
 
 def _damaged(folder: OutputFolder, name: str, error: ValidationError | str) -> JournalMismatch:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nestvec.bulk.locations import FileStat, LocalCopies, is_remote, list_files
 from nestvec.datasets.readers import RowSource, format_name, open_source
+from nestvec.ingest.content import hash_prefix
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.row_count import row_counter
 from nestvec_schemas.errors import FileUnreadable, IngestError
@@ -37,6 +38,9 @@ class InputFile(JobRecord):
 
     rows: int
 
+    sha256: str = ""
+    """Of all of it; empty in plans of before it was recorded."""
+
 
 class Task(JobRecord):
     """Consecutive rows of one file."""
@@ -58,10 +62,11 @@ class Task(JobRecord):
         return f"task-{self.number:06d}"
 
 
-def input_files(source: str, options: IngestOptions) -> list[InputFile]:
-    """The files of a source with their numbers of rows. Raises FileUnreadable.
+def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> list[InputFile]:
+    """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable.
 
-    The rows of a Parquet file are in its index; those of a text file are counted, which reads it once.
+    The rows of a Parquet file are in its index; those of a text file are counted, which reads it once more.
+    Without ``hashed``, files are not read for their hashes.
     """
     copies = LocalCopies()
     files = []
@@ -80,6 +85,7 @@ def input_files(source: str, options: IngestOptions) -> list[InputFile]:
                 mtime_ns=stat.mtime_ns,
                 head_sha256=_head_digest(path),
                 rows=rows,
+                sha256=hash_prefix(path, path.stat().st_size).sha256 if hashed else "",
             )
         )
     return files

@@ -16,13 +16,14 @@ from nestvec.bulk.manifest import FILES, PLAN, REJECTED, TASKS, JobIdentity, Job
 from nestvec.bulk.on_ray import cluster, run_tasks
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
-from nestvec.bulk.plan import Task, input_files, plan_tasks
+from nestvec.bulk.plan import InputFile, Task, input_files, plan_tasks
 from nestvec.bulk.server_import import ServerImport, allow_vectors
 from nestvec.bulk.task import Work
 from nestvec.ingest.run import MAX_REASONS
-from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.patience import Patience, StopRequested
 from nestvec.ingest.write.writers import new_first_key
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite
 from nestvec.terminal.progress import Advance
 from nestvec_schemas.errors import IngestError
@@ -56,23 +57,34 @@ class BulkJob:
         """Embed what is not embedded yet, then import what is not imported yet.
 
         A record is written for each task after its files, so that a run that is killed anywhere repeats only
-        the tasks that workers were in. Raises NestvecError.
+        the tasks that workers were in. Raises StoreInUse while another run has the folder, NestvecError.
         """
         started = time.monotonic()
         self._check_target()
-        plan = self._plan()
+        files = input_files(self.options.source, self.options.rows)
+        with self.folder.locked():
+            report = self._run(files)
+        report.seconds["total"] = time.monotonic() - started
+        return report
+
+    def _run(self, files: list[InputFile]) -> BulkReport:
+        plan = self._plan(files)
         tasks = list(plan_tasks(list(plan.files), plan.identity.task_rows))
         done = manifests.finished_tasks(self.folder)
         manifests.drop_damaged(self.folder, done, tasks)
         report = BulkReport(tasks=len(tasks), resumed=len(done))
+        if self.options.imports:
+            self._check_collection(plan, list(done.values()))
         self._embed(tasks, done, report)
         report.finished = len(done) == len(tasks)
         self._summarise(list(done.values()), report)
         if report.finished:
             self._collect(list(done.values()))
             if self.options.imports:
-                self._import(plan, list(done.values()), report)
-        report.seconds["total"] = time.monotonic() - started
+                try:
+                    self._import(plan, list(done.values()), report)
+                except StopRequested:
+                    report.finished = False
         return report
 
     def _check_target(self) -> None:
@@ -85,7 +97,7 @@ class BulkJob:
                 "--no-import.",
             )
 
-    def _plan(self) -> JobPlan:
+    def _plan(self, files: list[InputFile]) -> JobPlan:
         """The plan of an earlier run, if it is this job's, or a new one."""
         columns = FileColumns.of(self.table)
         rows = min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, columns.row_bytes)))
@@ -105,7 +117,6 @@ class BulkJob:
         )
         if self.options.rows.restart:
             self._remove_all()
-        files = input_files(self.options.source, self.options.rows)
         earlier = manifests.read_plan(self.folder)
         if earlier is not None:
             manifests.check_plan(earlier, identity, files)
@@ -158,25 +169,55 @@ class BulkJob:
             if f"{FILES}/{name}" not in named:
                 self.folder.remove(f"{FILES}/{name}")
 
+    def _check_collection(self, plan: JobPlan, records: list[TaskRecord]) -> None:
+        """Raise JournalMismatch if the collection is not that of earlier imports."""
+        imports = manifests.read_imports(self.folder)
+        if not imports:
+            return
+        if self.lite:
+            self._lite_target(plan).check_collection(records, imports)
+        else:
+            self._server_import().check_collection(imports)
+
+    def _patience(self) -> Patience:
+        delivery = self.options.rows.delivery
+        return Patience(delivery.retry_seconds, self.stop, delivery.waiting, delivery.clock)
+
+    def _lite_target(self, plan: JobPlan) -> LiteTarget:
+        return LiteTarget(self.client, self.table, self.folder, plan.first_key, self._patience())
+
+    def _server_import(self) -> ServerImport:
+        with milvus_errors(f"describing {self.table.name}"):
+            described = self.client.describe_collection(self.table.name)
+        return ServerImport(
+            self.client._get_connection(),
+            self.table,
+            self.folder,
+            self._patience(),
+            requests=self.options.rows.delivery.requests,
+            collection_id=int(described.get("collection_id") or 0),
+        )
+
     def _import(self, plan: JobPlan, records: list[TaskRecord], report: BulkReport) -> None:
         started = time.monotonic()
+        patience = self._patience()
+        with self.progress("Checking the files", report.rows) as advance:
+
+            def next_file(rows: int) -> None:
+                advance(rows)
+                patience.check()
+
+            manifests.check_files(self.folder, records, next_file)
         imports = manifests.read_imports(self.folder)
-        delivery = self.options.rows.delivery
-        patience = Patience(delivery.retry_seconds, self.stop, delivery.waiting, delivery.clock)
         doing = f"Inserting into {self.table.name}" if self.lite else f"Importing into {self.table.name}"
         with self.progress(doing, report.rows) as advance:
             if self.lite:
-                target = LiteTarget(self.client, self.table, self.folder, plan.first_key, patience)
-                report.imported = target.insert(records, imports, advance)
+                report.imported = self._lite_target(plan).insert(records, imports, advance)
             else:
                 allow_vectors(self.client, self.table)
                 ordered = sorted(records, key=lambda record: record.task.number)
                 files = [file for record in ordered for file in record.files]
-                handler = self.client._get_connection()
-                importing = ServerImport(
-                    handler, self.table, self.folder, patience, requests=delivery.requests
-                )
-                report.imported = importing.run(files, imports, advance)
+                report.imported = self._server_import().run(files, imports, advance)
         report.seconds["import"] = time.monotonic() - started
 
 

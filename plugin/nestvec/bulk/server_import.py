@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from nestvec.bulk.locations import OutputFolder
-from nestvec.bulk.manifest import ImportRecord, OutputFile, write_imports
+from nestvec.bulk.manifest import ImportRecord, OutputFile, other_collection, write_imports
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -56,12 +56,19 @@ class ServerImport:
     requests: int = 4
     """Imports at once."""
 
+    collection_id: int = 0
+    """Milvus's id of the collection; 0 if it says none."""
+
     sleep: Callable[[float], None] = time.sleep
 
     def run(
         self, files: list[OutputFile], imports: dict[str, ImportRecord], advance: Callable[[int], None]
     ) -> int:
-        """Import the files that are not imported yet. Returns the rows of this run. Raises NestvecError."""
+        """Import the files that are not imported yet. Returns the rows of this run.
+
+        Raises JournalMismatch if some were imported into another collection of this name, NestvecError.
+        """
+        self.check_collection(imports)
         self._adopt(imports)
         waiting = [file for file in files if self._state(imports, file) != _DONE]
         advance(sum(file.rows for file in files if self._state(imports, file) == _DONE))
@@ -75,13 +82,23 @@ class ServerImport:
             done = [job for job in running if self._is_complete(job, running[job], imports)]
             for job in done:
                 file = running.pop(job)
-                imports[file.name] = ImportRecord(file=file.name, state=_DONE, job=job, rows=file.rows)
+                imports[file.name] = self._record(file, _DONE, job, file.rows)
                 write_imports(self.folder, imports)
                 advance(file.rows)
                 rows += file.rows
             if not done:
                 self.sleep(_POLL_SECONDS)
         return rows
+
+    def check_collection(self, imports: dict[str, ImportRecord]) -> None:
+        """Raise JournalMismatch if a file was imported into another collection of this name."""
+        ids = {record.collection for record in imports.values() if record.collection}
+        if self.collection_id and ids - {self.collection_id}:
+            value = f"id {self.collection_id}, at the import {', '.join(map(str, sorted(ids)))}"
+            raise other_collection(self.table.name, value)
+
+    def _record(self, file: OutputFile, state: str, job: int | None = None, rows: int = 0) -> ImportRecord:
+        return ImportRecord(file=file.name, state=state, job=job, rows=rows, collection=self.collection_id)
 
     def _state(self, imports: dict[str, ImportRecord], file: OutputFile) -> str:
         return imports[file.name].state if file.name in imports else ""
@@ -108,13 +125,13 @@ class ServerImport:
         record = imports.get(file.name)
         if record is not None and record.job is not None:
             return record.job
-        imports[file.name] = ImportRecord(file=file.name, state=_STARTED)
+        imports[file.name] = self._record(file, _STARTED)
         write_imports(self.folder, imports)
         path = [self.folder.milvus_path(file.name)]
         # pymilvus sends a request again by itself, which would import the file twice.
         with milvus_errors(f"importing {file.name} into {self.table.name}"):
             job = int(self.handler.do_bulk_insert(self.table.name, "", path, retry_times=0))
-        imports[file.name] = ImportRecord(file=file.name, state=_STARTED, job=job)
+        imports[file.name] = self._record(file, _STARTED, job)
         write_imports(self.folder, imports)
         return job
 

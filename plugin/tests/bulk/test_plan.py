@@ -85,3 +85,26 @@ def test_another_input_is_refused_and_a_copy_is_not(folder: Path) -> None:
         file.write('{"id": 99}\n')
     with pytest.raises(JournalMismatch, match=r"input files have changed.*a\.jsonl"):
         check_plan(plan, identity, input_files(str(folder), OPTIONS))
+
+
+def test_a_change_beyond_the_first_mebibyte_is_refused(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) | {"text": "a" * 60} for number in range(9_000)])
+    assert path.stat().st_size > 2 << 20
+    identity = JobIdentity(
+        source=str(path), reading="", target="a.db", collection="docs", columns=(), task_rows=4
+    )
+    before = input_files(str(path), OPTIONS)
+    plan = JobPlan(identity=identity, files=tuple(before))
+    content = path.read_bytes()
+    path.write_bytes(content[:-400] + content[-400:].replace(b"aaa", b"abc"))
+    now = input_files(str(path), OPTIONS)
+    assert [(file.size, file.rows, file.head_sha256) for file in now] == [
+        (file.size, file.rows, file.head_sha256) for file in before
+    ]
+    with pytest.raises(JournalMismatch, match=r"input files have changed.*rows\.jsonl"):
+        check_plan(plan, identity, now)
+    # A plan of before whole files were hashed.
+    old = plan.model_copy(update={"files": tuple(file.model_copy(update={"sha256": ""}) for file in before)})
+    check_plan(old, identity, now)
+    path.write_bytes(content)
+    check_plan(plan, identity, input_files(str(path), OPTIONS))

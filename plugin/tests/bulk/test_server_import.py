@@ -13,7 +13,7 @@ from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import OutputFile, read_imports
 from nestvec.bulk.server_import import ServerImport
 from nestvec.ingest.write.patience import Patience
-from nestvec_schemas.errors import NestvecError, StoreRefused
+from nestvec_schemas.errors import JournalMismatch, NestvecError, StoreRefused
 
 FILES = [OutputFile(name=f"files/{n}.parquet", rows=n + 1, size=1, sha256="") for n in range(6)]
 
@@ -66,15 +66,21 @@ class FakeMilvus:
         return sorted(Path(job.infos["files"]).name for job in self.jobs.values() if job.state == 6)
 
 
-def importing(milvus: FakeMilvus, folder: Path) -> ServerImport:
+def importing(milvus: FakeMilvus, folder: Path, collection_id: int) -> ServerImport:
     return ServerImport(
-        milvus, make_table(), OutputFolder(str(folder)), Patience(0), requests=2, sleep=lambda seconds: None
+        milvus,
+        make_table(),
+        OutputFolder(str(folder)),
+        Patience(0),
+        requests=2,
+        collection_id=collection_id,
+        sleep=lambda seconds: None,
     )
 
 
-def run(milvus: FakeMilvus, folder: Path) -> int:
+def run(milvus: FakeMilvus, folder: Path, collection_id: int = 0) -> int:
     imports = read_imports(OutputFolder(str(folder)))
-    return importing(milvus, folder).run(FILES, imports, lambda rows: None)
+    return importing(milvus, folder, collection_id).run(FILES, imports, lambda rows: None)
 
 
 ALL = [f"{n}.parquet" for n in range(6)]
@@ -105,3 +111,17 @@ def test_a_failed_import_is_an_error_and_is_repeated_by_the_next_run(tmp_path: P
     milvus.refuses = frozenset()
     run(milvus, tmp_path)
     assert milvus.imported == ALL
+
+
+def test_a_collection_that_was_created_again_is_refused(tmp_path: Path) -> None:
+    milvus = FakeMilvus()
+    run(milvus, tmp_path, collection_id=7)
+    run(milvus, tmp_path, collection_id=7)
+    for _ in range(2):
+        with pytest.raises(
+            JournalMismatch, match=r"docs is not the one .*: id 8, at the import 7.*--restart"
+        ):
+            run(milvus, tmp_path, collection_id=8)
+    assert len(milvus.jobs) == 6
+    (tmp_path / "imports.json").unlink()
+    assert run(milvus, tmp_path, collection_id=8) == 21

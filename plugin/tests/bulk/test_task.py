@@ -18,6 +18,7 @@ from nestvec.bulk.manifest import (
     TASKS,
     ImportRecord,
     TaskRecord,
+    check_files,
     drop_damaged,
     finished_tasks,
     write_imports,
@@ -140,3 +141,25 @@ def test_a_task_that_runs_twice_leaves_what_the_last_record_names(
     assert len(list((tmp_path / "job" / FILES).iterdir())) == 1
     data = (tmp_path / "job" / TASKS / "task-000003.json").read_bytes()
     assert TaskRecord.model_validate_json(data).files == second.files
+
+
+def test_a_file_whose_content_changed_is_not_imported(tmp_path: Path, make_work: MakeWork) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(8)])
+    tasks = list(plan_tasks(input_files(str(path), IngestOptions("a.db")), 4))
+    records = [TaskRunner(make_work(), FakeEmbedding())(each) for each in tasks]
+    folder = OutputFolder(str(tmp_path / "job"))
+    checked: list[int] = []
+    check_files(folder, records, checked.append)
+    assert checked == [4, 4]
+    (file,) = records[1].files
+    written = tmp_path / "job" / file.name
+    content = bytearray(written.read_bytes())
+    content[len(content) // 2] ^= 1
+    written.write_bytes(content)
+    with pytest.raises(JournalMismatch, match=r"task-000001-0-\w+\.parquet .*SHA-256.*Remove this file"):
+        check_files(folder, records, checked.append)
+    # What is imported is not read again.
+    write_imports(folder, {file.name: ImportRecord(file=file.name, state="done")})
+    check_files(folder, records, checked.append)
+    written.unlink()
+    check_files(folder, records, checked.append)

@@ -1,0 +1,107 @@
+"""A job whose tasks are done, and its import into Milvus Lite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
+from pymilvus import DataType, MilvusClient
+
+from nestvec.bulk.manifest import finished_tasks
+from nestvec.bulk.options import BulkOptions
+from nestvec.bulk.plan import input_files, plan_tasks
+from nestvec.bulk.run import BulkJob
+from nestvec.bulk.task import EngineChoice, TaskRunner, Work
+from nestvec.ingest.options import IngestOptions
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import open_milvus
+from nestvec_schemas.errors import JournalMismatch, StoreInUse
+
+
+def create(client: MilvusClient) -> None:
+    schema = client.create_schema(auto_id=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("v", DataType.FLOAT_VECTOR, dim=2)
+    indexes = client.prepare_index_params()
+    indexes.add_index("v", index_type="FLAT", metric_type="L2")
+    client.create_collection("docs", schema=schema, index_params=indexes)
+
+
+@contextmanager
+def progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
+    yield lambda count: None
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[BulkJob]:
+    """A job of 6 rows in 2 tasks, which are done."""
+    source = write_rows(tmp_path / "rows.jsonl", [{"id": n, "v": [0.5, n]} for n in range(6)])
+    with open_milvus(str(tmp_path / "a.db")) as client:
+        create(client)
+        options = BulkOptions(
+            source=str(source),
+            folder=str(tmp_path / "job"),
+            rows=IngestOptions("a.db"),
+            engine=EngineChoice(tmp_path / "models"),
+            task_rows=3,
+        )
+        job = BulkJob(client, read_table(client, "docs"), options, progress)
+        embed(job)
+        yield job
+
+
+def embed(job: BulkJob) -> None:
+    files = input_files(job.options.source, job.options.rows)
+    plan = job._plan(files)
+    runner = TaskRunner(
+        Work(job.table, job.options.folder, job.options.rows, job.options.engine), FakeEmbedding()
+    )
+    for task in plan_tasks(list(plan.files), plan.identity.task_rows):
+        runner(task)
+
+
+def test_a_collection_that_was_created_again_is_refused(job: BulkJob) -> None:
+    assert (job.run().imported, job.run().imported) == (6, 0)
+    job.client.drop_collection("docs")
+    create(job.client)
+    with pytest.raises(JournalMismatch, match=r"docs is not the one .*--restart"):
+        job.run()
+    restart = replace(job.options, rows=replace(job.options.rows, restart=True))
+    again = BulkJob(job.client, job.table, restart, progress)
+    again._plan(input_files(restart.source, restart.rows))
+    embed(job)
+    assert job.run().imported == 6
+
+
+def test_a_run_while_another_one_has_the_folder(job: BulkJob) -> None:
+    with closing(sqlite3.connect(Path(job.options.folder, ".lock"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreInUse, match="another command is at work"):
+            job.run()
+    assert job.run().imported == 6
+
+
+def test_a_damaged_file_is_not_imported(job: BulkJob) -> None:
+    (file,) = finished_tasks(job.folder)[1].files
+    path = Path(job.options.folder, file.name)
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+    with pytest.raises(JournalMismatch, match="SHA-256"):
+        job.run()
+    assert job.client.query("docs", filter="id >= 0", output_fields=["id"]) == []
+    path.write_bytes(content)
+    report = job.run()
+    assert (report.imported, report.finished) == (6, True)
+    assert report.seconds["total"] >= report.seconds["import"] > 0
+
+
+def test_a_job_that_is_stopped_before_its_import_ends_continues(job: BulkJob) -> None:
+    job.stop = lambda: True
+    assert not job.run().finished
+    job.stop = lambda: False
+    assert job.run().imported == 6
