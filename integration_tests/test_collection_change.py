@@ -13,6 +13,7 @@ import pytest
 from integration_tests.fixtures.changes import ROWS, Rows, check, embedding, row, stored
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from nestvec.collections.change.copy import Copy
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
@@ -93,6 +94,33 @@ def test_a_write_that_was_under_way_at_the_switch_is_carried_over(
     run_change(client, plan, second, ChangeOptions(keep_old=True, delivery=delivery))
     assert papers[changed["id"]] is changed
     check(client, service, papers, (64, 32))
+
+
+def test_who_writes_on_to_the_collection_of_before_is_an_error_and_no_row_is_lost(
+    client: MilvusClient, papers: Rows, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = embedding(service, 64), embedding(service, 32)
+    run_change(client, plan_or_continue(client, "papers", first)[0], first)
+    merge, written = Copy.merge, dict(papers)
+
+    def write() -> None:
+        late = row(len(written) + 1_000, "by the name of the collection itself")
+        client.upsert("papers__1", [late])
+        written[late["id"]] = late
+
+    def write_and_merge(copy: Copy) -> int:
+        write()
+        return merge(copy)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "merge", write_and_merge)
+        with pytest.raises(StoreInUse, match=r"somebody still writes.*Have it write to papers;") as error:
+            run_change(client, plan_or_continue(client, "papers", second)[0], second)
+    assert error.value.value == "papers__1"
+    write()
+    run_change(client, plan_or_continue(client, "papers", second)[0], second)
+    check(client, service, written, (64, 32))
+    assert "papers__1" not in client.list_collections()
 
 
 def test_fields_are_dropped_and_embedded_anew(client: MilvusClient, papers: Rows, service: str) -> None:

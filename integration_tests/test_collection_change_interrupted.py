@@ -256,6 +256,35 @@ def test_a_row_that_somebody_else_replaced_in_the_copy_is_not_overwritten(
     assert stored(client, "papers__1")[others["id"]]["text"] == "of somebody else"
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_row_that_somebody_else_replaced_in_the_copy_is_kept_if_the_row_itself_changes(
+    client: MilvusClient, papers: Rows, service: str, *, deleted: bool
+) -> None:
+    change, others, rows = embedding(service, 64), row(0, "of somebody else"), 0
+    escaped = others["id"].replace("\\", "\\\\").replace('"', '\\"')
+
+    def replace(count: int) -> None:
+        nonlocal rows
+        rows += count
+        if rows == ROWS:
+            client.upsert("papers__1", [others])
+            if deleted:
+                client.delete("papers", filter=f'id == "{escaped}"')
+            else:
+                client.upsert("papers", [row(0, "changed")])
+
+    for _ in range(2):
+        with pytest.raises(StoreRefused, match="rows that the change did not write") as error:
+            run_change(
+                client,
+                plan_or_continue(client, "papers", change)[0],
+                change,
+                ChangeOptions(advance=replace),
+            )
+        assert error.value.value == others["id"]
+        assert stored(client, "papers__1")[others["id"]]["text"] == "of somebody else"
+
+
 def test_dropping_a_collection_drops_its_interrupted_change(
     client: MilvusClient, papers: Rows, service: str, tmp_path: Path
 ) -> None:

@@ -144,6 +144,9 @@ def test_a_function_that_was_recorded_and_not_altered_is_altered_by_the_same_com
         (column,) = read_table(server, "papers").embeddings
         assert column.config.encoder == "tiny.as.old"
         assert server.alters == 1
+        # It began with another name, or none: another change may have taken that.
+        assert column.upgrade is not None
+        assert column.upgrade.target == "papers__1"
     forget_upgrade(server, "papers")
     assert (server.params, server.properties) == (before, {})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,7 +18,7 @@ from nestvec.ingest.write.patience import Patience, wait_for_milvus
 from nestvec.ingest.write.writers import KeyedWriter
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec_schemas.errors import IngestError
+from nestvec_schemas.errors import IngestError, StoreRefused
 
 _MAX_PASSES: Final = 20
 """Passes that may each find changes before the switch: the last one, after it, finds the rest."""
@@ -61,12 +61,13 @@ class Copy:
         """Write what was added to or changed in the first collection, and delete what was deleted there.
 
         Returns the number of those rows. A row that was copied is written again only if it changed since.
+        Raises StoreRefused for one that somebody else has changed in the second collection.
         """
         number = self.journal.next_pass()
         changes = 0
         for partition in self._partitions():
-            pages = self._moved(self._changed(self.source.pages((partition,)), number))
-            changes += self._write(self._journalled(pages, number), partition, number)
+            pages = self._own(self._changed(self.source.pages((partition,)), number))
+            changes += self._write(self._journalled(self._moved(pages), number), partition, number)
         return changes + self._delete_unseen(number)
 
     def merge(self) -> int:
@@ -113,6 +114,23 @@ class Copy:
                 self._delete(list(self.target.rows(recorded, partition)))
             yield page
 
+    def _own(self, pages: Iterable[Page]) -> Iterator[Page]:
+        """The same rows, unless the second collection has one of them as somebody else wrote it."""
+        for page in pages:
+            self._check_own([row[self.source.key.name] for row in page.rows])
+            yield page
+
+    def _check_own(self, keys: Sequence[object]) -> None:
+        """Raise StoreRefused for rows of the second collection that no pass sent."""
+        recorded = self.journal.digests(keys)
+        for partition in self.target.partitions() if recorded else ():
+            rows = self.target.rows(list(recorded), partition)
+            present = {key: digest(row, partition) for key, row in rows.items()}
+            differing = {key: mark for key, mark in present.items() if mark != recorded[key]}
+            foreign = differing.keys() - self.journal.sent(differing)
+            if foreign:
+                raise foreign_rows(self.table.name, foreign)
+
     def _journalled(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
         """The same rows, recorded: the second collection may have them if the command is killed now."""
         for page in pages:
@@ -146,6 +164,8 @@ class Copy:
         for keys in self.journal.unseen(number):
             present = self.source.rows(keys)  # a row that was written again while its page was read
             gone = [key for key in keys if key not in present]
+            if not unless_newer:
+                self._check_own(gone)
             untouched = self._untouched(gone) if unless_newer else set(gone)
             self._delete([key for key in gone if key in untouched])
             self.journal.forget(gone)
@@ -215,6 +235,17 @@ class Copy:
         while (rest := until - time.monotonic()) > 0:
             self.patience.check()
             clock.sleep(min(rest, 0.2))
+
+
+def foreign_rows(name: str, keys: Collection[object]) -> StoreRefused:
+    """The error for rows of the second collection, ``name``, that somebody else wrote."""
+    names = sorted(str(key)[:60] for key in keys)
+    return StoreRefused(
+        f"the copy {name} has rows that the change did not write; nothing was switched",
+        value=", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+        next_step="Write those that are to remain into the collection itself. Then run the command again "
+        "with --restart, which drops the copy and copies all rows anew.",
+    )
 
 
 def _requests(rows: Sequence[Row], max_rows: int) -> Iterator[list[Row]]:

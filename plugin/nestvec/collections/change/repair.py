@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.copy import Copy, foreign_rows
 from nestvec.collections.change.journal import UNFINISHED
 from nestvec.collections.change.rows import digest
-from nestvec_schemas.errors import StoreRefused
 
 _NO_PASS = 0
 """Of rows that no pass has seen: the next one writes them again, or deletes them."""
@@ -27,17 +24,7 @@ def mark_differing(copy: Copy) -> int:
         differing = {name: mark for name, mark in present.items() if recorded.get(name) != mark}
         foreign = differing.keys() - copy.journal.sent(differing)
         if foreign:
-            raise _foreign(copy, foreign)
+            raise foreign_rows(copy.table.name, foreign)
         copy.journal.record([(name, UNFINISHED) for name in differing], _NO_PASS)
         count += len(differing)
     return count
-
-
-def _foreign(copy: Copy, keys: Collection[object]) -> StoreRefused:
-    names = sorted(str(key)[:60] for key in keys)
-    return StoreRefused(
-        f"the copy {copy.table.name} has rows that the change did not write; nothing was switched",
-        value=", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
-        next_step="Write those that are to remain into the collection itself. Then run the command again "
-        "with --restart, which drops the copy and copies all rows anew.",
-    )

@@ -63,6 +63,9 @@ _SAMPLED_TEXTS: Final = 32
 _REQUEST_SECONDS: Final = 2.0
 """How long a request that writes a few rows takes at most, as a rule."""
 
+_MAX_MERGES: Final = 5
+"""Passes after the switch that may each find changes: who writes before it has written after two."""
+
 _GENERATED_KEYS: Final = 1 << 40
 """Keys that Milvus Lite generates are below: it counts, and nestvec's own have a time in them."""
 
@@ -288,15 +291,25 @@ class _Run:
         """
         clock = self.options.delivery.clock
         until = clock.now() + _REQUEST_SECONDS
-        while copy.merge():
-            pass
+        self._merge_all(copy)
         if clock.now() >= until:
             return
         while (rest := until - clock.now()) > 0:
             copy.patience.check()
             clock.sleep(min(rest, 0.2))
-        while copy.merge():
-            pass
+        self._merge_all(copy)
+
+    def _merge_all(self, copy: Copy) -> None:
+        """Raise StoreInUse if changes never end."""
+        for _ in range(_MAX_MERGES):
+            if not copy.merge():
+                return
+        raise StoreInUse(
+            f"somebody still writes to the collection of before, which readers of {self.names.collection} do "
+            "not use any more; it remains, with all of its rows",
+            value=copy.source.collection,
+            next_step=f"Have it write to {self.names.collection}; then the same command continues.",
+        )
 
     def _copy(self, source: str) -> Copy:
         client, lite, patience = self.client, is_lite(self.client), self._patience()

@@ -110,6 +110,21 @@ def record_upgrade(
     alter_recorded(client, table.name)
 
 
+def record_target(client: MilvusClient, chosen: UpgradeColumns, target: str) -> None:
+    """Record where the vectors of an upgrade that continues are made: another change may have taken the name
+    that it began with. Raises StoreError."""
+    properties = {
+        upgrade_property(column.column): column.upgrade.model_copy(update={"target": target}).model_dump_json(
+            exclude_none=True
+        )
+        for column in chosen.columns
+        if column.upgrade is not None and column.upgrade.target != target
+    }
+    if properties:
+        with milvus_errors(f"recording the upgrade of {chosen.table.name}"):
+            client.alter_collection_properties(chosen.table.name, properties)
+
+
 def alter_recorded(client: MilvusClient, name: str) -> None:
     """Have the Functions of a collection call the bridge, where its record says that they do; those that do
     already remain. The service must serve the bridge. Raises StoreError, ServiceError, EncoderError."""

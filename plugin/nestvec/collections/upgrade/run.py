@@ -23,6 +23,7 @@ from nestvec.collections.upgrade.record import (
     alter_recorded,
     columns_to_alter,
     forget_upgrade,
+    record_target,
     record_upgrade,
 )
 from nestvec.milvus.catalog import read_table
@@ -153,6 +154,7 @@ def begin_upgrade(client: MilvusClient, plan: UpgradePlan) -> None:
         for column in columns_to_alter(table):
             ensure_served(column.service, column.query_bridge or "")
         alter_recorded(client, table.name)
+        record_target(client, plan.columns, plan.change_plan.names.target)
         return
     if plan.bridge.name is not None:
         ensure_served(plan.columns.service, plan.bridge.name)
