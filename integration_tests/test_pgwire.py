@@ -333,6 +333,13 @@ def test_times_of_another_zone_are_not_taken_for_those_of_utc(pg: RunningPg) -> 
         connection.execute("SET TimeZone = 'UTC'")
 
 
+def test_names_of_settings_at_the_start_have_any_case(pg: RunningPg) -> None:
+    options = "-c Nestvec.Recall=0.8 -c NESTVEC.MODELS=/etc"
+    with psycopg.connect(pg.address, autocommit=True, options=options) as connection:
+        assert connection.execute("SHOW nestvec.recall").fetchone() == ("0.8",)
+        assert connection.execute("SHOW nestvec.models").fetchone() != ("/etc",)
+
+
 def test_settings(connection: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="models"):
         connection.execute("SET nestvec.models = '/etc'")

@@ -56,15 +56,23 @@ SELECT '{"a":{"b":1,"c":[1,2]}}'::jsonb #- '{a,b}', '{"a":{"c":[1,2]}}'::jsonb #
 SELECT jsonb_set('{"a":{"b":1}}', '{a,b}', '5'), jsonb_set('{"a":1}', '{n}', '"x"')
 SELECT jsonb_set('{"a":1}', '{n}', '1', false), jsonb_set('[1,2]', '{5}', '9')
 SELECT jsonb_set('{"a":1}', '{x,y}', '1')
+SELECT jsonb_set('[1,2]', ARRAY[' +1'], '9'), '[1,2]'::jsonb #- '{01}'
+SELECT ('{"n": 1.10}'::jsonb || '{"m": 123456789012345678901234567890}') ->> 'm'
+SELECT ('{"n": 1.10, "o": 1}'::jsonb - 'o')::text
+SELECT n AS a, t.n AS a FROM t ORDER BY a
+SELECT q.*, n FROM (SELECT n, s FROM t) q ORDER BY n
+SELECT upper(s), upper(s) FROM t ORDER BY upper
+SELECT a.n, b.n FROM t a JOIN t b ON a.id = b.id ORDER BY a.n
 SELECT jsonb_set('[1,2]', '{-1}', '9'), jsonb_set('[1,2]', '{-5}', '9')
 SELECT (SELECT 1), (SELECT max(n) AS m FROM t), (SELECT count(*) FROM t)
-SELECT '1'::int::text, ('[1]'::vector)::text, id::int::text, upper(s)::varchar::text FROM t
+SELECT '1'::int::text, ('[1]'::vector)::text, id::int::text, upper(s)::varchar::text FROM t ORDER BY id
 SELECT id FROM t ORDER BY id LIMIT 2.5
 SELECT id FROM t ORDER BY id LIMIT 1.4 OFFSET 0.5
 SELECT id FROM t ORDER BY v <-> '[1,1]', id LIMIT 2.5
 SELECT id FROM t ORDER BY id LIMIT '2'
 SELECT id FROM t ORDER BY id LIMIT 1e0
 SELECT upper(s) FROM t ORDER BY id LIMIT 1.5
+UPDATE t SET (n, s) = (VALUES (5, 'w')) WHERE id = 1 RETURNING n, s
 """.strip().splitlines()
 
 FAILING = """
@@ -76,6 +84,16 @@ SELECT 1e308::float8 * 10
 UPDATE t SET (n, s) = (SELECT 7) WHERE id = 1
 SELECT '5'::jsonb - 'a'
 SELECT jsonb_set('[1]', '{a}', '1')
+SELECT jsonb_set('[1,2]', '{0_1}', '9')
+SELECT '[1,2]'::jsonb #- ARRAY['1 ']
+SELECT '[1,2]'::jsonb #- '{99999999999}'
+SELECT n AS a, s AS a FROM t ORDER BY a
+SELECT *, s AS n FROM t ORDER BY n
+SELECT a.n, b.n FROM t a JOIN t b ON a.id = b.id ORDER BY n
+SELECT n+1, n+2 FROM t ORDER BY "?column?"
+SELECT upper(s), upper(s || 'x') FROM t ORDER BY upper
+SELECT 1 AS a, 1 AS a UNION SELECT 3, 4 ORDER BY a
+SELECT n AS a, s AS a FROM t ORDER BY v <-> '[1,1]', a LIMIT 2
 SELECT id FROM t LIMIT -1
 SELECT id FROM t LIMIT 'x'
 CREATE VIEW w AS SELECT 1+1, 2+2

@@ -17,6 +17,7 @@ from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column, TypeParams
 from nestvec.sqltypes import to_stored
+from nestvec.sqltypes.documents import parse_document
 from nestvec_schemas.errors import RowRejected, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
@@ -258,7 +259,9 @@ def _to_json(value: object, column: Column, cells: CellTypes) -> object:
 
 def _parse_json(text: str, column: Column) -> Any:
     try:
-        return orjson.loads(text)
+        return parse_document(text) if column.type == "JSON" else orjson.loads(text)
+    except RowRejected as error:
+        raise error.reworded(cause=f"column {column.name}: {error.cause}") from error
     except orjson.JSONDecodeError as error:
         raise _value_error(column, "is not JSON", text, f"Correct it: {error}.") from error
 
@@ -270,7 +273,7 @@ def _check_json(value: object, where: str) -> None:
         raise RowRejected(
             f"{where} cannot be written as JSON",
             value=str(error),
-            next_step="Use only JSON types, nested at most 254 levels deep.",
+            next_step="Use only JSON types, integers of 64 bits, at most 254 levels deep.",
         ) from error
     if size > MAX_JSON_BYTES:
         raise RowRejected(

@@ -79,6 +79,7 @@ _CAUSES: Final = (
     ("is missing", "23502"),
     ("division by zero", "22012"),
     ("out of range", "22003"),
+    ("is ambiguous", "42702"),
 )
 """What the cause of an error tells more precisely than its class."""
 

@@ -198,7 +198,8 @@ class PgServer:
 
 def _started_settings(settings: SessionSettings, started: Mapping[str, str]) -> SessionSettings:
     """nestvec's settings with those that the client starts with. Raises PgError for a wrong value."""
-    for name, value in started.items():
+    for started_name, value in started.items():
+        name = started_name.lower()
         # Clients may not read the files of this machine.
         if name not in SETTINGS or name == "nestvec.models":
             continue

@@ -10,7 +10,7 @@ from sqlglot import TokenType, exp
 
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.bind.select_list import SelectItem
+from nestvec.sql.bind.select_list import SelectItem, ambiguous_output, output_label
 from nestvec.sql.bind.values import NULL, Distance, Expression, ValueBinder
 from nestvec.sql.bind.vectors.ranking import (
     FusedRanking,
@@ -89,8 +89,18 @@ def resolve_select_item(
         name = identifier_name(node.this)
         if columns_first and scope.table.column(name) is not None:
             return node
-        match = next((item for item in items if item.name == name), None)
-        return node if match is None else _item_node(match)
+        named = [_item_node(item) for item in items if output_label(item.name) == name]
+        if len({_unqualified(item) for item in named}) > 1:
+            raise ambiguous_output(scope.source, node, name, clause)
+        return named[0] if named else node
+    return node
+
+
+def _unqualified(node: exp.Expr) -> exp.Expr:
+    """An expression over one table, the same with and without the table's name."""
+    node = node.copy()
+    for column in node.find_all(exp.Column):
+        column.set("table", None)
     return node
 
 

@@ -15,6 +15,7 @@ from nestvec.sql.bind.vectors.ranking import as_measure
 from nestvec.sql.parse.construct_names import function_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 from nestvec.sqltypes import result_type
+from nestvec_schemas.errors import SqlSyntaxError
 
 UNNAMED: Final = "?column?"
 """PostgreSQL's name for a result column without one."""
@@ -92,6 +93,15 @@ def distinct_name(name: str, used_names: Collection[str]) -> str:
 def output_label(name: str) -> str:
     """The name of a column for the caller: as in PostgreSQL, several columns may have the same one."""
     return name.partition(_REPEATED)[0]
+
+
+def ambiguous_output(source: SourceText, node: exp.Expr, name: str, clause: str) -> SqlSyntaxError:
+    """The error for a name in ORDER BY or GROUP BY that different columns of the result have."""
+    return source.syntax_error(
+        f"{name[:60]} in {clause} is ambiguous: several columns of the result have this name",
+        node,
+        f"Rename one of them with AS, or write its position in {clause}.",
+    )
 
 
 def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from sqlglot import exp
 
-from nestvec.sql.bind.select_list import distinct_name, output_name
-from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.bind.select_list import ambiguous_output, distinct_name, output_label, output_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 
 FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "PARQUET_SCAN")
 """Functions in FROM that read a file."""
@@ -85,6 +85,27 @@ def _derived_name(source: SourceText, node: exp.Expr) -> str:
     while isinstance(node, (exp.Filter, exp.Window, exp.WithinGroup, exp.Paren)):
         node = node.this
     return output_name(source, node)
+
+
+def ordered_names(tree: exp.Expr) -> list[tuple[exp.Query, exp.Column]]:
+    """The keys of ORDER BY that are no more than a name, each with its query."""
+    keys: list[tuple[exp.Query, exp.Column]] = []
+    for query in tree.find_all(exp.Query):
+        order = query.args.get("order")
+        for ordered in order.expressions if isinstance(order, exp.Order) else ():
+            key = without_parens(ordered.this)
+            if isinstance(key, exp.Column) and not key.table and isinstance(key.this, exp.Identifier):
+                keys.append((query, key))
+    return keys
+
+
+def check_ambiguous_keys(source: SourceText, keys: Collection[tuple[exp.Query, exp.Column]]) -> None:
+    """Raise SqlSyntaxError for a key of ORDER BY that names several different columns of its result."""
+    for query, key in keys:
+        outputs = [item for item in query.selects if output_label(item.alias_or_name) == key.name]
+        values = {item.unalias() for item in outputs}
+        if len(values) > 1 or (len(outputs) > 1 and not isinstance(query, exp.Select)):
+            raise ambiguous_output(source, key, key.name, "ORDER BY")
 
 
 def expand_joined_stars(tree: exp.Expr, schemas: Mapping[str, Collection[str]]) -> None:

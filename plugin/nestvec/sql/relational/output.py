@@ -12,6 +12,8 @@ import orjson
 
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.result import StatementResult
+from nestvec.sqltypes.documents import parse_document
+from nestvec_schemas.errors import RowRejected, SqlDataError
 
 _TYPES: Final = {
     "BOOLEAN": "BOOL",
@@ -35,7 +37,7 @@ _MAX_INT64: Final = (1 << 63) - 1
 def read_result(
     connection: duckdb.DuckDBPyConnection, plan: RelationalPlan, params: Mapping[str, Any]
 ) -> StatementResult:
-    """Run the statement of a plan. Raises errors of DuckDB."""
+    """Run the statement of a plan. Raises errors of DuckDB; SqlDataError for JSON that cannot be read."""
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
     connection.execute(plan.sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]
@@ -72,12 +74,24 @@ def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> t
         in_range = all(value is None or abs(value) <= _MAX_INT64 for value in values)
         return ("INT64", values) if in_range else ("DECIMAL", _each(values, Decimal))
     if kind == "JSON":
-        return "JSON", _each(values, orjson.loads)
+        return "JSON", _each(values, _document)
     if kind == "TIMESTAMP WITH TIME ZONE":
         return "TIMESTAMPTZ", _each(values, _in_utc)
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
+
+
+def _document(text: str) -> Any:
+    try:
+        return parse_document(text)
+    except RowRejected as error:
+        step = "Read it with ->>, or the document with ::text; to store it, write it as a string."
+        raise SqlDataError(error.cause, value=error.value, next_step=step) from None
+    except orjson.JSONDecodeError as error:
+        raise SqlDataError(
+            "a JSON document cannot be read", value=str(error), next_step="Read it with ::text."
+        ) from None
 
 
 def _sparse(text: str) -> dict[int, float]:

@@ -63,7 +63,15 @@ def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
         return exp.cast(exp.Literal.string(value.isoformat(" ")), "timestamptz")
     for kind, type_name, text in _TYPED:
         if isinstance(value, kind):
-            return exp.cast(exp.Literal.string(text(value)), type_name)
+            try:
+                return exp.cast(exp.Literal.string(text(value)), type_name)
+            except TypeError as error:
+                raise source.data_error(
+                    "the parameter cannot be written as JSON",
+                    str(error),
+                    node,
+                    "Use only JSON types, and integers of 64 bits.",
+                ) from error
     raise source.type_mismatch(
         "the parameter has no SQL type",
         type(value).__name__,

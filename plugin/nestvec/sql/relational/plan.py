@@ -30,11 +30,13 @@ from nestvec.sql.relational.engine import open_engine
 from nestvec.sql.relational.errors.checks import check_types
 from nestvec.sql.relational.names import (
     base_tables,
+    check_ambiguous_keys,
     expand_joined_stars,
     file_tables,
     fold_identifiers,
     from_entries,
     name_outputs,
+    ordered_names,
     separate_cases,
     source_node,
 )
@@ -255,6 +257,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     name_outputs(planning.source, tree)
     _name_unnested(tree)
     fold_identifiers(tree, names)
+    keys = ordered_names(tree)
     try:
         qualified: exp.Expr = qualify(
             tree,
@@ -275,6 +278,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
             )
         if not column.table and not _resolve(planning, column) and not _is_alias(column):
             raise _unknown_column(planning, column)
+    check_ambiguous_keys(planning.source, keys)
     return qualified
 
 

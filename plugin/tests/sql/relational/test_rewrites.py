@@ -10,7 +10,7 @@ import pytest
 
 from nestvec.sql import StatementResult
 from nestvec.sql.relational.rewrites.arrays import array_constant
-from nestvec_schemas.errors import SqlError
+from nestvec_schemas.errors import SqlError, SqlSyntaxError
 
 Answer = Callable[..., StatementResult]
 
@@ -97,6 +97,12 @@ VALUES: list[tuple[str, Any]] = [
     ("jsonb_build_object('a', 1) || jsonb_set('{}', '{b}', '2') || to_jsonb(3)", [{"a": 1, "b": 2}, 3]),
     ("('{\"a\": 1}'::jsonb || '{\"b\": 2}') - 'a' ->> 'b'", "2"),
     ("('[1, 2, 3]'::jsonb - -1 - 9)::text", "[1, 2]"),
+    ("'[1, 2, 3]'::jsonb #- ARRAY[' +1']", [1, 3]),
+    ("'[18446744073709551615, -9223372036854775808]'::jsonb", [18446744073709551615, -(1 << 63)]),
+    (
+        "jsonb_set('{\"a\": 1.10}', '{b}', '123456789012345678901234567890')::text",
+        '{"a": 1.10, "b": 123456789012345678901234567890}',
+    ),
     ("'{\"a\": 1}'::jsonb ?& ARRAY['a', NULL]", True),
     ("'{\"a\": 1}'::jsonb ?| ARRAY['b', NULL]", False),
     ("'abc'::char(2)", "ab"),
@@ -147,6 +153,20 @@ FAILING = [
     ("nope", "nope(1)"),
     ("cannot delete from object using integer index", "'{\"1\": 1}'::jsonb - 1"),
     ("path element is null", "'{\"a\": 1}'::jsonb #- ARRAY[NULL]"),
+    ("path element is not an integer: '0_1'", "'[1, 2]'::jsonb #- '{0_1}'"),
+    ("path element is not an integer: ' 1 '", "jsonb_set('[1, 2]', ARRAY[' 1 '], '3')"),
+    ("path element is not an integer: '2147483648'", "jsonb_set('[1, 2]', '{2147483648}', '3')"),
+    ("path element is not an integer: '٣'", "'[1, 2]'::jsonb #- ARRAY['٣']"),
+    ("beyond 64 bits: 18446744073709551616", "'{\"a\": 18446744073709551616}'::jsonb || '{\"b\": 1}'"),
+    ("beyond 64 bits: -9223372036854775809", "'[-9223372036854775809]'::jsonb"),
+    ("cannot be read", "'1e400'::jsonb"),
+    ("invalid input syntax for type json: 'NaN'", "'{\"a\": NaN}'::jsonb || '{}'"),
+    (r"jsonb_insert\(\) is not supported", "jsonb_insert('[1]', '{0}', '2')"),
+    (r"jsonb_strip_nulls\(\) is not supported", "jsonb_strip_nulls('{}')"),
+    (r"json_strip_nulls\(\) is not supported", "json_strip_nulls('{}')"),
+    (r"encoding 'base64' of encode\(\) is not supported", "encode('a'::bytea, 'base64')"),
+    (r"encoding 'escape' of decode\(\) is not supported", "decode('a', 'escape')"),
+    (r"a computed encoding of decode\(\) is not supported", "decode('a', n::text)"),
 ]
 
 
@@ -176,3 +196,33 @@ def test_constants_of_arrays() -> None:
 def test_what_duckdb_reads_otherwise_is_refused(answer: Answer, statement: str) -> None:
     with pytest.raises(SqlError, match="not supported"):
         answer(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT n AS x, v AS x FROM t ORDER BY x",
+        'SELECT n + 1, n + 2 FROM t ORDER BY "?column?"',
+        "SELECT *, real AS n FROM t ORDER BY n",
+        "SELECT a.n, b.n FROM t AS a JOIN t AS b ON a.n = b.n ORDER BY n DESC",
+        "SELECT 1 AS x, 1 AS x UNION SELECT 3, 4 ORDER BY x",
+        "SELECT x FROM (SELECT n AS x, real AS x FROM t ORDER BY (x)) AS q",
+    ],
+)
+def test_a_name_of_different_outputs_orders_nothing(answer: Answer, statement: str) -> None:
+    with pytest.raises(SqlSyntaxError, match="in ORDER BY is ambiguous") as caught:
+        answer(statement)
+    assert caught.value.position is not None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT n AS x, t.n AS x FROM t ORDER BY x",
+        "SELECT *, n FROM t ORDER BY n",
+        "SELECT n AS x, real AS x FROM t ORDER BY 1",
+        "SELECT n AS x, real AS x FROM t AS x ORDER BY x.n",
+    ],
+)
+def test_a_name_of_equal_outputs_orders(answer: Answer, statement: str) -> None:
+    assert answer(statement).rows

@@ -179,6 +179,17 @@ UPDATES = [
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = 1 WHERE ‸yer = 1"),
     (SqlSyntaxError, "1 values for 2 columns", "UPDATE papers SET (year, ok) = ‸1"),
     (SqlNotSupported, "SET of anything but a column", "UPDATE papers SET ‸tags[1] = 'a'"),
+    (
+        SqlNotSupported,
+        r"\* in a query that SET assigns is not supported",
+        "UPDATE papers SET (year, stars) = (SELECT ‸* FROM papers)",
+    ),
+    (SqlSyntaxError, "VALUES of one row", "UPDATE papers SET (year, stars) = (VALUES (‸1, 2), (3, 4))"),
+    (
+        SqlDataError,
+        "column meta: an integer of JSON is beyond 64 bits: 18446744073709551616",
+        "UPDATE papers SET meta = ‸'[18446744073709551616]'",
+    ),
 ]
 
 

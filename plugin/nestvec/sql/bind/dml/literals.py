@@ -25,6 +25,7 @@ from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.bind.sql_constants import number_text, sql_constant
 from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec.sqltypes.arrays import parse_array
+from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.texts import any_text
 from nestvec.sqltypes.vectors import vector_text
 from nestvec_schemas.errors import RowRejected, SqlError, SqlNullViolation, nearest
@@ -293,7 +294,9 @@ def _parsed(scope: Scope, text: str, column: Column, node: exp.Expr) -> Any:
             numbers = element.type not in STRINGS
             return [_number_or_bool(scope, item, element, node) for item in elements] if numbers else elements
     try:
-        return orjson.loads(text)
+        return parse_document(text) if column.type == "JSON" else orjson.loads(text)
+    except RowRejected as error:
+        raise _rejected(scope, error.reworded(cause=f"column {column.name}: {error.cause}"), node) from error
     except orjson.JSONDecodeError as error:
         example = {"JSON": "'{\"a\": 1}'", "ARRAY": "ARRAY['a', 'b']"}.get(column.type, "'[0.1, 0.2]'")
         raise scope.source.type_mismatch(

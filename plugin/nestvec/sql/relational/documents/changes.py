@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 
 def json_concat(left: str, right: str) -> str:
     """The keys of two objects, where the second wins; or the items of two arrays, or of other values."""
-    first, second = orjson.loads(left), orjson.loads(right)
+    first, second = _parsed(left), _parsed(right)
     if isinstance(first, dict) and isinstance(second, dict):
         return _text({**first, **second})
     return _text([*_items(first), *_items(second)])
@@ -18,7 +22,7 @@ def json_concat(left: str, right: str) -> str:
 
 def json_delete(document: str, keys: Sequence[str | None]) -> str:
     """A document without these keys, or without the strings of an array that equal one."""
-    value = orjson.loads(document)
+    value = _parsed(document)
     if isinstance(value, dict):
         return _text({key: item for key, item in value.items() if key not in keys})
     return _text([item for item in _array(value) if not (isinstance(item, str) and item in keys)])
@@ -31,7 +35,7 @@ def json_delete_key(document: str, key: str) -> str:
 
 def json_delete_item(document: str, position: int) -> str:
     """An array without the item at a position, from the end if negative; the same if there is none."""
-    value = orjson.loads(document)
+    value = _parsed(document)
     if isinstance(value, dict):
         raise ValueError("cannot delete from object using integer index")
     if -len(_array(value)) <= position < len(value):
@@ -41,7 +45,7 @@ def json_delete_item(document: str, position: int) -> str:
 
 def json_delete_at(document: str, path: Sequence[str | None]) -> str:
     """A document without what is at a path of keys and positions; the same if there is nothing."""
-    value = orjson.loads(document)
+    value = _parsed(document)
     if not isinstance(value, dict):
         _array(value)
     return _text(_changed(value, list(path), lambda holder, key: holder.pop(key), create=False))
@@ -49,7 +53,7 @@ def json_delete_at(document: str, path: Sequence[str | None]) -> str:
 
 def json_set(document: str, path: Sequence[str | None], new: str, create: bool) -> str:
     """A document with another value at a path; with ``create`` also where there is none yet."""
-    value, item = orjson.loads(document), orjson.loads(new)
+    value, item = _parsed(document), _parsed(new)
     if not isinstance(value, dict):
         _array(value)
     return _text(_changed(value, list(path), lambda holder, key: _put(holder, key, item), create=create))
@@ -79,10 +83,10 @@ def _put(holder: Any, key: Any, item: Any) -> None:
 
 
 def _position(items: list[Any], text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise ValueError(f"path element is not an integer: {text[:40]}") from None
+    # int() also takes 1_0, blanks at the end, and digits of other scripts.
+    number = int(text) if len(text) < 100 and _INTEGER.fullmatch(text) else 1 << 31
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ValueError(f"path element is not an integer: '{text[:40]}'")
     return number + len(items) if number < 0 else number
 
 
@@ -94,6 +98,17 @@ def _array(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError("cannot change a scalar")
     return value
+
+
+def _parsed(document: str) -> Any:
+    """The value of a document, whose numbers keep their digits: as doubles, some would be others."""
+    return json.loads(
+        document, parse_int=orjson.Fragment, parse_float=orjson.Fragment, parse_constant=_refuse_constant
+    )
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"invalid input syntax for type json: '{text}'")
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
 from nestvec.sqltypes.values import bytea_bytes
+from nestvec_schemas.errors import SqlNotSupported
 
 BINARY_TYPES = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
 _TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
@@ -43,17 +44,23 @@ def octets(node: exp.Anonymous) -> exp.Expr:
 
 
 def encoded(node: exp.Encode) -> exp.Expr:
-    """``encode(bytes, 'hex')``."""
-    return call("lower", call("hex", node.this)) if _is_hex(node) else node
+    """``encode(bytes, 'hex')``. Raises SqlNotSupported for another encoding."""
+    _check_hex(node, "encode")
+    return call("lower", call("hex", node.this))
 
 
 def decoded(node: exp.Decode) -> exp.Expr:
-    """``decode(text, 'hex')``."""
-    return call("unhex", node.this) if _is_hex(node) else node
+    """``decode(text, 'hex')``. Raises SqlNotSupported for another encoding."""
+    _check_hex(node, "decode")
+    return call("unhex", node.this)
 
 
-def _is_hex(node: exp.Expr) -> bool:
-    return bool(node.args["charset"].name.lower() == "hex")
+def _check_hex(node: exp.Expr, function: str) -> None:
+    charset = node.args["charset"]
+    if charset.name.lower() == "hex":
+        return
+    encoding = f"the encoding '{charset.name[:40]}'" if is_text_constant(charset) else "a computed encoding"
+    raise SqlNotSupported(f"{encoding} of {function}() is not supported", next_step="Write 'hex'.")
 
 
 def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:

@@ -124,11 +124,14 @@ def text_format(node: exp.Format) -> exp.Expr:
     return rewrite_concat(exp.Concat(expressions=[part.copy() for part in parts], safe=True, coalesce=True))
 
 
-def only_in_duckdb(node: exp.Anonymous) -> exp.Expr:
-    raise SqlNotSupported(
-        f"the function {str(node.this).lower()}() is not supported",
-        next_step="Test with ~, or replace with regexp_replace().",
-    )
+def refused(next_step: str) -> Rule:
+    """A rule for a function of PostgreSQL that is not computed, or that DuckDB computes otherwise."""
+
+    def refuse(node: exp.Func) -> exp.Expr:
+        name = str(node.this) if isinstance(node, exp.Anonymous) else node.sql_name()
+        raise SqlNotSupported(f"the function {name.lower()}() is not supported", next_step=next_step)
+
+    return refuse
 
 
 def time_format(node: exp.Expr) -> exp.Expr:

@@ -16,7 +16,9 @@ from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped
+from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.texts import any_text
+from nestvec_schemas.errors import RowRejected
 
 
 def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr, kind: str = "") -> Any:
@@ -39,7 +41,9 @@ def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr, ki
         return list(value)
     if column.type in ("JSON", "FLOAT_VECTOR") and isinstance(value, str) and kind != "JSON":
         try:
-            return orjson.loads(value)
+            return parse_document(value) if column.type == "JSON" else orjson.loads(value)
+        except RowRejected as error:
+            raise scope.source.data_error(error.cause, error.value, node, error.next_step) from error
         except orjson.JSONDecodeError as error:
             raise scope.source.data_error(
                 f"column {column.name} is {column.type}", value[:60], node, "Cast the value to its type."

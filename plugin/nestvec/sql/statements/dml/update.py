@@ -174,6 +174,12 @@ def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.E
         return [(left, right)]
     columns = left.expressions if isinstance(left, exp.Tuple) else [left.this]
     values = _row_values(right)
+    for value in values:
+        query = value.this if isinstance(value, exp.Subquery) else None
+        if isinstance(query, exp.Values):
+            raise scope.source.syntax_error("SET assigns VALUES of one row", right, "Keep one row.")
+        if isinstance(query, exp.Query) and any(item.is_star for item in query.selects):
+            raise scope.source.not_supported("* in a query that SET assigns", right, "Name its columns.")
     if len(values) != len(columns):
         raise scope.source.syntax_error(f"{len(values)} values for {len(columns)} columns", right, _WRITE)
     return list(zip(columns, values, strict=True))
@@ -184,6 +190,8 @@ def _row_values(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and node.name.upper() == "ROW"):
         return list(node.expressions)
     query = node.this if isinstance(node, exp.Subquery) else None
+    if isinstance(query, exp.Values) and len(query.expressions) == 1:
+        return list(query.expressions[0].expressions)
     if not isinstance(query, exp.Query):
         return [node]
     values: list[exp.Expr] = []

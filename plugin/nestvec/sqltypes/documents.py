@@ -1,0 +1,37 @@
+"""Documents of JSON, whose integers Milvus stores in 64 bits."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import orjson
+
+from nestvec_schemas.errors import RowRejected
+
+_MIN_INTEGER, _MAX_INTEGER = -(1 << 63), (1 << 64) - 1
+_LONG: Final = re.compile(r"[0-9]{19}")
+"""Fewer digits fit into 64 bits."""
+
+
+def parse_document(text: str) -> Any:
+    """The value of a text of JSON. Raises orjson.JSONDecodeError; RowRejected for an integer beyond 64 bits.
+
+    orjson would read such an integer as a double, which is another number.
+    """
+    value = orjson.loads(text)
+    if _LONG.search(text):
+        try:
+            json.loads(text, parse_int=_check_integer)
+        except RecursionError:
+            raise orjson.JSONDecodeError("too many levels", text, 0) from None
+    return value
+
+
+def _check_integer(digits: str) -> None:
+    # int() of more digits may be refused.
+    if len(digits) > len(str(_MAX_INTEGER)) or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:
+        raise RowRejected(
+            "an integer of JSON is beyond 64 bits", value=digits[:40], next_step="Write it as a string."
+        )
