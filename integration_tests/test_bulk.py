@@ -223,56 +223,6 @@ def test_a_killed_command_continues(place: Place) -> None:
     assert [row["n"] for row in place.stored()] == list(range(600))
 
 
-LISTENING = """
-import json, os
-from nestvec.bulk.on_ray import RayOptions, cluster
-from ray._private.services import psutil
-
-with cluster(RayOptions()) as ray:
-    ray.get(ray.remote(os.getpid).remote())
-    driver = psutil.Process()
-    listening = [
-        connection.laddr.ip
-        for process in (driver, *driver.children(recursive=True))
-        for connection in process.net_connections("inet")
-        if connection.status == "LISTEN"
-    ]
-    print(json.dumps([ray.get_runtime_context().gcs_address, listening]), flush=True)
-    input()
-"""
-STRANGER = """
-import sys
-import ray
-
-try:
-    ray.init(address=sys.argv[1])
-except Exception as error:
-    print(type(error).__name__)
-"""
-
-
-@pytest.mark.nightly
-def test_a_ray_of_this_machine_is_on_loopback_and_refuses_strangers() -> None:
-    command = [sys.executable, "-c", LISTENING]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        address, listening = json.loads(process.stdout.readline())
-        assert len(listening) >= 4
-        assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
-        for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
-            stranger = subprocess.run(
-                [sys.executable, "-c", STRANGER, address],
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=True,
-                env={**os.environ, **token},
-            )
-            assert stranger.stdout.strip() == "AuthenticationError", stranger
-        process.communicate("\n")
-
-
 @pytest.mark.nightly
 def test_a_node_that_is_lost_is_replaced(place: Place, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
