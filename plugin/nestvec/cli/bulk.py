@@ -228,7 +228,8 @@ def command(args: BulkArgs) -> None:
     \b
     Examples:
       nestvec bulk papers/ --collection papers --uri papers.db
-      nestvec bulk s3://corpus/papers --collection papers --uri http://milvus:19530 \\
+      nestvec bulk s3://corpus/papers --collection papers \\
+        --uri http://milvus:19530 \\
         --ray auto --worker-gpus 1 --to s3://milvus-bucket/papers
     """
     from nestvec.bulk.run import BulkJob

@@ -49,7 +49,8 @@ def move(args: MoveArgs) -> None:
 
     \b
     Example:
-      nestvec collection move papers --service http://embed:8080 --uri http://milvus:19530
+      nestvec collection move papers --service http://embed:8080 \\
+        --uri http://milvus:19530
     """
     from nestvec.client.service_key import base_url
     from nestvec.collections.change.interrupted import check_unfinished

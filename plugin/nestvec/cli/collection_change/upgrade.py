@@ -85,7 +85,8 @@ def upgrade(args: UpgradeArgs) -> None:
     \b
     Examples:
       nestvec collection upgrade papers --encoder bge --uri papers.db
-      nestvec collection upgrade papers --encoder bge --bridge-only --uri http://milvus:19530
+      nestvec collection upgrade papers --encoder bge \\
+        --bridge-only --uri papers.db
       nestvec collection upgrade papers --status --uri papers.db
     """
     if args.encoder is None and not (args.status or args.abort):
