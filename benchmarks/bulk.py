@@ -6,8 +6,10 @@
 
 ``speed``: the loop tokenizes 2,048 texts at a time, sorts them by length and runs batches, in this process
 with all cores; ``bulk`` does the same on a Ray of this machine, reads JSON lines and writes Parquet. The rate
-of ``bulk`` is that of its workers, without the start of Ray, which is stated. ``turns``: what a worker does,
-without Ray, and the loop, on the same rows window by window in turns, so that a busy machine slows both.
+of ``bulk`` is that of its workers, without the start of Ray, which is stated. On a busy machine compare CPU
+seconds: those of the loop, of the workers, and (with control groups) of whole commands. ``turns``: what a
+worker does, without Ray, and the loop, on the same rows window by window in turns, so that a busy machine
+slows both.
 ``kills``: workers and the command itself are killed with SIGKILL at points spread over the rows, and every
 file is read back.
 """
@@ -34,6 +36,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow.parquet as pq
+from cpu_groups import cpu_group
 
 from nestvec.bulk.embedding import EngineEmbedding
 from nestvec.bulk.manifest import TaskRecord
@@ -106,30 +109,36 @@ class Place:
         where = ["--collection", "docs", "--uri", self.uri, "--models", str(self.options.models)]
         return [program, name, str(self.source), *where, "--json", *more]
 
-    def run(self, name: str, *more: str) -> tuple[dict[str, Any], float]:
+    def run(self, name: str, *more: str) -> tuple[dict[str, Any], float, float]:
+        """The report, the seconds, and the CPU seconds of all of its processes."""
         started = time.perf_counter()
-        done = subprocess.run(
-            self.command(name, *more), stdout=subprocess.PIPE, timeout=HANG_SECONDS, check=True
-        )
-        return json.loads(done.stdout), time.perf_counter() - started
+        with cpu_group() as group:
+            done = subprocess.run(
+                [*group.entering, *self.command(name, *more)],
+                stdout=subprocess.PIPE,
+                timeout=HANG_SECONDS,
+                check=True,
+            )
+            return json.loads(done.stdout), time.perf_counter() - started, group.seconds()
 
 
-def loop_rate(options: argparse.Namespace) -> float:
-    """Texts per second of the loop."""
+def loop_rate(options: argparse.Namespace) -> tuple[float, float]:
+    """Texts per second, and per CPU second, of the loop."""
     embedding = EngineEmbedding(options.models, (options.encoder,), EngineOptions(options.engine))
     loaded = embedding.encoders[options.encoder]
     texts = [text_of(number) for number in range(options.rows)]
-    seconds = 0.0
+    seconds = cpu_seconds = 0.0
     for start in range(-WINDOW, options.rows, WINDOW):  # the first is a warm-up
         window = texts[max(0, start) : max(0, start) + WINDOW]
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         rows = [row for row in tokenize_inputs(loaded, window, Truncation()) if hasattr(row, "arrays")]
         for _ in run_batches(
             rows, lambda batch: embedding._run(options.encoder, batch), 0, "", lambda count: None
         ):
             pass
         seconds += time.perf_counter() - started if start >= 0 else 0.0
-    return options.rows / seconds
+        cpu_seconds += time.process_time() - cpu_started if start >= 0 else 0.0
+    return options.rows / seconds, options.rows / cpu_seconds
 
 
 def speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -137,26 +146,32 @@ def speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     write_rows(place.source, options.rows)
     loop = loop_rate(options)
     engine = ("--engine", options.engine, "--task-rows", str(options.task_rows), "--to", str(place.job))
-    report, bulk_seconds = place.run("bulk", *engine)
+    report, bulk_seconds, bulk_cpu = place.run("bulk", *engine)
     phases = report["seconds"]
     busy = sum(phases[name] for name in ("read", "tokenize", "engine", "write"))
     again = loop_rate(options)
     workers = max(1, len(report["workers"]))
     rate = options.rows * workers / busy
     ingest_place = Place(folder, options, "ingest")
-    _, ingest_seconds = ingest_place.run("ingest")
+    _, ingest_seconds, ingest_cpu = ingest_place.run("ingest")
     embedding_seconds = phases["total"] - phases["import"]
     return {
         "rows": options.rows,
         "encoder": options.encoder,
-        "loop_rows_per_second": [round(loop, 1), round(again, 1)],
+        "loop_rows_per_second": [round(loop[0], 1), round(again[0], 1)],
+        "loop_rows_per_cpu_second": [round(loop[1], 1), round(again[1], 1)],
         "workers": workers,
         "worker_rows_per_second": round(rate, 1),
-        "bulk / loop": round(rate / ((loop + again) / 2), 3),
+        "worker_rows_per_cpu_second": round(options.rows / phases["cpu"], 1),
+        "bulk / loop": round(2 * rate / (loop[0] + again[0]), 3),
+        "bulk / loop, CPU seconds": round(2 * options.rows / phases["cpu"] / (loop[1] + again[1]), 3),
         "phases": {name: round(value, 2) for name, value in phases.items()},
         "start_of_ray_seconds": round(embedding_seconds - busy / workers, 1),
         "bulk_seconds": round(bulk_seconds, 1),
         "ingest_seconds": round(ingest_seconds, 1),
+        "bulk_cpu_seconds": round(bulk_cpu, 1),
+        "ingest_cpu_seconds": round(ingest_cpu, 1),
+        "bulk / ingest, CPU seconds": round(ingest_cpu / bulk_cpu, 3),
         "bulk / ingest": round(ingest_seconds / bulk_seconds, 3),
         "bulk / ingest, without the start of Ray": round(
             ingest_seconds / (bulk_seconds - (embedding_seconds - busy / workers)), 3
@@ -273,6 +288,7 @@ def kills(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                         killed[waiting.pop(0)[1]] += 1
                 time.sleep(0.02)
     records = records_of(place)
+    begun = Counter(path.name[: len("task-000000")] for path in (place.job / "begun").glob("task-*"))
     counts = np.zeros(options.rows, np.int64)
     wrong = 0
     for record in records:
@@ -293,6 +309,9 @@ def kills(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "dims": options.dims,
         "killed": dict(killed),
         "commands": commands,
+        "begun_again": begun.total() - tasks,
+        "begun_again / kill": round((begun.total() - tasks) / max(1, killed.total()), 3),
+        "most_begins_of_a_task": max(begun.values()),
         "lost": int((counts == 0).sum()),
         "doubled": int((counts > 1).sum()),
         "wrong_text": wrong,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from nestvec_schemas.errors import RowRejected
 from nestvec_schemas.model_name import parse_model_name
 
 
+@dataclass(frozen=True, eq=False)
 class Embed:
     """Adds the columns ``vector_64``, ``vector_384``, … to batches: one pass for all of them.
 
@@ -25,31 +26,39 @@ class Embed:
     process loads the engine once, whatever the number of batches, and it pickles without it.
     """
 
-    def __init__(
-        self,
-        encoder: str,
-        dims: Sequence[int] = (),
-        *,
-        column: str = "text",
-        forms: Sequence[Form] = ("float",),
-        models: str | Path = "models",
-        service: str | None = None,
-        engine: EngineName = "auto",
-        device: str = "auto",
-        threads: int = 0,
-    ) -> None:
-        """``encoder`` is a name, perhaps with an exit or expert: ``minilm@3``.
+    encoder: str
+    """Its name, perhaps with an exit or expert: ``minilm@3``."""
 
-        ``dims`` are the lengths of the vectors, the encoder's own if there is none; ``forms`` are ``float``,
-        ``int8``, ``binary`` and ``sparse``: the names of columns of others than ``float`` end with the form
-        (``vector_64_int8``). ``column`` is that of the texts, which are documents. ``service`` is the address
-        of a service that embeds, instead of an engine with the encoders in ``models``.
-        """
-        self.column, self._models, self._service = column, str(models), service
-        self._options = EngineOptions(engine, threads=threads, device=device)
-        config = parse_model_name(encoder)
-        self._encoder = config.encoder
-        self.outputs = tuple(_outputs(config, tuple(dims), tuple(forms)))
+    dims: Sequence[int] = ()
+    """Lengths of the vectors; the encoder's own if there is none."""
+
+    _: KW_ONLY
+
+    column: str = "text"
+    """The column of the texts, which are documents."""
+
+    forms: Sequence[Form] = ("float",)
+    """``float``, ``int8``, ``binary`` and ``sparse``. The names of columns of others than ``float`` end with
+    the form: ``vector_64_int8``."""
+
+    models: str | Path = "models"
+    """Folder of the exported encoders."""
+
+    service: str | None = None
+    """The address of a service that embeds, instead of an engine."""
+
+    engine: EngineName = "auto"
+    device: str = "auto"
+
+    threads: int = 0
+    """Threads of the engine; 0 for all cores."""
+
+    outputs: tuple[VectorOutput, ...] = field(init=False, repr=False)
+    """The columns that it adds."""
+
+    def __post_init__(self) -> None:
+        config = parse_model_name(self.encoder)
+        object.__setattr__(self, "outputs", tuple(_outputs(config, tuple(self.dims), tuple(self.forms))))
 
     def __call__(self, batch: Any) -> Any:
         """The batch with the vectors. Raises RowRejected for a text that is null or empty, NestvecError."""
@@ -79,9 +88,10 @@ class Embed:
         return embedded.columns
 
     def _engine(self) -> TextEmbedding:
-        if self._service is not None:
-            return ServiceEmbedding(self._service)
-        return _open(self._models, self._encoder, self._options)
+        if self.service is not None:
+            return ServiceEmbedding(self.service)
+        options = EngineOptions(self.engine, threads=self.threads, device=self.device)
+        return _open(str(self.models), self.outputs[0].config.encoder, options)
 
 
 @lru_cache(maxsize=4)

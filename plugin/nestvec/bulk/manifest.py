@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,6 +18,9 @@ IMPORTS: Final = "imports.json"
 TASKS: Final = "tasks"
 FILES: Final = "files"
 REJECTED: Final = "rejected"
+
+BEGUN: Final = "begun"
+"""Has an empty file for each time that a task was begun."""
 
 
 class JobIdentity(JobRecord):
@@ -47,6 +51,9 @@ class JobPlan(JobRecord):
 
     created: float = Field(default_factory=time.time)
 
+    id: str = ""
+    """Distinguishes it from other plans of the same folder; empty in plans of before there was one."""
+
 
 class OutputFile(JobRecord):
     """A file for Milvus's import."""
@@ -72,7 +79,7 @@ class TaskRecord(JobRecord):
 
     tokens: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
-    """Time in read, tokenize, engine and write."""
+    """Time in read, tokenize, engine and write; and ``cpu``, that of all of the worker's threads."""
 
     worker: str = ""
     """Which process did it."""
@@ -82,6 +89,9 @@ class TaskRecord(JobRecord):
 
     peak_bytes: int = 0
     """Its largest memory so far."""
+
+    plan: str = ""
+    """The id of the plan that it belongs to."""
 
 
 class ImportRecord(JobRecord):
@@ -158,19 +168,42 @@ def _mismatch(what: str, value: str) -> JournalMismatch:
     )
 
 
-def finished_tasks(folder: OutputFolder) -> dict[int, TaskRecord]:
-    """The records of finished tasks, by number. Raises JournalMismatch for one that is damaged."""
+def record_name(task: Task) -> str:
+    """Where the record of a task is."""
+    return f"{TASKS}/{task.name}.json"
+
+
+def read_record(folder: OutputFolder, name: str) -> TaskRecord | None:
+    """The record of a finished task; None if there is none. Raises JournalMismatch if it is damaged."""
+    data = folder.read(name)
+    if data is None:
+        return None
+    try:
+        return TaskRecord.model_validate_json(data)
+    except ValidationError as error:
+        raise _damaged(folder, name, error) from error
+
+
+def finished_tasks(folder: OutputFolder, plan: str = "") -> dict[int, TaskRecord]:
+    """The records of a plan's finished tasks, by number. Raises JournalMismatch for one that is damaged."""
     records: dict[int, TaskRecord] = {}
     for name in folder.names(TASKS):
         if not name.endswith(".json") or name.startswith("."):
             continue
-        data = folder.read(f"{TASKS}/{name}")
-        try:
-            record = TaskRecord.model_validate_json(data or b"")
-        except ValidationError as error:
-            raise _damaged(folder, name, error) from error
-        records[record.task.number] = record
+        record = read_record(folder, f"{TASKS}/{name}")
+        if record is not None and record.plan == plan:
+            records[record.task.number] = record
     return records
+
+
+def note_begun(folder: OutputFolder, task: Task, plan: str) -> None:
+    """Note that a task is begun, perhaps again."""
+    folder.write(f"{BEGUN}/{task.name}-{plan}-{secrets.token_hex(4)}", b"")
+
+
+def count_begun(folder: OutputFolder, plan: str) -> int:
+    """How many times tasks of a plan were begun."""
+    return sum(not name.startswith(".") and name.split("-")[2] == plan for name in folder.names(BEGUN))
 
 
 def drop_damaged(folder: OutputFolder, records: dict[int, TaskRecord], tasks: Sequence[Task]) -> None:
@@ -193,6 +226,7 @@ def drop_damaged(folder: OutputFolder, records: dict[int, TaskRecord], tasks: Se
             )
         if damaged or number >= len(tasks) or record.task != tasks[number]:
             del records[number]
+            folder.remove(record_name(record.task))
 
 
 def check_files(folder: OutputFolder, records: Sequence[TaskRecord], advance: Callable[[int], None]) -> None:

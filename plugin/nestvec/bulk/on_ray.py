@@ -97,13 +97,24 @@ class _Worker:
 
 @contextmanager
 def cluster(options: RayOptions) -> Iterator[Any]:
-    """Ray, connected: one that is in use already stays as it is. Raises IngestError."""
+    """Ray, connected: one that is in use already stays as it is.
+
+    Raises IngestError, also where ray was imported before without being in use: it read its settings then.
+    """
     # Before the import, which reads it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     loaded = sys.modules.get("ray")
     in_use = loaded is not None and loaded.is_initialized()
     if options.address is None and not in_use:
+        if loaded is not None and not _OWN_RAY.keys() <= os.environ.keys():
+            # It has read its settings: its daemons would have a token that this process does not send.
+            raise IngestError(
+                "ray was imported before the bulk job, which could not start a Ray of its own safely",
+                value="ray",
+                next_step="Call ray.init() before, whose Ray the job uses then; or run the job in a process "
+                "that does not import ray.",
+            )
         os.environ |= {name: value for name, value in _OWN_RAY.items() if name not in os.environ}
         if "RAY_AUTH_MODE" not in os.environ:
             # Every user of the machine reaches loopback, and could have Ray run code. Workers inherit these.

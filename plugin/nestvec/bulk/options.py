@@ -65,18 +65,24 @@ class BulkReport:
     resumed: int = 0
     """Tasks that earlier runs finished."""
 
+    repeated: int = 0
+    """Times that a task was begun again, as after a worker or a command was lost; and of an unfinished job,
+    tasks that were begun."""
+
     imported: int = 0
     """Rows that this run imported."""
 
-    tokens: int = 0
-    """Embedded by this run."""
-
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of this run: ``total`` and ``import``, and over all workers ``read``, ``tokenize``, ``engine`` and
-    ``write``."""
+    """Of this run: ``total`` and ``import``; over all workers ``read``, ``tokenize``, ``engine`` and ``write``;
+    and ``cpu``, the time of all of their threads."""
 
     workers: dict[str, WorkerReport] = field(default_factory=dict)
     """The workers of this run."""
 
     finished: bool = True
     """False if the run was stopped."""
+
+    @property
+    def tokens(self) -> int:
+        """Embedded by this run."""
+        return sum(worker.tokens for worker in self.workers.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from pymilvus import MilvusClient
 from nestvec.bulk import manifest as manifests
 from nestvec.bulk.lite import LiteTarget
 from nestvec.bulk.locations import OutputFolder, is_remote
-from nestvec.bulk.manifest import FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
+from nestvec.bulk.manifest import BEGUN, FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
 from nestvec.bulk.on_ray import cluster, run_tasks
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
@@ -30,6 +31,8 @@ from nestvec_schemas.errors import IngestError
 
 _MAX_FILE_BYTES = 256 << 20
 """Of the vectors of a task, beyond which it has fewer rows."""
+
+_PLAN_ID_BYTES = 8
 
 REJECTS = "rejected.jsonl"
 
@@ -70,13 +73,14 @@ class BulkJob:
     def _run(self, files: list[InputFile]) -> BulkReport:
         plan = self._plan(files)
         tasks = list(plan_tasks(list(plan.files), plan.identity.task_rows))
-        done = manifests.finished_tasks(self.folder)
+        done = manifests.finished_tasks(self.folder, plan.id)
         manifests.drop_damaged(self.folder, done, tasks)
         report = BulkReport(tasks=len(tasks), resumed=len(done))
         if self.options.imports:
             self._check_collection(plan, list(done.values()))
-        self._embed(tasks, done, report)
+        self._embed(plan, tasks, done, report)
         report.finished = len(done) == len(tasks)
+        report.repeated = max(0, manifests.count_begun(self.folder, plan.id) - len(done))
         self._summarise(list(done.values()), report)
         if report.finished:
             self._collect(list(done.values()))
@@ -123,7 +127,9 @@ class BulkJob:
             return earlier
         makes_keys = self.lite and self.table.primary.auto_id
         first_key = new_first_key() if makes_keys else None
-        plan = JobPlan(identity=identity, files=tuple(files), first_key=first_key)
+        plan = JobPlan(
+            identity=identity, files=tuple(files), first_key=first_key, id=secrets.token_hex(_PLAN_ID_BYTES)
+        )
         self.folder.write(PLAN, plan.model_dump_json().encode())
         return plan
 
@@ -133,16 +139,18 @@ class BulkJob:
         # First what a run would continue from.
         for name in (manifests.IMPORTS, REJECTS):
             self.folder.remove(name)
-        for folder in (TASKS, FILES, REJECTED):
+        for folder in (TASKS, FILES, REJECTED, BEGUN):
             for name in self.folder.names(folder):
                 self.folder.remove(f"{folder}/{name}")
         self.folder.remove(PLAN)
 
-    def _embed(self, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport) -> None:
+    def _embed(
+        self, plan: JobPlan, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport
+    ) -> None:
         waiting = [task for task in tasks if task.number not in done]
         if not waiting:
             return
-        work = Work(self.table, self.folder.address, self.options.rows, self.options.engine)
+        work = Work(self.table, self.folder.address, self.options.rows, self.options.engine, plan=plan.id)
         with self.progress("Embedding", sum(task.rows for task in tasks)) as advance:
             skip = getattr(advance, "skip", advance)
             skip(sum(record.task.rows for record in done.values()))
@@ -223,7 +231,6 @@ class BulkJob:
 
 def _add_to_report(record: TaskRecord, report: BulkReport) -> None:
     """Note a task that this run finished."""
-    report.tokens += record.tokens
     for name, value in record.seconds.items():
         report.seconds[name] = report.seconds.get(name, 0.0) + value
     worker = report.workers.setdefault(record.worker, WorkerReport())

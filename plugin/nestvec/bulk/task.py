@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
 from nestvec.bulk.locations import LocalCopies, OutputFolder
-from nestvec.bulk.manifest import FILES, REJECTED, TASKS, OutputFile, TaskRecord
+from nestvec.bulk.manifest import (
+    FILES,
+    REJECTED,
+    OutputFile,
+    TaskRecord,
+    note_begun,
+    read_record,
+    record_name,
+)
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import Task
 from nestvec.engines.factory import EngineOptions
@@ -69,6 +77,9 @@ class Work:
     max_file_bytes: int = 512 << 20
     """A file that has reached this size is followed by another one."""
 
+    plan: str = ""
+    """The id of the job's plan."""
+
     @property
     def embeddings(self) -> tuple[EmbeddingColumn, ...]:
         """The collection's columns that are embedded."""
@@ -99,9 +110,13 @@ class TaskRunner:
             self._outputs.setdefault(column.source, []).append(vector_output(column))
 
     def __call__(self, task: Task) -> TaskRecord:
-        """Run a task; a record of an earlier run of it is replaced. Raises NestvecError, JournalMismatch if
-        its rows are no longer there."""
-        course = _Course(task)
+        """Run a task, unless its record says that it is done: Ray runs one again whose result was lost with a
+        node. Raises NestvecError, JournalMismatch if its rows are no longer there."""
+        earlier = read_record(self.folder, record_name(task))
+        if earlier is not None and (earlier.task, earlier.plan) == (task, self.work.plan):
+            return earlier
+        note_begun(self.folder, task, self.work.plan)
+        course = _Course(task, cpu_before=time.process_time())
         with ExitStack() as stack:
             batches = stack.enter_context(Background(self._batches(task, course), _READ_AHEAD))
             files = _Files(self, task, course)
@@ -128,12 +143,13 @@ class TaskRunner:
             rejected=len(course.rejected),
             reasons=tuple(rejection_reasons(course.rejected[:MAX_REASONS])),
             tokens=course.tokens,
-            seconds={name: round(seconds, 4) for name, seconds in course.seconds.items()},
+            seconds={name: round(seconds, 4) for name, seconds in course.all_seconds().items()},
             worker=f"{socket.gethostname()}:{os.getpid()}",
             engine_bytes=self._engine_bytes,
             peak_bytes=_peak_bytes(),
+            plan=self.work.plan,
         )
-        self.folder.write(f"{TASKS}/{task.name}.json", record.model_dump_json().encode())
+        self.folder.write(record_name(task), record.model_dump_json().encode())
         return record
 
     def _batches(self, task: Task, course: _Course) -> Iterator[RowBatch]:
@@ -201,6 +217,13 @@ class _Course:
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("read", "tokenize", "engine", "write"), 0.0)
     )
+
+    cpu_before: float = 0.0
+    """CPU time of this process at the start of the task."""
+
+    def all_seconds(self) -> dict[str, float]:
+        """By phase, and the CPU time of the task so far."""
+        return {**self.seconds, "cpu": time.process_time() - self.cpu_before}
 
 
 class _Files:

@@ -305,7 +305,7 @@ def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> N
 
     rejects = f"{options.folder}/{REJECTS}" if report.rejected else None
     if args.json:
-        document = asdict(report)
+        document = {**asdict(report), "tokens": report.tokens}
         for name, worker in report.workers.items():
             document["workers"][name]["tokens_per_second"] = round(worker.tokens_per_second, 1)
         print_json({"collection": args.collection, "folder": options.folder, **document})
@@ -321,6 +321,8 @@ def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> N
 def _print_lines(report: BulkReport, options: BulkOptions, rejects: str | None) -> None:
     resumed = f", {report.resumed} of them by earlier runs" if report.resumed else ""
     click.echo(f"{report.rows} rows in {report.tasks} tasks{resumed}: {options.folder}")
+    if report.repeated and report.finished:
+        click.echo(f"Tasks begun again, as after a worker or a command was lost: {report.repeated}.")
     if options.imports and report.finished:
         click.echo(f"{report.imported} rows imported by this run, {report.seconds['import']:.1f} s.")
     if report.rejected:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
-from nestvec.bulk.on_ray import RayOptions, _connect, _pool_size, patient_start
+from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, _pool_size, cluster, patient_start
 from nestvec_schemas.errors import IngestError
 
 
@@ -128,3 +130,23 @@ def test_a_start_ends_with_a_daemon(starting: SimpleNamespace, monkeypatch: pyte
     with patient_start(starting), pytest.raises(RuntimeError, match="it ended: raylet"):
         starting.node.start_ray_processes()
     assert starting.node.questions == 0
+
+
+def test_a_ray_that_was_imported_before_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    for name in _OWN_RAY:
+        monkeypatch.delenv(name, raising=False)
+    with (
+        pytest.raises(IngestError, match=r"imported before the bulk job.*ray\.init\(\)"),
+        cluster(RayOptions()),
+    ):
+        pass
+
+
+def test_a_ray_that_is_in_use_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = SimpleNamespace(is_initialized=lambda: True)
+    monkeypatch.setitem(sys.modules, "ray", used)
+    before = dict(os.environ)
+    with cluster(RayOptions()) as ray:
+        assert ray is used
+    assert {name for name in os.environ if name.startswith("RAY_AUTH")} <= before.keys()

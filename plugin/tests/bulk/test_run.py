@@ -12,7 +12,7 @@ import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
 from pymilvus import DataType, MilvusClient
 
-from nestvec.bulk.manifest import finished_tasks
+from nestvec.bulk.manifest import finished_tasks, note_begun, read_plan, record_name
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.run import BulkJob
@@ -30,6 +30,12 @@ def create(client: MilvusClient) -> None:
     indexes = client.prepare_index_params()
     indexes.add_index("v", index_type="FLAT", metric_type="L2")
     client.create_collection("docs", schema=schema, index_params=indexes)
+
+
+def plan_id(job: BulkJob) -> str:
+    plan = read_plan(job.folder)
+    assert plan is not None
+    return plan.id
 
 
 @contextmanager
@@ -58,9 +64,8 @@ def job(tmp_path: Path) -> Iterator[BulkJob]:
 def embed(job: BulkJob) -> None:
     files = input_files(job.options.source, job.options.rows)
     plan = job._plan(files)
-    runner = TaskRunner(
-        Work(job.table, job.options.folder, job.options.rows, job.options.engine), FakeEmbedding()
-    )
+    work = Work(job.table, job.options.folder, job.options.rows, job.options.engine, plan=plan.id)
+    runner = TaskRunner(work, FakeEmbedding())
     for task in plan_tasks(list(plan.files), plan.identity.task_rows):
         runner(task)
 
@@ -87,7 +92,7 @@ def test_a_run_while_another_one_has_the_folder(job: BulkJob) -> None:
 
 
 def test_a_damaged_file_is_not_imported(job: BulkJob) -> None:
-    (file,) = finished_tasks(job.folder)[1].files
+    (file,) = finished_tasks(job.folder, plan_id(job))[1].files
     path = Path(job.options.folder, file.name)
     content = path.read_bytes()
     path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
@@ -98,6 +103,26 @@ def test_a_damaged_file_is_not_imported(job: BulkJob) -> None:
     report = job.run()
     assert (report.imported, report.finished) == (6, True)
     assert report.seconds["total"] >= report.seconds["import"] > 0
+
+
+def test_records_of_another_plan_do_not_count(job: BulkJob) -> None:
+    plan = read_plan(job.folder)
+    assert plan is not None
+    done = finished_tasks(job.folder, plan.id)
+    assert sorted(done) == [0, 1]
+    # As by a worker of a job that was begun again with --restart meanwhile.
+    job.folder.write(
+        record_name(done[1].task), done[1].model_copy(update={"plan": "x"}).model_dump_json().encode()
+    )
+    assert sorted(finished_tasks(job.folder, plan.id)) == [0]
+
+
+def test_tasks_that_were_begun_again_are_counted(job: BulkJob) -> None:
+    assert job.run().repeated == 0
+    (task, _) = (record.task for record in finished_tasks(job.folder, plan_id(job)).values())
+    note_begun(job.folder, task, plan_id(job))
+    note_begun(job.folder, task, "anotherplan")
+    assert job.run().repeated == 1
 
 
 def test_a_job_that_is_stopped_before_its_import_ends_continues(job: BulkJob) -> None:

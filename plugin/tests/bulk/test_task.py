@@ -13,12 +13,14 @@ from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row, vector_of, 
 
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import (
+    BEGUN,
     FILES,
     REJECTED,
     TASKS,
     ImportRecord,
     TaskRecord,
     check_files,
+    count_begun,
     drop_damaged,
     finished_tasks,
     write_imports,
@@ -31,6 +33,11 @@ from nestvec_schemas.errors import EngineError, JournalMismatch
 
 def task(path: Path, start: int = 0, rows: int = 10) -> Task:
     return Task(number=3, address=str(path), start=start, rows=rows, first=start)
+
+
+def written_files(job: Path) -> list[Path]:
+    """All files of a job, but those that say that a task was begun."""
+    return [file for file in job.rglob("*") if file.is_file() and file.parent.name != BEGUN]
 
 
 def test_a_task_writes_its_rows_with_all_vectors(tmp_path: Path, make_work: MakeWork) -> None:
@@ -88,15 +95,14 @@ def test_a_task_that_fails_leaves_neither_a_record_nor_a_file(tmp_path: Path, ma
     path = write_rows(tmp_path / "rows.jsonl", [row(0)])
     with pytest.raises(EngineError):
         TaskRunner(make_work(), Failing())(task(path))
-    job = tmp_path / "job"
-    assert [file for file in job.rglob("*") if file.is_file()] == []
+    assert written_files(tmp_path / "job") == []
 
 
 def test_a_file_that_lost_rows_since_the_plan_is_an_error(tmp_path: Path, make_work: MakeWork) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
     with pytest.raises(JournalMismatch, match=r"fewer rows.*rows\.jsonl: 3 of 4 rows after row 2"):
         TaskRunner(make_work(), FakeEmbedding())(task(path, start=2, rows=4))
-    assert [file for file in (tmp_path / "job").rglob("*") if file.is_file()] == []
+    assert written_files(tmp_path / "job") == []
 
 
 def test_a_task_runs_again_if_its_file_is_cut_off_or_gone(tmp_path: Path, make_work: MakeWork) -> None:
@@ -107,14 +113,16 @@ def test_a_task_runs_again_if_its_file_is_cut_off_or_gone(tmp_path: Path, make_w
     folder = OutputFolder(str(tmp_path / "job"))
     files[0].write_bytes(files[0].read_bytes()[:-1])
     files[2].unlink()
-    records = finished_tasks(folder)
-    drop_damaged(folder, records, tasks)
-    assert list(records) == [1]
     names = [f"{FILES}/{file.name}" for file in files]
     write_imports(folder, {name: ImportRecord(file=name, state="done") for name in names})
     records = finished_tasks(folder)
     drop_damaged(folder, records, tasks)
     assert sorted(records) == [0, 1, 2]
+    write_imports(folder, {})
+    drop_damaged(folder, records, tasks)
+    assert list(records) == list(finished_tasks(folder)) == [1]
+    assert [runner(each).files[0].name for each in tasks] == names
+    assert count_begun(folder, "") == 5
 
 
 def test_a_task_of_which_a_part_is_imported_is_not_repeated(
@@ -131,11 +139,21 @@ def test_a_task_of_which_a_part_is_imported_is_not_repeated(
         drop_damaged(folder, finished_tasks(folder), tasks)
 
 
+def test_a_task_that_is_done_is_not_run_again(tmp_path: Path, make_work: MakeWork) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
+    first = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=5))
+    embedding = FakeEmbedding()
+    second = TaskRunner(make_work(), embedding)(task(path, rows=5))
+    assert (first, embedding.calls) == (second, [])
+    assert count_begun(OutputFolder(str(tmp_path / "job")), "") == 1
+
+
 def test_a_task_that_runs_twice_leaves_what_the_last_record_names(
     tmp_path: Path, make_work: MakeWork
 ) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
     first = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=5))
+    (tmp_path / "job" / TASKS / "task-000003.json").unlink()
     second = TaskRunner(make_work(), FakeEmbedding())(task(path, rows=5))
     assert first.files == second.files
     assert len(list((tmp_path / "job" / FILES).iterdir())) == 1
