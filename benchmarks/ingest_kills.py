@@ -85,6 +85,8 @@ class Plan:
 
     auto_id: bool = False
     seed: int = 0
+    delay: float = 0.3
+    """Seconds after which something is killed once a row is reached, at most."""
 
 
 @dataclass
@@ -229,8 +231,10 @@ class Trial:
             if pending and self.reached() >= pending[0][0]:
                 name = pending.pop(0)[1]
                 # Anywhere in a batch, also while an answer is under way.
-                time.sleep(rng.uniform(0, 0.3))
+                time.sleep(rng.uniform(0, self.plan.delay))
                 if name == "ingest":
+                    if process.poll() is not None:  # it was faster
+                        continue
                     process.kill()
                     process.wait()
                     process = self._start()

@@ -29,9 +29,16 @@ def test_every_row_is_stored_once_with_its_vector(
     benchmark: ModuleType, tmp_path: Path, models: Path, auto_id: bool
 ) -> None:
     kills = {"service": 1, "milvus": 1, "both": 1, "ingest": 1}
-    plan = benchmark.Plan(models=models, rows=500, batch=16, kills=kills, auto_id=auto_id)
-    outcome = benchmark.run_trial(plan, tmp_path)
-    assert (outcome.lost, outcome.doubled, outcome.wrong_text, outcome.wrong_vector) == (0, 0, 0, 0)
-    assert (outcome.stored, outcome.rejected) == (500, 0)
-    assert outcome.killed == kills
-    assert outcome.commands == 2
+    # More rows if the command was done before it could be killed.
+    for rows in (500, 2000, 8000):
+        plan = benchmark.Plan(
+            models=models, rows=rows, batch=16, kills=kills, auto_id=auto_id, delay=rows / 10_000
+        )
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        outcome = benchmark.run_trial(plan, folder)
+        assert (outcome.lost, outcome.doubled, outcome.wrong_text, outcome.wrong_vector) == (0, 0, 0, 0)
+        assert (outcome.stored, outcome.rejected) == (rows, 0)
+        if outcome.killed == kills:
+            break
+    assert (outcome.killed, outcome.commands) == (kills, 2)

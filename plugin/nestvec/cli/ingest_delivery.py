@@ -47,8 +47,8 @@ delivery_options = option_group(
     option(
         "--yes",
         is_flag=True,
-        help="Do not ask before the rows of a file are stored a second time, in a collection whose keys "
-        "Milvus generates.",
+        help="Store the rows of a file a second time, in a collection whose keys Milvus generates; otherwise "
+        "a terminal is asked, and it is an error elsewhere.",
     ),
 )
 
@@ -80,18 +80,27 @@ def start_patiently(args: DeliveryArgs, start: Callable[[], T], *, resumes: bool
 
 
 def confirm_again(args: DeliveryArgs, *, interactive: bool) -> Callable[[FinishedIngest], bool]:
-    """Whether a file is ingested again: asks on a terminal, otherwise only says that its rows are doubled."""
+    """Whether a file is ingested again: asks on a terminal; elsewhere an IngestError without ``--yes``.
+
+    A command that is started again by a supervisor after it had finished would double the rows.
+    """
 
     def confirm(finished: FinishedIngest) -> bool:
+        from nestvec_schemas.errors import IngestError
+
         if args.yes:
             return True
-        text = (
+        stored = (
             f"{finished.rows} rows of this file were stored in the collection on {finished.day}, and Milvus "
-            "generates its keys: they will be stored a second time."
+            "generates its keys"
         )
         if interactive:
-            return click.confirm(f"{text}\nStore them again?", abort=True, err=True)
-        click.echo(f"Warning: {text} --yes omits this warning.", err=True)
-        return True
+            text = f"{stored}: they will be stored a second time.\nStore them again?"
+            return click.confirm(text, abort=True, err=True)
+        raise IngestError(
+            "the rows of this file would be stored a second time",
+            value=stored,
+            next_step="Nothing was written; --yes stores them again.",
+        )
 
     return confirm

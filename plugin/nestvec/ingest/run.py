@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,16 +70,14 @@ def ingest(
     target = _Target(client, table, is_lite(client), patience)
     where = journals.journal_path(source.anchor, table.name)
     run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
-    finished = False
     try:
         # Before the journal is written: nothing remains if the answer is no.
-        if _may_store(target, source, options, run.journal):
-            _write_rows(run, target, source, schema, options)
-            finished = True
+        finished = _may_store(target, source, options, run.journal)
+        if finished:
+            with _progress_in_errors(run, resumable=source.resumable):
+                _write_rows(run, target, source, schema, options)
     except StopRequested:
-        pass
-    except NestvecError as error:
-        raise _with_progress(error, run.journal.reached, resumable=source.resumable) from error
+        finished = False
     report = run.report(time.monotonic() - started, finished=finished)
     if finished:
         if table.primary.auto_id and report.inserted and source.resumable:
@@ -389,9 +387,13 @@ def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
     return rejects
 
 
-def _with_progress(error: NestvecError, reached: Progress, *, resumable: bool) -> NestvecError:
-    """The error with the progress of the ingest, and how to continue it."""
-    step = f"{error.next_step} {reached.inserted} rows are stored and {reached.rejected} were rejected; " + (
-        "the same command continues from there." if resumable else "a pipe cannot be continued."
-    )
-    return error.reworded(next_step=step)
+@contextmanager
+def _progress_in_errors(run: _FileIngest, *, resumable: bool) -> Iterator[None]:
+    """Errors say the progress of the ingest, and how to continue it."""
+    try:
+        yield
+    except NestvecError as error:
+        done = run.journal.reached
+        rows = f"{done.inserted} rows are stored and {done.rejected} were rejected"
+        then = "the same command continues from there" if resumable else "a pipe cannot be continued"
+        raise error.reworded(next_step=f"{error.next_step} {rows}; {then}.") from error

@@ -15,7 +15,7 @@ from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.address import ConnectSettings, parse_address
 from nestvec.milvus.diagnose import check_listening
 from nestvec.service.server import bind
-from nestvec_schemas.errors import StoreUnreachable
+from nestvec_schemas.errors import IngestError, StoreUnreachable
 
 FINISHED = FinishedIngest(file="x.jsonl", rows=500, finished=1_795_000_000.0)
 
@@ -74,10 +74,13 @@ def test_a_host_that_does_not_exist_is_an_error_at_once() -> None:
         )
 
 
-def test_without_a_terminal_doubled_rows_are_only_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_rows_are_doubled_only_by_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     args = DeliveryArgs(retry_seconds=5, requests=2, yes=False)
-    assert confirm_again(args, interactive=False)(FINISHED)
-    assert "500 rows of this file were stored in the collection on 2026-" in capsys.readouterr().err
+    with pytest.raises(IngestError, match="would be stored a second time") as raised:
+        confirm_again(args, interactive=False)(FINISHED)
+    assert str(raised.value.value).startswith("500 rows of this file were stored in the collection on 2026-")
+    assert raised.value.next_step == "Nothing was written; --yes stores them again."
     args = DeliveryArgs(retry_seconds=5, requests=2, yes=True)
+    assert confirm_again(args, interactive=False)(FINISHED)
     assert confirm_again(args, interactive=True)(FINISHED)
     assert capsys.readouterr().err == ""
