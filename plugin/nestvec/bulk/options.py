@@ -73,7 +73,7 @@ class BulkReport:
     """Rows that this run imported."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of this run: ``total`` and ``import``; over all workers ``read``, ``tokenize``, ``engine`` and ``write``;
+    """Of this run: ``total`` and ``import``; of all workers ``read``, ``tokenize``, ``engine`` and ``write``;
     and ``cpu``, the time of all of their threads."""
 
     workers: dict[str, WorkerReport] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from tiny_towers import IMAGE
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
+from nestvec.service.preprocess.truncation import Overlong
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
 
@@ -51,8 +52,10 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def served(models: Path, engine: FakeEngine, keys: Path | None = None) -> Iterator[str]:
-    settings = replace(ServiceSettings(), access=AccessSettings(api_keys=keys, ui=True))
+def served(
+    models: Path, engine: FakeEngine, keys: Path | None = None, overlong: Overlong = "truncate"
+) -> Iterator[str]:
+    settings = replace(ServiceSettings(), access=AccessSettings(api_keys=keys, ui=True), overlong=overlong)
     embedder = Embedder(open_encoders(models), engine, settings)
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address
@@ -147,6 +150,26 @@ def test_tokens_and_prompts_are_shown(browser: Any, models_folder: Path, engine:
         assert len(rows) == len(TEXTS)
         page.select_option("#prompts", "none")
         page.wait_for_function("() => !document.getElementById('embed').disabled")
+
+
+@pytest.mark.parametrize(
+    ("overlong", "treated"),
+    [("truncate", "truncated to {}"), ("mean", "embedded as the mean of chunks of at most {}")],
+)
+def test_it_says_what_becomes_of_a_long_text(
+    browser: Any, models_folder: Path, engine: FakeEngine, overlong: Overlong, treated: str
+) -> None:
+    with (
+        served(models_folder, engine, overlong=overlong) as address,
+        page_at(browser, address) as page,
+    ):
+        (encoder,) = httpx.get(f"{address}/info").json()["encoders"].values()
+        maximum = encoder["max_tokens"]
+        text = " ".join(["w2"] * (maximum + 5))
+        embed(page, texts=["w1", text])
+        *_, short, long = [row.inner_text() for row in page.query_selector_all("#token-rows .tokens > p")]
+        assert short.endswith("3 tokens")
+        assert long.endswith(f"{maximum + 7} tokens, {treated.format(maximum)}")
 
 
 def test_without_prompts_is_also_without_the_checkpoints_default(

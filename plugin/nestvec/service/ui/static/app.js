@@ -8,7 +8,7 @@ const MAX_INPUTS = 64;
 const COMPARED = [64, 128, 384];
 const byId = (id) => document.getElementById(id);
 
-const state = { encoders: {}, maxImageBytes: 0, images: [], result: null, running: null };
+const state = { encoders: {}, maxImageBytes: 0, overlong: "truncate", images: [], result: null, running: null };
 
 function say(message) {
   byId("message").textContent = message;
@@ -33,6 +33,7 @@ async function connect() {
     byId("service").textContent = `${service.version}, ${service.engine}`;
     byId("key-row").hidden = !service.settings.guard.api_keys;
     state.maxImageBytes = service.settings.images.max_bytes;
+    state.overlong = service.settings.overlong;
     const dense = Object.entries(service.encoders).filter(([, encoder]) => encoder.kind === "dense");
     state.encoders = Object.fromEntries(dense);
     replace(byId("encoder"), ...dense.map(([name]) => element("option", { value: name }, name)));
@@ -175,7 +176,10 @@ function showResult() {
     replace(byId("prompt-table"), ...promptTable(items, ...rows));
   }
   byId("tokens").hidden = result.texts.length === 0;
-  const rows = result.texts.map((text, at) => tokenRow(text, result.tokens[at], encoder.max_tokens));
+  // The texts of a chat model, which reads images without a tower for them, cannot be split.
+  const isChat = encoder.pictures && !reads(encoder, "image");
+  const overlong = isChat ? "truncate" : state.overlong;
+  const rows = result.texts.map((text, at) => tokenRow(text, result.tokens[at], encoder.max_tokens, overlong));
   replace(byId("token-rows"), ...rows);
 }
 

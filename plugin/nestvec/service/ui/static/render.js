@@ -17,7 +17,12 @@ export function label(input) {
   return element("span", {}, element("img", { class: "small", src: input.image, alt: "" }), ` ${input.text}`);
 }
 
-const number = (value) => value.toFixed(3);
+/** A number without a minus before zero. */
+const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0\.0*)$/, "$1");
+const number = (value) => fixed(value, 3);
+
+/** Tokens of a text that may need more room than they get. */
+const MANY_TOKENS = 64;
 
 function move(row, before) {
   const change = before - row.rank;
@@ -34,7 +39,7 @@ export function neighbours(dim, rows, inputs, full) {
     share.style.setProperty("--share", `${Math.max(0, Math.min(1, row.score)) * 100}%`);
     return element("li", {},
       element("span", { class: "rank" }, String(row.rank)),
-      element("span", { class: "label" }, label(inputs[row.index])),
+      element("span", { class: "label", title: inputs[row.index].text }, label(inputs[row.index])),
       element("span", { class: "score" }, number(row.score), move(row, full.get(row.index))),
       element("span", { class: "bar", "aria-hidden": "true" }, share));
   });
@@ -46,7 +51,7 @@ export function heatMap(names, values) {
   const head = names.map((name, at) => element("th", { scope: "col", title: name.text }, String(at + 1)));
   const rows = values.map((row, at) => {
     const cells = row.map((value) => {
-      const cell = element("td", value > 0.72 ? { class: "strong" } : {}, value.toFixed(2));
+      const cell = element("td", value > 0.72 ? { class: "strong" } : {}, fixed(value, 2));
       cell.style.setProperty("--warmth", Math.max(0, Math.min(1, value)).toFixed(3));
       return cell;
     });
@@ -73,13 +78,19 @@ export function promptTable(inputs, withPrompts, without) {
   return [element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)];
 }
 
-/** The tokens of one text. */
-export function tokenRow(text, tokens, maximum) {
+/** The tokens of one text; `overlong` is what the service does with more of them than `maximum`. */
+export function tokenRow(text, tokens, maximum, overlong) {
   const chips = tokens.map((token) => {
     const attributes = { class: token.special ? "token special" : "token", title: `id ${token.id}` };
     return element("span", attributes, token.text);
   });
-  const over = tokens.length > maximum ? `, truncated to ${maximum}` : "";
+  const treated = overlong === "mean" ? `embedded as the mean of chunks of at most ${maximum}` : `truncated to ${maximum}`;
+  const over = tokens.length > maximum ? `, ${treated}` : "";
+  const scrolls = { class: "chips" };
+  if (tokens.length > MANY_TOKENS) {
+    Object.assign(scrolls, { tabindex: 0, role: "region", "aria-label": `Tokens of ${text.slice(0, 60)}` });
+  }
   return element("div", { class: "tokens" },
-    element("p", {}, `${text} — ${tokens.length} tokens${over}`), element("div", {}, ...chips));
+    element("p", {}, element("span", { class: "label", title: text }, text), `${tokens.length} tokens${over}`),
+    element("div", scrolls, ...chips));
 }
