@@ -175,6 +175,8 @@ def _value_error(column: Column, why: str, value: object, next_step: str) -> Row
     cause = f"column {column.name} {why}"
     if value == "":
         return RowRejected(cause, next_step=next_step)
+    if value is None:
+        return RowRejected(cause, value="null", next_step=next_step)
     # The repr of a long number or a deep list may be too long, or fail.
     plain = isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < 1 << 70)
     return RowRejected(cause, value=str(value) if plain else type(value).__name__, next_step=next_step)

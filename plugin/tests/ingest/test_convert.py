@@ -131,7 +131,7 @@ def test_why_a_row_is_rejected(typed: RowSchema, row: dict[str, object], said: s
         ({"real": "1_0"}, "is not a finite number: 1_0"),
         ({"json": "{"}, "column json is not JSON"),
         ({"json": "[18446744073709551616]"}, "column json: an integer of JSON is beyond 64 bits"),
-        ({"json": "null"}, "neither a JSON object nor a list: NoneType"),
+        ({"json": "null"}, "neither a JSON object nor a list: null"),
         ({"tags": "a;b"}, "column tags is not JSON"),
     ],
 )
