@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# As the commands set it: gRPC would write "Other threads are currently calling into gRPC" into the log of a service
+# that the next test starts.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 # What engines compile for the tests is not kept; matplotlib's list of fonts stays where it is.
 _cache = tempfile.TemporaryDirectory(prefix="nestvec-test-cache-")
 _user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -83,7 +83,7 @@ def test_a_name_that_does_not_resolve_keeps_what_it_was() -> None:
 
 
 def test_a_resolver_that_hangs_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "_LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(addresses, "LOOKUP_SECONDS", 0.05)
     released = threading.Event()
     lookups: list[Address] = []
 

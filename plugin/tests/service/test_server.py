@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 import signal
 import socket
@@ -291,7 +293,9 @@ def test_what_was_taken_is_finished(embedder: Embedder) -> None:
     assert len(engine.batches) >= 5
 
 
-def test_a_second_signal_does_not_wait(embedder: Embedder) -> None:
+def test_a_second_signal_does_not_wait_and_says_so_to_who_waits(
+    embedder: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = embedder.engine
     assert isinstance(engine, FakeEngine)
     engine.seconds = 3600.0
@@ -305,9 +309,17 @@ def test_a_second_signal_does_not_wait(embedder: Embedder) -> None:
         server.handle_exit(signal.SIGTERM, None)
         assert not server.force_exit
         server.handle_exit(signal.SIGTERM, None)
-        thread.join(20)
+        connection.settimeout(60)
+        answer = told(connection)
+        thread.join(60)
         assert not thread.is_alive()
         assert server.was_forced
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in head.lower()
+    assert "being stopped" in json.loads(body)["error"]
+    # What the server did on purpose is no error, with a traceback of each request and of the app.
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_the_end_is_bounded(embedder: Embedder) -> None:

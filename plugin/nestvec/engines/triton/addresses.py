@@ -15,7 +15,8 @@ MAX_ADDRESSES: Final = 64
 """Written addresses, and those that one name may resolve to."""
 
 _HOST_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-_LOOKUP_SECONDS: Final = 3.0
+LOOKUP_SECONDS: Final = 3.0
+"""How long names may take to resolve before what they resolved to last is used."""
 
 
 class Address(NamedTuple):
@@ -83,7 +84,7 @@ class Resolver:
             return
         self._is_running = True
         looking = asyncio.get_running_loop().run_in_executor(None, self.refresh_now)
-        await asyncio.wait([looking], timeout=_LOOKUP_SECONDS)
+        await asyncio.wait([looking], timeout=LOOKUP_SECONDS)
 
     def refresh_now(self) -> None:
         """Resolve every name again. Blocks."""

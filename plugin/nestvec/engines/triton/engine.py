@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.engines.contract import Batch, EngineInfo, ServerState, graph_inputs
-from nestvec.engines.triton.addresses import Resolver, parse_addresses
+from nestvec.engines.triton.addresses import LOOKUP_SECONDS, Resolver, parse_addresses
 from nestvec.engines.triton.pool import ServerPool
 from nestvec.engines.triton.server import MAX_BATCH_SIZE, Graph
 from nestvec_schemas.manifest import Manifest
@@ -20,8 +20,6 @@ from nestvec_schemas.vectors import Vectors
 
 DEADLINE_SECONDS = 20.0
 """A batch's deadline: within the 30 s that Milvus allows a chunk, with room for what waits before it."""
-
-_RESOLVE_SECONDS = 3.0
 
 
 class TritonEngine:
@@ -53,7 +51,7 @@ class TritonEngine:
             # A resolver that does not answer must not stop the start: the service looks again as it runs.
             looking = threading.Thread(target=resolver.refresh_now, name="nestvec-resolve", daemon=True)
             looking.start()
-            looking.join(_RESOLVE_SECONDS)
+            looking.join(LOOKUP_SECONDS)
         self._pool = ServerPool(resolver)
         self._graphs: dict[tuple[str, int], dict[str, Graph]] = {}
         for name, folder in folders.items():

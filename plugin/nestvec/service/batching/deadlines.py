@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from types import TracebackType
 from typing import Protocol
 
 
@@ -52,3 +53,47 @@ class Deadlines:
                 waiting.time_out()
         if self._deadlines:
             self._set_timer(min(self._deadlines.values()))
+
+
+class TaskTimeout:
+    """``asyncio.timeout_at`` without a timer of its own: cancels the current task at a time of the event
+    loop, and raises TimeoutError once the block ends by that."""
+
+    __slots__ = ("_cancelling", "_deadline", "_deadlines", "_task", "expired")
+
+    def __init__(self, deadlines: Deadlines, deadline: float) -> None:
+        self._deadlines, self._deadline = deadlines, deadline
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self.expired = False
+        """Whether the task was cancelled by this."""
+
+    def __enter__(self) -> TaskTimeout:
+        task = self._task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a timeout needs a running task")
+        self._cancelling = task.cancelling()
+        self._deadlines.add(self, self._deadline)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        task, self._task = self._task, None
+        if not self.expired or task is None:
+            return
+        # Another cancellation goes on, as in asyncio.timeout.
+        is_own = task.uncancel() <= self._cancelling
+        if is_own and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise TimeoutError from error
+
+    def stop(self) -> None:
+        """Let the rest of the block take as long as it needs."""
+        self._deadlines.remove(self)
+
+    def time_out(self) -> None:
+        """Its deadline is over."""
+        if self._task is not None:
+            self.expired = True
+            self._task.cancel()

@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from nestvec.service.batching.deadlines import TaskTimeout
 from nestvec.service.batching.turns import Turn
 from nestvec.service.bodies.memory import HeldBody
 from nestvec.service.middleware.context import BODY_ARRIVED
@@ -51,7 +52,7 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, timeout: asyncio.Timeout, settings: ServiceSettings
+        self, scope: Scope, receive: Receive, send: Send, timeout: TaskTimeout, settings: ServiceSettings
     ) -> None:
         """Of the current request."""
         self._scope, self._receive, self._send, self._timeout = scope, receive, send, timeout
@@ -125,7 +126,7 @@ class Exchange:
             self.turn.stop()
         if message["type"] == "http.response.start":
             self.started = True
-            self._timeout.reschedule(None)
+            self._timeout.stop()
             if message["status"] >= HTTPStatus.BAD_REQUEST and self.pacer is not None:
                 await self.pacer.wait(self.context.client, self.context.deadline)
         await self._send(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.batching.admission import RequestAdmission
+from nestvec.service.batching.deadlines import Deadlines, TaskTimeout
 from nestvec.service.batching.turns import ClientTurns, Turn, set_current_turn
 from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.catalog.catalog import EncoderCatalog
@@ -33,6 +34,7 @@ from nestvec.service.middleware.context import (
     client_of_scope,
 )
 from nestvec.service.middleware.exchange import Exchange, declared_size
+from nestvec.service.middleware.lifespan import run_lifespan
 from nestvec.service.middleware.refusals import RefusalPacer
 from nestvec.service.middleware.request_log import RequestListener, printable_path, request_id_of
 from nestvec.service.middleware.starts import RequestStarts
@@ -40,7 +42,7 @@ from nestvec.service.observability.observer import RequestRecord, set_current_re
 from nestvec.service.request_context import RequestContext, deadline_exceeded, set_current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.ui.page import UI_PATHS
-from nestvec_schemas.errors import BodyInvalid
+from nestvec_schemas.errors import BodyInvalid, EngineUnavailable
 
 DirectEndpoint = Callable[[Request], Awaitable[Response]]
 """Answers a request to a path with a body, errors aside, without the app's router."""
@@ -89,6 +91,7 @@ class RequestPass:
         self._endpoints, self._checks = endpoints, checks
         self._app: ASGIApp | None = None
         self._pacer, self._starts, self._turns = RefusalPacer(), RequestStarts(), ClientTurns()
+        self._deadlines = Deadlines()
         self._work: ASGIApp = self._answer_in_time
         for wrap in wrappers:
             self._work = wrap(self._work)
@@ -99,14 +102,20 @@ class RequestPass:
         return self
 
     def entry(self, app: ASGIApp) -> ASGIApp:
-        """``app`` for a server: the endpoints are called without what ``app`` itself has before the pass."""
+        """``app`` for a server: the endpoints are called without what ``app`` itself has before the pass.
+
+        What the server cancels, because it ends at once, returns: it would log a traceback of each request.
+        """
 
         async def enter(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await run_lifespan(app, scope, receive, send)
+                return
+            target: ASGIApp = app
             if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
-                scope["app"] = app
-                await self(scope, receive, send)
-            else:
-                await app(scope, receive, send)
+                scope["app"], target = app, self
+            with suppress(asyncio.CancelledError):
+                await target(scope, receive, send)
 
         return enter
 
@@ -130,6 +139,10 @@ class RequestPass:
             if scope["path"] not in PROBED_PATHS:
                 self._checks.hosts.check(scope)
             await self._work(scope, receive, send_recorded)
+        except asyncio.CancelledError:  # the service ends, and waits for no request
+            if not record.status:
+                await error_response(scope["path"], _stopping())(scope, receive, send_recorded)
+            raise
         except Exception as error:
             if record.status:
                 raise
@@ -153,13 +166,13 @@ class RequestPass:
             return
         set_current_context(context)
         try:
-            async with asyncio.timeout_at(context.deadline + GRACE_SECONDS) as timeout:
+            with TaskTimeout(self._deadlines, context.deadline + GRACE_SECONDS) as timeout:
                 exchange = Exchange(scope, receive, send, timeout, settings)
                 if path not in _KEYLESS_PATHS:
                     exchange.pacer = self._pacer
                 await self._answer(scope, exchange)
         except TimeoutError:
-            if not timeout.expired():
+            if not timeout.expired:
                 raise
             late = deadline_exceeded(context, "the service worked on it")
             await error_response(path, late)(scope, receive, send)
@@ -218,3 +231,10 @@ class RequestPass:
         if self._app is None:
             raise RuntimeError("the pass is not before an app")
         await self._app(scope, receive, send)
+
+
+def _stopping() -> EngineUnavailable:
+    return EngineUnavailable(
+        "the service is being stopped, and did not finish this request",
+        next_step="Send it again, to another replica or once the service is back.",
+    )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from nestvec.service.batching.deadlines import Deadlines
+from nestvec.service.batching.deadlines import Deadlines, TaskTimeout
 
 
 class FakeLoop:
@@ -92,3 +93,59 @@ def test_many_that_come_and_go_have_one_timer(loop: FakeLoop) -> None:
     assert len(loop.timers) == 1
     loop.advance_to(10.0)
     assert loop.timers == []
+
+
+def test_a_task_ends_at_its_deadline_and_its_block_says_so() -> None:
+    async def main() -> None:
+        deadlines = Deadlines()
+        with pytest.raises(TimeoutError), TaskTimeout(deadlines, 0.0) as timeout:
+            await asyncio.Event().wait()
+        assert timeout.expired
+        assert not len(deadlines)
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+
+    asyncio.run(main())
+
+
+def test_what_is_in_time_or_stopped_is_not_cancelled() -> None:
+    async def main() -> None:
+        deadlines, now = Deadlines(), asyncio.get_running_loop().time()
+        with TaskTimeout(deadlines, now + 3600) as in_time:
+            await asyncio.sleep(0)
+        with TaskTimeout(deadlines, now) as stopped:
+            stopped.stop()
+            await asyncio.sleep(0.01)
+        assert not in_time.expired
+        assert not stopped.expired
+        assert not len(deadlines)
+
+    asyncio.run(main())
+
+
+def test_a_cancellation_by_somebody_else_goes_on() -> None:
+    async def work(deadline: float) -> None:
+        with TaskTimeout(Deadlines(), deadline):
+            await asyncio.Event().wait()
+
+    async def main(deadline: float) -> None:
+        task = asyncio.create_task(work(deadline))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main(math.inf))
+    asyncio.run(main(0.0))  # both at once
+
+
+def test_an_error_of_the_block_is_raised_as_it_is() -> None:
+    async def main() -> None:
+        with pytest.raises(KeyError), TaskTimeout(Deadlines(), 0.0):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise KeyError from None
+
+    asyncio.run(main())

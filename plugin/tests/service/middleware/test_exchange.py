@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from typing import Any
 
 import pytest
 
 from nestvec.service.api.error_responses import error_response
+from nestvec.service.batching.deadlines import Deadlines, TaskTimeout
 from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.middleware.exchange import Exchange, declared_size
 from nestvec.service.request_context import RequestContext, set_current_context
@@ -52,7 +54,7 @@ def run(
             sent.append(message)
 
         headers = [] if declared is None else [(b"content-length", declared)]
-        async with asyncio.timeout(None) as timeout:
+        with TaskTimeout(Deadlines(), math.inf) as timeout:
             exchange = Exchange({}, receive, send, timeout, SETTINGS)
             with memory.body("client") as exchange.memory:
                 try:
