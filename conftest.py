@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# As the commands set it: gRPC would write "Other threads are currently calling into gRPC" into the log of a service
-# that the next test starts.
+# As the commands set it: else gRPC may write "Other threads are currently calling into gRPC" into the log of
+# a service that the next test starts.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 # What engines compile for the tests is not kept; matplotlib's list of fonts stays where it is.
