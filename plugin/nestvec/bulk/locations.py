@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 from platformdirs import user_state_path
@@ -39,28 +39,42 @@ def is_remote(address: str) -> bool:
     return urlsplit(address).scheme in _REMOTE
 
 
+def is_within(address: str, folder: str) -> bool:
+    """Whether an address is that of a folder or of something in it."""
+    if is_remote(address) or is_remote(folder):
+        return f"{address.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+    return Path(folder).is_dir() and Path(address).resolve().is_relative_to(Path(folder).resolve())
+
+
 def list_files(source: str) -> list[FileStat]:
     """The files that a path, a folder, a glob pattern or a store's prefix names, sorted.
 
     Files whose names start with ``.`` or ``_`` are left out of folders. Raises FileUnreadable if there is
     none.
     """
-    stats = _list_remote(source) if is_remote(source) else _list_local(source)
+    stats = without_hidden(list_entries(source))
     if not stats:
         raise FileUnreadable(
             "there is no file to read", value=source, next_step="Check the path, the pattern or the prefix."
         )
-    return sorted(stats, key=lambda stat: stat.address)
+    return stats
 
 
-def _list_local(source: str) -> list[FileStat]:
+def list_entries(source: str) -> list[tuple[str, FileStat]]:
+    """All files that a source names, with their paths below its folder. Raises FileUnreadable."""
+    return _list_remote(source) if is_remote(source) else _list_local(source)
+
+
+def without_hidden(entries: list[tuple[str, FileStat]]) -> list[FileStat]:
+    """Those whose paths have no part that starts with ``.`` or ``_``, sorted."""
+    shown = [stat for path, stat in entries if not any(part.startswith(_HIDDEN) for part in path.split("/"))]
+    return sorted(shown, key=lambda stat: stat.address)
+
+
+def _list_local(source: str) -> list[tuple[str, FileStat]]:
     path = Path(source)
     if path.is_dir():
-        names = [
-            file
-            for file in path.rglob("*")
-            if file.is_file() and not any(part.startswith(_HIDDEN) for part in file.relative_to(path).parts)
-        ]
+        names = [file for file in path.rglob("*") if file.is_file()]
     elif path.exists():
         names = [path]
     else:
@@ -69,11 +83,15 @@ def _list_local(source: str) -> list[FileStat]:
             for name in glob.glob(source, recursive=True)  # noqa: PTH207 - of an absolute path, too
             if Path(name).is_file()
         ]
-    stats = [(name, name.stat()) for name in names]
-    return [FileStat(str(name.absolute()), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    entries = []
+    for name in names:
+        stat = name.stat()
+        below = name.relative_to(path).as_posix() if path.is_dir() else ""
+        entries.append((below, FileStat(str(name.absolute()), stat.st_size, stat.st_mtime_ns)))
+    return entries
 
 
-def _list_remote(source: str) -> list[FileStat]:
+def _list_remote(source: str) -> list[tuple[str, FileStat]]:
     with store_errors(source):
         store, path = open_store(source)
         info = store.get_file_info(path)
@@ -81,16 +99,15 @@ def _list_remote(source: str) -> list[FileStat]:
             infos = [info]
         else:
             selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
-            infos = [
-                entry
-                for entry in store.get_file_info(selector)
-                if entry.type == fs.FileType.File
-                and not any(part.startswith(_HIDDEN) for part in entry.path[len(path) :].split("/"))
-            ]
+            infos = [entry for entry in store.get_file_info(selector) if entry.type == fs.FileType.File]
     parts = urlsplit(source)
     query = f"?{parts.query}" if parts.query else ""
     return [
-        FileStat(f"{parts.scheme}://{entry.path}{query}", entry.size, entry.mtime_ns or 0) for entry in infos
+        (
+            entry.path[len(path) :].lstrip("/"),
+            FileStat(f"{parts.scheme}://{quote(entry.path)}{query}", entry.size, entry.mtime_ns or 0),
+        )
+        for entry in infos
     ]
 
 

@@ -9,12 +9,12 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from nestvec.bulk.locations import FileStat, LocalCopies, is_remote, list_files
-from nestvec.datasets.readers import RowSource, format_name, open_source
+from nestvec.bulk.locations import LocalCopies
+from nestvec.bulk.tables import source_files
+from nestvec.datasets.readers import RowSource, open_source
 from nestvec.ingest.content import hash_prefix
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.row_count import row_counter
-from nestvec_schemas.errors import FileUnreadable, IngestError
 
 _HEAD_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
@@ -71,7 +71,7 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
     copies = LocalCopies()
     files = []
     left = options.reading.limit
-    for stat in expand(source):
+    for stat in source_files(source, ignore_extra=options.columns.ignore_extra):
         if left is not None and left <= 0:
             break
         path = copies.path(stat.address)
@@ -89,43 +89,6 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
             )
         )
     return files
-
-
-def expand(source: str) -> list[FileStat]:
-    """The files of rows of a source; those of a Delta table are its present Parquet files.
-
-    Raises FileUnreadable, IngestError if a package is missing.
-    """
-    if not is_remote(source) and Path(source, "_delta_log").is_dir():
-        return [stat for address in _delta_files(source) for stat in list_files(address)]
-    if not is_remote(source) and Path(source, "_versions").is_dir():
-        raise FileUnreadable(
-            "Lance tables are not read",
-            value=source,
-            next_step="Write it as Parquet: lance.dataset(PATH).to_batches() and pyarrow.parquet.",
-        )
-    return list_files(source)
-
-
-def _delta_files(source: str) -> list[str]:
-    try:
-        from deltalake import DeltaTable  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise IngestError(
-            "a Delta table needs a package that is not installed",
-            value="deltalake",
-            next_step="Install it: pip install deltalake.",
-        ) from error
-    table = DeltaTable(source)
-    features = table.protocol().reader_features or []
-    unread = {"deletionVectors", "columnMapping"} & set(features)
-    if unread or table.metadata().partition_columns:
-        raise FileUnreadable(
-            "the Delta table has values that are not in its Parquet files",
-            value=", ".join(sorted(unread) or table.metadata().partition_columns),
-            next_step="Write it as a table without partitions, deletion vectors and mapped columns.",
-        )
-    return [str(uri) for uri in table.file_uris()]
 
 
 def count_rows(source: RowSource) -> int:
@@ -157,9 +120,3 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
             rows = min(max_rows, file.rows - start)
             yield Task(number=number, address=file.address, start=start, rows=rows, first=first)
             number, first = number + 1, first + rows
-
-
-def check_format(source: str, kind: str | None) -> None:
-    """Raise FileUnreadable for a source whose files have no known format."""
-    for stat in expand(source):
-        format_name(Path(stat.address.partition("?")[0]), kind)

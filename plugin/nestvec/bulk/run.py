@@ -12,7 +12,7 @@ from pymilvus import MilvusClient
 
 from nestvec.bulk import manifest as manifests
 from nestvec.bulk.lite import LiteTarget
-from nestvec.bulk.locations import OutputFolder, is_remote
+from nestvec.bulk.locations import OutputFolder, is_remote, is_within
 from nestvec.bulk.manifest import BEGUN, FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
 from nestvec.bulk.on_ray import cluster, run_tasks
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
@@ -22,6 +22,7 @@ from nestvec.bulk.server_import import ServerImport, allow_vectors
 from nestvec.bulk.task import Work
 from nestvec.ingest.run import MAX_REASONS
 from nestvec.ingest.write.patience import Patience, StopRequested
+from nestvec.ingest.write.writable import check_writable
 from nestvec.ingest.write.writers import new_first_key
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -77,6 +78,7 @@ class BulkJob:
         manifests.drop_damaged(self.folder, done, tasks)
         report = BulkReport(tasks=len(tasks), resumed=len(done))
         if self.options.imports:
+            check_writable(self.client, self.table)
             self._check_collection(plan, list(done.values()))
         self._embed(plan, tasks, done, report)
         report.finished = len(done) == len(tasks)
@@ -92,7 +94,13 @@ class BulkJob:
         return report
 
     def _check_target(self) -> None:
-        """Raise IngestError where the files could not be imported."""
+        """Raise IngestError where the files could not be imported, or would be read as input."""
+        if is_within(self.options.folder, self.options.source):
+            raise IngestError(
+                "the folder of the job is in the source, whose files it would read as rows",
+                value=self.options.folder,
+                next_step="Name another folder with --to.",
+            )
         if self.options.imports and not self.lite and not is_remote(self.options.folder):
             raise IngestError(
                 "a Milvus server imports files from its own store, which --to does not name",
@@ -226,6 +234,8 @@ class BulkJob:
                 ordered = sorted(records, key=lambda record: record.task.number)
                 files = [file for record in ordered for file in record.files]
                 report.imported = self._server_import().run(files, imports, advance)
+        # Nobody sees what was imported if a change has replaced the collection meanwhile.
+        check_writable(self.client, self.table)
         report.seconds["import"] = time.monotonic() - started
 
 

@@ -64,6 +64,16 @@ def test_a_task_from_a_bucket_into_a_bucket(tmp_path: Path, make_work: MakeWork)
 
 
 @pytest.mark.usefixtures("store")
+def test_names_that_an_address_has_to_quote(tmp_path: Path) -> None:
+    client = boto3.client("s3")
+    for name in ("a b#1.jsonl", "50%.jsonl", "who?.jsonl"):
+        client.put_object(Bucket="corpus", Key=f"in put/{name}", Body=b'{"id": 1}\n')
+    files = input_files("s3://corpus/in%20put", IngestOptions("a.db"))
+    assert [file.rows for file in files] == [1, 1, 1]
+    assert list_files(files[0].address)[0].size == files[0].size
+
+
+@pytest.mark.usefixtures("store")
 def test_a_bucket_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileUnreadable):
         list_files("s3://nothing/in")

@@ -20,7 +20,7 @@ from nestvec.bulk.task import EngineChoice, TaskRunner, Work
 from nestvec.ingest.options import IngestOptions
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
-from nestvec_schemas.errors import JournalMismatch, StoreInUse
+from nestvec_schemas.errors import IngestError, JournalMismatch, StoreInUse
 
 
 def create(client: MilvusClient) -> None:
@@ -103,6 +103,13 @@ def test_a_damaged_file_is_not_imported(job: BulkJob) -> None:
     report = job.run()
     assert (report.imported, report.finished) == (6, True)
     assert report.seconds["total"] >= report.seconds["import"] > 0
+
+
+def test_a_folder_in_the_source_is_refused(job: BulkJob, tmp_path: Path) -> None:
+    source = str(Path(job.options.source).parent)
+    job.options = replace(job.options, source=source, folder=str(tmp_path / "job" / "out"))
+    with pytest.raises(IngestError, match="the folder of the job is in the source"):
+        job.run()
 
 
 def test_records_of_another_plan_do_not_count(job: BulkJob) -> None:

@@ -1,0 +1,107 @@
+"""Folders that are tables, whose files alone do not say which rows they have."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+from nestvec.bulk.locations import FileStat, is_remote, list_entries, list_files, without_hidden
+from nestvec_schemas.errors import FileUnreadable, IngestError
+
+_DELTA: Final = "_delta_log"
+_PARTITION: Final = re.compile(r"[^=/]+=[^/]*")
+
+_UNREAD: Final = (
+    (re.compile(r"(.*/)?_versions/[^/]+\.manifest"), "Lance tables", "lance.dataset(PATH).to_batches()"),
+    (re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json"), "Iceberg tables", "table.scan().to_arrow()"),
+)
+"""What a file's path below the source says of a table that is not read, and what reads it."""
+
+
+def source_files(source: str, *, ignore_extra: bool = False) -> list[FileStat]:
+    """The files of rows of a source; those of a Delta table are its present Parquet files.
+
+    With ``ignore_extra``, the values in the names of partitions are left out. Raises FileUnreadable,
+    IngestError if a package is missing.
+    """
+    entries = list_entries(source)
+    paths = [path for path, _ in entries]
+    if any(path.startswith(f"{_DELTA}/") for path in paths):
+        return _delta_files(source)
+    for path in paths:
+        _check_no_table(source, path)
+        partitions = [part for part in path.split("/")[:-1] if _PARTITION.fullmatch(part)]
+        if partitions and not ignore_extra:
+            raise FileUnreadable(
+                "the folder is partitioned, and the values in the names of its folders are not in its files",
+                value=f"{source}: {'/'.join(partitions)}"[:300],
+                next_step="Write it without partitions, or leave these values out with --ignore-extra.",
+            )
+    stats = without_hidden(entries)
+    if not stats:
+        raise FileUnreadable(
+            "there is no file to read", value=source, next_step="Check the path, the pattern or the prefix."
+        )
+    return stats
+
+
+def _check_no_table(source: str, path: str) -> None:
+    if f"/{_DELTA}/" in path:
+        raise FileUnreadable(
+            "the folder has a Delta table in a folder below it, whose files may have rows that were deleted",
+            value=f"{source.rstrip('/')}/{path.partition(f'/{_DELTA}/')[0]}"[:300],
+            next_step="Name the table's folder.",
+        )
+    for pattern, what, reader in _UNREAD:
+        if pattern.fullmatch(path):
+            raise FileUnreadable(
+                f"{what} are not read",
+                value=source,
+                next_step=f"Write it as Parquet files: {reader} reads it, pyarrow.parquet writes them.",
+            )
+
+
+def _delta_files(source: str) -> list[FileStat]:
+    table = _delta_table(source)
+    features = table.protocol().reader_features or []
+    unread = sorted({"deletionVectors", "columnMapping"} & set(features))
+    unread = unread or list(table.metadata().partition_columns)
+    if unread:
+        raise FileUnreadable(
+            "the Delta table has values that are not in its Parquet files",
+            value=", ".join(unread),
+            next_step="Write it as a table without partitions, deletion vectors and mapped columns.",
+        )
+    return [stat for address in _addresses(source, table.file_uris()) for stat in list_files(address)]
+
+
+def _delta_table(source: str) -> Any:
+    try:
+        from deltalake import DeltaTable  # noqa: PLC0415 - an optional package
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415
+    except ImportError as error:
+        raise IngestError(
+            "a Delta table needs a package that is not installed",
+            value="deltalake",
+            next_step="Install it: pip install deltalake.",
+        ) from error
+    # pyarrow takes an endpoint without TLS, as that of a store on this machine, without being told.
+    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    try:
+        return DeltaTable(source, storage_options={"AWS_ALLOW_HTTP": "true"} if plain else None)
+    except (DeltaError, OSError, ValueError) as error:
+        raise FileUnreadable(
+            "the Delta table cannot be read",
+            value=f"{source}: {str(error).splitlines()[0]}"[:300],
+            next_step="Check its _delta_log, and the credentials of its store.",
+        ) from error
+
+
+def _addresses(source: str, uris: Sequence[str]) -> list[str]:
+    if is_remote(source):
+        return [str(uri) for uri in uris]
+    return [str(Path(unquote(str(uri).removeprefix("file://")))) for uri in uris]
