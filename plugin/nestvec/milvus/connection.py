@@ -252,19 +252,27 @@ def _open_error(address: MilvusAddress, settings: ConnectSettings, error: BaseEx
     unknown = StoreUnreachable(
         f"cannot open Milvus at {address.uri}",
         value=reason,
-        next_step="Use a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
+        next_step="Use a path that ends in .db (Milvus Lite) or the address of a running Milvus."
+        if address.is_lite
+        else "If Milvus is still starting there, try again in a minute; else correct the address.",
     )
     unknown.may_pass = not address.is_lite  # a server that starts, or stops
     return unknown
 
 
 def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> StoreUnreachable | None:
-    """The error if a server answered, and refused the token or the database, or is no Milvus."""
+    """The error if a server answered, and is starting, refused the token or the database, or is no Milvus."""
     cause = error if isinstance(error, grpc.RpcError) else error.__cause__
     status = cause.code() if isinstance(cause, grpc.RpcError) else getattr(error, "code", None)
     details = str(cause.details() if isinstance(cause, grpc.RpcError) else reason).lower()
     if _DATABASE_MISSING.search(details):
         return _no_database(address, None)
+    if any(text in details for text in _STARTING):
+        starting = StoreUnreachable(
+            "Milvus is still starting", value=address.uri, next_step="Try again in a minute."
+        )
+        starting.may_pass = True
+        return starting
     refused = status == grpc.StatusCode.UNAUTHENTICATED or any(text in details for text in _NOT_AUTHENTICATED)
     # gRPC says so of a certificate for another name too.
     if refused and "hostname" not in details:
@@ -289,6 +297,9 @@ _DATABASE_MISSING = re.compile(r"database not found|database '[^']*' does not ex
 
 _UNIMPLEMENTED = "sdk is incompatible with server"
 """What pymilvus 2.6 writes of gRPC's status of this name."""
+
+_STARTING = ("milvus proxy is not ready yet", "service not ready")
+"""What Milvus says until all of its parts run."""
 
 _NOT_AUTHENTICATED = ("auth check failure", "hasn't authenticate", "unauthenticated", "missing authorization")
 

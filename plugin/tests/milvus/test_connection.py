@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,47 @@ def test_a_server_that_says_nothing_is_waited_for_only_so_long(connect: Opened) 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         message = refusal(connect, f"127.0.0.1:{silent.getsockname()[1]}", ConnectSettings(timeout=0.5))
     assert "cannot open Milvus" in message
+
+
+class Starting(Milvus):
+    """A Milvus whose proxy runs before what is behind it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def Connect(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return milvus_pb2.ConnectResponse(status=common_pb2.Status(code=2, error_code=1, reason=self.reason))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "service unavailable: internal: Milvus Proxy is not ready yet. please wait",
+        "service not ready[Proxy=1]: Initializing",
+    ],
+)
+def test_a_milvus_that_is_still_starting(connect: Opened, reason: str) -> None:
+    with serving(Starting(reason)) as port:
+        message = refusal(connect, f"http://127.0.0.1:{port}")
+    assert message == f"Milvus is still starting: http://127.0.0.1:{port}. Try again in a minute."
+
+
+@BOTH
+def test_a_port_that_closes_what_it_accepts(connect: Opened) -> None:
+    """As that of a container does before the program in it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def close_all() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=close_all, daemon=True).start()
+        message = refusal(connect, f"http://127.0.0.1:{port}")
+    assert "If Milvus is still starting there, try again in a minute; else correct the address." in message
 
 
 @BOTH
