@@ -167,7 +167,7 @@ class TaskRunner:
         batch = batch.without(self._without_source(batch))
         vectors: dict[str, Any] = {}
         failed: dict[int, RowRejected] = {}
-        if batch.rows:
+        if batch.rows and self._outputs:
             if self._embedding is None:
                 self._embedding = self.work.engine.open(self.work.encoders)
                 self._engine_bytes = _peak_bytes()
