@@ -38,7 +38,7 @@ from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import NO_PROMPT, prompt_for_task
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import NotOffered
+from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.towers import Role
 from nestvec_schemas.vectors import Vectors
@@ -87,6 +87,10 @@ class CohereEmbedRequest(ApiRequest):
     )
     truncate: Literal["NONE", "START", "END"] | None = Field(
         None, description="The side on which overlong texts are truncated. Default: the server's setting."
+    )
+    max_tokens: int | None = Field(
+        None,
+        description="Tokens to embed of each text. Fewer than the encoder takes are refused.",
     )
     output_dimension: int | None = Field(None, description=DIM_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
@@ -150,6 +154,7 @@ async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields)
     config = EmbeddingConfig(body.model or "", body.output_dimension, body.exit)
     config = select_encoder(query, config, dim_name="output_dimension")
     encoder = selected_encoder(request, config, "dense")
+    _check_max_tokens(body.max_tokens, encoder.manifest)
     overlong, direction = TRUNCATE_VALUES[body.truncate]
     inputs, modality = _inputs(body, encoder)
     call = EmbedCall(
@@ -161,6 +166,17 @@ async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields)
         prompt=_prompt(body.input_type, encoder.manifest, config),
     )
     return await embed_dense(request, call)
+
+
+def _check_max_tokens(max_tokens: int | None, manifest: Manifest) -> None:
+    """Raise BodyInvalid for fewer tokens than the encoder takes: the vectors would be others than meant."""
+    taken = manifest.main_tower.max_tokens
+    if max_tokens is not None and max_tokens < taken:
+        raise BodyInvalid(
+            f"texts are not cut to fewer tokens than {manifest.name} takes",
+            value=f"max_tokens={max_tokens}",
+            next_step=f"Leave the field out, send at least {taken}, or send shorter texts.",
+        )
 
 
 def _prompt(type: InputType | None, manifest: Manifest, config: EmbeddingConfig) -> PromptName | None:

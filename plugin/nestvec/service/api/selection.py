@@ -191,6 +191,21 @@ def select_encoder(
     return selection.selected
 
 
+def check_same_encoder(query: QueryFields, encoder: str | None) -> None:
+    """Raise BodyInvalid for an ``encoder`` in the body beside another one in the query string.
+
+    A body's ``model``, which clients send whether they mean it or not, gives way to the query string instead.
+    """
+    queried = query.config.encoder
+    if encoder and queried and encoder_of(encoder) != encoder_of(queried):
+        raise BodyInvalid(
+            "the request names different encoders",
+            value=f"encoder={queried[:_MAX_CACHED_NAME]} in the query string, "
+            f"encoder={encoder[:_MAX_CACHED_NAME]} in the body",
+            next_step="Name one of them.",
+        )
+
+
 class _Selection(NamedTuple):
     """What was selected, and by what, which lives as long as its id is a key."""
 

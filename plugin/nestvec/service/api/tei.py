@@ -30,6 +30,7 @@ from nestvec.service.api.selection import (
     PROMPT_DESCRIPTION,
     QueryString,
     body_config,
+    check_same_encoder,
     select_encoder,
 )
 from nestvec.service.batching.speed import EngineSpeed
@@ -97,6 +98,7 @@ class TokenInfo(BaseModel):
 async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
     settings = embedder_of(request).settings
+    check_same_encoder(query, body.encoder)
     call = EmbedCall(
         inputs=as_input_list(body.inputs),
         config=select_encoder(query, body_config(body.encoder, body.dimensions, body.exit)),
@@ -233,7 +235,7 @@ def _bridge_info(manifest: Manifest) -> dict[str, Any] | None:
     bridge = selected_bridge(manifest)
     if bridge is None:
         return None
-    return bridge.model_dump(mode="json", exclude={"exit", "dim", "dims", "compared"})
+    return bridge.model_dump(mode="json", exclude={"exit", "query_exit", "dim", "dims", "compared"})
 
 
 def _engine_info(engine: EngineInfo, manifest: Manifest) -> dict[str, Any]:

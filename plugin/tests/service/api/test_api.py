@@ -85,6 +85,13 @@ REFUSED = [
         "query.dim is invalid: Input should be a valid integer",
     ),
     ({"inputs": "w1", "dimensions": 4}, "?dim=8", 422, "Validation", "different dims: dim=8, dimensions=4"),
+    (
+        {"inputs": "w1", "encoder": "other"},
+        "?encoder=tiny",
+        422,
+        "Validation",
+        "different encoders: encoder=tiny in the query string, encoder=other in the body. Name one of them.",
+    ),
     ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
     ({"inputs": 3}, "", 422, "Validation", "body.inputs is invalid"),
     ({"inputs": [[2, -1]]}, "", 422, "Validation", "a token id is not in the encoder's vocabulary: -1"),

@@ -100,6 +100,7 @@ REFUSED = [
     ({"model": "embed-v4.0"}, 404, "no encoder of this name: embed-v4.0. Available: tiny"),
     ({"output_dimension": 17}, 400, "this many dims: 17. Choose from 1 to 16"),
     ({"texts": ["w1"] * 2049}, 400, "at most 2048 texts: 2049"),
+    ({"max_tokens": 7}, 400, "not cut to fewer tokens than tiny takes: max_tokens=7. Leave the field out"),
 ]
 
 
