@@ -45,6 +45,26 @@ DIFFERED = Path(__file__).with_name("answers.sql").read_text(encoding="utf-8").s
 """Statements that once had another answer than PostgreSQL's."""
 
 
+CALLED = Path(__file__).with_name("functions.sql").read_text(encoding="utf-8").splitlines()
+"""Examples of PostgreSQL's manual for its functions and operators, and calls that once differed."""
+
+REFUSED = (
+    "regexp_replace('Thomas', '.', 'X', 3, 2)",
+    "date_trunc('day', timestamptz '2001-02-16 20:38:40+00', 'Australia/Sydney')",
+    "cardinality(ARRAY[[1, 2], [3, 4]])",
+    "rtrim('\\x1234'::bytea, '\\x34'::bytea)",
+    "row_to_json(row(1, 'a'))",
+    "json_object('{a, b}', '{1, 2}')",
+    "current_timestamp(0)",
+    "current_schema",
+    "version()",
+    "array_position(ARRAY[3, 1, 2, 1], 1, 3)",
+    "make_timestamptz(2024, 1, 1, 0, 0, 0)",
+    "regexp_count('', '')",
+)
+"""Calls that DuckDB answers, but otherwise."""
+
+
 @dataclass(frozen=True)
 class Twins:
     """The same rows by nestvec and by PostgreSQL."""
@@ -98,6 +118,19 @@ def test_a_statement_that_differed_answers_as_postgresql(twins: Twins, statement
     expected = twins.postgresql.execute(statement.encode()).fetchall()
     assert compare(twins.nestvec, twins.postgresql, statement, {}) == ""
     assert expected
+
+
+def test_functions_give_what_postgresql_gives(twins: Twins) -> None:
+    statements = [f"SELECT {called}" for called in CALLED]
+    compared = {each: compare(twins.nestvec, twins.postgresql, each, {}) for each in statements}
+    assert {each: difference for each, difference in compared.items() if difference} == {}
+
+
+@pytest.mark.parametrize("called", REFUSED)
+def test_a_function_with_another_meaning_in_duckdb_is_refused(twins: Twins, called: str) -> None:
+    assert twins.postgresql.execute(f"SELECT {called}".encode()).fetchall()
+    with pytest.raises(dbapi.Error):
+        twins.nestvec.execute(f"SELECT {called}")
 
 
 @pytest.mark.nightly

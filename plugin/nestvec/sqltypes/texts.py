@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from nestvec.sqltypes.intervals import interval_text
 from nestvec.terminal.values import shortest_float32
-
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def any_text(value: Any) -> bytes:
@@ -104,19 +103,6 @@ def time_text(value: time) -> str:
     """``08:30:00.5``."""
     text = value.replace(tzinfo=None).isoformat()
     return text.rstrip("0") if "." in text else text
-
-
-def interval_text(value: timedelta) -> str:
-    """``3 days 04:05:06``, as PostgreSQL writes an interval."""
-    microseconds = value // _MICROSECOND
-    days = int(microseconds / 86_400_000_000)
-    rest = microseconds - days * 86_400_000_000
-    sign, rest = ("-", -rest) if rest < 0 else ("", rest)
-    seconds, fraction = divmod(rest, 1_000_000)
-    clock = f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    clock += f".{fraction:06d}".rstrip("0") if fraction else ""
-    parts = [f"{days} day{'' if days in (1, -1) else 's'}"] if days else []
-    return " ".join([*parts, clock] if rest or not days else parts)
 
 
 def vector_text(value: Any) -> bytes:

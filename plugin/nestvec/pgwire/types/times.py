@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, TypeVar
 
 from nestvec.pgwire.errors import PgError
+from nestvec.sqltypes.intervals import interval_parts
 
 _DAY: Final = date(2000, 1, 1)
 _MOMENT: Final = datetime(2000, 1, 1)
@@ -35,8 +36,8 @@ def encode_time(value: time) -> bytes:
 
 def encode_interval(value: timedelta) -> bytes:
     """Microseconds, days and months."""
-    days = value.days
-    return struct.pack("!qii", (value - timedelta(days=days)) // _MICROSECOND, days, 0)
+    months, days, microseconds = interval_parts(value)
+    return struct.pack("!qii", microseconds, days, months)
 
 
 def decode_date(data: bytes) -> date:

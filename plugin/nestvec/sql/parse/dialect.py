@@ -149,6 +149,25 @@ def _with_call_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., 
     return parse_and_place
 
 
+_CALL: Final = "call"
+"""Where a node keeps how its function was called, in its ``meta``."""
+_OPENING: Final = (TokenType.L_PAREN, TokenType.L_BRACKET)
+_CLOSING: Final = (TokenType.R_PAREN, TokenType.R_BRACKET)
+
+
+def _innermost_call(node: exp.Expr) -> exp.Expr:
+    """The function that FILTER, OVER and WITHIN GROUP stand behind."""
+    while isinstance(node, (exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
+        node = node.this
+    return node
+
+
+def written_call(node: exp.Expr) -> tuple[str, int] | None:
+    """The name of the function that a node calls, and how many arguments were written; None for others."""
+    call: tuple[str, int] | None = node.meta.get(_CALL)
+    return call
+
+
 class NestvecSql(Postgres):
     """Differs from Postgres in the distance operators, and keeps array indexes as they are written.
 
@@ -194,6 +213,35 @@ class NestvecSql(Postgres):
         PLACEHOLDER_PARSERS: ClassVar[Any] = {
             kind: _with_position(parse) for kind, parse in PostgresParser.PLACEHOLDER_PARSERS.items()
         }
+
+        def _parse_function_call(
+            self,
+            functions: Any = None,
+            anonymous: bool = False,
+            optional_parens: bool = True,
+            any_token: bool = False,
+        ) -> Any:
+            # sqlglot forgets how a function was called: one name for all spellings, no arguments it lacks.
+            start = self._index
+            node = super()._parse_function_call(functions, anonymous, optional_parens, any_token)
+            called = self._tokens[start : start + 2]
+            if node is None or len(called) < 2 or called[1].token_type != TokenType.L_PAREN:
+                return node
+            quoted = called[0].token_type == TokenType.IDENTIFIER
+            name = called[0].text if quoted else called[0].text.lower()
+            _innermost_call(node).meta[_CALL] = (name, self._count_arguments(start + 1))
+            return node
+
+        def _count_arguments(self, opening: int) -> int:
+            """The arguments between a bracket and the one that closes it."""
+            depth = commas = 0
+            for at in range(opening, self._index):
+                kind = self._tokens[at].token_type
+                depth += (kind in _OPENING) - (kind in _CLOSING)
+                commas += depth == 1 and kind == TokenType.COMMA
+                if depth == 0:
+                    return 0 if at == opening + 1 else commas + 1
+            return commas + 1
 
         def _parse_as_command(self, start: Any) -> exp.Command:
             # sqlglot turns what it cannot parse into a command, and loses the position of the error.

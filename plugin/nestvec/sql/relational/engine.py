@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -50,6 +53,9 @@ _CONFIG: Final = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "disabled_optimizers": DISABLED_OPTIMIZERS,
+    # What does not fit into memory: DuckDB would write it into the working directory, up to the disk's end.
+    "temp_directory": str(Path(tempfile.gettempdir(), f"nestvec-duckdb-{os.getpid()}")),
+    "max_temp_directory_size": "8GB",
 }
 
 

@@ -50,6 +50,25 @@ _ARITHMETIC: Final = (
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
     ELSE pg_finite(pow(a, b)) END""",
+    "pg_acosh(x) AS CASE WHEN x < 1 THEN error('input is out of range') ELSE acosh(x) END",
+    """pg_bucket_up(x, low, high, n) AS CASE WHEN x < low THEN 0 WHEN x >= high THEN n + 1
+    ELSE floor(n * ((x - low) / (high - low)))::INT + 1 END""",
+    """pg_bucket_near(k, above, width) AS CASE WHEN above >= (k + 1) * width THEN k + 1
+    WHEN above < k * width THEN k - 1 ELSE k END""",
+    # Of numbers that are exact, a quotient in doubles may fall beside its bucket.
+    """pg_exact_bucket_up(x, low, high, n) AS CASE WHEN x < low THEN 0 WHEN x >= high THEN n + 1
+    ELSE pg_bucket_near(floor((x - low) * n / (high - low))::BIGINT, (x - low) * n, high - low)::INT + 1
+    END""",
+    """pg_bucket(x, low, high, n) AS CASE WHEN n <= 0 THEN error('count must be greater than zero')
+    WHEN low = high THEN error('lower bound cannot equal upper bound')
+    WHEN low > high THEN pg_bucket_up(-x, -low, -high, n) ELSE pg_bucket_up(x, low, high, n) END""",
+    """pg_exact_bucket(x, low, high, n) AS CASE WHEN n <= 0 THEN error('count must be greater than zero')
+    WHEN low = high THEN error('lower bound cannot equal upper bound')
+    WHEN low > high THEN pg_exact_bucket_up(-x, -low, -high, n)
+    ELSE pg_exact_bucket_up(x, low, high, n) END""",
+    """pg_series_end(low, high, step) AS CASE WHEN step = 0 THEN error('step size cannot equal zero')
+    WHEN abs((high::HUGEINT - low) / step) > 10000000
+    THEN error('more than 10,000,000 values in generate_series()') ELSE high END""",
     "pg_no_nan(x) AS nullif(x, 'NaN'::DOUBLE)",
     """pg_exponent_text(digits, exponent) AS left(digits, 1) ||
     CASE WHEN rtrim(digits[2:], '0') = '' THEN '' ELSE '.' || rtrim(digits[2:], '0') END ||
@@ -85,6 +104,26 @@ _TEXT: Final = (
     greatest(least(start + length, 2147483647) - greatest(start, 1), 0)) END""",
     """pg_split_part(s, d, n) AS CASE WHEN n = 0 THEN error('fields are counted from 1: field position 0')
     WHEN d = '' THEN CASE WHEN n IN (1, -1) THEN s ELSE '' END ELSE split_part(s, d, n) END""",
+    """pg_overlay(s, r, start, count) AS CASE
+    WHEN start <= 0 THEN error('negative length: negative substring length not allowed')
+    ELSE left(s, start - 1) || r || substring(s, greatest(start + count, 1)) END""",
+    """pg_repeat(s, n) AS CASE WHEN strlen(s) * n > 1048576 THEN error('requested length too large')
+    ELSE repeat(s, n) END""",
+    "pg_padded_length(n) AS CASE WHEN n > 1048576 THEN error('requested length too large') ELSE n END",
+    "pg_chr(n) AS CASE WHEN n <= 0 THEN error('null character not permitted') ELSE chr(n) END",
+    r"""quote_literal(s) AS CASE WHEN contains(s::VARCHAR, '\') THEN 'E''' ELSE '''' END ||
+    replace(replace(s::VARCHAR, '\', '\\'), '''', '''''') || ''''""",
+    """pg_string_to_array(s, d) AS CASE WHEN s = '' THEN []::VARCHAR[] WHEN s IS NULL THEN NULL
+    WHEN d IS NULL THEN string_split(s, '') WHEN d = '' THEN [s] ELSE string_split(s, d) END""",
+    """array_positions(a, x) AS list_filter(generate_series(1, len(a)),
+    lambda i: a[i] IS NOT DISTINCT FROM x)""",
+    """array_replace(a, x, y) AS list_transform(a,
+    lambda item: CASE WHEN item IS NOT DISTINCT FROM x THEN y ELSE item END)""",
+    "array_lower(a, n) AS CASE WHEN n = 1 AND len(a) > 0 THEN 1 END",
+    "array_upper(a, n) AS CASE WHEN n = 1 THEN nullif(len(a), 0) END",
+    """trim_array(a, n) AS CASE WHEN n < 0 OR n > len(a)
+    THEN error('number of elements to trim must be between 0 and ' || len(a))
+    ELSE list_slice(a, 1, len(a) - n) END""",
     "pg_element(a, i) AS CASE WHEN i > 0 THEN a[i] END",
     """pg_any(l) AS CASE WHEN l IS NULL THEN NULL WHEN list_aggregate(l, 'bool_or') THEN true
     WHEN len(l) > list_aggregate(l, 'count') THEN NULL ELSE false END""",
@@ -92,7 +131,8 @@ _TEXT: Final = (
     WHEN len(l) > list_aggregate(l, 'count') THEN NULL ELSE true END""",
     """pg_has_all(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL
     WHEN len(b) > coalesce(list_aggregate(b, 'count'), 0) THEN false ELSE list_has_all(a, b) END""",
-    "octet_length(s) AS strlen(s::VARCHAR)",
+    """octet_length(s) AS
+    CASE typeof(s) WHEN 'BIT' THEN (strlen(s::VARCHAR) + 7) // 8 ELSE strlen(s::VARCHAR) END""",
     "pg_bytes_length(b) AS strlen(hex(b)) // 2",
     # DuckDB 1.5 takes date_trunc('month', NULL) = 'a day within a month' for false.
     "pg_cut_time(part, t) AS CASE WHEN t IS NOT NULL THEN date_trunc(part, t) END",
@@ -108,6 +148,8 @@ _JSON: Final = (
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
+    """json_array_size(j) AS CASE json_type(j) WHEN 'ARRAY' THEN json_array_length(j)
+    ELSE CASE WHEN j IS NOT NULL THEN error('cannot get array length of a non-array') END END""",
     """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
     ELSE CASE WHEN n IN (0, -1) THEN j END END""",
     r"""pg_json_print(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN rtrim(regexp_replace(

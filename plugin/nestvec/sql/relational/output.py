@@ -13,7 +13,8 @@ import orjson
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.result import StatementResult
 from nestvec.sqltypes.documents import parse_document
-from nestvec_schemas.errors import RowRejected, SqlDataError
+from nestvec.sqltypes.intervals import Interval
+from nestvec_schemas.errors import RowRejected, SqlDataError, SqlNotSupported
 
 _TYPES: Final = {
     "BOOLEAN": "BOOL",
@@ -31,6 +32,16 @@ _TYPES: Final = {
 }
 """Milvus's names of DuckDB's types; others keep DuckDB's."""
 
+MAX_RESULT_VALUES: Final = 20_000_000
+"""Values of a result, which is held in memory as Python's objects: some 2 GB of numbers."""
+_BATCH_ROWS: Final = 10_000
+
+_PARTS: Final = (
+    "CASE WHEN {0} IS NOT NULL THEN [date_part('year', {0}) * 12 + date_part('month', {0}), "
+    "date_part('day', {0}), (date_part('hour', {0}) * 60 + date_part('minute', {0})) * 60000000 + "
+    "date_part('microsecond', {0})] END"
+)
+
 _MAX_INT64: Final = (1 << 63) - 1
 
 
@@ -41,7 +52,9 @@ def read_result(
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
     connection.execute(plan.sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]
-    rows = connection.fetchall()
+    if "INTERVAL" in kinds:
+        connection.execute(_with_interval_parts(plan.sql, kinds), dict(params) or None)
+    rows = _fetch_rows(connection, len(kinds))
     columns = [
         _column(kind, [row[at] for row in rows], plan.output.decimals, plan.output.vectors.get(at, ""))
         for at, kind in enumerate(kinds)
@@ -54,6 +67,28 @@ def read_result(
         tag=f"SELECT {len(rows)}",
         count=len(rows),
     )
+
+
+def _fetch_rows(connection: duckdb.DuckDBPyConnection, width: int) -> list[tuple[Any, ...]]:
+    """The rows of a result, which DuckDB computes as they are read. Raises SqlNotSupported for too many."""
+    rows: list[tuple[Any, ...]] = []
+    most = MAX_RESULT_VALUES // max(width, 1)
+    while batch := connection.fetchmany(_BATCH_ROWS):
+        rows += batch
+        if len(rows) > most:
+            raise SqlNotSupported(
+                f"a result of more than {most:,} rows is not supported", next_step="Add WHERE or LIMIT."
+            )
+    return rows
+
+
+def _with_interval_parts(sql: str, kinds: list[str]) -> str:
+    """The statement with intervals as [months, days, microseconds]: Python's have no months."""
+    names = [f"c{at}" for at in range(len(kinds))]
+    outputs = (
+        _PARTS.format(name) if kind == "INTERVAL" else name for name, kind in zip(names, kinds, strict=True)
+    )
+    return f"SELECT {', '.join(outputs)} FROM ({sql}) AS result({', '.join(names)})"  # noqa: S608 - planned
 
 
 def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> tuple[str, list[Any]]:
@@ -73,6 +108,8 @@ def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> t
     if kind in ("HUGEINT", "UHUGEINT", "UBIGINT"):
         in_range = all(value is None or abs(value) <= _MAX_INT64 for value in values)
         return ("INT64", values) if in_range else ("DECIMAL", _each(values, Decimal))
+    if kind == "INTERVAL":
+        return "INTERVAL", _each(values, lambda parts: Interval(*map(int, parts)))
     if kind == "JSON":
         return "JSON", _each(values, _document)
     if kind == "TIMESTAMP WITH TIME ZONE":

@@ -28,6 +28,7 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import open_engine
 from nestvec.sql.relational.errors.checks import check_types
+from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
     base_tables,
     check_ambiguous_keys,
@@ -78,6 +79,7 @@ def plan_relational(
     planning = Planning(source, params, session.settings, session.settings.service or DEFAULT_SERVICE)
     tree = use_operators(_as_select(query.copy()))
     _check_supported(source, tree)
+    check_functions(source, tree)
     by_node = yield from _read_tables(session, planning, tree)
     use_family_members(tree, lambda column: _table_of(column, by_node))
     tree = take_rankings(planning, tree, by_node)
@@ -100,18 +102,10 @@ def _as_select(query: exp.Expr) -> exp.Expr:
     return exp.Select(expressions=[exp.Star()], from_=exp.From(this=query), **order)
 
 
-_OF_DUCKDB: Final = ("POSTGRES_", "PG_CLEAR_CACHE", "DUCKDB_", "PRAGMA_")
-"""Functions of DuckDB itself: with an attached PostgreSQL, some would read or change any other."""
-
-
 def _check_supported(source: SourceText, tree: exp.Expr) -> None:
     for node in tree.walk():
         if isinstance(node, Rerank):
             continue
-        if isinstance(node, exp.Anonymous) and node.name.upper().startswith(_OF_DUCKDB):
-            raise source.not_supported(
-                f"DuckDB's function {node.name[:40]}()", node, "Name a table of an attached server."
-            )
         if isinstance(node, exp.Lock):
             raise source.not_supported("a row lock (FOR UPDATE)", node, "Milvus has no transactions.")
         if isinstance(node, exp.LimitOptions) and (node.args.get("with_ties") or node.args.get("percent")):

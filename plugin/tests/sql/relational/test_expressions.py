@@ -14,7 +14,7 @@ from pymilvus import MilvusClient
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, StatementResult
 from nestvec.sql.statements import execute_steps
-from nestvec_schemas.errors import SqlError, SqlTypeMismatch
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlTypeMismatch
 
 Answer = Callable[..., StatementResult]
 
@@ -367,3 +367,11 @@ def test_a_number_as_text_is_the_same_number(number: float) -> None:
     assert float(text) == number
     assert len(text) <= 24
     assert asked("SELECT $1::text::float", [number]).rows[0][0] == number
+
+
+def test_a_result_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nestvec.sql.relational.output.MAX_RESULT_VALUES", 20_000)
+    with pytest.raises(SqlNotSupported, match="more than 10,000 rows"):
+        asked("SELECT a, a FROM generate_series(1, 1000000000000) AS s(a)")
+    with pytest.raises(SqlError, match="more than 10,000,000 values"):
+        asked("SELECT generate_series(1, 1000000000000)")

@@ -29,6 +29,16 @@ from nestvec.sql.relational.rewrites.arrays import (
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
 from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
 from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
+from nestvec.sql.relational.rewrites.functions import (
+    bit_length,
+    bits,
+    overlay,
+    repeat,
+    series,
+    to_hex,
+    trim,
+    width_bucket,
+)
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
     json_item,
@@ -49,7 +59,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     call,
     kind,
 )
-from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to
+from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to, split_by
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
     joined,
@@ -87,7 +97,17 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Sub: lambda node: json_without(node) if kind(node) in JSON_TYPES else arithmetic(node),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), is_distinct),
     exp.Is: is_boolean,
-    **dict.fromkeys((exp.Hex, exp.LowerHex), lambda node: call("lower", call("to_hex", node.this))),
+    **dict.fromkeys((exp.Hex, exp.LowerHex), to_hex),
+    exp.WidthBucket: width_bucket,
+    exp.Overlay: overlay,
+    exp.Trim: trim,
+    exp.BitLength: bit_length,
+    exp.BitString: bits,
+    exp.Repeat: repeat,
+    **dict.fromkeys((exp.GenerateSeries, exp.ExplodingGenerateSeries), series),
+    exp.Acosh: lambda node: call("pg_acosh", node.this),
+    exp.Chr: lambda node: call("pg_chr", *node.expressions),
+    exp.StringToArray: lambda node: call("pg_string_to_array", node.this, node.expression),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
     exp.In: membership,
     exp.Extract: time_part,
@@ -156,7 +176,10 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "JSONB_BUILD_ARRAY": renamed("json_array"),
     "JSON_BUILD_ARRAY": renamed("json_array"),
     "JSONB_AGG": lambda node: json_array(exp.JSONArrayAgg(this=node.expressions[0].copy())),
-    "JSONB_ARRAY_LENGTH": renamed("json_array_length"),
+    "JSON_ARRAY_LENGTH": renamed("json_array_size"),
+    "JSONB_ARRAY_LENGTH": renamed("json_array_size"),
+    "REGEXP_SPLIT_TO_ARRAY": split_by("regexp_split_to_array"),
+    "REGEXP_SPLIT_TO_TABLE": split_by("regexp_split_to_table"),
     "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
     "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
     "TO_JSONB": renamed("to_json"),

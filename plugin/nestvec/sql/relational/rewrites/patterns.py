@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
-from nestvec.sql.relational.rewrites.nodes import call, is_text_constant
+from nestvec.sql.relational.rewrites.nodes import Rule, call, is_text_constant
 from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
+from nestvec_schemas.errors import SqlNotSupported
+
+_WRITE: Final = "Write the options as a constant, 'i' or 'g'."
 
 
 def rewrite_like(node: exp.Expr) -> exp.Expr:
@@ -35,7 +40,11 @@ def _like_each(node: exp.Expr, patterns: exp.Expr) -> exp.Expr:
 
 def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
     """``~`` and ``~*``: in PostgreSQL a point stands for a line break, too."""
-    flags = "is" if isinstance(node, exp.RegexpILike) else "s"
+    option = node.args.get("flag")
+    if option is not None and not (is_text_constant(option) and option.name in ("", "c", "i")):
+        raise SqlNotSupported("an option of regexp_like() but i and c is not supported", next_step=_WRITE)
+    folded = isinstance(node, exp.RegexpILike) or (option is not None and option.name == "i")
+    flags = "is" if folded else "s"
     return call("regexp_matches", node.this, _regex(node.expression, flags), exp.Literal.string(flags))
 
 
@@ -50,12 +59,18 @@ def replaced(node: exp.RegexpReplace) -> exp.Expr:
     """regexp_replace(), for the same reason, and with the whole match as ``\\&``."""
     modifiers, replacement = node.args.get("modifiers"), node.args["replacement"]
     flags = "" if modifiers is None else modifiers.name
-    if set(flags) - {"g", "i"} or not isinstance(modifiers, (exp.Literal, type(None))):
-        return node
+    placed = node.args.get("position") is not None or node.args.get("occurrence") is not None
+    if placed or set(flags) - {"g", "i"} or not (modifiers is None or is_text_constant(modifiers)):
+        raise SqlNotSupported("an option of regexp_replace() but g and i is not supported", next_step=_WRITE)
     if isinstance(replacement, exp.Literal):
         replacement = exp.Literal.string(replacement.name.replace("\\&", "\\0"))
     pattern = _regex(node.expression, flags)
     return call("regexp_replace", node.this, pattern, replacement, exp.Literal.string(flags + "s"))
+
+
+def split_by(name: str) -> Rule:
+    """``regexp_split_to_array(t, pattern)``."""
+    return lambda node: call(name, node.expressions[0], _regex(node.expressions[1], "s"))
 
 
 def similar_to(node: exp.SimilarTo) -> exp.Expr:

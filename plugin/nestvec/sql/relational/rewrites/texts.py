@@ -40,7 +40,7 @@ def renamed(name: str) -> Rule:
 def _pad(name: str) -> Rule:
     def padded(node: Any) -> exp.Expr:
         fill = node.args.get("fill_pattern") or exp.Literal.string(" ")
-        return call(name, node.this, node.expression, fill)
+        return call(name, node.this, call("pg_padded_length", node.expression), fill)
 
     return padded
 

@@ -1,0 +1,268 @@
+ARRAY[1,4,3] @> ARRAY[3,1,3]
+ARRAY[2,2,7] <@ ARRAY[1,7,4,2,6]
+ARRAY[1,4,3] && ARRAY[2,1]
+ARRAY[1,2,3] || ARRAY[4,5,6,7]
+3 || ARRAY[4,5,6]
+ARRAY[4,5,6] || 7
+array_append(ARRAY[1,2], 3)
+array_cat(ARRAY[1,2,3], ARRAY[4,5])
+array_length(array[1,2,3], 1)
+array_length(array[]::int[], 1)
+array_length(array['text'], 2)
+array_position(ARRAY['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'], 'mon')
+array_positions(ARRAY['A','A','B','A'], 'A')
+array_prepend(1, ARRAY[2,3])
+array_remove(ARRAY[1,2,3,2], 2)
+array_replace(ARRAY[1,2,5,4], 5, 3)
+array_to_string(ARRAY[1, 2, 3, NULL, 5], ',', '*')
+array_upper(ARRAY[1,8,3,7], 1)
+trim_array(ARRAY[1,2,3,4,5,6], 2)
+unnest(ARRAY[1,2])
+'\x123456'::bytea || '\x789a00bcde'::bytea
+bit_length('\x123456'::bytea)
+octet_length('\x123456'::bytea)
+position('\x5678'::bytea in '\x1234567890'::bytea)
+length('\x1234567890'::bytea)
+md5('Th\000omas'::bytea)
+sha256('abc'::bytea)
+B'10001' || B'011'
+B'10001' & B'01101'
+B'10001' | B'01101'
+B'10001' # B'01101'
+~ B'10001'
+B'10001' >> 2
+bit_length(B'10111')
+length(B'10111')
+2 BETWEEN 3 AND 1
+2 NOT BETWEEN 1 AND 3
+2 BETWEEN SYMMETRIC 3 AND 1
+2 NOT BETWEEN SYMMETRIC 3 AND 1
+1 IS DISTINCT FROM NULL
+NULL IS DISTINCT FROM NULL
+1 IS NOT DISTINCT FROM NULL
+NULL IS NOT DISTINCT FROM NULL
+1.5 IS NULL
+'null' IS NOT NULL
+true IS TRUE
+NULL::boolean IS TRUE
+true IS NOT TRUE
+NULL::boolean IS NOT TRUE
+true IS FALSE
+NULL::boolean IS FALSE
+true IS NOT FALSE
+NULL::boolean IS NOT FALSE
+true IS UNKNOWN
+NULL::boolean IS UNKNOWN
+true IS NOT UNKNOWN
+NULL::boolean IS NOT UNKNOWN
+date '2001-09-28' + 7
+date '2001-09-28' + interval '1 hour'
+date '2001-09-28' + time '03:00'
+interval '1 day' + interval '1 hour'
+timestamp '2001-09-28 01:00' + interval '23 hours'
+time '01:00' + interval '3 hours'
+- interval '23 hours'
+date '2001-10-01' - date '2001-09-28'
+date '2001-10-01' - 7
+date '2001-09-28' - interval '1 hour'
+time '05:00' - interval '2 hours'
+timestamp '2001-09-28 23:00' - interval '23 hours'
+interval '1 day' - interval '1 hour'
+timestamp '2001-09-29 03:00' - timestamp '2001-07-27 12:00'
+interval '1 second' * 900
+interval '1 day' * 21
+interval '1 hour' * 3.5
+interval '1 hour' / 1.5
+date_part('hour', timestamp '2001-02-16 20:38:40')
+date_part('month', interval '2 years 3 months')
+date_trunc('hour', timestamp '2001-02-16 20:38:40')
+date_trunc('hour', interval '2 days 3 hours 40 minutes')
+extract(hour from timestamp '2001-02-16 20:38:40')
+extract(month from interval '2 years 3 months')
+isfinite(date '2001-02-16')
+isfinite(timestamp 'infinity')
+make_date(2013, 7, 15)
+make_time(8, 15, 23.5)
+make_timestamp(2013, 7, 15, 8, 15, 23.5)
+to_timestamp(1284352323)
+timestamp '2001-02-16 20:38:40' at time zone 'America/Denver'
+timestamp with time zone '2001-02-16 20:38:40-05' at time zone 'America/Denver'
+time with time zone '05:34:17-05' at time zone 'UTC'
+to_char(timestamp '2002-04-20 17:31:12.66', 'HH12:MI:SS')
+'[{"a":"foo"},{"b":"bar"},{"c":"baz"}]'::json -> 2
+'[{"a":"foo"},{"b":"bar"},{"c":"baz"}]'::json -> -3
+'{"a": {"b":"foo"}}'::json -> 'a'
+'[1,2,3]'::json ->> 2
+'{"a":1,"b":2}'::json ->> 'b'
+'{"a": {"b": ["foo","bar"]}}'::json #> '{a,b,1}'
+'{"a": {"b": ["foo","bar"]}}'::json #>> '{a,b,1}'
+'{"a":1, "b":2}'::jsonb @> '{"b":2}'::jsonb
+'{"b":2}'::jsonb <@ '{"a":1, "b":2}'::jsonb
+'{"a":1, "b":2}'::jsonb ? 'b'
+'["a", "b", "c"]'::jsonb ? 'b'
+'{"a":1, "b":2, "c":3}'::jsonb ?| array['b', 'd']
+'["a", "b", "c"]'::jsonb ?& array['a', 'b']
+'["a", "b"]'::jsonb || '["a", "d"]'::jsonb
+'{"a": "b"}'::jsonb || '{"c": "d"}'::jsonb
+'[1, 2]'::jsonb || '3'::jsonb
+'{"a": "b"}'::jsonb || '42'::jsonb
+'[1, 2]'::jsonb || jsonb_build_array('[3, 4]'::jsonb)
+'{"a": "b", "c": "d"}'::jsonb - 'a'
+'["a", "b", "c", "b"]'::jsonb - 'b'
+'{"a": "b", "c": "d"}'::jsonb - '{a,c}'::text[]
+'["a", "b"]'::jsonb - 1
+'["a", {"b":1}]'::jsonb #- '{1,b}'
+to_json('Fred said "Hi."'::text)
+json_build_array(1, 2, 'foo', 4, 5)
+json_array_length('[1,2,3,{"f1":1,"f2":[5,6]},4]')
+jsonb_array_length('[]')
+json_extract_path('{"f2":{"f3":1},"f4":{"f5":99,"f6":"foo"}}', 'f4', 'f6')
+json_extract_path_text('{"f2":{"f3":1},"f4":{"f5":99,"f6":"foo"}}', 'f4', 'f6')
+jsonb_set('[{"f1":1,"f2":null},2,null,3]', '{0,f1}', '[2,3,4]', false)
+jsonb_set('[{"f1":1,"f2":null},2]', '{0,f3}', '[2,3,4]')
+json_typeof('-123.4')
+json_typeof('null'::json)
+json_typeof(NULL::json) IS NULL
+'thomas' ~ 't.*ma'
+'thomas' ~* 'T.*ma'
+'thomas' !~ 't.*max'
+'thomas' !~* 'T.*ma'
+2 + 3
++ 3.5
+2 - 3
+- (-4)
+2 * 3
+5.0 / 2
+5 / 2
+(-5) / 2
+5 % 4
+2 ^ 3
+2 ^ 3 ^ 3
+2 ^ (3 ^ 3)
+|/ 25.0
+||/ 64.0
+91 & 15
+32 | 3
+17 # 5
+~1
+1 << 4
+8 >> 2
+abs(-17.4)
+cbrt(64.0)
+ceil(42.2)
+ceil(-42.8)
+ceiling(95.3)
+degrees(0.5)
+div(9, 4)
+exp(1.0)
+factorial(5)
+floor(42.8)
+floor(-42.8)
+gcd(1071, 462)
+lcm(1071, 462)
+ln(2.0)
+log(100)
+log10(1000)
+log(2.0, 64.0)
+mod(9, 4)
+pi()
+power(9, 3)
+radians(45.0)
+round(42.4)
+round(42.4382, 2)
+round(1234.56, -1)
+sign(-8.4)
+sqrt(2)
+trunc(42.8)
+trunc(-42.8)
+trunc(42.4382, 2)
+width_bucket(9, 10, 0, 10)
+asin(1)
+atan(1)
+atan2(1, 0)
+cos(0)
+cot(0.5)
+sin(1)
+tan(1)
+sinh(1)
+cosh(0)
+tanh(1)
+asinh(1)
+acosh(1)
+atanh(0.5)
+'Post' || 'greSQL'
+'Value: ' || 42
+bit_length('jose')
+char_length('josé')
+lower('TOM')
+octet_length('josé')
+octet_length('abc '::character(4))
+overlay('Txxxxas' placing 'hom' from 2 for 4)
+position('om' in 'Thomas')
+substring('Thomas' from 2 for 3)
+substring('Thomas' from 3)
+substring('Thomas' for 2)
+trim(both 'xyz' from 'yxTomxx')
+upper('tom')
+'alphabet' ^@ 'alph'
+ascii('x')
+btrim('xyxtrimyyx', 'xyz')
+chr(65)
+concat('abcde', 2, NULL, 22)
+concat_ws(',', 'abcde', 2, NULL, 22)
+initcap('hi THOMAS')
+left('abcde', 2)
+length('jose')
+lpad('hi', 5, 'xy')
+ltrim('zzzytest', 'xyz')
+md5('abc')
+quote_literal(E'O\'Reilly')
+quote_literal(42.5)
+regexp_like('Hello World', 'world$', 'i')
+regexp_replace('Thomas', '.[mN]a.', 'M')
+regexp_split_to_array('hello world', '\s+')
+regexp_split_to_table('hello world', '\s+')
+repeat('Pg', 4)
+replace('abcdefabcdef', 'cd', 'XX')
+reverse('abcde')
+right('abcde', 2)
+rpad('hi', 5, 'xy')
+rtrim('testxxzx', 'xyz')
+split_part('abc~@~def~@~ghi', '~@~', 2)
+split_part('abc,def,ghi,jkl', ',', -2)
+starts_with('alphabet', 'alph')
+strpos('high', 'ig')
+substr('alphabet', 3)
+substr('alphabet', 3, 2)
+to_hex(2147483647)
+translate('12345', '143', 'ax')
+age(timestamp '2001-04-10', timestamp '1957-06-13')
+interval '-36 hours'
+interval '1 year -3 days'
+NULL::interval
+max(i) FROM (VALUES (interval '1 year 2 months'), (interval '45 days')) AS q(i)
+width_bucket(5.35, 0.024, 10.06, 5)
+width_bucket(0.29, 0, 1, 100)
+width_bucket(10, 10, 0, 10)
+width_bucket(3.3::float8, 1.1, 5.5, 4)
+octet_length(B'10110')
+quote_literal('O''Re\x')
+array_positions(ARRAY['A','A','B',NULL], NULL)
+array_replace(ARRAY[1,2,NULL,2], 2, 9)
+array_upper(ARRAY[1,2], 1)
+array_lower('{}'::int[], 1)
+trim_array(ARRAY[1,2,3], 2)
+overlay('Txxxxas' placing 'hom' from 2)
+overlay('abc' placing 'x' from 3 for -1)
+overlay('abc' placing 'x' from 9 for 2)
+repeat('x', -1)
+lpad('x', 3, 'ab')
+string_to_array('', ',')
+string_to_array('abc', '')
+string_to_array('abc', NULL)
+to_hex(-1)
+to_hex(-1::bigint)
+regexp_split_to_array(E'a\u00a0b c', '\s')
+generate_series(3, 1, -1)
+row(1, 2) = row(1, 2)
+sum(a) FROM (VALUES (2.5::real), (-0.1::real)) AS q(a)
