@@ -33,3 +33,11 @@ SELECT id, meta - NULL AS x, meta - u AS y, meta || NULL AS z, meta || '{"k": 1}
 SELECT id, (meta || jsonb_build_object('u', u) - 'list' ->> 'u') AS x, (meta - ARRAY['k', NULL])::text IS NULL AS y FROM rows
 SELECT id, (meta->'deep'->'l') - 1 AS x, (meta->'deep'->'l') - -1 AS y, jsonb_set(meta, '{added, z}', to_jsonb(id)) || jsonb_set(meta, '{added}', to_jsonb(id)) #- '{n}' AS z FROM rows
 SELECT id, meta ?& ARRAY['k', NULL] AS x, meta ?| ARRAY['k', NULL] AS y FROM rows
+SELECT id, ROW(a, s) IS NULL AS x, (a, s) IS NOT NULL AS y FROM rows
+SELECT id FROM rows WHERE NOT ((a, s) IS NOT NULL) AND g
+SELECT id, ROW(a, t) = ROW(1, 'a') AS x, ROW(a, s) < ROW(1, 2) AS y, ROW(a, s) IN (ROW(1, 2), ROW(2, NULL)) AS z FROM rows
+SELECT id, ROW(a, s) IN (SELECT y.a, y.s FROM rows AS y WHERE y.f) AS x FROM rows
+SELECT id, dense_rank() OVER (ORDER BY t COLLATE "C" DESC NULLS LAST) AS c FROM rows AS x
+SELECT id, round(a::numeric, 2)::text AS x, round(a / 7.0, 3)::text AS y, round(a * 1.2345, 3)::text AS z FROM rows
+SELECT id, 'x' || round(n, 1) AS x, concat(round(n, 3), '-', round(m)) AS y, round(n, -1)::text AS z, trunc(n)::text AS w FROM typed
+SELECT round(p)::text AS x, trunc(p)::text AS y FROM rows WHERE abs(p) < 1000

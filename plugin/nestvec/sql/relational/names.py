@@ -136,7 +136,7 @@ def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:
     """
     spellings: dict[str, dict[str, None]] = {}
     identifiers = list(tree.find_all(exp.Identifier))
-    identifiers = [node for node in identifiers if not isinstance(node.parent, exp.DataType)]
+    identifiers = [node for node in identifiers if not isinstance(node.parent, (exp.DataType, exp.Collate))]
     for identifier in identifiers:
         spellings.setdefault(identifier.name.lower(), {})[identifier.name] = None
     renamed: dict[str, str] = {}

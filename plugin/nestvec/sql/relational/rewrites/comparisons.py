@@ -46,24 +46,31 @@ def membership(node: exp.In) -> exp.Expr:
     if convert is not None:
         for item in list(filter(is_text_constant, node.expressions)):
             item.replace(convert(item))
-    query = node.args.get("query")
-    if isinstance(row, exp.Tuple) and query is not None:
-        return _row_in_query(row, query)
-    if not isinstance(row, exp.Tuple) or not all(isinstance(item, exp.Tuple) for item in node.expressions):
+    items, query = _row_items(row), node.args.get("query")
+    if items is not None and query is not None:
+        return _row_in_query(items, query)
+    rows = [_row_items(item) for item in node.expressions]
+    if items is None or not rows or not all(rows):
         return node
-    same = [_compare_rows(row.expressions, item.expressions, exp.EQ) for item in node.expressions]
-    return exp.paren(exp.or_(*same)) if same else node
+    return exp.paren(exp.or_(*(_compare_rows(items, listed, exp.EQ) for listed in rows if listed)))
 
 
-def _row_in_query(row: exp.Tuple, query: exp.Expr) -> exp.Expr:
+def _row_items(node: exp.Expr) -> list[exp.Expr] | None:
+    """The values of ``(a, b)`` or ``ROW(a, b)``; None for another node."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return list(node.expressions) if isinstance(node, exp.Tuple) or anonymous_name(node) == "ROW" else None
+
+
+def _row_in_query(row: list[exp.Expr], query: exp.Expr) -> exp.Expr:
     """``(a, b) IN (SELECT …)``: DuckDB takes NULL in a row for a value."""
-    names = [f"pg_column_{number}" for number in range(len(row.expressions))]
+    names = [f"pg_column_{number}" for number in range(len(row))]
     columns: list[exp.Expr] = [exp.column(name, "pg_rows") for name in names]
     alias = exp.TableAlias(
         this=exp.to_identifier("pg_rows"), columns=[exp.to_identifier(name) for name in names]
     )
     rows = exp.Subquery(this=query.unnest().copy(), alias=alias)
-    same = _compare_rows(row.expressions, columns, exp.EQ)
+    same = _compare_rows(row, columns, exp.EQ)
     equal, unclear = (
         exp.Exists(this=exp.select("1").from_(rows.copy()).where(test))
         for test in (same, exp.Is(this=exp.paren(same.copy()), expression=exp.null()))
@@ -91,12 +98,9 @@ def _real_in(node: exp.In) -> exp.Expr:
 
 def compare(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
-    if (
-        isinstance(left, exp.Tuple)
-        and isinstance(right, exp.Tuple)
-        and len(left.expressions) == len(right.expressions)
-    ):
-        return exp.paren(_compare_rows(left.expressions, right.expressions, type(node)))
+    rows = _row_items(left), _row_items(right)
+    if rows[0] and rows[1] and len(rows[0]) == len(rows[1]):
+        return exp.paren(_compare_rows(rows[0], rows[1], type(node)))
     type_arrays(node)
     if _quantifier(node.expression) is not None:
         return _quantified(node)
@@ -176,7 +180,7 @@ def is_distinct(node: exp.Binary) -> exp.Expr:
     """IS DISTINCT FROM a constant: DuckDB cannot push an OR of such into the scan of an Arrow table."""
     left, right = node.this, node.expression
     sides = (left, right)
-    if all(side.find(exp.Column) for side in sides) or any(isinstance(side, exp.Tuple) for side in sides):
+    if all(side.find(exp.Column) for side in sides) or any(map(_row_items, sides)):
         return node
     unequal = compare(exp.NEQ(this=left.copy(), expression=right.copy()))
     nulls = exp.NEQ(this=exp.paren(left.is_(exp.null())), expression=exp.paren(right.is_(exp.null())))
@@ -185,7 +189,13 @@ def is_distinct(node: exp.Binary) -> exp.Expr:
 
 
 def is_boolean(node: exp.Is) -> exp.Expr:
-    """IS TRUE and IS FALSE, for the same reason."""
+    """IS TRUE and IS FALSE, for the same reason; and IS [NOT] NULL of a row, which means all its values."""
+    items = _row_items(node.this)
+    if items and isinstance(node.expression, exp.Null):
+        tests = (
+            exp.Is(this=item.copy(), expression=exp.null(), negate=node.args.get("negate")) for item in items
+        )
+        return exp.paren(exp.and_(*tests))
     if not isinstance(node.expression, exp.Boolean) or node.args.get("negate"):
         return node
     condition = node.this.copy()

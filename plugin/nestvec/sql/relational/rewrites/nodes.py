@@ -43,6 +43,8 @@ def kind(node: exp.Expr | None) -> Any:
     if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdecimal():
         return exp.DType.DECIMAL
     type_ = node.type if node is not None else None
+    if isinstance(node, exp.Trunc) and (type_ is None or type_.this == exp.DType.UNKNOWN):
+        return kind(node.this)
     return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
 
 
@@ -54,10 +56,30 @@ def is_text_constant(node: exp.Expr) -> bool:
 _PLACES: Final = {exp.DType.FLOAT: 6, exp.DType.DOUBLE: 15}
 """Digits before the point from which PostgreSQL writes an exponent."""
 
+_MAX_PLACES: Final = 18
+"""Digits behind the point of a decimal that still has as many before it."""
+
 
 def float_text(node: exp.Expr, type_: exp.DType) -> exp.Expr:
-    """A REAL or a double as PostgreSQL writes it."""
+    """A REAL or a double as PostgreSQL writes it; round() and trunc() to some places are numeric there."""
+    inner = node.unnest()
+    if isinstance(inner, (exp.Round, exp.Trunc)):
+        places, exact = inner.args.get("decimals"), kind(inner.this) == exp.DType.DECIMAL
+        if places is None and exact:
+            return exp.cast(node.copy(), "text")
+        if places is not None and places.is_int:
+            return _fixed_text(node, max(int(places.to_py()), 0), exact)
     return call("pg_float_text", node, exp.Literal.number(_PLACES[type_]))
+
+
+def _fixed_text(node: exp.Expr, places: int, exact: bool) -> exp.Expr:
+    """A number with this many digits behind the point."""
+    if exact and places <= _MAX_PLACES:
+        return exp.cast(exp.cast(node.copy(), f"decimal(38, {places})"), "text")
+    written = call("format", exp.Literal.string(f"{{:.{places}f}}"), exp.cast(node.copy(), "double"))
+    finite = exp.If(this=call("isfinite", node), true=written)
+    other = call("pg_float_text", node, exp.Literal.number(_PLACES[exp.DType.DOUBLE]))
+    return exp.Case(ifs=[finite], default=other)
 
 
 def is_vector(node: exp.Expr | None) -> bool:
