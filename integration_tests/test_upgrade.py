@@ -180,8 +180,8 @@ class Readers:
 
 
 def outside_of_switch(events: list[str]) -> list[str]:
-    """The errors of reads, but those between the last read before a switch and the first one after it that say
-    that there is no such collection.
+    """The errors of reads, but those that say that there is no such collection between the last read before
+    the switch and the first one after it.
 
     Milvus Lite has no step that renames a collection and makes its name an alias at once. A session that
     reads the collection again for its query says so in SQL's words.

@@ -51,7 +51,8 @@ NestvecError
 │   ├── StoreRefused
 │   ├── StoreUnknown
 │   ├── CollectionNotFound
-│   └── CollectionExists
+│   ├── CollectionExists
+│   └── CollectionRetired       a collection of before a change, which readers do not use any more
 ├── SpecError                   a collection spec is wrong
 ├── IngestError                 a file cannot be ingested
 │   ├── FileUnreadable
@@ -296,6 +297,10 @@ class CollectionNotFound(StoreError):
 
 class CollectionExists(StoreError):
     """A collection of this name already exists."""
+
+
+class CollectionRetired(StoreError):
+    """The collection is that of before a change: who reads does not see what is written to it."""
 
 
 class SpecError(NestvecError):

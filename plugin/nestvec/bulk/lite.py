@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
 from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.writable import write_checked
 from nestvec.ingest.write.writers import KeyedWriter, LiteKeyWriter, Writer
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -61,7 +63,11 @@ class LiteTarget:
         """Write the rows of all files after those of earlier runs. Returns how many. Raises NestvecError."""
         columns = FileColumns.of(self.table)
         vectors, stored_rows = ComputedVectors(self.table), 0
-        delivery = Delivery(self.writer, BatchSize(_BATCH_ROWS), self.patience)
+        delivery = Delivery(
+            partial(write_checked, self.writer, self.table, self.patience),
+            BatchSize(_BATCH_ROWS),
+            self.patience,
+        )
         with self._services(vectors):
             for record in sorted(records, key=lambda task_record: task_record.task.number):
                 offset = record.task.first

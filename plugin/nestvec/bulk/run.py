@@ -22,6 +22,7 @@ from nestvec.bulk.server_import import ServerImport, allow_vectors
 from nestvec.bulk.task import Work
 from nestvec.ingest.run import MAX_REASONS
 from nestvec.ingest.write.patience import Patience, StopRequested
+from nestvec.ingest.write.writable import check_writable
 from nestvec.ingest.write.writers import new_first_key
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -77,6 +78,7 @@ class BulkJob:
         manifests.drop_damaged(self.folder, done, tasks)
         report = BulkReport(tasks=len(tasks), resumed=len(done))
         if self.options.imports:
+            check_writable(self.client, self.table)
             self._check_collection(plan, list(done.values()))
         self._embed(plan, tasks, done, report)
         report.finished = len(done) == len(tasks)
@@ -233,6 +235,7 @@ class BulkJob:
                 files = [file for record in ordered for file in record.files]
                 report.imported = self._server_import().run(files, imports, advance)
         # Nobody sees what was imported if a change has replaced the collection meanwhile.
+        check_writable(self.client, self.table)
         report.seconds["import"] = time.monotonic() - started
 
 

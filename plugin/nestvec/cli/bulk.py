@@ -233,6 +233,7 @@ def command(args: BulkArgs) -> None:
         --ray auto --worker-gpus 1 --to s3://milvus-bucket/papers
     """
     from nestvec.bulk.run import BulkJob
+    from nestvec.collections.change.switch import check_name
     from nestvec.milvus.catalog import read_table
     from nestvec.terminal.progress import progress
 
@@ -240,6 +241,7 @@ def command(args: BulkArgs) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(args.milvus.open())
         table = read_table(client, args.collection)
+        check_name(client, args.collection)
         if args.rows.dry_run:
             _print_dry_run(options, args)
             return

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymilvus import MilvusClient
-
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
-from nestvec.milvus.catalog import EmbeddingColumn, Table, described_embeddings
-from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
-from nestvec_schemas.errors import StoreRefused
-from nestvec_schemas.model_name import format_model_name
 
 
 def client_side_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
@@ -37,34 +32,3 @@ def embed_columns(table: Table, rows: Sequence[dict[str, object]]) -> list[dict[
         for row, vector in zip(embedded_rows, embed(request, texts, environment_api_key()), strict=True):
             row[column.column] = vector
     return embedded_rows
-
-
-def check_embedded_as(client: MilvusClient, table: Table) -> None:
-    """Raise StoreRefused if a column that nestvec fills is made otherwise now than ``table`` says.
-
-    Its vectors may be made anew by another encoder while rows are written: the collection's name leads to
-    another one then, and no Milvus compares the vectors that it is given. Raises StoreError.
-    """
-    columns = client_side_columns(table)
-    if not columns:
-        return
-    with milvus_errors(f"describing collection {table.name}"):
-        described = client.describe_collection(table.name)
-    present = {column.column: column for column in described_embeddings(described)}
-    for column in columns:
-        now = present.get(column.column)
-        if now is not None and (now, now.config.fingerprint) == (column, column.config.fingerprint):
-            continue
-        raise StoreRefused(
-            f"{table.name}.{column.column} is embedded otherwise since this began, and vectors of two "
-            "encoders must not mix",
-            value=f"now {_described(now)}, before {_described(column)}",
-            next_step="Run it again: it goes on with the encoder of now.",
-        )
-
-
-def _described(column: EmbeddingColumn | None) -> str:
-    if column is None:
-        return "by none"
-    recorded = column.config.fingerprint or "not recorded"
-    return f"by {format_model_name(column.config)}, fingerprint {recorded}"

@@ -10,12 +10,13 @@ from typing import Final
 
 from nestvec.ingest.background import Background
 from nestvec.ingest.batches import RowBatch
-from nestvec.ingest.embed_columns import check_embedded_as, client_side_columns, embed_columns
+from nestvec.ingest.embed_columns import client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
 from nestvec.ingest.write.in_flight import deliver_in_order
 from nestvec.ingest.write.patience import Patience, wait_for_service
+from nestvec.ingest.write.writable import write_checked
 from nestvec.ingest.write.writers import Writer
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.service.in_process import compare_encoders
@@ -72,11 +73,10 @@ class WritePlan:
         Otherwise it does not count as written, and a writer whose batches may be repeated writes it again as
         it continues.
 
-        Raises NestvecError, ServiceRefused or StoreRefused for another encoder, StopRequested.
+        Raises NestvecError, ServiceRefused or StoreRefused for another encoder, CollectionRetired for a
+        collection of before a change, StopRequested.
         """
-        check_embedded_as(self.writer.client, self.table)
-        stored_rows = self.writer(batch)
-        check_embedded_as(self.writer.client, self.table)
+        stored_rows = write_checked(self.writer, self.table, self.patience, batch)
         if self._unguarded_services:
             compare = partial(compare_encoders, self._unguarded_services, (self.table,))
             wait_for_service(self.patience, compare)

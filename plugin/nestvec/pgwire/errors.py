@@ -52,6 +52,7 @@ SQLSTATES: Final[tuple[tuple[type[NestvecError], str], ...]] = (
     (errors.SqlError, "42000"),
     (errors.CollectionNotFound, "42P01"),
     (errors.CollectionExists, "42P07"),
+    (errors.CollectionRetired, "55000"),
     (errors.StoreUnreachable, "08006"),
     (errors.StoreInUse, "55006"),
     (errors.StoreError, "58000"),

@@ -13,6 +13,7 @@ from pymilvus.milvus_client import IndexParams
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.plan import ChangePlan
 from nestvec.collections.lifecycle import add_index
+from nestvec.ingest.write.writable import RETIRED_PROPERTY
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, build_params, field_notes
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding
@@ -106,7 +107,7 @@ def _settled(field: Mapping[str, Any]) -> dict[str, Any]:
 
 def _properties(described: Mapping[str, Any], change: Change) -> dict[str, str]:
     """The properties that remain: without those about fields that are dropped, and about changes."""
-    own = {CHANGE_PROPERTY, PREVIOUS_PROPERTY}
+    own = {CHANGE_PROPERTY, PREVIOUS_PROPERTY, RETIRED_PROPERTY}
     return {
         name: value
         for name, value in (described.get("properties") or {}).items()

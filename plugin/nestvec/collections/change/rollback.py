@@ -7,6 +7,7 @@ from pymilvus import MilvusClient
 from nestvec.collections.change.design import PREVIOUS_PROPERTY
 from nestvec.collections.change.interrupted import check_unfinished, open_change
 from nestvec.collections.change.switch import existing_names, leads_to, move_aliases, resolve
+from nestvec.ingest.write.writable import mark_retired, unmark_retired
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import JournalMismatch, StoreRefused
 
@@ -51,5 +52,8 @@ def _roll_back(client: MilvusClient, name: str) -> tuple[str, str]:
     with milvus_errors(f"switching {name} to {previous}"):
         client.load_collection(previous)
         client.alter_collection_properties(previous, {PREVIOUS_PROPERTY: present})
+        mark_retired(client, present, name)
         move_aliases(client, present, previous, last=name)
+        # Until the name leads to another collection, a mark says nothing.
+        unmark_retired(client, previous)
     return present, previous

@@ -52,6 +52,7 @@ from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.target import client_target
 from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.writable import mark_retired
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite, load_lite
@@ -264,6 +265,7 @@ class _Run:
         remains = leads_to(client, names.retired) == names.retired
         if remains:
             with milvus_errors(f"moving the aliases of {names.retired}"):
+                mark_retired(client, names.retired, names.collection)
                 move_aliases(client, names.retired, names.target)
             load_lite(client, names.retired)
             self._merge(self._copy(names.retired))

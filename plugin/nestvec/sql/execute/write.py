@@ -11,11 +11,12 @@ from pymilvus import MilvusClient
 
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, max_batch_rows
 from nestvec.ingest.convert import request_bytes
-from nestvec.ingest.embed_columns import check_embedded_as, client_side_columns, embed_columns
+from nestvec.ingest.embed_columns import client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.faults import Fault, classify
 from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.writable import check_writable
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.milvus.steps import BlockingCall, Steps, call
@@ -151,7 +152,8 @@ class _Write:
         table, filled = self.table, rows
         columns = client_side_columns(table)
         if columns and (not self.partial or any(column.source in rows[0] for column in columns)):
-            filled = yield BlockingCall(_embed_columns(table, rows))
+            filled = yield BlockingCall(lambda client: embed_columns(table, rows))
+        yield from check_current(table)
         options: dict[str, Any] = {"partial_update": True} if self.partial else {}
         options |= {"partition_name": self.partition} if self.partition else {}
         # Rows that may be stored already are replaced by themselves.
@@ -161,20 +163,22 @@ class _Write:
             options["retry_times"] = 0
         doing = f"writing {len(rows)} rows to {table.name}"
         response = yield call(doing, method, table.name, filled, **options)
+        with saying_changed(rows):
+            yield from check_current(table)
         return response
+
+
+def check_current(table: Table) -> Steps[None]:
+    """Raise CollectionRetired or StoreRefused if a change has replaced the collection, or its encoder, since
+    the session read it.
+
+    Before a request nothing is lost by it; after one, nobody may see what it wrote.
+    """
+    yield BlockingCall(lambda client: check_writable(client, table))
 
 
 def _wait(patience: Patience, fault: Fault, error: NestvecError) -> Callable[[MilvusClient], None]:
     return lambda client: patience.wait(fault, error)
-
-
-def _embed_columns(table: Table, rows: list[Row]) -> Callable[[MilvusClient], list[Row]]:
-    def embed(client: MilvusClient) -> list[Row]:
-        filled = embed_columns(table, rows)
-        check_embedded_as(client, table)
-        return filled
-
-    return embed
 
 
 def _batches(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:

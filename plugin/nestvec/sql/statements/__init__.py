@@ -27,7 +27,7 @@ from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
 from nestvec.sql.statements.show import run_describe, run_show
 from nestvec.sql.statements.transaction import noting_changes, run_savepoint, run_transaction
-from nestvec_schemas.errors import NestvecError, SqlError
+from nestvec_schemas.errors import CollectionRetired, NestvecError, SqlError
 
 Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
 
@@ -108,7 +108,7 @@ def execute_steps(
 
 def _may_repeat(tree: exp.Expr, error: NestvecError) -> bool:
     """Whether a statement that failed has changed nothing: rows are checked before any is written."""
-    refused = isinstance(error, SqlError) and not error.has_written
+    refused = isinstance(error, SqlError | CollectionRetired) and not error.has_written
     return isinstance(tree, exp.Query) or (isinstance(tree, exp.DML) and refused)
 
 

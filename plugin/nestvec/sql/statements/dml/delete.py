@@ -20,7 +20,7 @@ from nestvec.sql.execute.read import (
     read_by_ids,
     read_matching,
 )
-from nestvec.sql.execute.write import saying_changed
+from nestvec.sql.execute.write import check_current, saying_changed
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -76,6 +76,7 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
     for part in stray_parts(tree, ("this", "where", "returning", "using", "with_")):
         raise source.not_supported(f"{part.upper().strip('_')} in DELETE", 0, _WRITE)
     table = yield from session.table(source, tree.this)
+    yield from check_current(table)
     alias = tree.this.args.get("alias")
     scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
     returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
@@ -119,6 +120,7 @@ def _bind(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> D
 
 def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
     table = delete.table
+    yield from check_current(table)
     yield from session.ensure_loaded(table.name)
     returning = yield from prepare_returning(session, delete.returning)
     rows: list[dict[str, Any]] = []
@@ -149,6 +151,8 @@ def _delete_all(table: Table, where: str) -> Steps[int]:
     if count:
         doing = f"deleting rows from {table.name}"
         yield call(doing, "delete", table.name, filter=where or _match_all_filter(table))
+        with saying_changed(range(count), "deleted"):
+            yield from check_current(table)
     return count
 
 
@@ -157,6 +161,8 @@ def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
         where = ids_filter(table, ids[start : start + MAX_IDS_PER_FILTER])
         with saying_changed(ids[:start], "deleted"):
             yield call(f"deleting rows from {table.name}", "delete", table.name, filter=where)
+        with saying_changed(ids[: start + MAX_IDS_PER_FILTER], "deleted"):
+            yield from check_current(table)
     return len(ids)
 
 

@@ -17,7 +17,7 @@ from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_co
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.read import read_by_ids, read_matching
-from nestvec.sql.execute.write import Row, update_rows, write_in_batches, write_partitions
+from nestvec.sql.execute.write import Row, check_current, update_rows, write_in_batches, write_partitions
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
@@ -109,6 +109,7 @@ def _update_in_milvus(session: Session, parsed: ParsedStatement, params: Params)
 
 def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
     key = update.table.primary.name
+    yield from check_current(update.table)
     returning = yield from prepare_returning(session, update.returning)
     again = stale_composed(update.table, (assignment.column.name for assignment in update.assignments))
     read = composed_sources(update.table, again)
@@ -273,6 +274,7 @@ def update_by_query(session: Session, parsed: ParsedStatement, params: Params) -
         at = tree.args[part]
         raise source.not_supported(f"{part.upper()} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE)
     table = yield from session.table(source, tree.this)
+    yield from check_current(table)
     alias = tree.this.args.get("alias")
     scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
     returning = bind_returning(scope, tree.args.get("returning"))
