@@ -233,7 +233,7 @@ def run_tasks(
     """
     if not tasks:
         return
-    cpus, workers = _pool_size(ray, options, len(tasks))
+    cpus, workers = pool_size(ray, options, len(tasks))
     engine = replace(work.engine, options=_with_threads(work, cpus))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -265,7 +265,7 @@ def run_tasks(
         ) from error
 
 
-def _pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
+def pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
     """CPUs of a worker, and the number of workers. Raises IngestError if no node carries one."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     largest = max((node.get("CPU", 0.0) for node in nodes), default=0.0)

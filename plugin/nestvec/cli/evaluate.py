@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nestvec.evaluate.search.exact import OpenIndex
     from nestvec.evaluate.search.forms import Form
     from nestvec.evaluate.variants import EncoderVariant
+    from nestvec.evaluate.vectors.window_work import RunWindows
     from nestvec_schemas.manifest import Precision
 
 _FORMS: tuple[Form, ...] = ("float", "int8", "binary", "shortlist")
@@ -81,6 +82,7 @@ class EvaluateArgs:
     languages: tuple[str, ...]
     variants: VariantArgs
     search: SearchArgs
+    ray: str | None
     output: OutputArgs
 
 
@@ -200,6 +202,16 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )
 @optional_milvus_options
 @option_group(
+    "Ray",
+    option(
+        "--ray",
+        metavar="ADDRESS",
+        show_default="encode in this process",
+        help="Encode on Ray: local for workers of this machine; auto, HOST:PORT or ray://HOST:10001 for "
+        "those of a cluster, whose machines have the folders of --models and of images.",
+    ),
+)
+@option_group(
     "Output",
     option("--json", metavar="FILE", help="Write the rows as JSON; - is standard output."),
     option(
@@ -247,14 +259,16 @@ def command(args: EvaluateArgs) -> None:
         check_writable(path)
     prompts = EmbeddingConfig(prompt=encoders.prompt_name, query_prompt=encoders.query_prompt_name)
     sizes = RequestedSizes(encoders.dims, encoders.exits, encoders.top, prompts)
-    variants = choose_variants(encoders.models, encoders.encoder, encoders.precision, sizes)
+    # Workers have working folders of their own.
+    models = encoders.models.absolute()
+    variants = choose_variants(models, encoders.encoder, encoders.precision, sizes)
     rerankers = [choose_reranker(encoders.models, name) for name in dict.fromkeys(search.rerank)]
     datasets = open_datasets(args.data, args.languages)
     rerank_depth = (search.depth or _DEPTH) if rerankers else 0
     options = EvaluateOptions(encoders.forms or _FORMS, search.candidates, search.seed, rerank_depth)
-    with _indexes(search) as open_index:
+    with _indexes(search) as open_index, _windows(args.ray) as run_windows:
         cache = output.cache or default_cache()
-        backend = Backend(_open_encoder, open_index, cache, progress, search.through)
+        backend = Backend(_open_encoder, open_index, cache, progress, search.through, run_windows)
         evaluation = evaluate(datasets, variants, options, backend, rerankers)
     _write(evaluation, output)
     for note in evaluation.notes:
@@ -290,6 +304,21 @@ def _open_encoder(variant: EncoderVariant) -> Any:
 
     name = variant.manifest.name
     return partial(OnnxEngine({name: variant.folder}).run_now, name)
+
+
+@contextmanager
+def _windows(address: str | None) -> Iterator[RunWindows]:
+    """What encodes the texts that are not cached."""
+    from nestvec.evaluate.vectors.window_work import run_here
+
+    if address is None:
+        yield run_here
+        return
+    from nestvec.bulk.on_ray import RayOptions
+    from nestvec.bulk.windows import ray_windows
+
+    with ray_windows(RayOptions(None if address == "local" else address)) as run_windows:
+        yield run_windows
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, _pool_size, cluster, patient_start
+from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, pool_size, cluster, patient_start
 from nestvec_schemas.errors import IngestError
 
 
@@ -68,12 +68,12 @@ def test_a_cluster_that_is_not_there_is_an_error_at_once() -> None:
 def test_the_pool_is_what_the_nodes_carry(
     nodes: tuple[dict[str, float], ...], options: RayOptions, expected: tuple[float, int]
 ) -> None:
-    assert _pool_size(FakeRay(nodes=nodes), options, tasks=9) == expected
+    assert pool_size(FakeRay(nodes=nodes), options, tasks=9) == expected
 
 
 def test_a_worker_that_no_node_carries_is_an_error() -> None:
     with pytest.raises(IngestError, match="no node of the Ray cluster has what a worker needs"):
-        _pool_size(FakeRay(nodes=({"CPU": 2.0},)), RayOptions(gpus=1), tasks=9)
+        pool_size(FakeRay(nodes=({"CPU": 2.0},)), RayOptions(gpus=1), tasks=9)
 
 
 class FakeNode:

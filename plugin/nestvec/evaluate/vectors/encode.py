@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,9 @@ class VectorCache:
     def state(self) -> Path:
         return self.folder / "state.json"
 
+
+EncodeWindow = Callable[[Sequence[str]], tuple[Vectors, float]]
+"""Returns the vectors of a window, and the encoder's seconds."""
 
 VectorSource = Callable[[Side, int], Encoded]
 """The vectors of a dataset's queries or documents at an exit."""
@@ -141,29 +145,39 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 def encode_cached(
     texts: Iterable[str],
     cache: VectorCache,
-    encode: Callable[[Sequence[str]], tuple[Vectors, float]],
+    encode: EncodeWindow,
     resumed: Callable[[int], None],
+    *,
+    run_windows: Callable[[EncodeWindow, Iterator[list[str]]], Iterator[tuple[Vectors, float]]] = map,
 ) -> Encoded:
     """The vectors of all texts: those in ``cache``, and the missing ones encoded and added to it.
 
     Raises DatasetUnusable if the number of texts is not that of ``cache``, and what ``encode`` raises;
     finished windows stay in the cache. ``resumed`` is called with the number of texts that were cached.
+    ``run_windows`` calls ``encode``, or something like it elsewhere, for each window, in order.
     """
     done, seconds = _read_state(cache)
     if done < cache.texts:
         _create_file(cache)
     resumed(done)
     read = 0
-    for window in _windows(texts) if done < cache.texts else ():
-        start, read = read, read + len(window)
-        if read > cache.texts or (len(window) < WINDOW and read < cache.texts):
-            break
-        if read <= done:
-            continue
-        vectors, took = encode(window)
+    ranges: deque[tuple[int, int]] = deque()
+
+    def missing() -> Iterator[list[str]]:
+        nonlocal read
+        for window in _windows(texts):
+            start, read = read, read + len(window)
+            if read > cache.texts or (len(window) < WINDOW and read < cache.texts):
+                return
+            if read > done:
+                ranges.append((start, read))
+                yield window
+
+    for vectors, took in run_windows(encode, missing()) if done < cache.texts else ():
+        start, end = ranges.popleft()
         seconds += took
         _write(cache, start, vectors)
-        _write_state(cache, read, seconds)
+        _write_state(cache, end, seconds)
     if done < cache.texts and read != cache.texts:
         raise DatasetUnusable(
             "the corpus changed while it was read",

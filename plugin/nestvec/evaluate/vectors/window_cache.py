@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,24 +37,43 @@ def cached_windows(
     size: int,
     compute: Callable[[Sequence[T]], WindowResult],
     resumed: Callable[[int], None],
+    *,
+    run_windows: Callable[
+        [Callable[[Sequence[T]], WindowResult], Iterator[list[T]]], Iterator[WindowResult]
+    ] = map,
 ) -> list[WindowResult]:
     """The result of ``compute`` for each window of ``size`` items, read from ``folder`` if it is cached.
 
     ``resumed`` is called with the number of items in each cached window. Raises DatasetUnusable if a result
-    cannot be cached, and what ``compute`` raises; finished windows stay in the cache.
+    cannot be cached, and what ``compute`` raises; finished windows stay in the cache. ``run_windows`` calls
+    ``compute``, or something like it elsewhere, for each window that is not cached, in order.
     """
-    results: list[WindowResult] = []
-    remaining = iter(items)
-    while window := list(islice(remaining, size)):
-        path = folder / f"{len(results):06}.npz"
-        result = _read(path)
-        if result is None:
-            result = compute(window)
-            _write(path, result)
-        else:
-            resumed(len(window))
-        results.append(result)
-    return results
+    results: dict[int, WindowResult] = {}
+    waiting: deque[int] = deque()
+
+    def missing() -> Iterator[list[T]]:
+        remaining = iter(items)
+        for number in count():
+            window = list(islice(remaining, size))
+            if not window:
+                return
+            result = _read(_path(folder, number))
+            if result is None:
+                waiting.append(number)
+                yield window
+            else:
+                results[number] = result
+                resumed(len(window))
+
+    for result in run_windows(compute, missing()):
+        number = waiting.popleft()
+        _write(_path(folder, number), result)
+        results[number] = result
+    return [results[number] for number in range(len(results))]
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.npz"
 
 
 def _read(path: Path) -> WindowResult | None:

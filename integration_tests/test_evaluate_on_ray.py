@@ -1,0 +1,95 @@
+"""An evaluation whose texts are encoded on Ray has the vectors and the results of one in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nestvec.bulk.on_ray import RayOptions
+from nestvec.bulk.windows import ray_windows
+from nestvec.cli.evaluate import _open_encoder
+from nestvec.evaluate.evaluation import Evaluation, evaluate, exact_index, open_datasets
+from nestvec.evaluate.outcomes import EvaluateOptions
+from nestvec.evaluate.variants import RequestedSizes, choose_variants
+from nestvec.evaluate.vectors.sources import Backend
+from nestvec.evaluate.vectors.window_work import RunWindows, run_here
+
+DOCUMENTS = 1_700
+"""Four windows."""
+
+
+def write_dataset(folder: Path) -> Path:
+    (folder / "qrels").mkdir(parents=True)
+    documents = [{"_id": f"d{n}", "text": f"document {n} of {n % 7}"} for n in range(DOCUMENTS)]
+    queries = [{"_id": f"q{n}", "text": f"document {n * 30}"} for n in range(40)]
+    for name, rows in (("corpus", documents), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judgements = "".join(f"q{n}\td{n * 30}\t1\n" for n in range(40))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judgements}")
+    return folder
+
+
+def kill_a_worker() -> bool:
+    """End a process below this one that encodes windows; whether there is one."""
+    parents: dict[int, int] = {}
+    workers: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(stat[1])
+                if b"_WindowWorker" in (entry / "cmdline").read_bytes():
+                    workers.append(int(entry.name))
+    for worker in workers:
+        above = worker
+        while above in parents and above != os.getpid():
+            above = parents[above]
+        if above == os.getpid():
+            os.kill(worker, signal.SIGKILL)
+            return True
+    return False
+
+
+@pytest.mark.nightly
+def test_windows_are_encoded_by_workers_of_which_some_are_lost(static: Path, tmp_path: Path) -> None:
+    datasets = open_datasets([write_dataset(tmp_path / "papers")])
+    variants = choose_variants(static, ["wordllama"], (), RequestedSizes(dims=(256, 64)))
+    killed: list[bool] = []
+
+    def run(name: str, run_windows: RunWindows) -> Evaluation:
+        @contextmanager
+        def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+            def advance(count: int) -> None:
+                if (
+                    name == "ray"
+                    and title.startswith("Encoding")
+                    and "documents" in title
+                    and not any(killed)
+                ):
+                    killed.append(kill_a_worker())
+
+            yield advance
+
+        backend = Backend(_open_encoder, exact_index, tmp_path / name, progress, "exact", run_windows)
+        return evaluate(datasets, variants, EvaluateOptions(("float",), 100, 0, 0), backend)
+
+    here = run("here", run_here)
+    with ray_windows(RayOptions(cpus=0.5)) as run_windows:
+        there = run("ray", run_windows)
+        again = run("ray", run_windows)
+    assert any(killed)
+    assert metrics(here) == metrics(there) == metrics(again)
+    for path in (tmp_path / "here").rglob("vectors.f32"):
+        other = tmp_path / "ray" / path.relative_to(tmp_path / "here")
+        np.testing.assert_allclose(np.fromfile(other, np.float32), np.fromfile(path, np.float32), atol=1e-6)
+
+
+def metrics(evaluation: Evaluation) -> list[dict[str, object]]:
+    return [{name: value for name, value in row.items() if "seconds" not in name} for row in evaluation.rows]
