@@ -3,10 +3,10 @@
     python benchmarks/bridge_overhead.py --models models --encoder minilm --old-dim 384 \\
         [--json benchmarks/results/bridge-overhead.json]
 
-The encoder is copied; the copy receives a map with a residual of 512, the largest that ``nestvec bridge``
-fits, of random values. Single queries alternate between the encoder as it was and the bridge of the copy,
-in blocks, so that a busy machine slows both alike. ``engine`` is the graph's pass alone, by ONNX Runtime on
-a thread; ``service`` is the tokenizer, the queues and the pass.
+The encoder is copied; the copy receives a map with a residual of 512 and one of queries, the largest that
+``nestvec bridge`` fits, of random values. Single queries alternate between the encoder as it was and the
+bridge of the copy, in blocks, so that a busy machine slows both alike. ``engine`` is the graph's pass alone,
+by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from nestvec.bridge.vectors import PromptedText
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.verification import open_served
-from nestvec_exporters.bridge.install import install_bridge, next_exit
-from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, linear
 from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
@@ -47,11 +47,12 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
         return np.asarray(random.normal(size=shape) / 20, np.float32)
 
     hidden = HiddenLayer(values(manifest.dim, HIDDEN), values(HIDDEN), values(HIDDEN, old_dim))
-    number = next_exit(manifest, "old")
+    number = next_query_exit(manifest, "old")
     bridge = Bridge(
         fingerprint="old",
         mapped_from=encoder_fingerprint(manifest),
-        exit=number,
+        exit=next_exit(manifest, "old"),
+        query_exit=number,
         dim=old_dim,
         dims=(old_dim,),
         method="learned",
@@ -59,7 +60,8 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
         texts=1,
         compared={},
     )
-    install_bridge(copy, "old", bridge, BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden))
+    documents = BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden)
+    install_bridge(copy, "old", bridge, BridgeMaps(documents, linear(values(manifest.dim, old_dim))))
     return copy, number
 
 

@@ -206,7 +206,8 @@ def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
         BridgeOptions(tuple(dict.fromkeys(ladder)), seed=seed),
     )
     seconds = time.process_time() - started
-    queries, documents = fit.mapping(new.queries), fit.mapping(new.documents)
+    queries, documents = fit.maps.queries(new.queries), fit.maps.documents(new.documents)
+    unstated = fit.maps.documents(new.queries)
     half = np.where(random.random((len(documents), 1)) < 0.5, documents, old.documents)
     figures: dict[str, Any] = {"method": fit.method, "fit_cpu_s": round(seconds, 1)}
     for dim in DIMS:
@@ -215,6 +216,7 @@ def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
         figures[f"old@{at}"] = round(own, 4)
         figures[f"new@{at}"] = round(ndcg(bed, new.queries, new.documents, dim), 4)
         figures[f"old_gallery@{at}"] = round(ndcg(bed, queries, old.documents, dim) / own, 4)
+        figures[f"unstated@{at}"] = round(ndcg(bed, unstated, old.documents, dim) / own, 4)
         figures[f"half_gallery@{at}"] = round(ndcg(bed, queries, half, dim) / own, 4)
         figures[f"mapped_gallery@{at}"] = round(ndcg(bed, queries, documents, dim) / own, 4)
     figures["recall"] = recall(queries, new, old)

@@ -65,7 +65,7 @@ def test_the_new_encoder_s_vectors_and_fingerprint_stay(
 def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own(built: BuiltBridge, service: str) -> None:
     own = _embed(service, "encoder=minilm", TEXTS[:16])
     bridged = _embed(service, "encoder=minilm&as=wordllama", TEXTS[:16])
-    np.testing.assert_allclose(bridged, built.fit.mapping(own), atol=2e-3)
+    np.testing.assert_allclose(bridged, built.fit.maps.documents(own), atol=2e-3)
 
 
 @pytest.mark.parametrize("dim", [256, 64])

@@ -14,8 +14,8 @@ from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.bridge.install import install_bridge, next_exit
-from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, linear
 from nestvec_schemas.bridges.bridge import Bridge
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Precision
@@ -39,6 +39,10 @@ def _mapping() -> BridgeMap:
     )
 
 
+def _query_mapping() -> BridgeMap:
+    return linear(np.random.default_rng(1).normal(size=(DIM, OLD_DIM)) / np.sqrt(DIM))
+
+
 @pytest.fixture(scope="module")
 def bridged(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of MiniLM in each precision, all with the bridge ``old``."""
@@ -55,6 +59,7 @@ def bridged(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.Temp
             fingerprint="old",
             mapped_from=encoder_fingerprint(manifest),
             exit=next_exit(manifest, "old"),
+            query_exit=next_query_exit(manifest, "old"),
             dim=OLD_DIM,
             dims=(OLD_DIM,),
             method="learned",
@@ -62,8 +67,15 @@ def bridged(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.Temp
             texts=1,
             compared={},
         )
-        install_bridge(folder / name, "old", bridge, _mapping())
+        install_bridge(folder / name, "old", bridge, BridgeMaps(_mapping(), _query_mapping()))
     return folder
+
+
+def _exits(folder: Path) -> tuple[int, ...]:
+    """Those of documents and of queries of the bridge."""
+    bridges = read_manifest(folder).bridges
+    assert bridges is not None
+    return bridges.maps["old"].exits
 
 
 def test_triton_gives_a_bridge_s_vectors_and_the_encoder_s_own(
@@ -75,24 +87,21 @@ def test_triton_gives_a_bridge_s_vectors_and_the_encoder_s_own(
     assert len(folders) == len(PRECISIONS)
     engine = TritonEngine(folders, url=triton.url)
 
-    async def vectors() -> dict[str, tuple[Any, Any]]:
+    async def vectors() -> dict[str, tuple[Any, Any, Any]]:
         results = {}
         for name, folder in folders.items():
-            assert read_manifest(folder).bridges is not None
-            exit = read_manifest(folder).bridges.maps["old"].exit  # type: ignore[union-attr]
-            own, mapped = await asyncio.gather(
-                engine.run(name, collate_ids(ROWS, 0)), engine.run(name, collate_ids(ROWS, exit))
-            )
-            results[name] = (own, mapped)
+            exits = (0, *_exits(folder))
+            rows = await asyncio.gather(*(engine.run(name, collate_ids(ROWS, exit)) for exit in exits))
+            results[name] = (rows[0], rows[1], rows[2])
         await engine.close()
         return results
 
-    for name, (own, mapped) in asyncio.run(vectors()).items():
-        assert own.shape == mapped.shape == (len(ROWS), OLD_DIM)
+    for name, (own, mapped, queries) in asyncio.run(vectors()).items():
+        assert own.shape == mapped.shape == queries.shape == (len(ROWS), OLD_DIM)
         assert not own[:, DIM:].any(), name
         assert cosines(mapped, _mapping()(own[:, :DIM])).min() > 0.999, name
+        assert cosines(queries, _query_mapping()(own[:, :DIM])).min() > 0.999, name
         embedded = OnnxEngine({name: folders[name]})
-        exit = read_manifest(folders[name]).bridges.maps["old"].exit  # type: ignore[union-attr]
-        for served, number in ((own, 0), (mapped, exit)):
+        for served, number in zip((own, mapped, queries), (0, *_exits(folders[name])), strict=True):
             expected = embedded.run_now(name, collate_ids(ROWS, number))
             assert cosines(served, expected).min() > (0.9999 if name == "minilm" else 0.98), name

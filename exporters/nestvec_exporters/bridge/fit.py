@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
-from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, ridge
-from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, Rows, join, linear
+from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, query_start, ridge
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, Rows, join, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -29,6 +29,11 @@ _MAX_HELD_OUT = 400
 _HELD_OUT_LOG_SHARE = 0.25
 _HIDDEN = 512
 _MIN_PREFIX = 32
+
+_QUERY_NEARNESS: Final = 0.5
+_QUERY_OLD_SHARE: Final = 0.25
+"""A map of queries alone may leave the old vectors, and rank more as the new encoder does, than one that also
+writes documents."""
 
 _NOTHING_TO_LEARN: Final = 0.9999
 """The mean cosine of rotated and old vectors from which no map is learned beside those in closed form."""
@@ -64,7 +69,7 @@ class BridgeOptions:
 class BridgeFit:
     """The chosen map, and what it retrieves of what the old encoder retrieves by itself."""
 
-    mapping: BridgeMap
+    maps: BridgeMaps
 
     method: str
     """Its name among ``compared``."""
@@ -77,6 +82,9 @@ class BridgeFit:
 
     mixed_quality: dict[int, float]
     """Per dim, in a gallery of which half is mapped."""
+
+    unstated_quality: dict[int, float]
+    """``quality`` of queries by the map of documents; empty if they have no other."""
 
     held_out: int
     """Number of queries that were measured with."""
@@ -92,7 +100,8 @@ def fit_bridge(
 
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
-    encoders' rankings (``learn_map``), starting from ridge regression. None sees the held-out documents,
+    encoders' rankings (``learn_map``), starting from ridge regression, alone and with a linear map of queries
+    beside it that learns more of the new encoder's. None sees the held-out documents,
     queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
     relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
     is too little.
@@ -118,17 +127,25 @@ def fit_bridge(
         _positions(queries.rows[~held_out.queries], learned),
     )
     candidates = _candidates(training, options, on_step)
-    scores = {name: judge.score(mapping) for name, mapping in candidates.items()}
+    scores = {name: judge.score(maps) for name, maps in candidates.items()}
     best = max(scores.values())
     method = next(name for name, score in scores.items() if score >= best - _MARGIN)
+    maps = candidates[method]
+    unstated: dict[int, float] = {}
+    if maps.own_queries is not None:
+        unstated = judge.quality(BridgeMaps(maps.documents), mixed=False)
     return BridgeFit(
-        candidates[method],
+        maps,
         method,
         {name: round(score, 4) for name, score in scores.items()},
-        quality=judge.quality(candidates[method], mixed=False),
-        mixed_quality=judge.quality(candidates[method], mixed=True),
+        quality=judge.quality(maps, mixed=False),
+        mixed_quality=judge.quality(maps, mixed=True),
+        unstated_quality=unstated,
         held_out=len(judge.relevant),
     )
+
+
+_LEARNED_QUERIES: Final = "learned, queries by their own"
 
 
 @dataclass(frozen=True)
@@ -138,25 +155,50 @@ class _Training:
     sources: Rows
 
 
-def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) -> Mapping[str, BridgeMap]:
+def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) -> Mapping[str, BridgeMaps]:
     """Maps by name, the simplest first."""
     texts = join([training.documents, training.queries])
     width, dim = texts.new.shape[1], texts.old.shape[1]
     candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
     candidates["orthogonal"] = procrustes(texts)
     candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
+    maps = {name: BridgeMaps(mapping) for name, mapping in candidates.items()}
     if _agreement(candidates["orthogonal"], texts) >= _NOTHING_TO_LEARN:
-        return candidates
+        return maps
+    learned, queries = _learned(training, candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"], options, on_step)
+    return {**maps, "learned": BridgeMaps(learned), _LEARNED_QUERIES: BridgeMaps(learned, queries)}
+
+
+def _learned(
+    training: _Training, start: BridgeMap, options: BridgeOptions, on_step: OnStep
+) -> tuple[BridgeMap, BridgeMap]:
+    """A map of all texts, and one of queries alone beside it."""
+    texts = len(training.documents) + len(training.queries)
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
-    candidates["learned"] = learn_map(
+    of_all = LearningOptions(prefixes, _steps(texts, options), hidden=_HIDDEN, seed=options.seed)
+    learned = learn_map(
         training.documents,
         training.queries,
         training.sources,
-        candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"],
-        LearningOptions(prefixes, _steps(len(texts), options), hidden=_HIDDEN, seed=options.seed),
-        on_step,
+        start,
+        of_all,
+        lambda done, total: on_step(done, 2 * total),
     )
-    return candidates
+    queries = learn_map(
+        training.documents,
+        training.queries,
+        training.sources,
+        query_start(training.documents, start, RIDGE_WEIGHTS[1]),
+        replace(
+            of_all,
+            hidden=0,
+            nearness=_QUERY_NEARNESS,
+            old_share=_QUERY_OLD_SHARE,
+            document_map=learned,
+        ),
+        lambda done, total: on_step(total + done, 2 * total),
+    )
+    return learned, queries
 
 
 def _steps(texts: int, options: BridgeOptions) -> int:
@@ -208,17 +250,17 @@ class _Judge:
     own: Mapping[int, float]
     """What the old encoder retrieves by itself, per dim."""
 
-    def quality(self, mapping: BridgeMap, *, mixed: bool) -> dict[int, float]:
-        """Per dim, what is retrieved through the map, as a share of ``own``."""
+    def quality(self, maps: BridgeMaps, *, mixed: bool) -> dict[int, float]:
+        """Per dim, what is retrieved through the maps, as a share of ``own``."""
         gallery: Vectors = self.documents.old
         if mixed:
-            gallery = np.where(self.is_mapped[:, None], mapping(self.documents.new), gallery)
-        gains = self.gains(mapping(self.queries.new), gallery)
+            gallery = np.where(self.is_mapped[:, None], maps.documents(self.documents.new), gallery)
+        gains = self.gains(maps.queries(self.queries.new), gallery)
         return {dim: round(gain / max(self.own[dim], 1e-9), 4) for dim, gain in gains.items()}
 
-    def score(self, mapping: BridgeMap) -> float:
+    def score(self, maps: BridgeMaps) -> float:
         """The mean of both galleries and all dims."""
-        shares = [*self.quality(mapping, mixed=False).values(), *self.quality(mapping, mixed=True).values()]
+        shares = [*self.quality(maps, mixed=False).values(), *self.quality(maps, mixed=True).values()]
         return float(np.mean(shares))
 
     def gains(self, queries: Vectors, gallery: Vectors) -> dict[int, float]:

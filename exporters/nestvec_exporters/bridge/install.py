@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import onnx
 from google.protobuf import text_format
@@ -13,7 +14,7 @@ from google.protobuf import text_format
 from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
 from nestvec_exporters.encoder_manifest import external_files, write_manifest
 from nestvec_exporters.graph.save import save_graph
-from nestvec_exporters.space_maps.mapping import BridgeMap
+from nestvec_exporters.space_maps.mapping import BridgeMaps
 from nestvec_exporters.workspace import install, workspace
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.bridges.view import graph_dim
@@ -22,6 +23,9 @@ from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, PART_SEPARATOR, read_manifest, sha256
 from nestvec_schemas.towers import EXIT_INPUT, Modality
+
+_QUERY_HEAD: Final = "/query"
+"""The end of the name of a head of queries; no encoder's name has it."""
 
 
 def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool, modality: Modality = "text") -> None:
@@ -49,20 +53,32 @@ def check_bridgeable(manifest: Manifest, folder: Path, *, as_new: bool, modality
 def next_exit(manifest: Manifest, name: str) -> int:
     """The exit of a bridge of this name: its present one, or the first that is free."""
     maps = {} if manifest.bridges is None else manifest.bridges.maps
-    if name in maps:
-        return maps[name].exit
-    return max([manifest.depth, *(bridge.exit for bridge in maps.values())]) + 1
+    return maps[name].exit if name in maps else _highest_exit(manifest) + 1
+
+
+def next_query_exit(manifest: Manifest, name: str) -> int:
+    """The exit of the queries of a bridge of this name: its present one, or the first that is free beside
+    ``next_exit``."""
+    maps = {} if manifest.bridges is None else manifest.bridges.maps
+    present = maps[name].query_exit if name in maps else None
+    return present or max(_highest_exit(manifest), next_exit(manifest, name)) + 1
+
+
+def _highest_exit(manifest: Manifest) -> int:
+    maps = {} if manifest.bridges is None else manifest.bridges.maps
+    return max([manifest.depth, *(exit for bridge in maps.values() for exit in bridge.exits)])
 
 
 def install_bridge(
     folder: Path,
     name: str,
     bridge: Bridge,
-    mapping: BridgeMap,
+    maps: BridgeMaps,
     check: Callable[[Path], None] = lambda built: None,
 ) -> Manifest:
-    """Fold a map into the encoder in ``folder``, in place of one of its name, and return the new manifest.
+    """Fold a bridge into the encoder in ``folder``, in place of one of its name, and return the new manifest.
 
+    ``bridge`` has a ``query_exit`` if ``maps`` have one of queries, and no digest yet.
     The encoder is built beside the repository and replaced at once, after ``check`` has accepted the new
     folder; its own vectors and its fingerprint stay what they were. Raises CheckpointError if it cannot be
     written, and what ``check`` raises.
@@ -72,7 +88,7 @@ def install_bridge(
         for source in _parts(folder):
             shutil.copytree(source, work / source.name, copy_function=_link)
         built = work / folder.name
-        manifest = _fold(built, name, bridge, mapping)
+        manifest = _fold(built, name, bridge.model_copy(update={"maps": maps.digest()}), maps)
         check(built)
         install(built, models, force=True)
     return manifest
@@ -90,7 +106,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifest:
+def _fold(built: Path, name: str, bridge: Bridge, maps: BridgeMaps) -> Manifest:
     manifest = read_manifest(built)
     _check_unchanged(manifest, name, bridge)
     before = manifest.bridges
@@ -103,7 +119,11 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
         else {item: manifest.files[item] for item in sorted(graph_files & manifest.files.keys())}
     )
     model = onnx.load(str(path))
-    heads = read_heads(model) | {name: Head(bridge.exit, mapping)}
+    own = (name, f"{name}{_QUERY_HEAD}")
+    heads = {key: head for key, head in read_heads(model).items() if key not in own}
+    heads[own[0]] = Head(bridge.exit, maps.documents)
+    if maps.own_queries is not None and bridge.query_exit is not None:
+        heads[own[1]] = Head(bridge.query_exit, maps.own_queries)
     set_heads(
         model,
         heads,
@@ -114,9 +134,9 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
     for item in graph_files:  # a link to the present graph, which must not be written through
         (built / item).unlink()
     save_graph(model, path)
-    maps = {**({} if before is None else before.maps), name: bridge}
+    bridges = {**({} if before is None else before.maps), name: bridge}
     changed = _with_bridges(
-        manifest, Bridges(maps=maps, unbridged_files=original, has_own_exits=has_own_exits), built
+        manifest, Bridges(maps=bridges, unbridged_files=original, has_own_exits=has_own_exits), built
     )
     (built / MANIFEST).unlink()
     write_manifest(built, changed)
@@ -126,7 +146,8 @@ def _fold(built: Path, name: str, bridge: Bridge, mapping: BridgeMap) -> Manifes
 
 def _check_unchanged(manifest: Manifest, name: str, bridge: Bridge) -> None:
     """Raise CheckpointError if the map is of another encoder, or its exit is another bridge's by now."""
-    if encoder_fingerprint(manifest) != bridge.mapped_from or next_exit(manifest, name) != bridge.exit:
+    exits = (next_exit(manifest, name), next_query_exit(manifest, name))
+    if encoder_fingerprint(manifest) != bridge.mapped_from or bridge.exits not in (exits, exits[:1]):
         raise CheckpointError(
             f"{manifest.name} was exported again, or received another bridge, while this one was fitted",
             value=name,

@@ -49,6 +49,9 @@ class LearningOptions:
     """The weight of the old encoder's ranking in the one that is learned, beside the new encoder's: with the
     new one's alone, maps fitted on a thousand texts serve real queries worse than ridge regression does."""
 
+    document_map: BridgeMap | None = None
+    """What maps documents, where a map of queries alone is learned; None where both have the same."""
+
     seed: int = 0
 
 
@@ -67,6 +70,9 @@ class _Texts:
 
     documents_count: int
 
+    mapped_documents: Any = None
+    """Documents by the map that they keep, (n, d); None where it is the one that is learned."""
+
 
 def learn_map(
     documents: PairedVectors,
@@ -82,7 +88,7 @@ def learn_map(
     mapped, it minimises the Kullback-Leibler divergence between the softmax of the similarities of both
     encoders, mixed, and that of the mapped queries, summed over prefixes; ranks the document first that a
     query was taken from (``sources``, a row or -1); and stays near the old vectors. It starts from ``start``.
-    The same seed gives the same map.
+    With ``options.document_map``, the map is of queries alone. The same seed gives the same map.
     """
     import torch  # noqa: PLC0415 - seconds of imports
 
@@ -90,7 +96,7 @@ def learn_map(
     torch.set_num_threads(1)  # sums then do not depend on the number of cores
     try:
         generator = torch.Generator().manual_seed(options.seed)
-        texts = _texts(documents, queries, sources)
+        texts = _texts(documents, queries, sources, options)
         parameters = _parameters(start, options, generator)
         optimizer = torch.optim.Adam(parameters, lr=options.rate)
         for step in range(options.steps):
@@ -106,15 +112,19 @@ def learn_map(
     return _finished(parameters)
 
 
-def _texts(documents: PairedVectors, queries: PairedVectors, sources: Rows) -> _Texts:
+def _texts(
+    documents: PairedVectors, queries: PairedVectors, sources: Rows, options: LearningOptions
+) -> _Texts:
     import torch  # noqa: PLC0415
 
     everything = join([documents, queries])
+    fixed = options.document_map
     return _Texts(
         (_tensor(documents.old), _tensor(documents.new)),
         (_tensor(everything.old), _tensor(everything.new)),
         torch.from_numpy(np.concatenate([np.arange(len(documents)), sources]).astype(np.int64)),
         len(documents),
+        None if fixed is None else _tensor(fixed(documents.new)),
     )
 
 
@@ -171,16 +181,15 @@ def _loss(texts: _Texts, parameters: Sequence[Any], options: LearningOptions, ge
         old = log_similarities(old_queries[queries], old_documents[documents])
         target = torch.logaddexp(target + math.log(1 - options.old_share), old + math.log(options.old_share))
     mapped_queries = _mapped(new_queries[queries], parameters)
-    mapped_documents = _mapped(new_documents[documents], parameters)
+    near = [(mapped_queries, old_queries[queries])]
+    if texts.mapped_documents is None:
+        mapped_documents = _mapped(new_documents[documents], parameters)
+        near.append((mapped_documents, old_documents[documents]))
+    else:
+        mapped_documents = texts.mapped_documents[documents]
     is_mapped = torch.rand(len(documents), 1, generator=generator) < options.mapped_share
     gallery = torch.where(is_mapped, mapped_documents, old_documents[documents])
-    distance = 2 - sum(
-        cosine_similarity(mapped, old).mean()
-        for mapped, old in (
-            (mapped_queries, old_queries[queries]),
-            (mapped_documents, old_documents[documents]),
-        )
-    )
+    distance = len(near) - sum(cosine_similarity(mapped, old, dim=1).mean() for mapped, old in near)
     loss = options.nearness * len(options.prefixes) * distance
     for prefix in options.prefixes:
         similarities = log_similarities(mapped_queries[:, :prefix], gallery[:, :prefix])

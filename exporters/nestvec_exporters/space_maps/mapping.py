@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
 Rows = NDArray[np.intp]
+
+_DIGEST_LENGTH: Final = 16
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,35 @@ class BridgeMap:
                 self.hidden.output
             )
         return normalise(np.asarray(mapped, np.float32))
+
+
+@dataclass(frozen=True)
+class BridgeMaps:
+    """The maps of a bridge. Queries may have their own, which ranks better, less near to the old vectors."""
+
+    documents: BridgeMap
+    """Of documents, and of texts of which is not known whether they are queries."""
+
+    own_queries: BridgeMap | None = None
+    """Of queries; None where they have the one of documents."""
+
+    @property
+    def queries(self) -> BridgeMap:
+        """What maps queries."""
+        return self.own_queries or self.documents
+
+    def digest(self) -> str:
+        """Hexadecimal digest of all their numbers."""
+        arrays: list[Matrix] = []
+        for mapping in filter(None, (self.documents, self.own_queries)):
+            hidden = mapping.hidden
+            arrays += [mapping.matrix, mapping.bias]
+            arrays += [] if hidden is None else [hidden.weights, hidden.bias, hidden.output]
+        content = hashlib.sha256()
+        for array in arrays:
+            content.update(f"{array.shape}".encode())
+            content.update(np.ascontiguousarray(array, np.float32).tobytes())
+        return content.hexdigest()[:_DIGEST_LENGTH]
 
 
 def linear(matrix: Matrix) -> BridgeMap:

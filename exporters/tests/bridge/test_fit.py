@@ -7,8 +7,8 @@ import pytest
 
 from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
 from nestvec_exporters.bridge.learn import LearningOptions, learn_map
-from nestvec_exporters.space_maps.closed_form import procrustes, ridge
-from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, linear
+from nestvec_exporters.space_maps.closed_form import procrustes, query_start, ridge
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
@@ -68,7 +68,11 @@ def test_the_simplest_of_equal_maps_is_chosen() -> None:
     assert fit.mixed_quality[64] == pytest.approx(1.0, abs=0.01)
     # Nothing is learned where the spaces differ by a rotation alone.
     assert set(fit.compared) == {"identity", "orthogonal", "ridge 0.0001", "ridge 0.001", "ridge 0.01"}
-    assert set(_fit(_documents(noise=0.05), steps=2).compared) == {*fit.compared, "learned"}
+    assert set(_fit(_documents(noise=0.05), steps=2).compared) == {
+        *fit.compared,
+        "learned",
+        "learned, queries by their own",
+    }
 
 
 def test_vectors_of_the_same_space_need_no_map() -> None:
@@ -79,7 +83,7 @@ def test_vectors_of_the_same_space_need_no_map() -> None:
         PairedVectors(new, new), BridgeQueries(queries, np.arange(TEXTS)), BridgeOptions((64,), 2)
     )
     assert fit.method == "identity"
-    np.testing.assert_array_equal(fit.mapping.matrix, np.eye(DIM))
+    np.testing.assert_array_equal(fit.maps.documents.matrix, np.eye(DIM))
 
 
 def test_a_learned_map_retrieves_more_by_short_prefixes() -> None:
@@ -98,6 +102,37 @@ def test_a_learned_map_retrieves_more_by_short_prefixes() -> None:
     assert retrieved(learned) > retrieved(start) + 0.05
 
 
+def test_a_map_of_queries_alone_ranks_as_the_new_encoder_does() -> None:
+    """New vectors are old ones, stretched: a map of both sides undoes it, and one of queries need not."""
+    old = normalise(_normal((TEXTS, DIM), 0))
+    stretch = np.linspace(0.2, 3, DIM, dtype=np.float32)
+    documents = PairedVectors(old, normalise(old * stretch))
+    near = normalise(old + 0.5 * _normal((TEXTS, DIM), 3) / np.sqrt(DIM))
+    queries = PairedVectors(near, normalise(near * stretch))
+    both = ridge(documents, 1e-4)
+    options = LearningOptions((64,), steps=60, nearness=0.5, old_share=0.0, document_map=both)
+    start = query_start(documents, both, 1e-4)
+    alone = learn_map(documents, queries, np.arange(TEXTS), start, options)
+
+    def shared(mapping: BridgeMap) -> float:
+        """Of the ten documents nearest to a query by new vectors, those it finds among the old ones."""
+        nearest, retrieved = (
+            np.argsort(-scores, axis=1)[:, :10]
+            for scores in (queries.new @ documents.new.T, mapping(queries.new) @ documents.old.T)
+        )
+        return float((nearest[:, :, None] == retrieved[:, None, :]).any(axis=2).mean())
+
+    assert shared(alone) > shared(both) + 0.1
+    assert cosines(alone(queries.new), queries.old).mean() < cosines(both(queries.new), queries.old).mean()
+
+
+def test_the_digest_of_maps_is_of_their_numbers() -> None:
+    first, second = linear(_rotation(1)), linear(_rotation(2))
+    digests = {BridgeMaps(*maps).digest() for maps in ((first,), (second,), (first, second), (first, first))}
+    assert len(digests) == 4
+    assert BridgeMaps(first).digest() == BridgeMaps(linear(_rotation(1))).digest()
+
+
 def test_the_same_seed_gives_the_same_map() -> None:
     documents, queries = _documents(), _queries(_documents())
     options = LearningOptions((64, 16), steps=5, hidden=8)
@@ -109,7 +144,7 @@ def test_the_same_seed_gives_the_same_map() -> None:
 
 def test_mapped_vectors_are_near_the_old_ones_and_of_length_1() -> None:
     documents = _documents(noise=0.02)
-    mapped = _fit(documents).mapping(documents.new)
+    mapped = _fit(documents).maps.documents(documents.new)
     assert cosines(mapped, documents.old).min() > 0.9
     np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
 

@@ -17,10 +17,15 @@ from nestvec_exporters.bridge.fit import (
     BridgeQueries,
     fit_bridge,
 )
-from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, next_exit
+from nestvec_exporters.bridge.install import (
+    check_bridgeable,
+    install_bridge,
+    next_exit,
+    next_query_exit,
+)
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors
+from nestvec_exporters.space_maps.mapping import BridgeMaps, PairedVectors
 from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint
@@ -89,6 +94,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
         fingerprint=encoder_fingerprint(old),
         mapped_from=encoder_fingerprint(new),
         exit=next_exit(new, name),
+        query_exit=None if fit.maps.own_queries is None else next_query_exit(new, name),
         dim=old.dim,
         dims=old.dims,
         method=fit.method,
@@ -97,14 +103,16 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
         compared=fit.compared,
         quality=fit.quality,
         mixed_quality=fit.mixed_quality,
+        unstated_quality=fit.unstated_quality,
     )
     listener.stage("comparing what a service gives with the fitted map")
     served = served_name(new.name, name)
     probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
     probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
-    check = check_served(served, probes, fit.mapping)
-    install_bridge(folders[1], name, bridge, fit.mapping, check)
-    return BuiltBridge(served, bridge, fit)
+    check = check_served(served, probes, fit.maps)
+    manifest = install_bridge(folders[1], name, bridge, fit.maps, check)
+    installed = bridge if manifest.bridges is None else manifest.bridges.maps[name]
+    return BuiltBridge(served, installed, fit)
 
 
 def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]) -> None:
@@ -146,13 +154,15 @@ def _embed_by_both(folders: list[Path], texts: BridgeTexts, listener: Listener) 
     return PairedVectors(*vectors)
 
 
-def check_served(served: str, probes: Sequence[PromptedText], mapping: BridgeMap) -> Callable[[Path], None]:
-    """What compares a built encoder's served vectors with the map of its own ones; it raises EngineError."""
+def check_served(served: str, probes: Sequence[PromptedText], maps: BridgeMaps) -> Callable[[Path], None]:
+    """What compares a built encoder's served vectors with the maps of its own ones; it raises EngineError."""
+    is_query = np.array([[probe.prompt == "query"] for probe in probes])
 
     def check(built: Path) -> None:
         own = embed_texts(built, probes)
         mapped = embed_texts(built, probes, name=served)
-        cosine = float(cosines(mapped, mapping(own)).min())
+        expected = np.where(is_query, maps.queries(own), maps.documents(own))
+        cosine = float(cosines(mapped, expected).min())
         if not cosine >= _MIN_COSINE:
             raise EngineError(
                 "the service gives other vectors than the fitted bridge",

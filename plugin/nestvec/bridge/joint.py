@@ -15,6 +15,7 @@ from nestvec.datasets.captions import CaptionedImages, open_image, read_captions
 from nestvec_exporters.bridge.install import check_bridgeable, install_bridge, next_exit
 from nestvec_exporters.bridge.joint import MIN_IMAGES, CaptionedVectors, fit_joint_space
 from nestvec_exporters.progress import Listener
+from nestvec_exporters.space_maps.mapping import BridgeMaps
 from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name
 from nestvec_schemas.errors import ImageUnreadable, SampleUnusable
 from nestvec_schemas.fingerprint import encoder_fingerprint
@@ -96,8 +97,9 @@ def build_joint_space(request: JointRequest, listener: Listener | None = None) -
     )
     listener.stage("comparing what a service gives with the fitted map")
     served = served_name(new.name, name)
-    check = check_served(served, texts[:_CHECKED_TEXTS], fit.mapping)
-    install_bridge(folders[1], name, bridge, fit.mapping, check)
+    maps = BridgeMaps(fit.mapping)
+    check = check_served(served, texts[:_CHECKED_TEXTS], maps)
+    install_bridge(folders[1], name, bridge, maps, check)
     return BuiltJoint(served, bridge)
 
 

@@ -174,7 +174,7 @@ class EngineEmbedding:
         embedded.tokens += sum(row.length for row in readable)
         manifest = loaded.manifest
         layer = manifest.resolve_exit(config.exit)
-        exit = loaded.graph_exit or (0 if layer == manifest.depth else layer)
+        exit = loaded.graph_exit(choice.role) or (0 if layer == manifest.depth else layer)
         spec = PACKED if loaded.packed else OUTPUT_SPECS[manifest.kind]
         dim = manifest.dim + EXTRA_COLUMNS if loaded.packed else loaded.graph_dim(part)
         name = loaded.base or manifest.name

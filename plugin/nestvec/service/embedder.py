@@ -351,6 +351,9 @@ def _is_chunkable(loaded: LoadedEncoder, value: EmbedInput, options: EmbedOption
     """Whether the chunks of an input, which are token ids without its prompt, are embedded as it would be."""
     part = loaded.part_of(value, options.config.expert, options.role)
     part_of_ids = loaded.part_of([0], options.config.expert, options.role)
+    exit_of_ids = loaded.graph_exit(options.role)
+    if loaded.has_query_head and loaded.graph_exit(loaded.role_of(value, options.role)) != exit_of_ids:
+        return False
     return part == part_of_ids and part not in loaded.expert_tokenizers
 
 

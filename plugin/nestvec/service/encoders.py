@@ -70,11 +70,19 @@ class LoadedEncoder:
         """What the graph of a part takes and gives."""
         return self.manifest.expert_towers.get(part) or self.manifest.towers[self.parts[part]]
 
-    @property
-    def graph_exit(self) -> int | None:
-        """The exit at which the graph gives a bridge's vectors; None for the encoder's own."""
+    def graph_exit(self, role: Role | None) -> int | None:
+        """The exit at which the graph gives a bridge's vectors of texts on one side of a search; of texts
+        whose side is not known, those of documents. None for the encoder's own vectors."""
         bridge = selected_bridge(self.manifest)
-        return None if bridge is None else bridge.exit
+        if bridge is None:
+            return None
+        return bridge.query_exit or bridge.exit if role == "query" else bridge.exit
+
+    @cached_property
+    def has_query_head(self) -> bool:
+        """Whether it is a bridge that maps queries in another way than documents."""
+        bridge = selected_bridge(self.manifest)
+        return bridge is not None and bridge.query_exit is not None
 
     def graph_dim(self, part: str) -> int:
         """Length of the rows that a pass of a part computes."""
@@ -151,7 +159,7 @@ class LoadedEncoder:
         """Whether it reads queries in another way than documents, beyond their prompts."""
         text = self.manifest.towers.get("text")
         interacts = text is not None and text.interaction is not None
-        return interacts or self.manifest.query_expert is not None
+        return interacts or self.manifest.query_expert is not None or self.has_query_head
 
     def role_of(self, value: EmbedInput, role: Role | None = None) -> Role | None:
         """Whether an input is a query or a document: ``role`` if a request says it, else by the prompt that

@@ -73,7 +73,7 @@ async def _batches(encoder: LoadedEncoder, part: str) -> list[Batch]:
         groups += [[entry] for entry in inputs] if tower.alone else [inputs, inputs[:1]]
     exits = manifest.layers if EXIT_INPUT in tower.inputs else (0,)
     if part == MAIN_PART and manifest.bridges is not None:
-        exits += tuple(bridge.exit for bridge in manifest.bridges.maps.values())
+        exits += tuple(exit for bridge in manifest.bridges.maps.values() for exit in bridge.exits)
     return [collate(group, exit, part) for exit in exits for group in groups if group]
 
 

@@ -13,14 +13,17 @@ from tiny_towers import IMAGE, TEXT
 
 from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.batching.input_keys import InputKeys
 from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders, resolve_encoder
 from nestvec.service.engine_probe import probe_batches
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.towers import EXIT_INPUT
@@ -52,6 +55,14 @@ BRIDGES = Bridges(
     unbridged_files={},
     has_own_exits=True,
 )
+
+
+SIDED = Bridges(
+    maps={"old": _bridge(8, (GRAPH_DIM, 4)).model_copy(update={"query_exit": 9})},
+    unbridged_files={},
+    has_own_exits=True,
+)
+"""Queries have a head of their own."""
 
 
 @pytest.fixture
@@ -91,6 +102,60 @@ def test_a_request_selects_a_bridge(models: Path, service: str, query: str, exit
     assert answer.status_code == 200, answer.text
     expected = normalise(_row(models, exit)[None, :dim])
     np.testing.assert_allclose(np.float32(answer.json()), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "exit"),
+    [
+        ({"inputs": ["w1"], "prompt_name": "query"}, 9),
+        ({"inputs": ["w1"], "prompt_name": "document"}, 8),
+        ({"inputs": ["w1"]}, 8),
+    ],
+)
+def test_queries_have_a_head_of_their_own(
+    write_encoder: Callable[..., Path], body: dict[str, Any], exit: int
+) -> None:
+    """A text of which no request says that it is a query has the head of documents."""
+    models = write_encoder(bridges=SIDED, prompts={}).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": GRAPH_DIM}), ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        answer = httpx.post(f"{address}/embed?encoder=tiny&as=old", json=body)
+    expected = normalise(_row(models, exit)[None])
+    np.testing.assert_allclose(np.float32(answer.json()), expected, atol=1e-6)
+
+
+def test_a_text_of_both_sides_has_both_vectors(write_encoder: Callable[..., Path]) -> None:
+    """The cache, too, tells them apart."""
+    models = write_encoder(bridges=SIDED, prompts={}).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": GRAPH_DIM}), ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        vectors = [
+            httpx.post(f"{address}/embed?encoder=tiny.as.old", json={"inputs": ["w1"], "prompt_name": name})
+            for name in ("query", "document", "query")
+        ]
+    query, document, again = (np.float32(answer.json()[0]) for answer in vectors)
+    assert not np.allclose(query, document)
+    np.testing.assert_array_equal(query, again)
+
+
+def test_a_prompt_that_milvus_put_before_a_text_says_that_it_is_a_query(
+    write_encoder: Callable[..., Path],
+) -> None:
+    folder = write_encoder(bridges=SIDED, prompts={"query": "w2 "})
+    bridge = open_encoders(folder.parent)["tiny.as.old"]
+    keys = InputKeys(bridge, EmbeddingConfig("tiny.as.old"), Truncation(), None)
+    assert [keys.key(text).exit for text in ("w2 w1", "w1")] == [9, 8]
+
+
+def test_a_bridge_of_before_heads_of_queries_is_read(write_encoder: Callable[..., Path]) -> None:
+    old = _bridge(8, (8, 4)).model_dump(mode="json")
+    for key in ("query_exit", "maps", "unstated_quality"):
+        del old[key]
+    bridge = Bridge.model_validate(old)
+    assert bridge.exits == (8,)
+    bridges = Bridges(maps={"old": bridge}, unbridged_files={}, has_own_exits=True)
+    loaded = open_encoders(write_encoder(bridges=bridges).parent)["tiny.as.old"]
+    assert [loaded.graph_exit(role) for role in ("query", "document", None)] == [8, 8, 8]
 
 
 def test_a_bridge_is_selected_by_a_model_name_too(models: Path, service: str) -> None:

@@ -33,6 +33,14 @@ class Bridge(Record):
     exit: Annotated[int, Field(ge=1)]
     """What the graph's input EXIT_INPUT is for the bridge: a number above the layers."""
 
+    query_exit: Annotated[int, Field(ge=1)] | None = None
+    """The same for texts that are known to be queries, where they have a map of their own; all other texts
+    have the one of ``exit``."""
+
+    maps: str | None = None
+    """Digest of the maps' numbers: two fits between the same encoders differ in it. None for a bridge that
+    was installed before it was recorded."""
+
     dim: Annotated[int, Field(ge=1)]
     dims: tuple[int, ...]
     """The other encoder's ladder of prefixes."""
@@ -53,6 +61,9 @@ class Bridge(Record):
     quality: dict[int, float] = Field(default_factory=dict)
     """Per dim, what the chosen map retrieves of it in a collection of the other encoder's vectors."""
 
+    unstated_quality: dict[int, float] = Field(default_factory=dict)
+    """The same of queries whose requests do not say that they are: empty where it makes no difference."""
+
     mixed_quality: dict[int, float] = Field(default_factory=dict)
     """The same in a collection of which half was written through the bridge."""
 
@@ -62,6 +73,11 @@ class Bridge(Record):
 
     held_out_images: int = 0
     """Number of images that ``recall`` is of: by chance it is k of them."""
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """The exits of all its maps."""
+        return (self.exit,) if self.query_exit is None else (self.exit, self.query_exit)
 
 
 class Bridges(Record):

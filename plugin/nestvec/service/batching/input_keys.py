@@ -27,7 +27,9 @@ class InputKeys:
         manifest = loaded.manifest
         layer = manifest.resolve_exit(config.exit)
         # The deepest exit is the same work, whether a request names it or none.
-        self._exit = loaded.graph_exit or (0 if layer == manifest.depth else layer)
+        self._exit = loaded.graph_exit(role) or (0 if layer == manifest.depth else layer)
+        self._by_prompt = role is None and loaded.has_query_head
+        """Whether each text's own prompt says which head of a bridge it has."""
         self._prefix = f"{role} " if role is not None and loaded.distinguishes_roles else ""
         self._same_part = len(manifest.towers) == 1 and manifest.query_expert is None
         self._part: str | None = None
@@ -55,7 +57,10 @@ class InputKeys:
             if len(self._kinds) >= _CACHED_KINDS:
                 self._kinds.clear()
             of_key = self._kinds[kind, side] = f"{self._prefix}{kind} {side}"
-        return CacheKey(part, self._exit, of_key, digest)
+        exit = self._exit
+        if self._by_prompt:
+            exit = self._loaded.graph_exit(self._loaded.role_of(value)) or exit
+        return CacheKey(part, exit, of_key, digest)
 
 
 class CachedInputKeys:
