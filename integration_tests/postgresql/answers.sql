@@ -41,3 +41,5 @@ SELECT id, dense_rank() OVER (ORDER BY t COLLATE "C" DESC NULLS LAST) AS c FROM 
 SELECT id, round(a::numeric, 2)::text AS x, round(a / 7.0, 3)::text AS y, round(a * 1.2345, 3)::text AS z FROM rows
 SELECT id, 'x' || round(n, 1) AS x, concat(round(n, 3), '-', round(m)) AS y, round(n, -1)::text AS z, trunc(n)::text AS w FROM typed
 SELECT round(p)::text AS x, trunc(p)::text AS y FROM rows WHERE abs(p) < 1000
+SELECT id FROM rows WHERE (CASE WHEN (a, s) IN (SELECT y.a, y.s FROM rows AS y WHERE y.id < 3) THEN t ELSE u END) = ANY(tags)
+SELECT x.id, (SELECT max(y.a) FROM rows AS y WHERE y.s = x.s) = ANY(x.nums) AS c, (SELECT 1) <> ALL(nums) AS d, (SELECT x.a) > ANY('{1,2}') AS e FROM rows AS x

@@ -162,9 +162,16 @@ def _quantified(node: exp.Binary) -> exp.Expr:
         values = typed_array(inner, kind(node.this))
     # DuckDB's own ANY and ALL of a list are subqueries, which it does not allow everywhere.
     element = exp.to_identifier("pg_item")
-    compared = type(node)(this=node.this.copy(), expression=element.copy())
+    nested = node.this.find(exp.Query) is not None
+    value = exp.column("pg_value", "pg_compared") if nested else node.this.copy()
+    compared = type(node)(this=value, expression=element.copy())
     transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
-    return call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
+    holds = call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
+    if not nested:
+        return holds
+    # DuckDB takes no subquery inside a lambda.
+    row = exp.select(exp.alias_(node.this.copy(), "pg_value")).subquery("pg_compared")
+    return exp.select(holds).from_(row).subquery()
 
 
 def _quantifier(node: exp.Expr) -> exp.Expr | None:

@@ -127,6 +127,9 @@ def _write_delimited(default: str) -> _Writer:
     return write
 
 
+_LINE_END: Final = "\r\n"
+
+
 def write_csv_line(file: TextIO, delimiter: str, null: str, cells: Sequence[str | None]) -> None:
     """One line; NULL is not quoted, and a text that reads as NULL is, as PostgreSQL writes them."""
     parts = []
@@ -135,14 +138,15 @@ def write_csv_line(file: TextIO, delimiter: str, null: str, cells: Sequence[str 
             parts.append(null)
             continue
         buffer = io.StringIO()
+        # Line ends in a text are quoted if the writer's own has them.
         writer = csv.writer(
             buffer,
             delimiter=delimiter,
-            lineterminator="",
+            lineterminator=_LINE_END,
             quoting=csv.QUOTE_ALL if cell == null else csv.QUOTE_MINIMAL,
         )
         writer.writerow([cell])
-        parts.append(buffer.getvalue())
+        parts.append(buffer.getvalue().removesuffix(_LINE_END))
     file.write(delimiter.join(parts) + "\n")
 
 
