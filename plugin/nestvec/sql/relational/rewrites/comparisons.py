@@ -160,18 +160,21 @@ def _quantified(node: exp.Binary) -> exp.Expr:
     values = inner.copy()
     if isinstance(inner, exp.Literal) and inner.is_string:
         values = typed_array(inner, kind(node.this))
-    # DuckDB's own ANY and ALL of a list are subqueries, which it does not allow everywhere.
-    element = exp.to_identifier("pg_item")
-    nested = node.this.find(exp.Query) is not None
-    value = exp.column("pg_value", "pg_compared") if nested else node.this.copy()
-    compared = type(node)(this=value, expression=element.copy())
-    transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
-    holds = call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
-    if not nested:
-        return holds
-    # DuckDB takes no subquery inside a lambda.
-    row = exp.select(exp.alias_(node.this.copy(), "pg_value")).subquery("pg_compared")
+    if node.this.find(exp.Query) is None:
+        return _holds(node, node.this, values)
+    # DuckDB takes no subquery inside a lambda, nor columns of two levels.
+    sides = [exp.alias_(node.this.copy(), "pg_value"), exp.alias_(values, "pg_values")]
+    row = exp.select(*sides).subquery("pg_compared")
+    holds = _holds(node, *(exp.column(side.alias, "pg_compared") for side in sides))
     return exp.select(holds).from_(row).subquery()
+
+
+def _holds(node: exp.Binary, value: exp.Expr, values: exp.Expr) -> exp.Expr:
+    """Whether a comparison with ANY or ALL holds. DuckDB's own are subqueries, not allowed everywhere."""
+    element = exp.to_identifier("pg_item")
+    compared = type(node)(this=value.copy(), expression=element.copy())
+    transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
+    return call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
 
 
 def _quantifier(node: exp.Expr) -> exp.Expr | None:
