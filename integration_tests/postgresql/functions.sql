@@ -266,3 +266,11 @@ regexp_split_to_array(E'a\u00a0b c', '\s')
 generate_series(3, 1, -1)
 row(1, 2) = row(1, 2)
 sum(a) FROM (VALUES (2.5::real), (-0.1::real)) AS q(a)
+'{"a":{"1":5}}'::jsonb #> '{a,1}', '{"a":[7,8]}'::jsonb #> '{a,1}', '{"a":[7,8]}'::jsonb #>> '{a,-1}', '{"a":1}'::jsonb #> '{}'
+'{"$x":{"*":3}}'::jsonb #> '{$x,*}', '{"a":{"01":5}}'::jsonb #> '{a,01}', '{"a":[1,2]}'::jsonb #>> '{a}', '{"a":1}'::jsonb #> '{NULL}'
+'{"x/y":{"~":[5]}}'::jsonb #>> '{x/y,~,0}', '{"a":{"b":1}}'::jsonb #> ARRAY['a','b'], '{"a":[[1,2],[3]]}'::jsonb #> '{a,-2,-1}'
+k, j->k, j->>k FROM (SELECT '{"a.b":1,"$x":2,"/y":3,"":5,"q\"r":6,"*":7,"$":10}'::jsonb) AS t(j), (SELECT unnest(ARRAY['a.b','$x','/y','','q"r','*','$','zz'])) AS q(k)
+jsonb_extract_path('{"a":{"b":[1,2]}}','a','b','1'), json_extract_path_text('{"a":{"b":null}}','a','b')
+date_trunc('century', timestamp '2024-02-29'), date_trunc('century', timestamp '2000-12-29'), date_trunc('millennium', timestamp '2001-02-01')
+to_timestamp('2024-02-29 10:11:12','YYYY-MM-DD HH24:MI:SS')
+to_jsonb(timestamp '2024-01-01 10:00:00.5'), to_jsonb(timestamptz '2024-01-01 10:00:00+02'), jsonb_agg(timestamp '2024-01-01')

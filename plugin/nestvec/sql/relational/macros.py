@@ -136,6 +136,8 @@ _TEXT: Final = (
     "pg_bytes_length(b) AS strlen(hex(b)) // 2",
     # DuckDB 1.5 takes date_trunc('month', NULL) = 'a day within a month' for false.
     "pg_cut_time(part, t) AS CASE WHEN t IS NOT NULL THEN date_trunc(part, t) END",
+    """pg_cut_century(part, t) AS CASE WHEN t IS NOT NULL THEN
+    date_trunc(part, t - INTERVAL 1 YEAR) + INTERVAL 1 YEAR END""",
     "pg_array_length(a) AS nullif(len(a), 0)",
     r"""pg_array_item(x) AS CASE WHEN x IS NULL THEN 'NULL'
     WHEN regexp_full_match(x, '[^\s{},"\\]+') AND upper(x) <> 'NULL' THEN x
@@ -148,6 +150,11 @@ _JSON: Final = (
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
+    "pg_json_pointer(k) AS '/' || replace(replace(k, '~', '~0'), '/', '~1')",
+    """pg_json_member(j, k) AS json_extract(j, CASE WHEN regexp_full_match(k, '[0-9]+')
+    THEN '$."' || k || '"' ELSE pg_json_pointer(k) END)""",
+    """pg_json_step(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN json_extract(j, pg_json_pointer(k))
+    WHEN 'ARRAY' THEN j -> trim(k)::INT END""",
     """json_array_size(j) AS CASE json_type(j) WHEN 'ARRAY' THEN json_array_length(j)
     ELSE CASE WHEN j IS NOT NULL THEN error('cannot get array length of a non-array') END END""",
     """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL

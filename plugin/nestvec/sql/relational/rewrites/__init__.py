@@ -41,6 +41,7 @@ from nestvec.sql.relational.rewrites.functions import (
 )
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
+    json_extract_path,
     json_item,
     json_joined,
     json_key,
@@ -51,6 +52,7 @@ from nestvec.sql.relational.rewrites.json_operators import (
     json_with,
     json_without,
     json_without_path,
+    of_values,
 )
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
@@ -171,17 +173,19 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "JSONB_SET": json_with,
     "JSONB_INSERT": refused("Write jsonb_set(), or join arrays with ||."),
     "JSONB_STRIP_NULLS": refused("Remove keys with - or #-."),
-    "JSONB_BUILD_OBJECT": renamed("json_object"),
-    "JSON_BUILD_OBJECT": renamed("json_object"),
-    "JSONB_BUILD_ARRAY": renamed("json_array"),
-    "JSON_BUILD_ARRAY": renamed("json_array"),
+    "JSONB_BUILD_OBJECT": of_values("json_object"),
+    "JSON_BUILD_OBJECT": of_values("json_object"),
+    "JSONB_BUILD_ARRAY": of_values("json_array"),
+    "JSON_BUILD_ARRAY": of_values("json_array"),
     "JSONB_AGG": lambda node: json_array(exp.JSONArrayAgg(this=node.expressions[0].copy())),
     "JSON_ARRAY_LENGTH": renamed("json_array_size"),
     "JSONB_ARRAY_LENGTH": renamed("json_array_size"),
     "REGEXP_SPLIT_TO_ARRAY": split_by("regexp_split_to_array"),
     "REGEXP_SPLIT_TO_TABLE": split_by("regexp_split_to_table"),
+    **dict.fromkeys(("JSONB_EXTRACT_PATH", "JSON_EXTRACT_PATH"), json_extract_path(as_text=False)),
+    **dict.fromkeys(("JSONB_EXTRACT_PATH_TEXT", "JSON_EXTRACT_PATH_TEXT"), json_extract_path(as_text=True)),
     "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
     "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
-    "TO_JSONB": renamed("to_json"),
+    **dict.fromkeys(("TO_JSONB", "TO_JSON"), of_values("to_json")),
 }
 """Rules for functions that sqlglot does not know."""

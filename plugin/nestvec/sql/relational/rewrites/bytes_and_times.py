@@ -9,7 +9,7 @@ from nestvec.sqltypes.values import bytea_bytes
 from nestvec_schemas.errors import SqlNotSupported
 
 BINARY_TYPES = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
-_TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
+TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
 
 
 def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
@@ -22,7 +22,7 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
         return bytea_constant(node.this)
     if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
         return exp.DPipe(this=exp.Literal.string("\\x"), expression=call("lower", call("hex", node.this)))
-    if to.this in _TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
+    if to.this in TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
         return _rounded_timestamp(node, int(to.expressions[0].this.name))
     return None
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.arrays import array_constant, typed_array
+from nestvec.sql.relational.rewrites.bytes_and_times import TIMESTAMPS
 from nestvec.sql.relational.rewrites.nodes import (
     INTEGERS,
     JSON_TYPES,
     Rule,
     call,
+    is_text_constant,
     kind,
     outside,
 )
+from nestvec_schemas.errors import SqlNotSupported
 
 
 def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
     """The values of a group as JSON; DuckDB's own function takes neither ORDER BY nor FILTER."""
-    gathered = exp.ArrayAgg(this=node.this.copy())
+    gathered = exp.ArrayAgg(this=iso_time(node.this).copy())
     if not isinstance(node.parent, (exp.Filter, exp.Window)):
         return call("to_json", gathered)
     node.replace(gathered)
@@ -29,7 +35,23 @@ def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
 
 def json_object(node: exp.Expr) -> exp.Expr:
     """Keys and values of a group as JSON."""
-    return call("json_group_object", *(node.expressions or [node.this, node.args["expression"]]))
+    key, value = node.expressions or [node.this, node.args["expression"]]
+    return call("json_group_object", key, iso_time(value))
+
+
+def iso_time(node: exp.Expr) -> exp.Expr:
+    """A value of JSON: a timestamp has a T, and minutes in its zone."""
+    if kind(node) not in TIMESTAMPS:
+        return node
+    text = call("replace", exp.cast(node.copy(), "text"), exp.Literal.string(" "), exp.Literal.string("T"))
+    if kind(node) != exp.DType.TIMESTAMPTZ:
+        return text
+    return exp.paren(exp.DPipe(this=text, expression=exp.Literal.string(":00")))
+
+
+def of_values(name: str) -> Rule:
+    """A function that makes JSON of its arguments."""
+    return lambda node: call(name, *map(iso_time, node.expressions))
 
 
 def json_key(node: exp.Expr) -> exp.Expr:
@@ -44,26 +66,73 @@ def json_keys(*, any_of: bool) -> Rule:
 
 
 def json_path(node: exp.Expr) -> exp.Expr:
-    """``j #> '{a,0}'`` as one step after the other."""
-    path = node.expression
-    if not isinstance(path, exp.Literal) or not path.name.startswith("{"):
-        return node
-    steps = [step.strip().strip('"') for step in path.name.strip("{}").split(",") if step.strip()]
-    joined = "".join(_path_step(step) for step in steps)
-    name = "json_extract_string" if isinstance(node, exp.JSONBExtractScalar) else "json_extract"
-    return call(name, node.this, exp.Literal.string(f"${joined}"))
+    """``j #> '{a,0}'`` and ``j #> ARRAY['a', '0']``, whose steps are keys or positions by what they meet."""
+    steps = _constant_steps(node.expression)
+    if steps is None:
+        raise SqlNotSupported("a computed path of JSON is not supported", next_step="Write '{a,0}'.")
+    return _followed(node.this, steps, as_text=isinstance(node, exp.JSONBExtractScalar))
 
 
-def _path_step(step: str) -> str:
-    if step.lstrip("-").isdecimal():
-        return f"[#{step}]" if step.startswith("-") else f"[{step}]"
-    return f'."{step}"'
+def json_extract_path(*, as_text: bool) -> Rule:
+    """``jsonb_extract_path(j, 'a', '0')``."""
+
+    def extract(node: exp.Anonymous) -> exp.Expr:
+        document, *path = node.expressions or [exp.Null()]
+        if not all(map(is_text_constant, path)):
+            raise SqlNotSupported("a computed path of JSON is not supported", next_step="Write constants.")
+        return _followed(_as_json(document), [step.name for step in path], as_text=as_text)
+
+    return extract
+
+
+def _constant_steps(path: exp.Expr) -> list[str | None] | None:
+    if is_text_constant(path):
+        return array_constant(path.name)
+    if isinstance(path, exp.Cast) and path.args["to"].this == exp.DType.ARRAY:
+        return _constant_steps(path.this)
+    if isinstance(path, exp.Array) and all(map(is_text_constant, path.expressions)):
+        return [item.name for item in path.expressions]
+    return None
+
+
+_MAX_ODD_STEPS: Final = 8
+"""Positions from the end in a path: the document is computed twice for each."""
+
+
+def _followed(document: exp.Expr, steps: Sequence[str | None], *, as_text: bool) -> exp.Expr:
+    if None in steps:
+        return exp.Null()
+    names = [step for step in steps if step is not None]
+    if sum(map(_is_odd_position, names)) > _MAX_ODD_STEPS:
+        raise SqlNotSupported("a path of JSON with more than 8 such positions is not supported")
+    reached = document
+    for odd, run in groupby(names, key=_is_odd_position):
+        if odd:
+            for step in run:
+                reached = call("pg_json_step", reached, exp.Literal.string(step))
+        else:
+            pointer = "".join(map(_pointer, run))
+            reached = call("json_extract", reached, exp.Literal.string(pointer))
+    return call("pg_json_text", reached) if as_text else reached
+
+
+def _is_odd_position(step: str) -> bool:
+    """Whether a step is a position that no JSON pointer has: -1, 01."""
+    return re.fullmatch(r"\s*([+-][0-9]+|0[0-9]+)|\s+[0-9]+", step) is not None
+
+
+def _pointer(step: str) -> str:
+    return "/" + step.replace("~", "~0").replace("/", "~1")
 
 
 def json_text(node: exp.JSONExtractScalar) -> exp.Expr:
     """Objects and arrays as text are spaced as PostgreSQL prints them."""
     extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
     return call("pg_json_text", exp.paren(json_item(extracted)))
+
+
+_MARKS_OF_PATHS: Final = frozenset('*"\\')
+"""What DuckDB takes for a wildcard or an end inside the quotes of a key."""
 
 
 def json_item(node: exp.JSONExtract) -> exp.Expr:
@@ -73,9 +142,17 @@ def json_item(node: exp.JSONExtract) -> exp.Expr:
     index: exp.Expr | None = None
     if len(steps) == 1 and isinstance(steps[0], exp.JSONPathSubscript) and isinstance(steps[0].this, int):
         index = exp.Literal.number(steps[0].this)
-    elif isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string:
+    elif (isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string) or kind(path) in INTEGERS:
         index = path
-    return node if index is None else call("pg_json_item", node.this, index)
+    if index is not None:
+        return call("pg_json_item", node.this, index)
+    if isinstance(path, exp.JSONPath):
+        key = steps[0].this if len(steps) == 1 and isinstance(steps[0], exp.JSONPathKey) else None
+        if isinstance(key, str) and (not key or set(key) & _MARKS_OF_PATHS):
+            return call("json_extract", node.this, exp.Literal.string(_pointer(key)))
+        return node
+    # DuckDB takes a text that begins with $ or / for a path.
+    return call("pg_json_member", node.this, exp.cast(path.copy(), "text"))
 
 
 def json_joined(node: exp.DPipe) -> exp.Expr:

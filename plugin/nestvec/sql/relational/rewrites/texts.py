@@ -75,7 +75,7 @@ _ARRAY_JOINS = ("LIST_CONCAT", "LIST_APPEND", "LIST_PREPEND")
 
 
 def _is_array(node: exp.Expr) -> bool:
-    # Inner joins are rewritten before outer ones.
+    # Inner joins are repattern_text before outer ones.
     node = node.unnest()
     return anonymous_name(node) in _ARRAY_JOINS or (kind(node) == exp.DType.ARRAY and not is_vector(node))
 
@@ -138,13 +138,14 @@ def time_format(node: exp.Expr) -> exp.Expr:
     """Refuse a pattern of to_char() or to_timestamp() that sqlglot takes over in part."""
     pattern = node.args.get("format")
     # sqlglot has replaced what it knows by %Y and so on.
-    rest = re.sub(r"%-?[A-Za-z]", "", pattern.name) if isinstance(pattern, exp.Literal) else ""
-    if re.search(r'[A-Za-z\\"]', rest):
+    pattern_text = pattern.name if isinstance(pattern, exp.Literal) else "a computed pattern"
+    rest = re.sub(r"%-?[A-Za-z]", "", pattern_text)
+    if re.search(r'[A-Za-z\\"%]', rest) or "%U" in pattern_text:
         raise SqlNotSupported(
             "this pattern of to_char(), to_date() or to_timestamp() is not supported",
             next_step="Use YYYY, MM, DD, HH24, HH12, MI, SS and US, or extract().",
         )
-    return node
+    return exp.cast(node, exp.DType.TIMESTAMPTZ) if isinstance(node, exp.StrToTime) else node
 
 
 def split_part(node: exp.SplitPart) -> exp.Expr:

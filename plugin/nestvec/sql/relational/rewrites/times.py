@@ -11,6 +11,10 @@ from nestvec.sql.relational.rewrites.nodes import call, kind
 _OF_A_SECOND: Final = {"SECOND": 1_000_000.0, "SECONDS": 1_000_000.0, "MILLISECONDS": 1_000.0}
 
 
+_FROM_YEAR_ONE: Final = ("century", "centuries", "millennium", "millenniums", "millennia")
+"""Units that begin in 1, 101, 1001, …: DuckDB counts from 0."""
+
+
 def time_part(node: exp.Extract) -> exp.Expr:
     """``extract(second FROM t)`` has a fraction, which DuckDB cuts off."""
     part, value = node.name, node.expression
@@ -26,4 +30,6 @@ def cut_time(node: exp.TimestampTrunc) -> exp.Expr:
     unit, value = node.args["unit"], node.this
     if kind(value) == exp.DType.DATE:
         value = exp.cast(value.copy(), exp.DType.TIMESTAMPTZ)
-    return call("pg_cut_time", exp.Literal.string(unit.name.lower()), value)
+    name = unit.name.lower()
+    macro = "pg_cut_century" if name in _FROM_YEAR_ONE else "pg_cut_time"
+    return call(macro, exp.Literal.string(name), value)
