@@ -41,21 +41,24 @@ def _check_names(instance: EncoderInstance, present: Mapping[str, EncoderInstanc
 class Pin:
     """What one request looks at for the length of a block: the view at its first look."""
 
-    __slots__ = ("_token", "catalog", "view")
+    __slots__ = ("_token", "catalog", "is_over", "view")
 
     def __init__(self, catalog: EncoderCatalog) -> None:
         self.catalog = catalog
         self.view: _View | None = None
         self._token: Token[Pin | None] | None = None
+        self.is_over = False
+        """Whether the block has ended: what runs on in its context sees the newest version."""
 
     def __enter__(self) -> None:
         outer = _current_pin.get()
-        if outer is None or outer.catalog is not self.catalog:
+        if outer is None or outer.catalog is not self.catalog or outer.is_over:
             self._token = _current_pin.set(self)
 
     def __exit__(self, *_: object) -> None:
         if self._token is not None:
             _current_pin.reset(self._token)
+            self.is_over = True
             self.catalog.release(self)
 
 
@@ -125,7 +128,7 @@ class EncoderCatalog(EncoderNames):
 
     def _view(self) -> _View:
         pin = _current_pin.get()
-        if pin is None or pin.catalog is not self:
+        if pin is None or pin.catalog is not self or pin.is_over:
             return self._current
         if pin.view is None:
             pin.view = self._current
@@ -139,9 +142,10 @@ class EncoderCatalog(EncoderNames):
 
     def release(self, pin: Pin) -> None:
         """A request no longer looks at what it has pinned."""
-        if pin.view is not None:
-            pin.view.pins -= 1
-            if not pin.view.pins and pin.view is not self._current:
+        view, pin.view = pin.view, None  # a context that lives on holds the pin, and would hold the encoders
+        if view is not None:
+            view.pins -= 1
+            if not view.pins and view is not self._current:
                 self._forget_unseen()
 
     def _forget_unseen(self) -> None:

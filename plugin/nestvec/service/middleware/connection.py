@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import ClassVar, Final, cast
 
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope
@@ -132,7 +133,9 @@ class LimitedConnection(HttpToolsProtocol):
             response = WholeResponse(transport, cycle, defaults, send)
             return app(scope, receive, response.send)
 
-        super()._start_asgi_task(cycle, cast(ASGI3Application, answer))
+        # In a context of its own. asyncio reads a connection in the context of whoever resumed it last
+        # (python/cpython#140947): that of an earlier request with a large body, which saw other encoders.
+        Context().run(super()._start_asgi_task, cycle, cast(ASGI3Application, answer))
 
     def on_response_complete(self) -> None:
         if self._writes is not None:

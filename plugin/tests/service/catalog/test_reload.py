@@ -140,6 +140,42 @@ def test_what_did_not_change_is_not_opened_again(running: Running) -> None:
     assert running.embedder.encoders.instances == before
 
 
+def test_a_connection_that_had_a_large_body_sees_the_new_encoder(
+    running: Running, write_version: WriteVersion
+) -> None:
+    """To read such a body, the server stops reading and goes on in the request's own context."""
+    instances = [running.embedder.encoders.instance("tiny")]
+    for version in (2, 3):
+        texts = [f"w{number} " + "w1 " * 10_000 for number in range(40)]
+        assert {row[2] for row in running.embed(texts)} == {version - 1}
+        write_version(version)
+        assert running.reload()["replaced"] == ["tiny"]
+        assert running.embed(["w5 w6"]) == [vector_of("w5 w6", version)]
+        instances.append(running.embedder.encoders.instance("tiny"))
+    assert [instance.resident for instance in instances] == [False, False, True]
+
+
+def test_what_outlives_its_block_sees_the_newest_version(running: Running) -> None:
+    catalog = running.embedder.encoders
+
+    async def main() -> None:
+        with catalog.pinned():
+            assert len(catalog) == 1
+            late = asyncio.create_task(look_later())
+        before = catalog.instances
+        catalog.replace([], {})
+        assert await late == 0
+        catalog.replace(before, {})
+
+    async def look_later() -> int:
+        await asyncio.sleep(0)
+        with catalog.pinned():
+            return len(catalog)
+
+    catalog.on_retired = None
+    asyncio.run(main())
+
+
 def test_a_stream_of_requests_during_reloads(running: Running, write_version: WriteVersion) -> None:
     seen: set[int] = set()
     done = threading.Event()
