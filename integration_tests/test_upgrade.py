@@ -426,6 +426,14 @@ def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_
         assert fused != plain_ids
         second = connection.execute(f"{statement} OFFSET 5").fetchall()
         assert [row[0] for row in second][:5] == fused[5:]
+        # Further keys only order rows of the same score; what DuckDB orders by the distance is not fused.
+        by_id = [row[0] for row in connection.execute(statement.replace(" LIMIT", ", id LIMIT")).fetchall()]
+        assert [round(scores[key], 9) for key in by_id] == [round(scores[key], 9) for key in expected[:10]]
+        assert connection.session.notices.take() == ()
+        by_duckdb = connection.execute(statement.replace("SELECT id", "SELECT id, reverse(text)")).fetchall()
+        assert [row[0] for row in by_duckdb] == plain_ids
+        (notice,) = connection.session.notices.take()
+        assert "does not apply to papers.text_50: a statement that DuckDB computes" in notice
     with closing(MilvusClient(str(database))) as client:
         client.release_collection("papers__1")
         with connect(str(database), models=bridged) as connection:

@@ -6,9 +6,11 @@ from typing import Any
 
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.lateral import side_column
+from nestvec.sql.execute.choose_search import table_of
 from nestvec.sql.execute.rows import ScoredRow, value_of
 from nestvec.sql.execute.search import search_many
 from nestvec.sql.execute.timing import RunNode
+from nestvec.sql.execute.upgrades.dual_reading import old_reading
 from nestvec.sql.plan.lateral import search_batches
 from nestvec.sql.plan.nodes import ForEachQuery, Plan, VectorSearch
 from nestvec.sql.session import Session
@@ -21,6 +23,7 @@ def run_lateral(run: RunNode, session: Session, node: ForEachQuery) -> Steps[lis
         nodes = [node.plans[number].node for number in batch]
         first = nodes[0]
         if isinstance(first, VectorSearch):
+            old_reading(session, (yield from table_of(session, first.collection)), [first.nearest.column])
             targets = [search.nearest.target for search in nodes if isinstance(search, VectorSearch)]
             results = yield from search_many(session, first, targets)
             rows_by_plan |= zip(batch, results, strict=True)

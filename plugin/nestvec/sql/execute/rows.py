@@ -22,6 +22,9 @@ class ScoredRow(NamedTuple):
     row: Mapping[str, Any]
     distance: float | None = None
 
+    fused: float | None = None
+    """Its score if dual reading ranks it, by the old vectors and the new ones; greater is nearer."""
+
 
 def value_of(expression: Expression, row: ScoredRow) -> Any:
     """The value of an expression for a row."""

@@ -28,8 +28,8 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
     while True:
         rows = yield from run(session, search, node.input)
         wider = _widened(search, len(rows))
-        if wider is None or rows[-1].distance != rows[end - 1].distance:
-            ordered = sort_rows(Sort(node.input, node.keys), rows)
+        if wider is None or _place(rows[-1]) != _place(rows[end - 1]):
+            ordered = _sorted(node, rows)
             return _up_to_ties(ordered, end) if node.with_ties else ordered[node.offset : end]
         if wider == search:
             raise SqlNotSupported(
@@ -39,12 +39,26 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
         search = wider
 
 
+def _place(row: ScoredRow) -> float | None:
+    """What ranks a row: its distance, or its score by dual reading."""
+    return row.distance if row.fused is None else -row.fused
+
+
+def _sorted(node: TopKWithTies, rows: list[ScoredRow]) -> list[ScoredRow]:
+    """The rows by all keys, the first of which is the ranking."""
+    if any(row.fused is not None for row in rows):
+        # By the distance alone, as the first key has it, the new vectors would have no say.
+        others = sort_rows(Sort(node.input, node.keys[1:]), rows)
+        return sorted(others, key=lambda row: -(row.fused or 0.0))
+    return sort_rows(Sort(node.input, node.keys), rows)
+
+
 def _up_to_ties(rows: list[ScoredRow], end: int) -> list[ScoredRow]:
     """The rows before ``end``, and those after it that are as far away as the last of them."""
     if len(rows) <= end:
         return rows
-    last = rows[end - 1].distance
-    return [*rows[:end], *(row for row in rows[end:] if row.distance == last)]
+    last = _place(rows[end - 1])
+    return [*rows[:end], *(row for row in rows[end:] if _place(row) == last)]
 
 
 def _widened(node: Node, count: int) -> Node | None:

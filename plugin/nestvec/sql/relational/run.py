@@ -18,6 +18,7 @@ from nestvec.sql.bind.vectors.targets import Target
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.search import resolve_targets
+from nestvec.sql.execute.upgrades.dual_reading import old_reading
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, Node, TopKWithTies, UnaryNode, VectorSearch, source_of
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
@@ -184,9 +185,11 @@ def _load(
 
 def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
     """The rows of a search; with a residual condition, of ever wider ones until enough rows pass it."""
-    plan = scan.plan
+    plan, source = scan.plan, source_of(scan.plan.node)
+    nearest = source.nearest if isinstance(source, VectorSearch) else None
+    reading = old_reading(session, scan.table, [] if nearest is None else [nearest.column])
     while True:
-        result = yield from run_plan(session, plan)
+        result = yield from run_plan(reading, plan)
         loaded = _ranked_table(scan, result)
         if not scan.residual:
             return loaded
@@ -258,6 +261,7 @@ def _read_scan(
 ) -> Steps[LoadedTable]:
     """The rows of a collection. Raises SqlNotSupported beyond MAX_SCAN_ROWS."""
     rows = scan.rows
+    old_reading(session, scan.table, [distance.column for distance in scan.distances])
     if rows is None:
         rows = yield from _query_scan(session, scan, tables)
     columns = [scan_column(scan, name) for name in scan.columns or scan.fields]

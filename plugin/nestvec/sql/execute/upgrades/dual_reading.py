@@ -7,11 +7,13 @@ is not behind the others for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from nestvec.milvus.catalog import Table, table_steps
+from nestvec.milvus.fingerprints import RecordedUpgrade
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.vectors.embed import request_for
 from nestvec.sql.bind.vectors.targets import EmbeddedText
@@ -22,7 +24,7 @@ from nestvec.sql.execute.search import resolve_targets, run_search
 from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlUnknownName, StoreError
+from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError
 
 _RRF_K: Final = 60
 """Of reciprocal rank fusion (Cormack et al. 2009)."""
@@ -31,21 +33,10 @@ _MIN_POOL: Final = 50
 """Rows of each search that are fused, at least."""
 
 
-@dataclass(frozen=True)
-class NewVectors:
-    """What the vectors that are made anew say of a query."""
-
-    ranks: Mapping[Any, int]
-    """The rank of each nearest row, by key."""
-
-    table: Table
-
-
 def run_vector_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
     """The rows of a search; fused with the new vectors' if its column is being upgraded and the session reads
     both. Raises as ``run_search``."""
-    reads_both = session.settings.index.dual_reading == "on"
-    if reads_both and not (node.group or node.exact or node.highlight):
+    if session.settings.index.dual_reading == "on":
         fused = yield from _dual_search(session, node)
         if fused is not None:
             return fused
@@ -53,48 +44,108 @@ def run_vector_search(session: Session, node: VectorSearch) -> Steps[list[Scored
 
 
 def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] | None]:
-    """None where there are no new vectors, or no text to search for."""
+    """None where there are no new vectors, or what is searched for is not fused, which a notice says."""
     table = yield from table_of(session, node.collection)
-    embedding = table.embedding(node.nearest.column)
-    target = node.nearest.target
+    upgrade, target = _upgrade(table, node.nearest.column), node.nearest.target
+    if upgrade is None or node.limit <= 0:
+        return None
     text = target.text if isinstance(target, EmbeddedText) else target
-    upgrade = None if embedding is None else embedding.upgrade
-    if upgrade is None or upgrade.target is None or not isinstance(text, str) or node.limit <= 0:
+    unfused = _unfused(node)
+    if unfused or not isinstance(text, str):
+        _note(session, table, node.nearest.column, unfused or "what is searched for is a vector, not a text")
+        return None
+    new_table = yield from _read_target(session, table, node, upgrade)
+    if new_table is None:
         return None
     key, pool = table.primary.name, max(_MIN_POOL, node.limit + node.offset)
     wide = replace(node, fields=tuple(dict.fromkeys((*node.fields, key))), limit=pool, offset=0)
     rows = yield from run_search(session, wide)
     try:
-        new = yield from _search_new(session, wide, upgrade.target, text, key)
-        copied = yield from _copied(session, new.table, [row.row[key] for row in rows])
+        ranks = yield from _search_new(session, wide, new_table, text)
+        copied = yield from _copied(session, new_table, [row.row[key] for row in rows])
     except (StoreError, SqlUnknownName):
         # The upgrade ended meanwhile: what it filled is gone, or has the name.
         return None
-    missing = [name for name in new.ranks if name not in {row.row[key] for row in rows}]
+    missing = [name for name in ranks if name not in {row.row[key] for row in rows}]
     if missing:
         among = ids_filter(table, missing)
         condition = f"({node.filter}) and {among}" if node.filter else among
         rows = [*rows, *(yield from run_search(session, replace(wide, filter=condition, limit=len(missing))))]
-    note_done(f"fused with {len(new.ranks)} rows of {upgrade.target} by rank")
-    fused = _fused(rows, key, new.ranks, copied, pool)
+    note_done(f"fused with {len(ranks)} rows of {upgrade.target} by rank")
+    fused = _fused(rows, key, ranks, copied, pool)
     return fused[node.offset : node.offset + node.limit]
 
 
-def _search_new(
-    session: Session, node: VectorSearch, collection: str, text: str, key: str
-) -> Steps[NewVectors]:
-    """The nearest rows by the new vectors. Raises StoreError, ServiceError."""
-    # The session may hold that of an upgrade that was stopped, to another encoder.
-    table = yield from table_steps(collection)
-    embedding, column = table.embedding(node.nearest.column), node.nearest.column
+def old_reading(session: Session, table: Table, columns: Iterable[str]) -> Session:
+    """The session without dual reading, for what is ordered by the distance itself; a notice says so if one
+    of these columns is being upgraded."""
+    if session.settings.index.dual_reading != "on":
+        return session
+    for column in columns:
+        if _upgrade(table, column) is not None:
+            why = (
+                "a statement that DuckDB computes, or LATERAL, is ordered by the distance to the old vectors"
+            )
+            _note(session, table, column, why)
+    index = replace(session.settings.index, dual_reading="off")
+    reading = copy.copy(session)
+    reading.settings = replace(session.settings, index=index)
+    return reading
+
+
+def _upgrade(table: Table, column: str) -> RecordedUpgrade | None:
+    """The upgrade that makes the vectors of a column anew."""
+    embedding = table.embedding(column)
+    upgrade = None if embedding is None else embedding.upgrade
+    return None if upgrade is None or upgrade.target is None else upgrade
+
+
+def _unfused(node: VectorSearch) -> str:
+    """Why a search is not fused; empty for one that is."""
+    if node.group:
+        return "a search of groups is by the old vectors"
+    if node.exact:
+        return "a search with a threshold is by the old vectors"
+    return "a search with highlights is by the old vectors" if node.highlight else ""
+
+
+def _note(session: Session, table: Table, column: str, why: str) -> None:
+    session.notices.note(f"nestvec.dual_reading does not apply to {table.name}.{column}: {why}")
+
+
+def _read_target(
+    session: Session, table: Table, node: VectorSearch, upgrade: RecordedUpgrade
+) -> Steps[Table | None]:
+    """The collection that has the new vectors, as it is now: the session may hold that of an upgrade that
+    was stopped. None, with a notice, if it is not there, or another change has its name."""
+    target, column = upgrade.target or "", node.nearest.column
+    try:
+        new = yield from table_steps(target)
+    except CollectionNotFound:
+        why = f"there is no collection {target}; no row is embedded anew yet, or the upgrade has ended"
+    except StoreError:
+        return None
+    else:
+        embedding = new.embedding(column)
+        own = new.name == table.name or (embedding is not None and embedding.upgrade is not None)
+        if not own and embedding is not None and embedding.config.encoder == upgrade.encoder:
+            return new
+        why = f"another change has taken the name {target}, which has no vectors of {upgrade.encoder}"
+    _note(session, table, column, why)
+    return None
+
+
+def _search_new(session: Session, node: VectorSearch, table: Table, text: str) -> Steps[dict[Any, int]]:
+    """The ranks of the nearest rows by the new vectors, by key. Raises StoreError, ServiceError."""
+    embedding, column, key = table.embedding(node.nearest.column), node.nearest.column, table.primary.name
     if embedding is None:
-        return NewVectors({}, table)
-    yield from session.ensure_loaded(collection)
+        return {}
+    yield from session.ensure_loaded(table.name)
     (vector,) = yield from resolve_targets(session, [EmbeddedText(text, request_for(embedding))])
     (hits,) = yield call(
-        f"searching collection {collection}",
+        f"searching collection {table.name}",
         "search",
-        collection,
+        table.name,
         data=[vector],
         anns_field=column,
         filter=node.filter,
@@ -102,7 +153,7 @@ def _search_new(
         output_fields=[key],
         search_params={"metric_type": table.metrics.get(column, node.nearest.metric)},
     )
-    return NewVectors({hit["entity"][key]: rank for rank, hit in enumerate(hits)}, table)
+    return {hit["entity"][key]: rank for rank, hit in enumerate(hits)}
 
 
 def _copied(session: Session, table: Table, keys: Sequence[Any]) -> Steps[set[Any]]:
@@ -124,10 +175,11 @@ def _fused(
     def share(rank: int | None) -> float:
         return 0.0 if rank is None else 1 / (_RRF_K + 1 + rank)
 
-    def score(place: int, name: Any) -> float:
+    def score_of(place: int, name: Any) -> float:
         old = share(place if place < pool else None)
         new = share(ranks.get(name)) if name in copied or name in ranks else old
         return old + new
 
-    scored = [(score(place, row.row[key]), place) for place, row in enumerate(rows)]
-    return [rows[place] for _, place in sorted(scored, key=lambda entry: (-entry[0], entry[1]))]
+    scored = [(score_of(place, row.row[key]), place) for place, row in enumerate(rows)]
+    ranked = sorted(scored, key=lambda entry: (-entry[0], entry[1]))
+    return [rows[place]._replace(fused=score) for score, place in ranked]
