@@ -33,6 +33,7 @@ _AGENT_PORTS: Final = (
 
 _LOOPBACK: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.2
+_PORT_POLL_MS: Final = 1_000
 
 _STARTS: Final = 4
 """Attempts at starting a Ray of this machine."""
@@ -176,7 +177,8 @@ def _connect(ray: Any, options: RayOptions) -> None:
 
 @contextmanager
 def patient_start(ray: Any) -> Iterator[None]:
-    """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start."""
+    """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start; and
+    end a start at once of which a daemon ended."""
     private = getattr(ray, "_private", None)
     node_class = getattr(getattr(private, "node", None), "Node", None)
     start = getattr(node_class, "start_ray_processes", None)
@@ -192,8 +194,7 @@ def patient_start(ray: Any) -> Iterator[None]:
         start(node)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if ended := [name for name, _ in node.dead_processes()]:
-                raise RuntimeError(f"it ended: {', '.join(ended)}")
+            _check_alive(node)
             # What it raises is not documented; at the deadline Ray asks again, and says what is wrong.
             with suppress(Exception):
                 private.services.get_node(node.gcs_address, node._node_id)
@@ -202,9 +203,46 @@ def patient_start(ray: Any) -> Iterator[None]:
 
     node_class.start_ray_processes = start_and_wait
     try:
-        yield
+        with _watched_port(private.node):
+            yield
     finally:
         node_class.start_ray_processes = start
+
+
+@contextmanager
+def _watched_port(module: Any) -> Iterator[None]:
+    """Have Ray notice that its GCS ended while it waits for the port of it."""
+    start, wait = module.Node.start_gcs_server, module.wait_for_persisted_port
+    starting: list[Any] = []
+
+    def start_gcs(node: Any) -> None:
+        starting.append(node)
+        start(node)
+
+    def wait_alive(folder: str, number: str, name: str, *, timeout_ms: int) -> int:
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            try:
+                port: int = wait(folder, number, name, timeout_ms=_PORT_POLL_MS)
+                return port
+            # What it raises is not documented.
+            except Exception:
+                if time.monotonic() >= deadline:
+                    raise
+            for node in starting:
+                _check_alive(node)
+
+    module.Node.start_gcs_server, module.wait_for_persisted_port = start_gcs, wait_alive
+    try:
+        yield
+    finally:
+        module.Node.start_gcs_server, module.wait_for_persisted_port = start, wait
+
+
+def _check_alive(node: Any) -> None:
+    """Raise RuntimeError if a daemon of a node ended."""
+    if ended := [name for name, _ in node.dead_processes()]:
+        raise RuntimeError(f"it ended: {', '.join(ended)}")
 
 
 def _vacant_ports(count: int) -> list[int]:

@@ -232,6 +232,9 @@ def command(args: BulkArgs) -> None:
         --uri http://milvus:19530 \\
         --ray auto --worker-gpus 1 --to s3://milvus-bucket/papers
     """
+    from nestvec.bulk.forks import allow_forks
+
+    allow_forks()
     from nestvec.bulk.run import BulkJob
     from nestvec.collections.change.switch import check_name
     from nestvec.milvus.catalog import read_table

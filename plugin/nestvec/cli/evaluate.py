@@ -242,6 +242,10 @@ def command(args: EvaluateArgs) -> None:
       nestvec evaluate cranfield --encoder minilm --encoder splade \\
         --top 128,64 --rerank cross
     """
+    if args.ray is not None:
+        from nestvec.bulk.forks import allow_forks
+
+        allow_forks()
     from nestvec.evaluate.evaluation import evaluate, open_datasets
     from nestvec.evaluate.outcomes import EvaluateOptions
     from nestvec.evaluate.report.output import check_writable

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, pool_size, cluster, patient_start
+from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, cluster, patient_start, pool_size
 from nestvec_schemas.errors import IngestError
 
 
@@ -85,6 +85,9 @@ class FakeNode:
         self._ray_params, self._session_dir, self._node_id = SimpleNamespace(), "session", "node"
         self.gcs_address, self.questions, self.has_started = "gcs", 0, False
 
+    def start_gcs_server(self) -> None:
+        pass
+
     def start_ray_processes(self) -> None:
         self.has_started = True
 
@@ -105,10 +108,17 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise RuntimeError(f"no node {number} at {address}")
         return {}
 
+    def wait_for_port(folder: str, number: str, name: str, *, timeout_ms: int) -> int:
+        node.questions += 1
+        if node.questions < 3:
+            raise RuntimeError(f"no {name} after {timeout_ms} ms")
+        return 6379
+
     return SimpleNamespace(
         _raylet=SimpleNamespace(persist_port=lambda folder, number, name, port: ports.update({name: port})),
         _private=SimpleNamespace(
-            node=SimpleNamespace(Node=FakeNode), services=SimpleNamespace(get_node=get_node)
+            node=SimpleNamespace(Node=FakeNode, wait_for_persisted_port=wait_for_port),
+            services=SimpleNamespace(get_node=get_node),
         ),
         node=node,
         ports=ports,
@@ -150,3 +160,22 @@ def test_a_ray_that_is_in_use_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     with cluster(RayOptions()) as ray:
         assert ray is used
     assert {name for name in os.environ if name.startswith("RAY_AUTH")} <= before.keys()
+
+
+def test_a_start_ends_with_a_gcs_that_never_says_its_port(
+    starting: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = starting._private.node
+    before = module.wait_for_persisted_port
+    with patient_start(starting):
+        assert module.wait_for_persisted_port("s", "n", "gcs", timeout_ms=600_000) == 6379
+        starting.node.questions = 0
+        starting.node.start_gcs_server()
+        monkeypatch.setattr(FakeNode, "dead", [("gcs_server", object())])
+        with pytest.raises(RuntimeError, match="it ended: gcs_server"):
+            module.wait_for_persisted_port("s", "n", "gcs", timeout_ms=600_000)
+        monkeypatch.setattr(FakeNode, "dead", [])
+        starting.node.questions = 0
+        with pytest.raises(RuntimeError, match="no gcs after"):
+            module.wait_for_persisted_port("s", "n", "gcs", timeout_ms=0)
+    assert module.wait_for_persisted_port is before
