@@ -145,7 +145,7 @@ def fit_bridge(
     )
 
 
-_LEARNED_QUERIES: Final = "learned, queries by their own"
+_LEARNED_QUERIES: Final = "learned, queries apart"
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_the_simplest_of_equal_maps_is_chosen() -> None:
     assert set(_fit(_documents(noise=0.05), steps=2).compared) == {
         *fit.compared,
         "learned",
-        "learned, queries by their own",
+        "learned, queries apart",
     }
 
 

@@ -103,7 +103,8 @@ def command(args: BridgeArgs) -> None:
     A map from NEW's space into OLD's is fitted on a few thousand texts, without labels, and becomes a head of
     NEW's graph. A service then has another encoder, NEW.as.OLD, also as ?encoder=NEW&as=OLD: its vectors have
     OLD's dims and OLD's fingerprint, and may be compared with the vectors that OLD has stored. NEW's own
-    vectors do not change.
+    vectors do not change. Texts that a request calls queries may have a map of their own; all others have the
+    one by which documents are written.
 
     With --pairs, OLD embeds images and NEW texts: NEW's queries then search the images that OLD has stored.
 
@@ -177,12 +178,15 @@ def _print(built: BuiltBridge, args: BridgeArgs) -> None:
     if args.json:
         print_json({"name": built.name, "bridge": bridge.model_dump(mode="json")})
         return
-    rows = [(dim, f"{bridge.quality[dim]:.3f}", f"{bridge.mixed_quality[dim]:.3f}") for dim in bridge.quality]
+    columns = {"old vectors": bridge.quality, "half through the bridge": bridge.mixed_quality}
+    if bridge.unstated_quality:
+        columns["old vectors, queries of no role"] = bridge.unstated_quality
+    rows = [(dim, *(f"{figures[dim]:.3f}" for figures in columns.values())) for dim in bridge.quality]
     click.echo(
         f"{built.name}: {bridge.method}, fitted on {bridge.texts} texts of {bridge.sample}\n"
         f"nDCG@10 of {built.fit.held_out} held-out queries, relative to {args.old} on its own vectors:"
     )
-    print_table((f"dims of {args.old}", "old vectors", "half through the bridge"), rows)
+    print_table((f"dims of {args.old}", *columns), rows)
     click.echo(f"Next: nestvec serve --models {args.to}, then ?encoder={args.new}&as={args.old}")
 
 

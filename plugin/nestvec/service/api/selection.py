@@ -30,7 +30,8 @@ AsQuery = Annotated[
     Query(
         alias="as",
         description="Another encoder, in whose space the vectors are wanted: by a bridge of the encoder, see "
-        "/info. The same as the encoder ENCODER.as.OTHER.",
+        "/info. The same as the encoder ENCODER.as.OTHER. Texts that a request calls queries may have a map "
+        "of their own; all others have that of documents.",
     ),
 ]
 DimQuery = Annotated[
