@@ -127,6 +127,20 @@ def test_many_random_writes_leave_what_postgresql_leaves(twins: Twins, report: R
 @pytest.mark.parametrize(
     "statement",
     [
+        "DELETE FROM copied WHERE id IN (SELECT id FROM rows ORDER BY a NULLS FIRST, id LIMIT 4)",
+        "UPDATE copied SET t = trim(BOTH 'a' FROM u) WHERE id < 9",
+        "UPDATE copied SET a = 1 WHERE s NOT BETWEEN SYMMETRIC 2 AND 1 RETURNING id",
+    ],
+)
+def test_a_write_that_was_refused_leaves_what_postgresql_leaves(twins: Twins, statement: str) -> None:
+    twins.reset()
+    assert twins.difference(statement, {}) == ""
+    twins.reset()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
         "UPDATE copied SET meta = meta->'x' WHERE id = 1",
         "INSERT INTO copied (id, u, g, v, meta) SELECT 500, u, g, v, meta->'x' FROM copied WHERE id = 1",
         "INSERT INTO copied (id, u, g, v) VALUES (1, 'a', TRUE, '[1,1]') "

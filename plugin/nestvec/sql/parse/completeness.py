@@ -26,9 +26,9 @@ _GRAMMAR_WORDS = frozenset(_WORDS.split())
 """Words of the grammar without a sqlglot token, or whose position its trees do not keep."""
 
 
-_SELECT_NOISE: Final = {
+_SELECT_NOISE: Final = frozenset({
     "ROW", "ROWS", "NULLS", "FIRST", "LAST", "BOTH", "LEADING", "TRAILING", "SYMMETRIC", "ASYMMETRIC",
-}  # fmt: skip
+})  # fmt: skip
 """Words that change nothing, or that the tree holds without a position: OFFSET 2 ROWS, NULLS FIRST."""
 
 _CHECKED: Final = "read"
@@ -51,6 +51,8 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
     named = {
         str(node.name).upper() for node in nodes if isinstance(node, (exp.Var, exp.Anonymous, exp.Identifier))
     }
+    # What a change computes has the words of a SELECT.
+    grammar = _GRAMMAR_WORDS | _SELECT_NOISE if isinstance(tree, exp.DML) else _GRAMMAR_WORDS
     for before, token in pairwise(source.tokens):
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
         if token.token_type not in _CARRIERS or token.start in read or parameter or _of_zone(before, token):
@@ -58,7 +60,7 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
         if before.token_type in _POSITION_LOST_AFTER:
             continue
         word = token.text.upper()
-        if token.token_type != TokenType.VAR or (word not in _GRAMMAR_WORDS and word not in named):
+        if token.token_type != TokenType.VAR or (word not in grammar and word not in named):
             raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
 
 
