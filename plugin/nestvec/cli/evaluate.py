@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from nestvec.cli import COMMANDS
+from nestvec.cli.completion import complete_encoders
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
@@ -40,6 +41,7 @@ class VariantArgs:
     """Which encoders and vectors are measured; None is what an encoder offers."""
 
     encoder: tuple[str, ...]
+    queries_encoder: str | None
     models: Path
     precision: tuple[Precision, ...]
     dims: tuple[int, ...] | None
@@ -109,6 +111,13 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 @models_option
 @option_group(
     "Encoders",
+    option(
+        "--queries-encoder",
+        metavar="NAME",
+        shell_complete=complete_encoders,
+        help="Measure the encoders of the same space once more, with queries by this one: a bridge, such as "
+        "bge.as.minilm.",
+    ),
     option(
         "--precision",
         callback=_words,
@@ -241,6 +250,7 @@ def command(args: EvaluateArgs) -> None:
       nestvec evaluate stamps --encoder images --languages de,fr,ja
       nestvec evaluate cranfield --encoder minilm --encoder splade \\
         --top 128,64 --rerank cross
+      nestvec evaluate scifact --encoder minilm --queries-encoder bge.as.minilm
     """
     if args.ray is not None:
         from nestvec.bulk.forks import allow_forks
@@ -249,7 +259,7 @@ def command(args: EvaluateArgs) -> None:
     from nestvec.evaluate.evaluation import evaluate, open_datasets
     from nestvec.evaluate.outcomes import EvaluateOptions
     from nestvec.evaluate.report.output import check_writable
-    from nestvec.evaluate.variants import RequestedSizes, choose_reranker, choose_variants
+    from nestvec.evaluate.variants import RequestedSizes, choose_reranker, choose_variants, with_queries_by
     from nestvec.evaluate.vectors.sources import Backend
     from nestvec.terminal.progress import progress
     from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -266,6 +276,8 @@ def command(args: EvaluateArgs) -> None:
     # Workers have working folders of their own.
     models = encoders.models.absolute()
     variants = choose_variants(models, encoders.encoder, encoders.precision, sizes)
+    if encoders.queries_encoder is not None:
+        variants = with_queries_by(models, encoders.queries_encoder, variants, prompts)
     rerankers = [choose_reranker(encoders.models, name) for name in dict.fromkeys(search.rerank)]
     datasets = open_datasets(args.data, args.languages)
     rerank_depth = (search.depth or _DEPTH) if rerankers else 0

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
+from nestvec.datasets.beir import PAIRS, Dataset, Side, open_dataset
 from nestvec.datasets.image_pairs import open_pairs
 from nestvec.evaluate.measure_dense import measure_dense, memoize
 from nestvec.evaluate.measure_sparse import measure_sparse
@@ -20,7 +20,13 @@ from nestvec.evaluate.search.forms import VectorForm
 from nestvec.evaluate.search_plan import count_steps
 from nestvec.evaluate.variants import EncoderVariant
 from nestvec.evaluate.vectors.encode import RunBatch, VectorSource
-from nestvec.evaluate.vectors.sources import Backend, open_lazily, sparse_vectors, vector_source
+from nestvec.evaluate.vectors.sources import (
+    Backend,
+    OpenedEncoder,
+    open_lazily,
+    sparse_vectors,
+    vector_source,
+)
 from nestvec.service.encoders import LoadedEncoder, open_encoder
 from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
 from nestvec_schemas.vectors import Vectors
@@ -107,7 +113,7 @@ def evaluate(
     return Evaluation(
         rows=make_rows(outcomes, seed=options.seed, through=backend.through),
         depths={
-            (name, variant.manifest.name): measurement.concept_depth
+            (name, variant.name): measurement.concept_depth
             for name, results in measured.items()
             for variant, measurement in results
             if measurement.concept_depth is not None
@@ -127,9 +133,14 @@ def _measure_dense(
     options: EvaluateOptions,
     backend: Backend,
 ) -> Measurement:
-    source = memoize(vector_source(dataset, variant, encoder, run, backend))
+    own = OpenedEncoder(encoder, run)
+    opened: dict[Side, OpenedEncoder] = {"document": own, "query": own}
+    if variant.queries is not None:
+        other = open_encoder(variant.queries.folder), open_lazily(backend.open_encoder, variant.queries)
+        opened["query"] = OpenedEncoder(*other)
+    source = memoize(vector_source(dataset, variant, opened, backend))
     _encode_all(source, variant)
-    title = f"Searching {dataset.name} with {variant.manifest.name}"
+    title = f"Searching {dataset.name} with {variant.name}"
     with backend.progress(title, count_steps(variant, options.forms)) as advance:
         return measure_dense(dataset, variant, source, backend.open_index, options, advance)
 
@@ -189,11 +200,12 @@ def _check_kinds(
 def _check_towers(datasets: dict[str, Dataset], variants: Sequence[EncoderVariant]) -> None:
     for dataset in datasets.values():
         for variant in variants:
-            for tower in dataset.towers.values():
-                if tower not in variant.manifest.towers:
+            for side, tower in dataset.towers.items():
+                manifest = variant.encoding(side).manifest
+                if tower not in manifest.towers:
                     raise EncoderNotFound(
                         f"{dataset.name} needs an encoder with a tower for {tower}s",
-                        value=f"{variant.manifest.name}, with {' and '.join(variant.manifest.towers)}",
+                        value=f"{manifest.name}, with {' and '.join(manifest.towers)}",
                         next_step="Name another with --encoder; nestvec encoders lists them.",
                     )
 

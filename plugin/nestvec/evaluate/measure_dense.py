@@ -100,7 +100,7 @@ def _settings(
     )
     searched = searched_bytes(form.coding, form.dim)
     plain = MeasuredSetting(
-        encoder=variant.manifest.name,
+        encoder=variant.name,
         precision=variant.manifest.precision,
         nesting="plain" if form.unrotated else variant.nesting,
         form=form.coding,

@@ -10,10 +10,11 @@ import numpy as np
 
 from nestvec.evaluate.search.forms import Nesting
 from nestvec_schemas.bridges.bridge import served_name, split_bridged_name
-from nestvec_schemas.bridges.view import bridge_view
+from nestvec_schemas.bridges.view import bridge_view, selected_bridge
 from nestvec_schemas.capabilities import check_prompt, check_query_prompt
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
+from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, Precision
 from nestvec_schemas.repository import (
     ROTATION,
@@ -47,6 +48,28 @@ class EncoderVariant:
 
     prompts: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     """Which prompts are put before documents and queries."""
+
+    queries: EncoderVariant | None = None
+    """What encodes the queries, into the same space; None for the encoder itself."""
+
+    @property
+    def name(self) -> str:
+        """The encoder as results name it: ``minilm``, or ``minilm, queries by bge.as.minilm``."""
+        own = self.manifest.name
+        return own if self.queries is None else f"{own}, queries by {self.queries.manifest.name}"
+
+    def encoding(self, role: Role) -> EncoderVariant:
+        """What encodes queries or documents."""
+        return self.queries if role == "query" and self.queries is not None else self
+
+    def encoding_exit(self, role: Role, exit: int) -> int:
+        """The exit at which queries or documents are encoded where documents are at ``exit``: a bridge may
+        have a map of its own for queries."""
+        manifest = self.encoding(role).manifest
+        bridge = selected_bridge(manifest)
+        if bridge is not None:
+            return bridge.query_exit or bridge.exit if role == "query" else bridge.exit
+        return exit if manifest is self.manifest else manifest.depth
 
     def prompt(self, role: Role) -> str:
         """The text that is put before a query or a document."""
@@ -95,6 +118,34 @@ def choose_variants(
     variants = tuple(_variant(folder, sizes, bridge) for folder, bridge in folders)
     _check_sizes(variants, sizes)
     return variants
+
+
+def with_queries_by(
+    models: Path, name: str, variants: Sequence[EncoderVariant], prompts: EmbeddingConfig
+) -> tuple[EncoderVariant, ...]:
+    """The variants, and those of the space of the encoder ``name``, such as a bridge, once more with their
+    queries by it.
+
+    Raises EncoderNotFound, also if it has the space of none; ManifestCorrupt, PromptNotOffered.
+    """
+    folder, bridge = _find(models, name)
+    queries = _variant(folder, RequestedSizes(prompts=prompts), bridge)
+    space = encoder_fingerprint(queries.manifest)
+    pairs = [
+        replace(variant, exits=(variant.manifest.depth,), queries=queries)
+        for variant in variants
+        if encoder_fingerprint(variant.manifest) == space and variant.manifest.name != queries.manifest.name
+    ]
+    if not pairs:
+        spaces = (f"{variant.manifest.name} {encoder_fingerprint(variant.manifest)}" for variant in variants)
+        raise EncoderNotFound(
+            f"{name} does not encode into the space of any encoder of --encoder: queries and documents of "
+            "different spaces cannot be compared",
+            value=f"fingerprint {space}, not {', '.join(spaces)}",
+            next_step=f"Fit a bridge: nestvec bridge {variants[0].manifest.name} {name} --sample FILE; then "
+            f"name it with --queries-encoder {name}.as.{variants[0].manifest.name}.",
+        )
+    return (*variants, *pairs)
 
 
 def _find(models: Path, name: str) -> tuple[Path, str | None]:

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
+from nestvec.evaluate.variants import (
+    EncoderVariant,
+    RequestedSizes,
+    choose_reranker,
+    choose_variants,
+    with_queries_by,
+)
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
@@ -16,6 +22,7 @@ from nestvec_schemas.errors import (
     ManifestCorrupt,
     PromptNotOffered,
 )
+from nestvec_schemas.fingerprint import encoder_fingerprint
 
 Write = Callable[..., Path]
 
@@ -156,3 +163,25 @@ def test_a_bridge_is_measured_under_its_own_name(write_encoder: Write) -> None:
     assert (bridged.manifest.name, bridged.dims, bridged.exits) == ("tiny.as.old.v2", (12, 6), (7,))
     with pytest.raises(EncoderNotFound, match=r"tiny has no such bridge: old\. Available: tiny\.as\.old\.v2"):
         chosen(folder, "tiny.as.old")
+
+
+def test_queries_by_another_encoder_of_the_same_space(write_encoder: Write) -> None:
+    (old,) = chosen(write_encoder("old", layers=(2,)), "old")
+    bridge = Bridge(
+        fingerprint=encoder_fingerprint(old.manifest), mapped_from="1" * 16, exit=7, query_exit=8, dim=16,
+        dims=(16, 8), method="orthogonal", sample="docs", texts=300, compared={},
+    )  # fmt: skip
+    other = bridge.model_copy(update={"fingerprint": "0" * 16})
+    bridges = Bridges(maps={"old": bridge, "other": other}, unbridged_files={}, has_own_exits=True)
+    models = write_encoder("new", bridges=bridges).parent
+    own, pair = with_queries_by(models, "new.as.old", (old,), EmbeddingConfig())
+    assert own is old
+    assert pair.name == "old, queries by new.as.old"
+    assert (pair.dims, pair.exits) == (old.dims, (old.manifest.depth,))
+    # The bridge has a map of its own for queries; documents are the old encoder's.
+    assert (pair.encoding("query").manifest.name, pair.encoding_exit("query", 2)) == ("new.as.old", 8)
+    assert (pair.encoding("document").manifest.name, pair.encoding_exit("document", 2)) == ("old", 2)
+    with pytest.raises(EncoderNotFound, match=r"different spaces cannot be compared.*nestvec bridge old"):
+        with_queries_by(models, "new.as.other", (old,), EmbeddingConfig())
+    with pytest.raises(EncoderNotFound):
+        with_queries_by(models, "old", (old,), EmbeddingConfig())

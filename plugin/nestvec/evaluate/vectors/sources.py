@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,15 @@ from nestvec.evaluate.vectors.window_cache import cache_digest, cached_windows
 from nestvec.evaluate.vectors.window_work import OpenEncoder, RunWindows, WindowWork, open_lazily, run_here
 from nestvec.service.encoders import LoadedEncoder
 
-__all__ = ["Backend", "OpenEncoder", "Progress", "open_lazily", "sparse_vectors", "vector_source"]
+__all__ = [
+    "Backend",
+    "OpenEncoder",
+    "OpenedEncoder",
+    "Progress",
+    "open_lazily",
+    "sparse_vectors",
+    "vector_source",
+]
 
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
@@ -57,17 +65,27 @@ class Backend:
     """Encodes what is not cached."""
 
 
+@dataclass(frozen=True)
+class OpenedEncoder:
+    """An encoder that is measured, and what runs it."""
+
+    encoder: LoadedEncoder
+    run: RunBatch
+
+
 def vector_source(
-    dataset: Dataset, variant: EncoderVariant, encoder: LoadedEncoder, run: RunBatch, backend: Backend
+    dataset: Dataset, variant: EncoderVariant, opened: Mapping[Side, OpenedEncoder], backend: Backend
 ) -> VectorSource:
-    """A dataset's vectors, from the cache or the encoder, with the encoder's prompts."""
+    """A dataset's vectors, from the cache or the side's encoder, with its prompts."""
 
     def source(side: Side, exit: int) -> Encoded:
-        count = dataset.count(side)
-        work = WindowWork(dataset.name, side, dataset.towers[side], variant, exit)
-        cache = VectorCache(backend.cache / _key(dataset, work), count, variant.manifest.dim)
+        count, own = dataset.count(side), variant.encoding(side)
+        exit = variant.encoding_exit(side, exit)
+        work = WindowWork(dataset.name, side, dataset.towers[side], own, exit)
+        cache = VectorCache(backend.cache / _key(dataset, work), count, own.manifest.dim)
         title = f"Encoding {dataset.name}, {'queries' if side == 'query' else 'documents'}, "
-        with backend.progress(f"{title}{variant.manifest.name}, exit {exit}", count) as advance:
+        encoder, run = opened[side].encoder, opened[side].run
+        with backend.progress(f"{title}{own.manifest.name}, exit {exit}", count) as advance:
             return encode_cached(
                 (work.prompt + text for text in dataset.inputs(side)),
                 cache,
