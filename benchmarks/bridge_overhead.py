@@ -6,13 +6,15 @@
 The encoder is copied; the copy receives a map with a residual of 512 and one of queries, the largest that
 ``nestvec bridge`` fits, of random values. Single queries alternate between the encoder as it was and the
 bridge of the copy, in blocks, so that a busy machine slows both alike. ``engine`` is the graph's pass alone,
-by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass.
+by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass. The products with the
+graph's matrices are counted too, which no other process disturbs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 
 from nestvec.bridge.vectors import PromptedText
 from nestvec.engines.onnx import OnnxEngine
@@ -31,11 +34,13 @@ from nestvec_exporters.bridge.install import install_bridge, next_exit, next_que
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, linear
 from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.fingerprint import encoder_fingerprint
-from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.repository import GRAPH, read_manifest
 
 HIDDEN = 512
 QUERY = "the effect of a swept wing on heat transfer at the stagnation point of a blunt body"
+TOKENS = 18
 WARM_UP = 20
+HEADS = "nestvec/bridge/"
 
 
 def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
@@ -63,6 +68,20 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
     documents = BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden)
     install_bridge(copy, "old", bridge, BridgeMaps(documents, linear(values(manifest.dim, old_dim))))
     return copy, number
+
+
+def multiplications(folder: Path, tokens: int) -> Any:
+    """The products of a query's pass with the graph's matrices, of the encoder and of its bridge: a layer
+    multiplies each token, a head one vector."""
+    model = onnx.load(str(folder / GRAPH))
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+    counts = {"encoder": 0, "bridge": 0}
+    for node in model.graph.node:
+        if node.op_type in ("MatMul", "Gemm"):
+            part = "bridge" if node.output[0].startswith(HEADS) else "encoder"
+            rows = 1 if part == "bridge" else tokens
+            counts[part] += rows * sum(sizes.get(name, 0) for name in node.input)
+    return {**counts, "share": round(counts["bridge"] / counts["encoder"], 5)}
 
 
 def overhead(plain: Callable[[], object], bridge: Callable[[], object], blocks: int, size: int) -> Any:
@@ -107,7 +126,8 @@ def main() -> None:
         copy, number = bridged(source, Path(temporary), options.old_dim)
         name = options.encoder
         before, after = OnnxEngine({name: source}), OnnxEngine({name: copy})
-        ids = [np.arange(1000, 1018, dtype=np.int64)]
+        ids = [np.arange(1000, 1000 + TOKENS, dtype=np.int64)]
+        counted = {str(tokens): multiplications(copy, tokens) for tokens in (3, TOKENS)}
         plain_batch, bridge_batch = collate_ids(ids, 0), collate_ids(ids, number)
         engine = overhead(
             lambda: before.run_now(name, plain_batch),
@@ -125,6 +145,7 @@ def main() -> None:
         "encoder": name,
         "old_dim": options.old_dim,
         "hidden": HIDDEN,
+        "multiplications_by_tokens": counted,
         "engine": engine,
         "service": service,
     }
