@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http.client import HTTPResponse
+from typing import Any
 
 import httpx
 import pytest
@@ -72,6 +75,14 @@ def received(connection: socket.socket) -> bytes:
     return data
 
 
+def answered(connection: socket.socket, status: int) -> Any:
+    """The next response's JSON."""
+    response = HTTPResponse(connection)
+    response.begin()
+    assert response.status == status
+    return json.loads(response.read())
+
+
 def test_who_pipelines_and_never_reads_has_one_response_held(embedder: Embedder) -> None:
     with serving(embedder, ConnectionLimits(keep_alive_seconds=2)) as (server, service):
         response_bytes = len(httpx.post(f"{service}/embed", content=BODY, headers=JSON).content)
@@ -98,6 +109,37 @@ def test_who_pipelines_and_reads_gets_every_response_in_order(embedder: Embedder
     assert data.count(b"HTTP/1.1 200") == 7
     assert data.count(b"[[") == 3
     assert data.endswith(b"\r\n\r\n") or data.rstrip().endswith((b"]]", b"}")) or b"connection: close" in data
+
+
+@pytest.mark.parametrize("pause", [False, True])
+@pytest.mark.parametrize("length", [b"content-length: 15", b"transfer-encoding: chunked"])
+@pytest.mark.parametrize("name", [b"Upgrade", b"upgrade", b"UPGRADE"])
+def test_an_offer_of_another_protocol_is_ignored(
+    embedder: Embedder, name: bytes, length: bytes, pause: bool
+) -> None:
+    """As Java's HTTP client makes it; its body was taken for that protocol."""
+    head = b"POST /embed HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n%b\r\n" % length
+    head += b"Connection: Upgrade, HTTP2-Settings\r\n%b: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n\r\n" % name
+    body = b'{"inputs":"w1"}'
+    if length.endswith(b"chunked"):
+        body = b"f\r\n%b\r\n0\r\n\r\n" % body
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        for _ in range(2):  # the connection goes on in HTTP/1.1
+            connection.sendall(head if pause else head + body)
+            if pause:
+                time.sleep(0.05)
+                connection.sendall(body)
+            assert len(answered(connection, 200)) == 1
+
+
+def test_a_body_that_looks_like_a_header_stays_as_it_is(embedder: Embedder) -> None:
+    head = b"POST /tokenize HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    body = b'{"inputs":\r\nupgrade: "w1"}'
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body))
+        time.sleep(0.05)
+        connection.sendall(body)
+        assert "byte 12 is 'u', where a value is expected" in answered(connection, 400)["error"]
 
 
 @pytest.mark.parametrize("request_bytes", [SMALL, LARGE[:400]], ids=["whole", "with bodies to come"])

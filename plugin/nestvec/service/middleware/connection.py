@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import ClassVar, Final, cast
@@ -23,6 +24,12 @@ _TOO_LARGE: Final = (
 
 _HIGH_WATER: Final = 64 << 10
 """Unread bytes from which no further response is written."""
+
+
+_UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+_NO_UPGRADE: Final = b"\r\nignored"
+"""What an offer to go on in another protocol is read as. Java's HTTP client offers HTTP/2 with every first
+request; httptools then takes its body for that protocol, and the service saw an empty one."""
 
 
 class TooManyPipelined(Exception):
@@ -57,6 +64,7 @@ class LimitedConnection(HttpToolsProtocol):
     _message_timer: asyncio.TimerHandle | None = None
     _read_timer: asyncio.TimerHandle | None = None
     _in_headers = False
+    _in_body = False
     _bytes_read = 0
     _unread_bytes = 0
     _next_waits = False
@@ -83,7 +91,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._bytes_read += len(data)
-        super().data_received(data)
+        super().data_received(self._without_upgrade(data))
         if self.transport.is_closing():
             return
         # Only incomplete headers are checked: a body may have arrived with complete ones.
@@ -99,6 +107,12 @@ class LimitedConnection(HttpToolsProtocol):
         ):
             self.transport.abort()
 
+    def _without_upgrade(self, data: bytes) -> bytes:
+        if self._in_body or _UPGRADE.search(data) is None:
+            return data
+        head, end, rest = data.partition(b"\r\n\r\n")
+        return _UPGRADE.sub(_NO_UPGRADE, head) + end + rest
+
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined_requests:
             self._flooded = True
@@ -113,11 +127,12 @@ class LimitedConnection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_headers = False
+        self._in_headers, self._in_body = False, True
         self._stop_message_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         self.scope[BODY_ARRIVED] = True  # type: ignore[typeddict-unknown-key]
         self._stop_message_timer()
         super().on_message_complete()
