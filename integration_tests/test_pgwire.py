@@ -121,6 +121,29 @@ def test_prepared_statements_are_used_again(connection: psycopg.Connection) -> N
     assert found == [("a",), ("b",), ("it's",)] * 3
 
 
+def test_a_prepared_statement_ends_with_the_columns_that_it_had(pg: RunningPg) -> None:
+    statement = "SELECT * FROM changing ORDER BY id"
+    with (
+        psycopg.connect(pg.address, autocommit=True) as connection,
+        psycopg.connect(pg.address, autocommit=True) as other,
+    ):
+        other.execute("CREATE TABLE changing (id BIGINT PRIMARY KEY, n INT, v VECTOR(2))")
+        other.execute("INSERT INTO changing VALUES (1, 1, '[1,2]')")
+        assert connection.execute(statement, prepare=True).fetchall() == [(1, 1, "[1,2]")]
+        other.execute("DROP TABLE changing")
+        other.execute("CREATE TABLE changing (id BIGINT PRIMARY KEY, name TEXT, v VECTOR(2))")
+        other.execute("INSERT INTO changing VALUES (1, 'a', '[1,2]')")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="must not change result type"):
+            connection.execute(statement, prepare=True)
+        other.execute("DROP TABLE changing")
+        other.execute("CREATE TABLE changing (id BIGINT PRIMARY KEY, n DOUBLE PRECISION, v VECTOR(2))")
+        other.execute("INSERT INTO changing VALUES (1, 2.5, '[1,2]')")
+        # Neither 2 nor 2.5 as an integer.
+        with pytest.raises(psycopg.Error):
+            connection.execute(statement, prepare=True, binary=True)
+        other.execute("DROP TABLE changing")
+
+
 def test_an_error_has_state_position_and_hint(connection: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.UndefinedColumn) as raised:
         connection.execute("SELECT id, nam FROM items")

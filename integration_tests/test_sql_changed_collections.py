@@ -68,3 +68,30 @@ def test_an_error_of_the_statement_is_raised_once_more(db: dbapi.Connection) -> 
     with pytest.raises(dbapi.ProgrammingError, match="old"):
         db.execute("UPDATE t SET old = s.b FROM s")
     assert db.execute("SELECT a FROM t ORDER BY id").fetchall() == [(10,), (30,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT v FROM w ORDER BY id",
+        "SELECT coalesce(old::text, '') FROM w",
+        "SELECT old FROM w WHERE id + 0 = 1",
+        "SELECT id, old, v <-> :v AS d FROM w ORDER BY d",
+    ],
+)
+def test_a_column_that_is_gone_or_has_another_type_is_never_null(tmp_path: Path, query: str) -> None:
+    path = str(tmp_path / "changed.db")
+    parameters = {"v": [1.0, 2.0]} if ":v" in query else None
+    with nestvec.connect(path) as connection, nestvec.connect(path) as other:
+        connection.execute("CREATE TABLE w (id BIGINT PRIMARY KEY, old TEXT, v VECTOR(2))")
+        connection.execute("INSERT INTO w VALUES (1, 'x', '[1,2]')")
+        assert connection.execute(query, parameters).fetchall()
+        other.execute("DROP TABLE w")
+        other.execute("CREATE TABLE w (id BIGINT PRIMARY KEY, new DOUBLE PRECISION, u VECTOR(3))")
+        other.execute("INSERT INTO w VALUES (1, 2.5, '[1,2,3]')")
+        with pytest.raises(dbapi.ProgrammingError, match="no such column"):
+            connection.execute(query, parameters)
+        other.execute("DROP TABLE w")
+        other.execute("CREATE TABLE w (id BIGINT PRIMARY KEY, old INT, v VECTOR(2))")
+        other.execute("INSERT INTO w VALUES (1, 7, '[1,2]')")
+        assert len(connection.execute(query, parameters).fetchall()) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nestvec.milvus.catalog import Table
 from nestvec.pgwire.copying.syntax import is_copy_stream
 from nestvec.pgwire.engine import read_sql
 from nestvec.pgwire.errors import PgError
@@ -37,6 +38,8 @@ class Prepared:
     """The types of the parameters; None until they are needed."""
     fields: tuple[Field, ...] | None = None
     """The columns; None if only the execution tells them, type 0 if only the values tell it."""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """The collections that it was planned for."""
 
 
 @dataclass
@@ -60,7 +63,7 @@ def _planned(planned: Sequence[Field] | None, fields: tuple[Field, ...]) -> tupl
     """The columns of a result, with the types that the plan has told before."""
     if planned is None or len(planned) != len(fields):
         return fields
-    return tuple(before if before.oid else field for before, field in zip(planned, fields, strict=True))
+    return tuple(before if before.oid else now for before, now in zip(planned, fields, strict=True))
 
 
 class ExtendedProtocol:
@@ -124,7 +127,7 @@ class ExtendedProtocol:
             prepared.fields = await self._sampled_fields(prepared, types)
         # What the client is told now stays so: it decodes all rows by it.
         prepared.fields = tuple(
-            field if field.oid else field_of(field.name, oids.TEXT) for field in prepared.fields or ()
+            column if column.oid else field_of(column.name, oids.TEXT) for column in prepared.fields or ()
         )
         description = responses.parameter_description([oid or oids.TEXT for oid in types])
         fields = prepared.fields
@@ -156,8 +159,26 @@ class ExtendedProtocol:
         if portal.outcome is None:
             prepared = portal.prepared
             outcome = await self._runner.run(prepared.statement, portal.params, prepared.types or ())
+            await self._check_columns(prepared, outcome)
             portal.outcome, portal.fields = outcome, _planned(prepared.fields, outcome.fields)
         return portal.outcome
+
+    async def _check_columns(self, prepared: Prepared, outcome: StatementOutcome) -> None:
+        """Refuse rows of other columns than the client was told: a collection was created anew, or altered.
+
+        Drivers prepare the statement again when they get this error of PostgreSQL's.
+        """
+        told = prepared.fields
+        if not told or self._runner.tables_of(prepared.tables) == prepared.tables:
+            return
+        _, planned = await self._runner.describe(prepared.statement, prepared.declared)
+        fields = _planned(planned, outcome.fields)
+        same = len(fields) == len(told) and all(
+            before.name == now.name and before.oid in (0, now.oid)
+            for before, now in zip(told, fields, strict=True)
+        )
+        if not same:
+            raise PgError("0A000", "cached plan must not change result type")
 
     def next_rows(self, portal: Portal, max_rows: int) -> tuple[Sequence[Row], Callable[[Row], bytes], bool]:
         """The rows that an Execute sends, what encodes them, and whether more follow."""
@@ -194,6 +215,7 @@ class ExtendedProtocol:
     async def _describe(self, prepared: Prepared) -> None:
         types, fields = await self._runner.describe(prepared.statement, prepared.declared)
         prepared.types, prepared.fields = types, fields
+        prepared.tables = await self._runner.named_tables(prepared.statement)
 
     def _statement(self, name: str) -> Prepared:
         prepared = self._prepared.get(name)

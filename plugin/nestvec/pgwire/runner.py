@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers, query_of_catalogs
 from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
@@ -20,7 +21,7 @@ from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.transaction import TransactionBlock
 from nestvec.sql.parse.parse import parse
-from nestvec.sql.session import Session
+from nestvec.sql.session import Session, named_tables
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.transaction import commit
 from nestvec_schemas.errors import NestvecError
@@ -37,6 +38,7 @@ _SESSION_WORDS = {
     "CLOSE": "CLOSE CURSOR",
     "UNLISTEN": "UNLISTEN",
 }
+_QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _CHANGING = frozenset({"CREATE", "DROP", "ALTER", "TRUNCATE", "INSERT", "COPY"})
 
 
@@ -161,6 +163,20 @@ class StatementRunner:
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
         return sample_values(parsed.tree, types, tables)
+
+    async def named_tables(self, statement: Statement) -> dict[str, Table]:
+        """The collections that the session holds of those that a statement names."""
+        if not self.session.tables or statement.word not in _QUERIES:
+            return {}
+        try:
+            parsed = await read_sql(parse, statement.sql)
+        except NestvecError:
+            return {}  # a query of the catalogs, whose grammar is wider
+        return self.tables_of(named_tables(parsed.tree))
+
+    def tables_of(self, names: Iterable[str]) -> dict[str, Table]:
+        """Those of these collections that the session holds."""
+        return {name: self.session.tables[name] for name in names if name in self.session.tables}
 
     def _transaction(self, statement: Statement) -> StatementOutcome:
         word = statement.word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 import uuid
 from collections.abc import Callable
@@ -85,12 +86,18 @@ def _integer(oid: int) -> Encoder:
     name = oids.BY_OID[oid].name
 
     def encode(value: Any) -> bytes:
+        number = int(value) if isinstance(value, str) else operator.index(value)
         try:
-            return int(value).to_bytes(size, "big", signed=signed)
+            return number.to_bytes(size, "big", signed=signed)
         except (OverflowError, ValueError) as error:
             raise PgError("22003", f'value "{str(value)[:40]}" is out of range for type {name}') from error
 
     return encode
+
+
+def _integer_text(value: Any) -> bytes:
+    """An integer as text. A value that is none is not sent as if it were: a collection may have changed."""
+    return b"%d" % operator.index(value)
 
 
 def _uuid(value: Any) -> uuid.UUID:
@@ -98,6 +105,7 @@ def _uuid(value: Any) -> uuid.UUID:
 
 
 _TEXT: Final[dict[int, Encoder]] = {
+    **dict.fromkeys((oids.INT2, oids.INT4, oids.INT8), _integer_text),
     oids.BOOL: bool_text,
     oids.FLOAT4: float4_text,
     oids.FLOAT8: float_text,

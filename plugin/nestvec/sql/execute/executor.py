@@ -19,6 +19,7 @@ from nestvec.sql.execute.rows import (
     column_values,
     filter_rows,
     limit_rows,
+    missing_column,
     run_count,
     run_single,
     sort_rows,
@@ -50,13 +51,18 @@ from nestvec_schemas.errors import SqlNotSupported
 
 
 def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
-    """Run a plan. Raises StoreRefused, StoreUnreachable, and SqlNotSupported for too many rows."""
+    """Run a plan. Raises StoreRefused, StoreUnreachable, SqlNotSupported for too many rows, and SqlDataError
+    where a collection has changed under it.
+    """
     yield from session.ensure_served(plan.services)
     if plan.node.collection:
         yield from session.ensure_loaded(plan.node.collection)
     started = time.perf_counter()
-    scored_rows = yield from run_node(session, plan.node)
-    columns = (column_values(output.expression, scored_rows) for output in plan.outputs)
+    try:
+        scored_rows = yield from run_node(session, plan.node)
+        columns = [column_values(output.expression, scored_rows) for output in plan.outputs]
+    except KeyError as error:
+        raise missing_column(error.args[0]) from error
     rows = tuple(zip(*columns, strict=True))
     return StatementResult(
         tuple(map(output_label, plan.columns)),

@@ -12,6 +12,7 @@ from nestvec.sql.bind.thresholds import COMPARISONS, Threshold
 from nestvec.sql.bind.values import ColumnRef, Constant, Distance, Expression
 from nestvec.sql.plan.nodes import CountRows, Filter, Limit, SingleRow, Sort
 from nestvec.sql.session import Session
+from nestvec_schemas.errors import SqlDataError
 
 _COUNT = "count(*)"
 
@@ -24,6 +25,15 @@ class ScoredRow(NamedTuple):
 
     fused: float | None = None
     """Its score if dual reading ranks it, by the old vectors and the new ones; greater is nearer."""
+
+
+def missing_column(name: object) -> SqlDataError:
+    """Milvus Lite leaves out a column that a collection no longer has, where a server refuses to read it."""
+    return SqlDataError(
+        "Milvus returned rows without a column",
+        value=str(name)[:100],
+        next_step="Run the statement again: the collection may have changed meanwhile.",
+    )
 
 
 def value_of(expression: Expression, row: ScoredRow) -> Any:

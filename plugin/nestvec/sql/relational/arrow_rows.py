@@ -15,6 +15,7 @@ from nestvec.sql.relational.relations import RankingScan, stored_column
 from nestvec.sqltypes import SqlType, is_mapped, sql_type_of
 from nestvec.sqltypes.arrow import arrow_array, duckdb_name
 from nestvec.sqltypes.vectors import pack_bits
+from nestvec_schemas.errors import SqlDataError
 
 _SCALARS: Final = {
     "BOOL": pa.bool_(),
@@ -89,9 +90,24 @@ def _sql_type(column: Column) -> SqlType | None:
 
 
 def arrow_rows(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows by the names of their columns; a vector is a list of floats, JSON and bits are text."""
-    arrays = [_array(column, [row.get(column.name) for row in rows]) for column in columns]
+    """Rows by the names of their columns; a vector is a list of floats, JSON and bits are text.
+
+    Raises SqlDataError for a value that is not of its column's type.
+    """
+    arrays = [_typed_array(column, [row.get(column.name) for row in rows]) for column in columns]
     return pa.Table.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _typed_array(column: Column, values: list[Any]) -> pa.Array:
+    try:
+        return _array(column, values)
+    except (TypeError, ValueError, OverflowError) as error:
+        # Another process may have dropped the collection and created another of its name.
+        raise SqlDataError(
+            f"the values of column {column.name} are not of its type",
+            value=str(error)[:100],
+            next_step="Run the statement again: the collection may have changed meanwhile.",
+        ) from error
 
 
 def _array(column: Column, values: list[Any]) -> pa.Array:

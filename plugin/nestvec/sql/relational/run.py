@@ -17,6 +17,7 @@ from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW
 from nestvec.sql.bind.vectors.targets import Target
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
+from nestvec.sql.execute.rows import missing_column
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.execute.upgrades.dual_reading import old_reading
 from nestvec.sql.plan.filter import render_filter
@@ -297,6 +298,9 @@ def _query_scan(
             f"reading more than {most:,} rows of {table.name}{vectors_read} is not supported",
             next_step="nestvec holds them all in memory: narrow them with WHERE.",
         )
+    absent = [name for name in fields if rows and table.column(name) is not None and name not in rows[0]]
+    if absent:
+        raise missing_column(absent[0])
     return with_dynamic_fields(session, table.name, fields, rows)
 
 

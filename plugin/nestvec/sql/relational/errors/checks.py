@@ -23,6 +23,7 @@ _OPERATORS: Final[dict[type[exp.Expr], str]] = {
     exp.Div: "/",
     exp.Mod: "%",
 }
+_COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _OF_NUMBERS: Final = (exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Sqrt, exp.Exp, exp.Ln, exp.Sum, exp.Avg)
 _OF_TEXTS: Final = (exp.Lower, exp.Upper, exp.Reverse, exp.Initcap)
 
@@ -43,6 +44,8 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
         elif type(node) in _OPERATORS and kind(node) not in JSON_TYPES:
             for operand in (node.this, node.args["expression"]):
                 _check_number(source, operand, _OPERATORS[type(node)])
+        elif isinstance(node, _COMPARISONS):
+            _check_comparable(source, node)
         elif isinstance(node, _OF_NUMBERS):
             _check_number(source, node.this, construct_name(node).removeprefix("the aggregate "))
         elif isinstance(node, _OF_TEXTS):
@@ -82,6 +85,17 @@ def _check_boolean(source: SourceText, node: exp.Expr, taker: str) -> None:
 def _check_number(source: SourceText, node: exp.Expr | None, taker: str) -> None:
     if node is not None and not _is_constant_text(node) and kind(node) in TEXT_TYPES:
         raise _mismatch(source, node, taker, "a number")
+
+
+def _check_comparable(source: SourceText, node: exp.Binary) -> None:
+    """A boolean is no number: DuckDB would take TRUE for 1."""
+    sides = (node.this, node.args["expression"])
+    kinds = [kind(side) for side in sides]
+    if exp.DType.BOOLEAN in kinds and any(each in _NUMBERS for each in kinds):
+        boolean = sides[kinds.index(exp.DType.BOOLEAN)]
+        raise source.type_mismatch(
+            "a number is not compared with a boolean", "", boolean, "Cast one."
+        )
 
 
 def _check_texts(source: SourceText, node: exp.DPipe) -> None:
