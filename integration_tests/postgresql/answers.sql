@@ -43,3 +43,6 @@ SELECT id, 'x' || round(n, 1) AS x, concat(round(n, 3), '-', round(m)) AS y, rou
 SELECT round(p)::text AS x, trunc(p)::text AS y FROM rows WHERE abs(p) < 1000
 SELECT id FROM rows WHERE (CASE WHEN (a, s) IN (SELECT y.a, y.s FROM rows AS y WHERE y.id < 3) THEN t ELSE u END) = ANY(tags)
 SELECT x.id, (SELECT max(y.a) FROM rows AS y WHERE y.s = x.s) = ANY(x.nums) AS c, (SELECT 1) <> ALL(nums) AS d, (SELECT x.a) > ANY('{1,2}') AS e FROM rows AS x
+SELECT string_agg(u, ',' ORDER BY a DESC NULLS LAST, s, id) AS x, array_agg(u ORDER BY a DESC, id) AS y, jsonb_agg(a ORDER BY s, id) AS z FROM rows
+SELECT id, tz::time AS x, tm::interval AS y, ts::time AS w FROM typed
+SELECT id FROM typed WHERE tz::time > '10:00' AND tm::interval >= interval '1 hour'

@@ -241,6 +241,9 @@ class NestvecSql(Postgres):
                 commas += depth == 1 and kind == TokenType.COMMA
                 if depth == 0:
                     return 0 if at == opening + 1 else commas + 1
+                if depth == 1 and kind == TokenType.ORDER_BY:
+                    # The keys of an aggregate's order are no arguments.
+                    return commas + 1
             return commas + 1
 
         def _parse_as_command(self, start: Any) -> exp.Command:

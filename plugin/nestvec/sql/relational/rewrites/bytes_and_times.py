@@ -22,6 +22,12 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
         return bytea_constant(node.this)
     if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
         return exp.DPipe(this=exp.Literal.string("\\x"), expression=call("lower", call("hex", node.this)))
+    if to.this == exp.DType.TIME and kind(node.this) in TIMESTAMPS:
+        # DuckDB has only casts to a time with a zone; the clock is that of the session in both.
+        node.set("this", exp.cast(node.this.copy(), "timestamp"))
+        return node
+    if to.this == exp.DType.INTERVAL and kind(node.this) == exp.DType.TIME:
+        return call("to_microseconds", call("epoch_us", node.this))
     if to.this in TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
         return _rounded_timestamp(node, int(to.expressions[0].this.name))
     return None
