@@ -26,6 +26,7 @@ _HIGH_WATER: Final = 64 << 10
 """Unread bytes from which no further response is written."""
 
 
+_NAME: Final = b"\r\nupgrade"
 _UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _NO_UPGRADE: Final = b"\r\nignored"
 """What an offer to go on in another protocol is read as. Java's HTTP client offers HTTP/2 with every first
@@ -108,10 +109,13 @@ class LimitedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def _without_upgrade(self, data: bytes) -> bytes:
-        if self._in_body or _UPGRADE.search(data) is None:
+        if self._in_body:
             return data
-        head, end, rest = data.partition(b"\r\n\r\n")
-        return _UPGRADE.sub(_NO_UPGRADE, head) + end + rest
+        end = data.find(b"\r\n\r\n")
+        head = data if end < 0 else data[:end]
+        if _NAME not in head.lower():  # which is quicker than a regular expression
+            return data
+        return _UPGRADE.sub(_NO_UPGRADE, head) + data[len(head) :]
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined_requests:
