@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target, holds_bits
-from nestvec.sql.bind.vectors.embed import query_request
+from nestvec.sql.bind.vectors.embed import check_same_space, query_request
 from nestvec.sql.bind.vectors.family import families, resolve_family
 from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
 from nestvec.sql.parse.dialect import VectorDistance
@@ -79,9 +79,26 @@ def _replacement(
             columns.append(same)
             planning.schemas[scan] = {**planning.schemas[scan], same.name: "double"}
         return exp.column(same.name, table=left.table, quoted=True)
+    left_embedding, right_embedding = _embedding_of(planning, left), _embedding_of(planning, right)
+    check_same_space(planning.source, left_embedding, right_embedding, node.meta["start"])
     return call(
         _FUNCTIONS[metric], _operand(planning, left, right, metric), _operand(planning, right, left, metric)
     )
+
+
+def _embedding_of(planning: Planning, node: exp.Expr) -> EmbeddingColumn | None:
+    """How the vectors of a column are made, also of one that a subquery selects; None if that is unknown."""
+    node = without_parens(node)
+    if isinstance(node, (exp.Cast, exp.Avg, exp.Sum)):
+        return _embedding_of(planning, node.this)
+    if function_label(node) in ("SUBVECTOR", "L2_NORMALIZE") and node.expressions:
+        return _embedding_of(planning, node.expressions[0])
+    query = node.this if isinstance(node, exp.Subquery) else node
+    if isinstance(query, exp.Select):
+        items = [item.unalias() for item in query.expressions]
+        return _embedding_of(planning, items[0]) if len(items) == 1 else None
+    base = _base_column(planning, node) if isinstance(node, exp.Column) else None
+    return None if base is None else planning.tables[base[0]].embedding(base[1].name)
 
 
 def _is_constant(node: exp.Expr) -> bool:

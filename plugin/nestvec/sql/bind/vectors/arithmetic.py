@@ -13,7 +13,7 @@ from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request
+from nestvec.sql.bind.vectors.embed import bind_embed, check_same_space, is_embed, query_request
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
     StoredVector,
@@ -238,6 +238,8 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
             column_node,
             "Select a column of the same type and dim.",
         )
+    embeddings = scope.table.embedding(column.name), inner_table.embedding(stored_column.name)
+    check_same_space(source, *embeddings, column_node)
     where = select.args.get("where")
     condition = bind_condition(inner, where.this) if where is not None else None
     return StoredVector(inner_table.name, stored_column.name, condition, stored_column.dim or 0, aggregate)

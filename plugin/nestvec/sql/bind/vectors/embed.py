@@ -11,7 +11,7 @@ from nestvec.milvus.catalog import Column, EmbeddingColumn
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import identifier_name, without_parens
+from nestvec.sql.parse.source import SourceText, identifier_name, without_parens
 from nestvec_schemas.embedding_config import VECTOR_FORMS, EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
@@ -65,6 +65,25 @@ def _query_prompt(chosen: EmbeddingConfig, own: EmbeddingConfig = _NOTHING_CHOSE
     """The name of the prompt before a query: the chosen one, unless it is the column's own anyway."""
     name = chosen.query_prompt if chosen.prompt is None else chosen.prompt
     return own.query_prompt if name is None or name == own.prompt_name("query") else name
+
+
+def check_same_space(
+    source: SourceText, left: EmbeddingColumn | None, right: EmbeddingColumn | None, at: exp.Expr | int
+) -> None:
+    """Raise SqlTypeMismatch for a distance between columns of two encoders, which says nothing. None is a
+    column whose vectors nestvec does not know the encoder of."""
+    if left is None or right is None:
+        return
+    fingerprints = left.config.fingerprint, right.config.fingerprint
+    same = left.config.encoder == right.config.encoder if None in fingerprints else len({*fingerprints}) == 1
+    if not same:
+        raise source.type_mismatch(
+            f"column {left.column} holds vectors of {left.encoder_name}, which are not comparable with those "
+            f"of {right.encoder_name}",
+            right.column,
+            at,
+            "Compare columns of one encoder.",
+        )
 
 
 def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
