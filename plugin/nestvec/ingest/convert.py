@@ -17,7 +17,7 @@ from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column, TypeParams
 from nestvec.sqltypes import to_stored
-from nestvec.sqltypes.documents import parse_document
+from nestvec.sqltypes.documents import parse_document, parse_exact
 from nestvec_schemas.errors import RowRejected, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
@@ -261,7 +261,7 @@ def _to_json(value: object, column: Column, cells: CellTypes) -> object:
 
 def _parse_json(text: str, column: Column) -> Any:
     try:
-        return parse_document(text) if column.type == "JSON" else orjson.loads(text)
+        return parse_document(text) if column.type == "JSON" else parse_exact(text)
     except RowRejected as error:
         raise error.reworded(cause=f"column {column.name}: {error.cause}") from error
     except orjson.JSONDecodeError as error:

@@ -29,6 +29,19 @@ def parse_document(text: str) -> Any:
     return value
 
 
+def parse_exact(text: str | bytes) -> Any:
+    """The value of a text of JSON, with integers of any length. Raises orjson.JSONDecodeError."""
+    value = orjson.loads(text)
+    decoded = text if isinstance(text, str) else text.decode()
+    if not _LONG.search(decoded):
+        return value
+    try:
+        return json.loads(decoded)
+    except (RecursionError, ValueError) as error:
+        # int() refuses more than some thousand digits.
+        raise orjson.JSONDecodeError(str(error), decoded, 0) from None
+
+
 def _check_integer(digits: str) -> None:
     # int() of more digits may be refused.
     if len(digits) > len(str(_MAX_INTEGER)) or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:

@@ -12,6 +12,7 @@ import orjson
 from nestvec.datasets.readers.options import ReadOptions
 from nestvec.datasets.readers.rows import MAX_RAW_LENGTH, MAX_ROW_BYTES, SourceRow, not_utf8, too_long
 from nestvec.datasets.readers.streams import Input
+from nestvec.sqltypes.documents import parse_exact
 from nestvec_schemas.errors import FileUnreadable, RowRejected
 
 _CHUNK_BYTES: Final = 1 << 16
@@ -68,7 +69,7 @@ def _shown(text: bytes) -> str:
 
 def _object(text: bytes, unit: str) -> Mapping[str, object]:
     try:
-        value = orjson.loads(text)
+        value = parse_exact(text)
     except orjson.JSONDecodeError as error:
         try:
             text.decode()

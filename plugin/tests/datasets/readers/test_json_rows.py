@@ -15,7 +15,7 @@ from nestvec_schemas.errors import FileUnreadable, NestvecError, RowRejected
 JSON = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(2**53), 2**53)
+    | st.integers(-(2**70), 2**70)
     | st.text(max_size=8)
     | st.text('"\\[]{},', max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

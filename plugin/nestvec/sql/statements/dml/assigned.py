@@ -16,7 +16,7 @@ from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped
-from nestvec.sqltypes.documents import parse_document
+from nestvec.sqltypes.documents import parse_document, parse_exact
 from nestvec.sqltypes.texts import any_text
 from nestvec_schemas.errors import RowRejected
 
@@ -41,7 +41,7 @@ def assigned(scope: Scope, value: Any, column: Column | None, node: exp.Expr, ki
         return list(value)
     if column.type in ("JSON", "FLOAT_VECTOR") and isinstance(value, str) and kind != "JSON":
         try:
-            return parse_document(value) if column.type == "JSON" else orjson.loads(value)
+            return parse_document(value) if column.type == "JSON" else parse_exact(value)
         except RowRejected as error:
             raise scope.source.data_error(error.cause, error.value, node, error.next_step) from error
         except orjson.JSONDecodeError as error:
