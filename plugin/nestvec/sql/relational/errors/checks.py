@@ -90,7 +90,8 @@ def _check_number(source: SourceText, node: exp.Expr | None, taker: str) -> None
 def _check_comparable(source: SourceText, node: exp.Binary) -> None:
     """A boolean is no number: DuckDB would take TRUE for 1."""
     sides = (node.this, node.args["expression"])
-    kinds = [kind(side) for side in sides]
+    # The values of ANY and ALL are compared, whose type is that of the comparison.
+    kinds = [None if isinstance(side, (exp.Any, exp.All)) else kind(side) for side in sides]
     if exp.DType.BOOLEAN in kinds and any(each in _NUMBERS for each in kinds):
         boolean = sides[kinds.index(exp.DType.BOOLEAN)]
         raise source.type_mismatch(
