@@ -46,3 +46,5 @@ SELECT x.id, (SELECT max(y.a) FROM rows AS y WHERE y.s = x.s) = ANY(x.nums) AS c
 SELECT string_agg(u, ',' ORDER BY a DESC NULLS LAST, s, id) AS x, array_agg(u ORDER BY a DESC, id) AS y, jsonb_agg(a ORDER BY s, id) AS z FROM rows
 SELECT id, tz::time AS x, tm::interval AS y, ts::time AS w FROM typed
 SELECT id FROM typed WHERE tz::time > '10:00' AND tm::interval >= interval '1 hour'
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n DESC) AS a, percentile_cont(ARRAY[0.1, 0.75]) WITHIN GROUP (ORDER BY m) AS b, percentile_disc(0.3) WITHIN GROUP (ORDER BY n) AS c FROM typed
+SELECT k, percentile_cont(0.3) WITHIN GROUP (ORDER BY n) AS a FROM typed GROUP BY k

@@ -31,6 +31,15 @@ def rewrite_avg(node: exp.Avg) -> exp.Expr:
     return _vector_aggregate(node, exp.Avg) if is_vector(node.this) else node
 
 
+def within_group(node: exp.WithinGroup) -> exp.Expr:
+    """percentile_cont() of a NUMERIC is a double; DuckDB rounds it to the digits of the column."""
+    if isinstance(node.this, exp.PercentileCont):
+        for key in node.expression.find_all(exp.Ordered):
+            if kind(key.this) == exp.DType.DECIMAL:
+                key.set("this", exp.cast(key.this.copy(), "double"))
+    return node
+
+
 def _vector_aggregate(node: exp.Expr, aggregate: Callable[..., exp.Expr]) -> exp.Expr:
     """The aggregate of each element: DuckDB has none of lists."""
     type_ = node.this.type
