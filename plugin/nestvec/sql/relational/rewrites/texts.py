@@ -8,6 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
+from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     TEXT_TYPES,
@@ -23,10 +24,25 @@ from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 def substring(node: exp.Substring) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
+    if kind(node.this) in BINARY_TYPES:
+        return _bytes_part(node, start, length)
     plain = length is None or _is_positive(length)
     if start is None or kind(node.this) not in (None, *TEXT_TYPES) or (_is_positive(start) and plain):
         return node
     return call("pg_substring", node.this, start, *([length] if length is not None else []))
+
+
+def _bytes_part(node: exp.Substring, start: exp.Expr | None, length: exp.Expr | None) -> exp.Expr:
+    """A part of bytes, which DuckDB has of texts alone: by their hexadecimal digits."""
+    if start is None or not _is_positive(start) or (length is not None and not _is_positive(length)):
+        raise SqlNotSupported(
+            "substring() of BYTEA at such places is not supported", next_step="Use places from 1."
+        )
+    first = exp.Literal.number(2 * int(start.name) - 1)
+    digits = () if length is None else (exp.Literal.number(2 * int(length.name)),)
+    part = call("unhex", call("substring", call("hex", node.this), first, *digits))
+    part.type = exp.DataType(this=exp.DType.VARBINARY)
+    return part
 
 
 def _is_positive(node: exp.Expr) -> bool:
