@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import lru_cache
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,14 @@ class Embed:
     threads: int = 0
     """Threads of the engine; 0 for all cores."""
 
-    outputs: tuple[VectorOutput, ...] = field(init=False, repr=False)
-    """The columns that it adds."""
-
     def __post_init__(self) -> None:
+        _ = self.outputs
+
+    @cached_property
+    def outputs(self) -> tuple[VectorOutput, ...]:
+        """The columns that it adds. Raises a ``NestvecError`` for a name that is none."""
         config = parse_model_name(self.encoder)
-        object.__setattr__(self, "outputs", tuple(_outputs(config, tuple(self.dims), tuple(self.forms))))
+        return tuple(_outputs(config, tuple(self.dims), tuple(self.forms)))
 
     def __call__(self, batch: Any) -> Any:
         """The batch with the vectors. Raises RowRejected for a text that is null or empty, NestvecError."""

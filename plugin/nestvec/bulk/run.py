@@ -28,7 +28,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite
 from nestvec.terminal.progress import Advance
-from nestvec_schemas.errors import IngestError
+from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
 
 _MAX_FILE_BYTES = 256 << 20
 """Of the vectors of a task, beyond which it has fewer rows."""
@@ -127,22 +127,54 @@ class BulkJob:
             ),
             task_rows=rows,
         )
-        if self.options.rows.restart:
-            self._remove_all()
+        first_key = self._restart() if self.options.rows.restart else None
         earlier = manifests.read_plan(self.folder)
         if earlier is not None:
             manifests.check_plan(earlier, identity, files)
             return earlier
         makes_keys = self.lite and self.table.primary.auto_id
-        first_key = new_first_key() if makes_keys else None
+        if not makes_keys:
+            first_key = None
+        elif first_key is None:
+            first_key = new_first_key()
         plan = JobPlan(
             identity=identity, files=tuple(files), first_key=first_key, id=secrets.token_hex(_PLAN_ID_BYTES)
         )
         self.folder.write(PLAN, plan.model_dump_json().encode())
         return plan
 
+    def _restart(self) -> int | None:
+        """Remove what a run would continue from. Returns the key of its first row, if nestvec made the keys,
+        so that rows replace themselves.
+
+        Raises StoreRefused where files are in the collection of a server, which compares no keys.
+        """
+        try:
+            earlier = manifests.read_plan(self.folder)
+        except JournalMismatch:
+            earlier = None
+        if self.options.imports and not self.lite and self._is_imported():
+            raise StoreRefused(
+                f"files of this job are in the collection {self.table.name}, whose rows an import would store a "
+                "second time",
+                value=self.folder.address,
+                next_step="Drop the collection and create it again before --restart, or name another folder "
+                "with --to to import all rows again.",
+            )
+        self._remove_all()
+        return None if earlier is None else earlier.first_key
+
+    def _is_imported(self) -> bool:
+        """Whether a server has imported files of the job into this very collection."""
+        imports = manifests.read_imports(self.folder)
+        try:
+            self._server_import().check_collection(imports)
+        except JournalMismatch:
+            return False
+        return bool(imports)
+
     def _remove_all(self) -> None:
-        if self.folder.read(PLAN) is None:
+        if not self.folder.names(TASKS) and self.folder.read(PLAN) is None:
             return
         # First what a run would continue from.
         for name in (manifests.IMPORTS, REJECTS):

@@ -284,7 +284,9 @@ def command(args: EvaluateArgs) -> None:
     options = EvaluateOptions(encoders.forms or _FORMS, search.candidates, search.seed, rerank_depth)
     with _indexes(search) as open_index, _windows(args.ray) as run_windows:
         cache = output.cache or default_cache()
-        backend = Backend(_open_encoder, open_index, cache, progress, search.through, run_windows)
+        backend = Backend(
+            _open_encoder, open_index, cache, progress, through=search.through, run_windows=run_windows
+        )
         evaluation = evaluate(datasets, variants, options, backend, rerankers)
     _write(evaluation, output)
     for note in evaluation.notes:

@@ -22,7 +22,7 @@ from nestvec.evaluate.variants import EncoderVariant
 from nestvec.evaluate.vectors.encode import RunBatch, VectorSource
 from nestvec.evaluate.vectors.sources import (
     Backend,
-    OpenedEncoder,
+    SideEncoder,
     open_lazily,
     sparse_vectors,
     vector_source,
@@ -133,11 +133,11 @@ def _measure_dense(
     options: EvaluateOptions,
     backend: Backend,
 ) -> Measurement:
-    own = OpenedEncoder(encoder, run)
-    opened: dict[Side, OpenedEncoder] = {"document": own, "query": own}
+    own = SideEncoder(encoder, run)
+    opened: dict[Side, SideEncoder] = {"document": own, "query": own}
     if variant.queries is not None:
         other = open_encoder(variant.queries.folder), open_lazily(backend.open_encoder, variant.queries)
-        opened["query"] = OpenedEncoder(*other)
+        opened["query"] = SideEncoder(*other)
     source = memoize(vector_source(dataset, variant, opened, backend))
     _encode_all(source, variant)
     title = f"Searching {dataset.name} with {variant.name}"

@@ -12,15 +12,24 @@ import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
 from pymilvus import DataType, MilvusClient
 
-from nestvec.bulk.manifest import finished_tasks, note_begun, read_plan, record_name
+from nestvec.bulk.manifest import (
+    ImportRecord,
+    finished_tasks,
+    note_begun,
+    read_plan,
+    record_name,
+    write_imports,
+)
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.run import BulkJob
+from nestvec.bulk.server_import import ServerImport
 from nestvec.bulk.task import EngineChoice, TaskRunner, Work
 from nestvec.ingest.options import IngestOptions
-from nestvec.milvus.catalog import read_table
+from nestvec.ingest.write.patience import Patience
+from nestvec.milvus.catalog import Column, read_table
 from nestvec.milvus.connection import open_milvus
-from nestvec_schemas.errors import IngestError, JournalMismatch, StoreInUse
+from nestvec_schemas.errors import IngestError, JournalMismatch, StoreInUse, StoreRefused
 
 
 def create(client: MilvusClient) -> None:
@@ -122,6 +131,38 @@ def test_records_of_another_plan_do_not_count(job: BulkJob) -> None:
         record_name(done[1].task), done[1].model_copy(update={"plan": "x"}).model_dump_json().encode()
     )
     assert sorted(finished_tasks(job.folder, plan.id)) == [0]
+
+
+def test_generated_keys_stay_after_a_restart(job: BulkJob) -> None:
+    job.table = replace(job.table, columns=tuple(generated(column) for column in job.table.columns))
+    restart = replace(job.options, rows=replace(job.options.rows, restart=True))
+    job.options = restart
+    keys = [job._plan(input_files(restart.source, restart.rows)).first_key for _ in range(3)]
+    assert keys[0] is not None
+    assert len(set(keys)) == 1
+
+
+def generated(column: Column) -> Column:
+    return replace(column, auto_id=True) if column.primary else column
+
+
+def test_a_restart_of_what_a_server_imported_is_refused(
+    job: BulkJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.lite = False
+    job.options = replace(job.options, rows=replace(job.options.rows, restart=True))
+    files = input_files(job.options.source, job.options.rows)
+    name = finished_tasks(job.folder, plan_id(job))[0].files[0].name
+    write_imports(job.folder, {name: ImportRecord(file=name, state="done", job=1, collection=7)})
+    importing = ServerImport(object(), job.table, job.folder, Patience(0), collection_id=7)  # type: ignore[arg-type]
+    monkeypatch.setattr(job, "_server_import", lambda: importing)
+    with pytest.raises(StoreRefused, match="would store a second time"):
+        job._plan(files)
+    assert len(finished_tasks(job.folder, plan_id(job))) == 2
+    # The collection was created again.
+    importing.collection_id = 8
+    job._plan(files)
+    assert finished_tasks(job.folder, plan_id(job)) == {}
 
 
 def test_tasks_that_were_begun_again_are_counted(job: BulkJob) -> None:

@@ -29,8 +29,8 @@ from nestvec.service.encoders import LoadedEncoder
 __all__ = [
     "Backend",
     "OpenEncoder",
-    "OpenedEncoder",
     "Progress",
+    "SideEncoder",
     "open_lazily",
     "sparse_vectors",
     "vector_source",
@@ -66,7 +66,7 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class OpenedEncoder:
+class SideEncoder:
     """An encoder that is measured, and what runs it."""
 
     encoder: LoadedEncoder
@@ -74,7 +74,7 @@ class OpenedEncoder:
 
 
 def vector_source(
-    dataset: Dataset, variant: EncoderVariant, opened: Mapping[Side, OpenedEncoder], backend: Backend
+    dataset: Dataset, variant: EncoderVariant, opened: Mapping[Side, SideEncoder], backend: Backend
 ) -> VectorSource:
     """A dataset's vectors, from the cache or the side's encoder, with its prompts."""
 
