@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from integration_tests.fixtures.changes import Late, embedding, killed
-from integration_tests.fixtures.services import vacant_address
+from integration_tests.fixtures.lite_server import LiteServer
 from integration_tests.test_collection_change_kinds import keyed, values
 from pymilvus import MilvusClient
 
@@ -20,45 +18,18 @@ from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_
 from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.write.patience import Waiting
 from nestvec.milvus.connection import open_milvus
-from nestvec_schemas.errors import NestvecError, StoreError, StoreRefused
+from nestvec_schemas.errors import StoreError, StoreRefused
 
 SECONDS = 120
 ROWS = 600
 
 
-class Server:
-    """``milvus-lite server`` on a folder, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.uri = vacant_address()
-        program = str(Path(sys.executable).with_name("milvus-lite"))
-        port = self.uri.rpartition(":")[2]
-        self._command = [program, "server", "--host", "127.0.0.1", "--port", port, "--data-dir", str(folder)]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + SECONDS
-        while time.monotonic() < limit:
-            try:
-                with open_milvus(self.uri):
-                    return
-            except NestvecError:
-                time.sleep(0.1)
-        raise TimeoutError("milvus-lite does not start")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture
-def start() -> Iterator[Callable[[Path], Server]]:
-    servers = list[Server]()
+def start() -> Iterator[Callable[[Path], LiteServer]]:
+    servers = list[LiteServer]()
 
-    def start(folder: Path) -> Server:
-        servers.append(Server(folder))
+    def start(folder: Path) -> LiteServer:
+        servers.append(LiteServer(folder))
         servers[-1].start()
         return servers[-1]
 
@@ -128,7 +99,7 @@ def until_full(disk: Path, rows: int) -> Callable[[int], None]:
 def test_a_disk_that_is_full(
     full: str,
     small_disk: Path,
-    start: Callable[[Path], Server],
+    start: Callable[[Path], LiteServer],
     service: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,7 +125,7 @@ def test_a_disk_that_is_full(
 
 
 def test_a_milvus_that_is_lost_and_comes_back(
-    start: Callable[[Path], Server], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[Path], LiteServer], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     server = start(tmp_path / "milvus")
@@ -184,7 +155,7 @@ def test_a_milvus_that_is_lost_and_comes_back(
 
 
 def test_a_milvus_that_stays_lost(
-    start: Callable[[Path], Server], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[Path], LiteServer], service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     server = start(tmp_path / "milvus")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from integration_tests.fixtures.services import vacant_address
+from integration_tests.fixtures.lite_server import LiteServer
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec.milvus.connection import open_milvus
@@ -20,45 +17,9 @@ SECONDS = 120
 BATCH = 50
 
 
-class Lite:
-    """A Milvus Lite server on a folder, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.uri = vacant_address()
-        program = str(Path(sys.executable).with_name("milvus-lite"))
-        port = self.uri.rpartition(":")[2]
-        self._command = [
-            program,
-            "server",
-            "--data-dir",
-            str(folder / "d"),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            port,
-        ]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + SECONDS
-        while time.monotonic() < limit:
-            try:
-                with open_milvus(self.uri):
-                    return
-            except Exception:
-                time.sleep(0.1)
-        raise TimeoutError("milvus-lite does not start")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Lite]:
-    server = Lite(tmp_path)
+def lite(tmp_path: Path) -> Iterator[LiteServer]:
+    server = LiteServer(tmp_path / "d")
     server.start()
     yield server
     server.kill()
@@ -85,7 +46,7 @@ def stored(client: MilvusClient) -> dict[int, str]:
     return {row["id"]: row["note"] for row in found}
 
 
-def test_answered_writes_are_there_and_the_last_one_wholly_or_not(lite: Lite) -> None:
+def test_answered_writes_are_there_and_the_last_one_wholly_or_not(lite: LiteServer) -> None:
     written = 0
     enough = threading.Event()
 
@@ -125,7 +86,7 @@ def test_answered_writes_are_there_and_the_last_one_wholly_or_not(lite: Lite) ->
         assert stored(client) == after
 
 
-def test_generated_keys_are_used_twice_after_failed_writes(lite: Lite) -> None:
+def test_generated_keys_are_used_twice_after_failed_writes(lite: LiteServer) -> None:
     """Why an ingest makes the keys itself. If this fails, Milvus Lite has corrected it."""
     with open_milvus(lite.uri) as client:
         create(client, auto_id=True)

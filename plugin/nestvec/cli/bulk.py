@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.completion import complete_collections
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
+    collection_option,
     json_option,
     milvus_options,
     name_value_pairs,
@@ -93,16 +93,7 @@ class BulkArgs:
 
 @click.command("bulk", cls=args_command(BulkArgs), short_help=COMMANDS["bulk"].short_help)
 @click.argument("source", metavar="SOURCE")
-@option_group(
-    "Milvus",
-    option(
-        "--collection",
-        required=True,
-        metavar="NAME",
-        shell_complete=complete_collections,
-        help="Collection to write to.",
-    ),
-)
+@collection_option
 @milvus_options
 @option_group(
     "Encoders",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.completion import complete_collections
 from nestvec.cli.ingest_delivery import (
     DeliveryArgs,
     confirm_again,
@@ -25,6 +24,7 @@ from nestvec.cli.ingest_delivery import (
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
+    collection_option,
     json_option,
     milvus_options,
     models_option,
@@ -95,16 +95,7 @@ class IngestArgs:
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
 )
-@option_group(
-    "Milvus",
-    option(
-        "--collection",
-        required=True,
-        metavar="NAME",
-        shell_complete=complete_collections,
-        help="Collection to write to.",
-    ),
-)
+@collection_option
 @milvus_options
 @models_option
 @option_group(

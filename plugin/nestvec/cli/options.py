@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from nestvec.cli.completion import complete_encoders
+from nestvec.cli.completion import complete_collections, complete_encoders
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -296,6 +296,13 @@ _models = option(
     envvar="NESTVEC_MODELS",
     help="Folder of the exported encoders.",
 )
+_collection = option(
+    "--collection",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_collections,
+    help="Collection to write to.",
+)
 _json = option("--json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -307,6 +314,11 @@ def models_option(command: F) -> F:
 def json_option(command: F) -> F:
     """``--json``: for programs."""
     return option_group("Output", _json)(command)
+
+
+def collection_option(command: F) -> F:
+    """``--collection``: the collection that rows are written to."""
+    return option_group("Milvus", _collection)(command)
 
 
 def encoder_option(*names: str, help: str, required: bool = False) -> Callable[[F], F]:
