@@ -49,3 +49,5 @@ SELECT id FROM typed WHERE tz::time > '10:00' AND tm::interval >= interval '1 ho
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n DESC) AS a, percentile_cont(ARRAY[0.1, 0.75]) WITHIN GROUP (ORDER BY m) AS b, percentile_disc(0.3) WITHIN GROUP (ORDER BY n) AS c FROM typed
 SELECT k, percentile_cont(0.3) WITHIN GROUP (ORDER BY n) AS a FROM typed GROUP BY k
 SELECT id, encode(substring(raw, 1, 1), 'hex') AS a, substring(raw, 2) AS b, substring(raw FROM 1 FOR 2) || '\x09'::bytea AS c, length(substr(raw, 2, 5)) AS d FROM typed
+SELECT NULL::int / 0 AS a, NULL::float8 / 0 AS b, NULL::int % 0 AS c, sum(a) / count(*) AS d, sum(a::numeric) / count(*) AS e FROM rows WHERE id < 0
+SELECT id, a / (id - id) AS x FROM rows WHERE a IS NULL

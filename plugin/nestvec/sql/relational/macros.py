@@ -40,9 +40,10 @@ _VECTOR: Final = (
 )
 
 _ARITHMETIC: Final = (
-    "pg_integer_quotient(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a // b END",
-    "pg_quotient(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a / b END",
-    "pg_remainder(a, b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE a % b END",
+    """pg_integer_quotient(a, b) AS
+    CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a // b END""",
+    "pg_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a / b END",
+    "pg_remainder(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a % b END",
     "pg_shift_left(a, n) AS CASE WHEN a < 0 THEN -((-a) << n) ELSE a << n END",
     "pg_finite(x) AS CASE WHEN isinf(x) THEN error('value out of range: overflow') ELSE x END",
     """pg_in_range(x, infinite) AS CASE WHEN isinf(x) AND NOT infinite
