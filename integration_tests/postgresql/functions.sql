@@ -274,3 +274,4 @@ jsonb_extract_path('{"a":{"b":[1,2]}}','a','b','1'), json_extract_path_text('{"a
 date_trunc('century', timestamp '2024-02-29'), date_trunc('century', timestamp '2000-12-29'), date_trunc('millennium', timestamp '2001-02-01')
 to_timestamp('2024-02-29 10:11:12','YYYY-MM-DD HH24:MI:SS')
 to_jsonb(timestamp '2024-01-01 10:00:00.5'), to_jsonb(timestamptz '2024-01-01 10:00:00+02'), jsonb_agg(timestamp '2024-01-01')
+round((2.5::float8)::numeric(1000,15)), (1.25)::numeric(1000,1), round(1.005::numeric(50,3),2)

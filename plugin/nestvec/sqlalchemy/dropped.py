@@ -99,12 +99,22 @@ def _set_aside(connection: Connection, dropped: DroppedTables, name: str) -> boo
     """Rename a table that is to be dropped; False if Milvus does not, and it is dropped at once instead."""
     aside = f"{_PREFIX}{secrets.token_hex(4)}_{name}"[:255]
     try:
+        if connection.run(_has_aliases(name)):
+            # Milvus would refuse to drop it at COMMIT, once there is another of its name.
+            return False
         connection.run(_steps(connection.session, "rename_collection", name, aside))
     except Error:
         return False
     dropped.renamed[name] = aside
     connection.session.forget(name)
     return True
+
+
+def _has_aliases(name: str) -> Steps[bool]:
+    """Whether aliases lead to a collection, or the name is one itself."""
+    described = yield call(f"describing {name}", "describe_collection", name)
+    listed = yield call(f"listing the aliases of {name}", "list_aliases", name)
+    return bool(listed.get("aliases")) or described.get("collection_name", name) != name
 
 
 def _steps(session: Session, method: str, *arguments: str) -> Steps[None]:

@@ -92,6 +92,7 @@ def inserted(statement: str, given: Any = None, table: Table = TABLE) -> Insert:
         ("ok", "'yes'", True),
         ("tags", "'{a,b}'", ["a", "b"]),
         ("tags", "ARRAY['a', 'b']", ["a", "b"]),
+        ("tags", "'{abc,b}'::varchar(2)[]", ["ab", "b"]),
         ("tags", "ARRAY[]", []),
         ("tags", "'[\"a\"]'", ["a"]),
         ("tags", ":p", ["a", "b"]),

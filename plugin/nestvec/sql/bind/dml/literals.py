@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import orjson
@@ -19,7 +19,7 @@ from sqlglot import exp
 from nestvec.ingest.convert import convert_row, convert_value
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, TypeParams
-from nestvec.sql.bind.ddl.column_types import MAX_LENGTH, ColumnType, bind_type, type_name, type_sql
+from nestvec.sql.bind.ddl.column_types import ColumnType, bind_type, type_name, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.bind.sql_constants import number_text, sql_constant
@@ -233,12 +233,18 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
         step = "Remove it." if column is None else f"Column {column.name} is {type_sql(column)}."
         raise scope.source.not_supported("this cast", node, step)
     if bound.name in _FROM_TEXT or bound.name == "BOOL":
-        return bind_value(scope, node.this, column)
+        value = bind_value(scope, node.this, column)
+        # An array of VARCHAR(n) is cut element by element.
+        return [_as_type(scope, item, bound, node) for item in value] if _has_texts(bound, value) else value
     between = replace(column, type=bound.name, type_params=TypeParams(bound.length))
     value = _as_type(scope, bind_value(scope, node.this, between), bound, node)
     # PostgreSQL rounds a double precision half to even.
     is_rounded = column.type in INTEGERS and isinstance(value, float) and math.isfinite(value)
     return round(value) if is_rounded and isinstance(value, float) else value
+
+
+def _has_texts(bound: ColumnType, value: object) -> TypeGuard[list[object]]:
+    return bound.name == "ARRAY" and bound.element in STRINGS and isinstance(value, list)
 
 
 def _as_type(scope: Scope, value: object, bound: ColumnType, node: exp.Expr) -> object:
@@ -267,8 +273,7 @@ def _assignable(bound: ColumnType, column: Column) -> bool:
     """Whether PostgreSQL assigns a constant of one type to a column of another without a cast."""
     numbers = INTEGERS | FLOATS
     if bound.name == "ARRAY":
-        # An array of VARCHAR(n) would be cut element by element.
-        return bound.element == column.type_params.element_type and bound.length in (None, MAX_LENGTH)
+        return bound.element == column.type_params.element_type
     if bound.dim is not None and bound.dim != column.dim:
         return False
     return bound.name == column.type or (bound.name in numbers and column.type in numbers)

@@ -23,6 +23,7 @@ from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
+_MAX_DIGITS = 38
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
@@ -74,9 +75,20 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     ):
         text = exp.cast(node.this.copy(), "text")
         return call("left", text, to.expressions[0].this)
-    if to.this == exp.DType.DECIMAL and not to.expressions:
-        node.set("to", _unsized_numeric(node.this))
+    if to.this == exp.DType.DECIMAL:
+        node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node
+
+
+def _sized_numeric(to: exp.DataType) -> exp.DataType:
+    """A NUMERIC of more digits than DuckDB has: as many before the point as it has beside those after it.
+
+    A number with more is an error of DuckDB.
+    """
+    sizes = [int(size.name) for size in to.expressions if size.name.isdecimal()]
+    if len(sizes) == 2 and sizes[0] > _MAX_DIGITS >= sizes[1]:
+        return exp.DataType.build(f"decimal({_MAX_DIGITS}, {sizes[1]})")
+    return to
 
 
 def _sparse(value: exp.Expr) -> exp.Expr:
