@@ -3,7 +3,7 @@
     python benchmarks/bridge_overhead.py --models models --encoder minilm --old-dim 384 \\
         [--json benchmarks/results/bridge-overhead.json]
 
-The encoder is copied; the copy receives a map with a residual of 512 and one of queries, the largest that
+The encoder is copied; the copy receives maps with a residual of 512 of both sides, the largest that
 ``nestvec bridge`` fits, of random values. Single queries alternate between the encoder as it was and the
 bridge of the copy, in blocks, so that a busy machine slows both alike. ``engine`` is the graph's pass alone,
 by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass. The products with the
@@ -31,7 +31,7 @@ from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.verification import open_served
 from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
-from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, linear
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer
 from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import GRAPH, read_manifest
@@ -65,8 +65,8 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
         texts=1,
         compared={},
     )
-    documents = BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden)
-    install_bridge(copy, "old", bridge, BridgeMaps(documents, linear(values(manifest.dim, old_dim))))
+    mapping = BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden)
+    install_bridge(copy, "old", bridge, BridgeMaps(mapping, mapping))
     return copy, number
 
 

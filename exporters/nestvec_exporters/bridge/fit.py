@@ -11,7 +11,7 @@ import numpy as np
 
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
-from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, query_start, ridge
+from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, ridge
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, Rows, join, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines
@@ -100,8 +100,8 @@ def fit_bridge(
 
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
-    encoders' rankings (``learn_map``), starting from ridge regression, alone and with a linear map of queries
-    beside it that learns more of the new encoder's. None sees the held-out documents,
+    encoders' rankings (``learn_map``), starting from ridge regression, alone and with a map of queries beside
+    it that starts from it and learns more of the new encoder's. None sees the held-out documents,
     queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
     relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
     is too little.
@@ -182,21 +182,21 @@ def _learned(
         training.sources,
         start,
         of_all,
-        lambda done, total: on_step(done, 2 * total),
+        lambda done, total: on_step(done, total + math.ceil(total / 2)),
     )
     queries = learn_map(
         training.documents,
         training.queries,
         training.sources,
-        query_start(training.documents, start, RIDGE_WEIGHTS[1]),
+        learned,
         replace(
             of_all,
-            hidden=0,
+            steps=math.ceil(of_all.steps / 2),
             nearness=_QUERY_NEARNESS,
             old_share=_QUERY_OLD_SHARE,
             document_map=learned,
         ),
-        lambda done, total: on_step(total + done, 2 * total),
+        lambda done, total: on_step(of_all.steps + done, of_all.steps + total),
     )
     return learned, queries
 

@@ -36,7 +36,7 @@ class LearningOptions:
     steps: int = 300
     rate: float = 2e-3
     hidden: int = 0
-    """Width of the residual's hidden layer; 0 for a linear map."""
+    """Width of the residual's hidden layer, unless the first map has one already; 0 for a linear map."""
 
     mapped_share: float = 0.5
     """Of the documents of a step, the share that is in the old space by way of the map, as documents are
@@ -138,7 +138,10 @@ def _parameters(start: BridgeMap, options: LearningOptions, generator: Any) -> l
     import torch  # noqa: PLC0415
 
     parameters = [_tensor(start.matrix).clone(), _tensor(start.bias).clone()]
-    if options.hidden:
+    if start.hidden is not None:
+        layer = start.hidden
+        parameters += [_tensor(array).clone() for array in (layer.weights, layer.bias, layer.output)]
+    elif options.hidden:
         width, dim = start.matrix.shape
         # The residual starts at nothing: its output is zero.
         parameters.append(torch.randn(width, options.hidden, generator=generator) * (2 / width**0.5))

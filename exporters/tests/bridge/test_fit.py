@@ -7,7 +7,7 @@ import pytest
 
 from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
 from nestvec_exporters.bridge.learn import LearningOptions, learn_map
-from nestvec_exporters.space_maps.closed_form import procrustes, query_start, ridge
+from nestvec_exporters.space_maps.closed_form import procrustes, ridge
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines, normalise
@@ -110,9 +110,8 @@ def test_a_map_of_queries_alone_ranks_as_the_new_encoder_does() -> None:
     near = normalise(old + 0.5 * _normal((TEXTS, DIM), 3) / np.sqrt(DIM))
     queries = PairedVectors(near, normalise(near * stretch))
     both = ridge(documents, 1e-4)
-    options = LearningOptions((64,), steps=60, nearness=0.5, old_share=0.0, document_map=both)
-    start = query_start(documents, both, 1e-4)
-    alone = learn_map(documents, queries, np.arange(TEXTS), start, options)
+    options = LearningOptions((64,), 60, rate=0.05, nearness=0.5, old_share=0.0, document_map=both)
+    alone = learn_map(documents, queries, np.arange(TEXTS), both, options)
 
     def shared(mapping: BridgeMap) -> float:
         """Of the ten documents nearest to a query by new vectors, those it finds among the old ones."""
