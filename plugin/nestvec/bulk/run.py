@@ -155,8 +155,8 @@ class BulkJob:
             earlier = None
         if self.options.imports and not self.lite and self._is_imported():
             raise StoreRefused(
-                f"files of this job are in the collection {self.table.name}, whose rows an import would store a "
-                "second time",
+                f"files of this job are in the collection {self.table.name}, and an import would store their "
+                "rows a second time",
                 value=self.folder.address,
                 next_step="Drop the collection and create it again before --restart, or name another folder "
                 "with --to to import all rows again.",

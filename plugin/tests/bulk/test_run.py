@@ -156,7 +156,7 @@ def test_a_restart_of_what_a_server_imported_is_refused(
     write_imports(job.folder, {name: ImportRecord(file=name, state="done", job=1, collection=7)})
     importing = ServerImport(object(), job.table, job.folder, Patience(0), collection_id=7)  # type: ignore[arg-type]
     monkeypatch.setattr(job, "_server_import", lambda: importing)
-    with pytest.raises(StoreRefused, match="would store a second time"):
+    with pytest.raises(StoreRefused, match="rows a second time"):
         job._plan(files)
     assert len(finished_tasks(job.folder, plan_id(job))) == 2
     # The collection was created again.
