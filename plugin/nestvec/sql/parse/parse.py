@@ -18,13 +18,16 @@ from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.transactions import parse_transaction
-from nestvec_schemas.errors import SqlSyntaxError, nearest
+from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, nearest
 
 MAX_BYTES = 1 << 20
 MAX_TOKENS = 60_000
 """Enough for 10,000 terms, which parse in a second or two."""
 MAX_NESTING = 32
 """Nested brackets, or prefix operators in a row. Milvus Lite's filter parser gives up at about 100."""
+
+_COMPILED: Final = "interpreted classes cannot inherit from compiled"
+"""What Python says of nestvec's dialect where the package sqlglotc is installed beside sqlglot."""
 
 _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
@@ -97,6 +100,11 @@ def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     except RecursionError as error:
         raise source.syntax_error("the statement is nested too deeply", 0, "Simplify it.") from error
     except Exception as error:
+        if _COMPILED in str(error):
+            raise SqlNotSupported(
+                "sqlglot's compiled form, the package sqlglotc, is not supported: no grammar can extend it",
+                next_step="Uninstall sqlglotc.",
+            ) from error
         # sqlglot fails on some malformed input with Python's own errors (IndexError, AttributeError, …).
         raise source.syntax_error("the statement cannot be parsed", 0, "Check the SQL syntax.") from error
     tree = trees[0] if trees else None

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nestvec.sql.parse.dialect import OPERATORS, VectorDistance
+from nestvec.sql.parse.dialect import OPERATORS, NestvecSql, VectorDistance
 from nestvec.sql.parse.parse import MAX_NESTING, parse
 from nestvec.sql.plan.nodes import Plan
-from nestvec_schemas.errors import SqlError, SqlSyntaxError, StoreRefused
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, StoreRefused
 
 VALID = (
     "SELECT p.id AS i, 1 - (doc_64 <=> 'it''s') AS score FROM pydoc p WHERE NOT (year > -3.5e1 OR \"name\" "
@@ -138,3 +138,13 @@ def test_a_backslash_is_a_character() -> None:
 def test_a_distance_out_of_place_can_be_shown() -> None:
     tree = parse("SELECT a FROM t ORDER BY a LIMIT (v <=> 'q')").tree
     assert tree.args["limit"].expression.sql() == "(v <=> 'q')"
+
+
+def test_sqlglots_compiled_form_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parser(self: NestvecSql) -> None:
+        # What Python raises with sqlglot 30 and sqlglotc.
+        raise TypeError("interpreted classes cannot inherit from compiled")
+
+    monkeypatch.setattr(NestvecSql, "parser", parser)
+    with pytest.raises(SqlNotSupported, match="Uninstall sqlglotc"):
+        parse("SELECT 'a statement that is not cached'")

@@ -76,8 +76,8 @@ def _fixed_text(node: exp.Expr, places: int, exact: bool) -> exp.Expr:
     """A number with this many digits behind the point."""
     if exact and places <= _MAX_PLACES:
         return exp.cast(exp.cast(node.copy(), f"decimal(38, {places})"), "text")
-    written = call("format", exp.Literal.string(f"{{:.{places}f}}"), exp.cast(node.copy(), "double"))
-    finite = exp.If(this=call("isfinite", node), true=written)
+    digits = call("format", exp.Literal.string(f"{{:.{places}f}}"), exp.cast(node.copy(), "double"))
+    finite = exp.If(this=call("isfinite", node), true=digits)
     other = call("pg_float_text", node, exp.Literal.number(_PLACES[exp.DType.DOUBLE]))
     return exp.Case(ifs=[finite], default=other)
 
