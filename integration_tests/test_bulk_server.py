@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def milvus(tmp_path: Path) -> Iterator[MilvusClient]:
         yield client
 
 
-def row(number: int) -> dict[str, object]:
+def row(number: int) -> dict[str, Any]:
     return {
         "id": number,
         "text": f"text {number} é",

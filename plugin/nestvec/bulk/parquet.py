@@ -73,6 +73,11 @@ class FileColumns:
         return pa.schema([pa.field(column.name, _arrow_type(column)) for column in self.columns])
 
     @property
+    def repetitive(self) -> list[str]:
+        """The columns whose values may repeat; a dictionary of a vector's numbers takes time and room."""
+        return [column.name for column in self.columns if column.type in _SCALARS]
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a row's vectors."""
         sizes = {"FLOAT_VECTOR": 4.0, "INT8_VECTOR": 1.0, "FLOAT16_VECTOR": 2.0, "BINARY_VECTOR": 0.125}

@@ -246,7 +246,9 @@ class _Files:
         if self._writer is None:
             path = self._open.enter_context(self._runner.folder.temporary(f"{FILES}/{self._task.name}"))
             self._path, self._rows = path, 0
-            self._writer = self._open.enter_context(pq.ParquetWriter(path, self._runner.columns.schema))
+            columns = self._runner.columns
+            writer = pq.ParquetWriter(path, columns.schema, use_dictionary=columns.repetitive)
+            self._writer = self._open.enter_context(writer)
         self._writer.write_batch(self._runner.columns.batch(batch.rows, vectors))
         self._rows += len(batch.rows)
         full = self._path is not None and self._path.stat().st_size >= self._runner.work.max_file_bytes

@@ -53,6 +53,10 @@ def test_a_task_writes_its_rows_with_all_vectors(tmp_path: Path, make_work: Make
         vectors = np.asarray(written.column(f"text_{dim}").to_pylist(), np.float32)
         np.testing.assert_array_equal(vectors[3], vector_of("text 13", dim))
     assert json.loads(written.column("$meta").to_pylist()[0]) == {"more": 10}
+    group = pq.read_metadata(tmp_path / "job" / file.name).row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    dictionaries = {chunk.path_in_schema: chunk.has_dictionary_page for chunk in chunks}
+    assert (dictionaries["text"], dictionaries["text_16.list.element"]) == (True, False)
     assert finished_tasks(OutputFolder(str(tmp_path / "job"))) == {3: record}
 
 
