@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,11 @@ def write_all(client: MilvusClient, name: str, folder: Path) -> list[str]:
     file = folder / "rows.jsonl"
     file.write_text(json.dumps(new) + "\n")
     table = read_table(client, name)
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: insert_rows(client, table, [new]),
         lambda: ingest(client, table, file, IngestOptions(client_target(client), restart=True)),
-    ):
+    )
+    for write in writes:
         with pytest.raises(CollectionRetired) as refused:
             write()
         said.append(str(refused.value))

@@ -25,22 +25,20 @@ def embedded(name: str, encoder: str, fingerprint: str | None) -> EmbeddingColum
     return EmbeddingColumn("text", name, Endpoint("openai", "http://127.0.0.1:8080", config))
 
 
-VECTORS = ("a", "b", "c", "d", "own")
+VECTORS = ("a", "b", "c", "d", "e", "own")
 TABLE = Table(
     "papers",
     (
         Column("id", "INT64", primary=True),
         Column("text", "VARCHAR"),
-        *(
-            Column(name, "FLOAT_VECTOR", type_params=TypeParams(dim=4))
-            for name in ("a", "b", "c", "d", "own")
-        ),
+        *(Column(name, "FLOAT_VECTOR", type_params=TypeParams(dim=4)) for name in VECTORS),
     ),
     embeddings=(
         embedded("a", "minilm", "1" * 16),
         embedded("b", "bge", "2" * 16),
         embedded("c", "bge.as.minilm", "1" * 16),
         embedded("d", "minilm", None),
+        embedded("e", "", None),
     ),
     metrics=dict.fromkeys(VECTORS, "COSINE"),
 )
@@ -59,6 +57,7 @@ OF_TWO_ENCODERS = (
 OF_ONE_SPACE = (
     "SELECT a <=> c FROM papers",
     "SELECT a <=> d FROM papers",
+    "SELECT b <=> e FROM papers",
     "SELECT a <=> own FROM papers",
     "SELECT a <=> (SELECT c FROM other WHERE id = 1) FROM papers",
 )

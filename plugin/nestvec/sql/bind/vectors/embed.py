@@ -75,8 +75,9 @@ def check_same_space(
     if left is None or right is None:
         return
     fingerprints = left.config.fingerprint, right.config.fingerprint
-    same = left.config.encoder == right.config.encoder if None in fingerprints else len({*fingerprints}) == 1
-    if not same:
+    # Without a record the names decide; an empty one is the only encoder of a service.
+    names = {left.config.encoder, right.config.encoder} - {""}
+    if len(names if None in fingerprints else {*fingerprints}) > 1:
         raise source.type_mismatch(
             f"column {left.column} holds vectors of {left.encoder_name}, which are not comparable with those "
             f"of {right.encoder_name}",
