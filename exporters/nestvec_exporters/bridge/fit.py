@@ -11,7 +11,7 @@ import numpy as np
 
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
-from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, ridge
+from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, query_start, ridge
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, Rows, join, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines
@@ -100,8 +100,8 @@ def fit_bridge(
 
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
-    encoders' rankings (``learn_map``), starting from ridge regression, alone and with a map of queries beside
-    it that starts from it and learns more of the new encoder's. None sees the held-out documents,
+    encoders' rankings (``learn_map``), starting from ridge regression, alone and with maps of queries beside
+    it that learn more of the new encoder's. None sees the held-out documents,
     queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
     relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
     is too little.
@@ -145,6 +145,7 @@ def fit_bridge(
     )
 
 
+_LINEAR_QUERIES: Final = "learned, queries apart and linear"
 _LEARNED_QUERIES: Final = "learned, queries apart"
 
 
@@ -165,40 +166,39 @@ def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) ->
     maps = {name: BridgeMaps(mapping) for name, mapping in candidates.items()}
     if _agreement(candidates["orthogonal"], texts) >= _NOTHING_TO_LEARN:
         return maps
-    learned, queries = _learned(training, candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"], options, on_step)
-    return {**maps, "learned": BridgeMaps(learned), _LEARNED_QUERIES: BridgeMaps(learned, queries)}
+    learned, query_maps = _learned(training, candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"], options, on_step)
+    apart = {name: BridgeMaps(learned, queries) for name, queries in query_maps.items()}
+    return {**maps, "learned": BridgeMaps(learned), **apart}
 
 
 def _learned(
     training: _Training, start: BridgeMap, options: BridgeOptions, on_step: OnStep
-) -> tuple[BridgeMap, BridgeMap]:
-    """A map of all texts, and one of queries alone beside it."""
+) -> tuple[BridgeMap, dict[str, BridgeMap]]:
+    """A map of all texts, and maps of queries alone beside it by name: a linear one, and one with a residual,
+    which retrieves more of what it was fitted on, and mostly less of other documents."""
     texts = len(training.documents) + len(training.queries)
     prefixes = tuple(dim for dim in options.dims if dim >= _MIN_PREFIX) or options.dims[:1]
-    of_all = LearningOptions(prefixes, _steps(texts, options), hidden=_HIDDEN, seed=options.seed)
-    learned = learn_map(
-        training.documents,
-        training.queries,
-        training.sources,
-        start,
-        of_all,
-        lambda done, total: on_step(done, total + math.ceil(total / 2)),
-    )
-    queries = learn_map(
-        training.documents,
-        training.queries,
-        training.sources,
-        learned,
-        replace(
-            of_all,
-            steps=math.ceil(of_all.steps / 2),
-            nearness=_QUERY_NEARNESS,
-            old_share=_QUERY_OLD_SHARE,
-            document_map=learned,
-        ),
-        lambda done, total: on_step(of_all.steps + done, of_all.steps + total),
-    )
-    return learned, queries
+    steps = _steps(texts, options)
+    of_all = LearningOptions(prefixes, steps, hidden=_HIDDEN, seed=options.seed)
+    total = 2 * steps + math.ceil(steps / 2)
+
+    def learn(start: BridgeMap, options: LearningOptions, done_before: int) -> BridgeMap:
+        return learn_map(
+            training.documents,
+            training.queries,
+            training.sources,
+            start,
+            options,
+            lambda done, _: on_step(done_before + done, total),
+        )
+
+    learned = learn(start, of_all, 0)
+    of_queries = replace(of_all, nearness=_QUERY_NEARNESS, old_share=_QUERY_OLD_SHARE, document_map=learned)
+    nearest = query_start(training.documents, start, RIDGE_WEIGHTS[1])
+    return learned, {
+        _LINEAR_QUERIES: learn(nearest, replace(of_queries, hidden=0), steps),
+        _LEARNED_QUERIES: learn(learned, replace(of_queries, steps=math.ceil(steps / 2)), 2 * steps),
+    }
 
 
 def _steps(texts: int, options: BridgeOptions) -> int:

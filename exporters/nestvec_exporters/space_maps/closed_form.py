@@ -21,6 +21,19 @@ def procrustes(texts: PairedVectors) -> BridgeMap:
     return linear(left @ right)
 
 
+def query_start(documents: PairedVectors, near: BridgeMap, weight: float) -> BridgeMap:
+    """A map of queries by which old documents are ranked as by the new encoder, halfway to ``near``, a linear
+    map into the old space.
+
+    The ranking's own map is the transposed ridge regression from old to new documents: the inner product of a
+    mapped query and an old document is that of the query and what the document is predicted to be by the new
+    encoder.
+    """
+    ranking = ridge(PairedVectors(documents.new, documents.old), weight).matrix.T
+    scale = np.linalg.norm(documents.new @ near.matrix) / max(np.linalg.norm(documents.new @ ranking), 1e-9)
+    return linear((near.matrix + scale * ranking) / 2)
+
+
 def ridge(texts: PairedVectors, weight: float) -> BridgeMap:
     """Least squares from new to old vectors with a penalty of ``weight`` times the number of texts
     (Hoerl & Kennard 1970)."""

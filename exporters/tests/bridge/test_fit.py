@@ -7,7 +7,7 @@ import pytest
 
 from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
 from nestvec_exporters.bridge.learn import LearningOptions, learn_map
-from nestvec_exporters.space_maps.closed_form import procrustes, ridge
+from nestvec_exporters.space_maps.closed_form import procrustes, query_start, ridge
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines, normalise
@@ -71,6 +71,7 @@ def test_the_simplest_of_equal_maps_is_chosen() -> None:
     assert set(_fit(_documents(noise=0.05), steps=2).compared) == {
         *fit.compared,
         "learned",
+        "learned, queries apart and linear",
         "learned, queries apart",
     }
 
@@ -122,6 +123,7 @@ def test_a_map_of_queries_alone_ranks_as_the_new_encoder_does() -> None:
         return float((nearest[:, :, None] == retrieved[:, None, :]).any(axis=2).mean())
 
     assert shared(alone) > shared(both) + 0.1
+    assert shared(query_start(documents, both, 1e-4)) > shared(both) + 0.05
     assert cosines(alone(queries.new), queries.old).mean() < cosines(both(queries.new), queries.old).mean()
 
 
