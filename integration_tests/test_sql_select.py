@@ -157,7 +157,7 @@ def test_a_distance_among_others(client: MilvusClient) -> None:
     # Another distance than the one of ORDER BY is measured row by row.
     assert [row[0] for row in rows(client, asked)] == [1, 2]
     found = rows(client, asked.replace("'[1, 0]'", "(SELECT v FROM t WHERE id = 0)"))
-    assert found == [(1, "a: 1"), (2, "b: 0.98")]
+    assert found == [(1, "a: 1.00"), (2, "b: 0.98")]
 
 
 def test_one_who_awaits_gets_the_same(uri: str, client: MilvusClient) -> None:

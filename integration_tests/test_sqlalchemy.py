@@ -10,7 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas  # type: ignore[import-untyped]
+import pgvector
+import pgvector.sqlalchemy
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -453,3 +456,24 @@ def test_alembic_migrates(tmp_path: Path) -> None:
     engine = sa.create_engine(uri)
     assert sa.inspect(engine).get_table_names() == ["alembic_version"]
     engine.dispose()
+
+
+def test_the_types_of_pgvector_read_and_write_vectors(engine: sa.Engine) -> None:
+    table = sa.Table(
+        "pgvectors",
+        sa.MetaData(),
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("v", pgvector.sqlalchemy.VECTOR(2)),
+        sa.Column("h", pgvector.sqlalchemy.HALFVEC(2)),
+        sa.Column("s", pgvector.sqlalchemy.SPARSEVEC(5)),
+    )
+    table.create(engine)
+    sparse = pgvector.SparseVector({0: 1.5, 3: 2.0}, 5)
+    with engine.connect() as connection:
+        connection.execute(table.insert(), [{"id": 1, "v": np.array([1, 2]), "h": [3, 4], "s": sparse}])
+        connection.commit()
+        row = connection.execute(sa.select(table).order_by(table.c.v.cosine_distance([1, 2]))).one()
+        assert row == (1, [1.0, 2.0], [3.0, 4.0], sparse)
+        mean = connection.scalar(sa.select(pgvector.sqlalchemy.avg(table.c.v)))
+        assert list(mean) == [1.0, 2.0]
+    table.drop(engine)

@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 from sqlalchemy.types import ARRAY as ANY_ARRAY
 from sqlalchemy.types import JSON as ANY_JSON
+from sqlalchemy.types import TypeEngine
 
 from nestvec.collections import lifecycle
 from nestvec.dbapi.connection import Connection as NestvecConnection
@@ -30,6 +31,7 @@ from nestvec.sqlalchemy.compiler import (
     NestvecTypeCompiler,
 )
 from nestvec.sqlalchemy.dropped import drop_set_aside, execute_statement, restore_dropped
+from nestvec.sqlalchemy.pgvector_types import PgvectorType, is_pgvector_type
 from nestvec.sqlalchemy.reflection import Reflection, ask
 
 _QUERY: Final = frozenset(
@@ -89,6 +91,13 @@ class NestvecDialect(Reflection):
     # Milvus returns JSON as Python values.
     _json_serializer = None
     _json_deserializer = staticmethod(lambda value: value)
+
+    def type_descriptor(self, typeobj: TypeEngine[Any]) -> TypeEngine[Any]:
+        """This dialect's own type for another; those of pgvector read texts, which vectors are not."""
+        if is_pgvector_type(typeobj):
+            return PgvectorType(typeobj)
+        described: TypeEngine[Any] = super().type_descriptor(typeobj)  # type: ignore[no-untyped-call]
+        return described
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:

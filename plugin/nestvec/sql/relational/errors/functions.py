@@ -94,7 +94,7 @@ websearch_to_tsquery xmlagg
 _OF_POSTGRESQL: Final = frozenset(_OTHERS.split())
 """Others that PostgreSQL documents: an error says that they are missing, not that they do not exist."""
 
-_SESSION: Final = {
+_SESSION: Final[dict[type[exp.Expr], str]] = {
     exp.CurrentUser: "current_user",
     exp.SessionUser: "session_user",
     exp.CurrentSchema: "current_schema",

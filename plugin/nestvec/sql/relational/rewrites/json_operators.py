@@ -104,7 +104,10 @@ def _followed(document: exp.Expr, steps: Sequence[str | None], *, as_text: bool)
         return exp.Null()
     names = [step for step in steps if step is not None]
     if sum(map(_is_odd_position, names)) > _MAX_ODD_STEPS:
-        raise SqlNotSupported("a path of JSON with more than 8 such positions is not supported")
+        raise SqlNotSupported(
+            "a path of JSON with more than 8 positions from the end is not supported",
+            next_step="Count from the start.",
+        )
     reached = document
     for odd, run in groupby(names, key=_is_odd_position):
         if odd:
