@@ -121,6 +121,18 @@ def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
     fuzz(report, run, 1, 1_000)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "WITH w AS (SELECT id FROM rows WHERE p < 1e-(r::float8)) SELECT * FROM w",
+        "SELECT DISTINCT ON (a) a, id::regclass FROM rows ORDER BY a, id",
+        "INSERT INTO rows (id, u, g, v) VALUES (1, 'x', TRUE, ARRAY[1, NULL])",
+    ],
+)
+def test_the_error_of_a_statement_that_raised_another_is_nestvecs(written: str) -> None:
+    assert failure(run, Session(tables={NAME: rows_table()}), written, {})[1] == ""
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(2, 22))
 def test_an_error_of_planning_a_mutated_statement_is_nestvecs(report: Report, seed: int) -> None:

@@ -221,6 +221,8 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
         ends = token.token_type in _LIST_ENDS and (after is None or after.token_type != TokenType.FARROW)
         if before and before.token_type == TokenType.COMMA and ends:
             raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
+        if token.token_type == TokenType.NUMBER and not token.text[-1].isdigit() and token.text[-1] != ".":
+            raise source.syntax_error("this number has no exponent", token.start, _CORRECT_AT_MARK)
         if token.token_type == TokenType.EQ and token.text != "=":
             raise source.syntax_error("SQL has no operator ==", token.start, "Write =.")
         before = token

@@ -202,7 +202,9 @@ def _vector_type(planning: Planning, node: exp.Expr) -> str:
     node = without_parens(node)
     if isinstance(node, exp.Cast):
         to = node.args["to"]
-        word = to.args["kind"].name.upper() if to.args.get("kind") is not None else to.this.value.upper()
+        # sqlglot keeps some types (regclass) as their words.
+        named = to.args.get("kind")
+        word = (named.name if named is not None else str(getattr(to.this, "value", to.this))).upper()
         return _VECTOR_TYPES.get(word, "")
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
         return _vector_type(planning, node.this) or _vector_type(planning, node.expression)

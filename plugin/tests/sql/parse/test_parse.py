@@ -148,3 +148,14 @@ def test_sqlglots_compiled_form_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(NestvecSql, "parser", parser)
     with pytest.raises(SqlNotSupported, match="Uninstall sqlglotc"):
         parse("SELECT 'a statement that is not cached'")
+
+
+@pytest.mark.parametrize("number", ["1e", "1e-(2)", "2.5E FROM t"])
+def test_a_number_without_its_exponent_is_no_number(number: str) -> None:
+    with pytest.raises(SqlSyntaxError, match="no exponent"):
+        parse(f"SELECT {number}")
+
+
+@pytest.mark.parametrize("number", ["1e5", "5.", ".5", "1.5e-3", "0x1F"])
+def test_numbers(number: str) -> None:
+    parse(f"SELECT {number}")
