@@ -170,12 +170,12 @@ async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields)
 
 def _check_max_tokens(max_tokens: int | None, manifest: Manifest) -> None:
     """Raise BodyInvalid for fewer tokens than the encoder takes: the vectors would be others than meant."""
-    taken = manifest.main_tower.max_tokens
-    if max_tokens is not None and max_tokens < taken:
+    limit = manifest.main_tower.max_tokens
+    if max_tokens is not None and max_tokens < limit:
         raise BodyInvalid(
             f"texts are not cut to fewer tokens than {manifest.name} takes",
             value=f"max_tokens={max_tokens}",
-            next_step=f"Leave the field out, send at least {taken}, or send shorter texts.",
+            next_step=f"Leave the field out, send at least {limit}, or send shorter texts.",
         )
 
 
