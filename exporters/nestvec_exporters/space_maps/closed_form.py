@@ -30,8 +30,8 @@ def query_start(documents: PairedVectors, near: BridgeMap, weight: float) -> Bri
     encoder.
     """
     ranking = ridge(PairedVectors(documents.new, documents.old), weight).matrix.T
-    scale = np.linalg.norm(documents.new @ near.matrix) / max(np.linalg.norm(documents.new @ ranking), 1e-9)
-    return linear((near.matrix + scale * ranking) / 2)
+    near_norm, norm = (float(np.linalg.norm(documents.new @ matrix)) for matrix in (near.matrix, ranking))
+    return linear((near.matrix + near_norm / max(norm, 1e-9) * ranking) / 2)
 
 
 def ridge(texts: PairedVectors, weight: float) -> BridgeMap:
