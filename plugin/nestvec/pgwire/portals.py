@@ -164,18 +164,18 @@ class ExtendedProtocol:
         return portal.outcome
 
     async def _check_columns(self, prepared: Prepared, outcome: StatementOutcome) -> None:
-        """Refuse rows of other columns than the client was told: a collection was created anew, or altered.
+        """Refuse rows of other columns than those announced: a collection was created anew, or altered.
 
         Drivers prepare the statement again when they get this error of PostgreSQL's.
         """
-        told = prepared.fields
-        if not told or self._runner.tables_of(prepared.tables) == prepared.tables:
+        announced = prepared.fields
+        if not announced or self._runner.tables_of(prepared.tables) == prepared.tables:
             return
         _, planned = await self._runner.describe(prepared.statement, prepared.declared)
         fields = _planned(planned, outcome.fields)
-        same = len(fields) == len(told) and all(
+        same = len(fields) == len(announced) and all(
             before.name == now.name and before.oid in (0, now.oid)
-            for before, now in zip(told, fields, strict=True)
+            for before, now in zip(announced, fields, strict=True)
         )
         if not same:
             raise PgError("0A000", "cached plan must not change result type")
