@@ -35,7 +35,7 @@ _QUERIES_PER_TEXT: Final = 6
 _QUERY_SHARE: Final = 0.4
 """Time to embed a query, relative to a text of the collection."""
 
-_FIT_SECONDS: Final = 60.0
+_FIT_SECONDS: Final = 100.0
 """Of a fit, beside embedding its sample, on two CPU cores."""
 
 
