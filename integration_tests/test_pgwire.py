@@ -222,6 +222,65 @@ def test_transactions_are_honest(pg: RunningPg) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+WRITES = (
+    "INSERT INTO items (id, v) VALUES (77, '[1,1,1]')",
+    "UPDATE items SET v = '[1,1,1]' WHERE id = 1",
+    "/* a comment */ DELETE FROM items WHERE id = 1",
+    "WITH x AS (SELECT 1) DELETE FROM items WHERE id = 1",
+    "CREATE TABLE others (id bigint PRIMARY KEY, v vector(3))",
+    "DROP TABLE items",
+    "COPY items (id, v) FROM STDIN",
+)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_read_only_transaction_refuses_writes(pg: RunningPg, write: str) -> None:
+    with psycopg.connect(pg.address) as connection:
+        connection.read_only = True
+        rows = connection.execute("SELECT * FROM items ORDER BY id").fetchall()
+        assert connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction, match="in a read-only transaction"):
+            connection.execute(write)
+        connection.rollback()
+        with connection.cursor().copy("COPY items (id) TO STDOUT") as copy:
+            assert len(list(copy)) == len(rows)
+        assert connection.execute("SELECT * FROM items ORDER BY id").fetchall() == rows
+
+
+def test_a_session_is_read_only_by_default_until_that_changes(pg: RunningPg) -> None:
+    insert = "INSERT INTO items (id, v) VALUES (78, '[1,1,1]')"
+    options = "-c default_transaction_read_only=on"
+    with psycopg.connect(pg.address, options=options, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute(insert)
+        connection.execute("BEGIN READ WRITE")
+        connection.execute(insert)
+        connection.execute("COMMIT")
+        connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+        connection.execute("DELETE FROM items WHERE id = 78")
+        connection.execute("BEGIN")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction, match="cannot execute INSERT"):
+            connection.execute(insert)
+        connection.execute("ROLLBACK")
+        connection.execute("SET TRANSACTION READ ONLY")  # of no transaction
+        connection.execute("DELETE FROM items WHERE id = 78")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["bytea_output = 'escape'", "extra_float_digits = 0", "search_path = 'other'", "role = 'admin'"],
+)
+def test_a_setting_without_effect_is_refused(connection: psycopg.Connection, setting: str) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="always"):
+        connection.execute(f"SET {setting}")
+
+
+@pytest.mark.parametrize("setting", ["extra_float_digits = 3", 'search_path = "$user", public, other'])
+def test_a_setting_that_is_in_force_is_accepted(connection: psycopg.Connection, setting: str) -> None:
+    connection.execute(f"SET {setting}")
+
+
 @pytest.mark.parametrize(("policy", "notices"), [("warn", 1), ("ignore", 0)])
 def test_a_rollback_is_what_the_setting_says(pg: RunningPg, policy: str, notices: int) -> None:
     received: list[str | None] = []

@@ -95,6 +95,10 @@ _READ_ONLY: Final = frozenset(
 )
 _NAMES: Final = {name.lower(): name for name in DEFAULTS}
 _MAX_VALUE: Final = 1000
+
+TRANSACTION_READ_ONLY: Final = "transaction_read_only"
+"""Whether the present block may not write; without effect outside one."""
+
 _UTC: Final = frozenset(
     {"utc", "etc/utc", "uct", "gmt", "zulu", "universal", "local", "0", "+00:00", "00:00"}
 )
@@ -105,10 +109,25 @@ _SET: Final = re.compile(
     rf"|(?P<zone>time\s+zone)\s+|(?P<names>names)\s+)(?P<value>{_VALUE}(?:\s*,\s*{_VALUE})*)",
     re.I,
 )
-_IGNORED: Final = re.compile(
-    r"set\s+(?:session\s+characteristics\s+as\s+transaction|(?:local\s+)?transaction|constraints)\b.*",
+_TRANSACTION: Final = re.compile(
+    r"set\s+(?:(?P<session>session\s+characteristics\s+as\s+transaction)|(?:local\s+)?transaction|constraints)\b"
+    r"(?P<modes>.*)",
     re.I | re.S,
 )
+_READ_MODE: Final = re.compile(r"\bread\s+(only|write)\b", re.I)
+_FIXED: Final[Mapping[str, tuple[str, ...]]] = {
+    "bytea_output": ("hex",),
+    "extra_float_digits": ("1", "2", "3"),
+    "IntervalStyle": ("postgres",),
+    "role": ("none",),
+    "standard_conforming_strings": ("on", "true", "1", "yes"),
+}
+"""The values of settings that have no other effect here; the first is what is in force."""
+
+_BOOLEANS: Final[Mapping[str, str]] = dict.fromkeys(("on", "true", "yes", "1", "t"), "on") | dict.fromkeys(
+    ("off", "false", "no", "0", "f"), "off"
+)
+_SCHEMA: Final = re.compile(r"(?:^|,)\s*\"?public\"?\s*(?:,|$)", re.I)
 _SHOW: Final = re.compile(
     r"(?P<word>show|reset)\s+(?:(?P<zone>time\s+zone)|(?P<level>transaction\s+isolation\s+level)"
     r"|(?P<name>[\w.]+))",
@@ -171,6 +190,15 @@ class PgParameters:
             self._assign(name, value)
         self._before_block.clear()
 
+    def read_only(self, *, in_block: bool) -> bool:
+        """Whether a statement may not write: in a block as that says, else by the default."""
+        return self._values[TRANSACTION_READ_ONLY if in_block else "default_transaction_read_only"] == "on"
+
+    def begin_block(self, sql: str) -> None:
+        """Take the mode of a BEGIN until the block ends: READ ONLY, READ WRITE or the default."""
+        mode = read_mode(sql) or self._values["default_transaction_read_only"]
+        self.set(TRANSACTION_READ_ONLY, mode, local=True)
+
     @property
     def statement_seconds(self) -> float:
         """``statement_timeout``; 0 for none."""
@@ -193,12 +221,15 @@ class SetStatement:
 def parse_set(sql: str) -> SetStatement | None:
     """The SET, SHOW or RESET of one of PostgreSQL's settings; None for one of nestvec's, or another one.
 
-    ``name`` is empty for a SET of the transaction, whose isolation Milvus does not have. Raises PgError for a
+    ``name`` is empty for a SET of a transaction's isolation, which Milvus does not have. Raises PgError for a
     setting that nobody has.
     """
     text = sql.strip().rstrip(";").strip()
-    if _IGNORED.fullmatch(text):
-        return SetStatement("SET", "")
+    match = _TRANSACTION.fullmatch(text)
+    if match is not None:
+        mode = read_mode(match["modes"])
+        name = "default_transaction_read_only" if match["session"] else TRANSACTION_READ_ONLY
+        return SetStatement("SET", name if mode else "", mode, local=not match["session"])
     match = _SET.fullmatch(text)
     if match is not None:
         name = match["name"] or ("TimeZone" if match["zone"] else "client_encoding")
@@ -215,6 +246,12 @@ def parse_set(sql: str) -> SetStatement | None:
     if word == "RESET" and name.lower() == "all":
         return SetStatement("RESET", "")
     return None if name.lower() not in _NAMES else SetStatement(word, name)
+
+
+def read_mode(sql: str) -> str:
+    """``on`` for READ ONLY, ``off`` for READ WRITE among the modes of a transaction; empty for neither."""
+    modes = _READ_MODE.findall(sql)
+    return "" if not modes else "on" if modes[-1].lower() == "only" else "off"
 
 
 def _foreign(name: str) -> bool:
@@ -240,9 +277,15 @@ def _checked(name: str, value: str) -> str:
                 hint="The server speaks UTF8 only.",
             )
         return "UTF8"
-    fixed = {"standard_conforming_strings": "on", "IntervalStyle": "postgres"}.get(name)
-    if fixed is not None and value.lower() not in (fixed, "true", "1", "yes"):
-        raise PgError("0A000", f'parameter "{name}" is always {fixed}')
+    fixed = _FIXED.get(name)
+    if fixed is not None and value.lower() not in fixed:
+        raise PgError("0A000", f'parameter "{name}" is always {fixed[0]}')
+    if name == "search_path" and not _SCHEMA.search(value):
+        raise PgError("0A000", "search_path always has the schema public", hint="All collections are in it.")
+    if name.endswith("_read_only"):
+        if value.lower() not in _BOOLEANS:
+            raise PgError("22023", f'parameter "{name}" requires a Boolean value')
+        return _BOOLEANS[value.lower()]
     if name == "TimeZone" and value.lower() not in _UTC:
         raise PgError(
             "0A000",

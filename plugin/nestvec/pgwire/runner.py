@@ -16,7 +16,7 @@ from nestvec.pgwire.engine import Cancellation, StatementEngine, read_sql
 from nestvec.pgwire.errors import PgError, to_pg_error
 from nestvec.pgwire.metrics import PgMetrics
 from nestvec.pgwire.outcome import StatementOutcome, outcome_of, text_outcome
-from nestvec.pgwire.parameters import PgParameters, parse_set
+from nestvec.pgwire.parameters import TRANSACTION_READ_ONLY, PgParameters, parse_set
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.transaction import TransactionBlock
@@ -103,6 +103,7 @@ class StatementRunner:
         local = self._local(statement)
         if local is not None:
             return local
+        self.check_writable(statement)
         query = await read_sql(query_of_catalogs, statement.sql)
         if query is not None:
             return await self.catalogs.run(query, params, self)
@@ -113,6 +114,12 @@ class StatementRunner:
             self.catalogs.forget()
         notices = [PgError("00000", text, severity="NOTICE") for text in self.session.notices.take()]
         return replace(outcome_of(result), notices=tuple(notices)) if notices else outcome_of(result)
+
+    def check_writable(self, statement: Statement) -> None:
+        """Refuse a statement that writes in a read-only transaction. Raises PgError."""
+        if self.parameters.read_only(in_block=self.block.status != "I") and statement.modification:
+            message = f"cannot execute {statement.modification} in a read-only transaction"
+            raise PgError("25006", message)
 
     async def drive(self, steps: Steps[Any], *, writes: bool = False) -> Any:
         """Run steps on Milvus, within the time limits. Raises NestvecError, PgError."""
@@ -182,6 +189,8 @@ class StatementRunner:
         word = statement.word
         if word in ("BEGIN", "START"):
             notice = self.block.begin()
+            if notice is None:
+                self.parameters.begin_block(statement.sql)
             return StatementOutcome("BEGIN", notices=_notices(notice))
         words = statement.sql.upper().split()
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
@@ -228,6 +237,9 @@ class StatementRunner:
         if setting.word == "RESET" and not setting.name:
             self.parameters.reset()
             self.session.settings = self.session.defaults
+        elif setting.name.lower() == TRANSACTION_READ_ONLY and self.block.status == "I":
+            warning = "SET TRANSACTION can only be used in transaction blocks"
+            return StatementOutcome("SET", notices=(PgError("25P01", warning, severity="WARNING"),))
         elif setting.name:
             value = "default" if setting.word == "RESET" else setting.value
             self.parameters.set(setting.name, value, local=setting.local and self.block.status != "I")

@@ -26,6 +26,9 @@ _EXTENSION: Final = re.compile(r"\b(?:CREATE|DROP)\s+EXTENSION\b", re.I)
 _READERS: Final = """
     SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC SET RESET BEGIN START COMMIT END ROLLBACK ABORT"""
 _READ_WORDS: Final = frozenset(_READERS.split())
+_DEFINING: Final = frozenset({"CREATE", "DROP", "ALTER"})
+_MODIFYING: Final = _DEFINING | {"INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "WITH"}
+_COPY_FROM: Final = re.compile(r"copy\b(?:[^'(]|\([^()]*\))*?\bfrom\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,16 @@ class Statement:
         if self.word in ("CREATE", "DROP") and _EXTENSION.search(self.sql):
             return False  # the extension is built in
         return bool(self.word) and self.word not in _READ_WORDS
+
+    @property
+    def modification(self) -> str:
+        """What it does that a read-only transaction refuses, as PostgreSQL names it; empty for nothing."""
+        if self.word == "COPY":
+            return "COPY FROM" if _COPY_FROM.match(self.sql.strip()) else ""
+        if self.word not in _MODIFYING or not self.writes:
+            return ""
+        words = _WORD.findall(self.sql[:200])
+        return f"{self.word} {words[1].upper()}" if self.word in _DEFINING and len(words) > 1 else self.word
 
 
 def split_query(sql: str) -> list[Statement]:

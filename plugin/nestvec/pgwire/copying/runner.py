@@ -37,6 +37,7 @@ class CopyRunner:
     async def run(self, statement: Statement) -> str:
         """Run a COPY that reads from the client or writes to it; the tag. Raises PgError, ClientGone."""
         self._runner.block.check()
+        self._runner.check_writable(statement)
         copy = parse_copy(statement.sql)
         try:
             if copy.from_client:

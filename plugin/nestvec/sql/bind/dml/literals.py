@@ -235,7 +235,7 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     if bound.name in _FROM_TEXT or bound.name == "BOOL":
         value = bind_value(scope, node.this, column)
         # An array of VARCHAR(n) is cut element by element.
-        return [_as_type(scope, item, bound, node) for item in value] if _has_texts(bound, value) else value
+        return [_as_type(scope, item, bound, node) for item in value] if _are_texts(value, bound) else value
     between = replace(column, type=bound.name, type_params=TypeParams(bound.length))
     value = _as_type(scope, bind_value(scope, node.this, between), bound, node)
     # PostgreSQL rounds a double precision half to even.
@@ -243,7 +243,7 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     return round(value) if is_rounded and isinstance(value, float) else value
 
 
-def _has_texts(bound: ColumnType, value: object) -> TypeGuard[list[object]]:
+def _are_texts(value: object, bound: ColumnType) -> TypeGuard[list[object]]:
     return bound.name == "ARRAY" and bound.element in STRINGS and isinstance(value, list)
 
 
