@@ -21,7 +21,7 @@ from nestvec.sql.bind.query import MAX_WINDOW, Ordering, Query, WindowExceeded
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.select_list import bind_select_items, list_select_items
 from nestvec.sql.bind.thresholds import Threshold, bind_threshold, split_thresholds
-from nestvec.sql.bind.values import MAX_EXPRESSION_DEPTH, RowCount, ValueBinder, not_native
+from nestvec.sql.bind.values import MAX_EXPRESSION_DEPTH, BeyondMilvus, RowCount, ValueBinder, not_native
 from nestvec.sql.bind.vectors.ranking import RerankScore
 from nestvec.sql.bind.vectors.rerank import bind_rerank
 from nestvec.sql.parse.completeness import check_select_consumed
@@ -117,7 +117,7 @@ _COMPUTED_CLAUSES: Final = {
 
 
 def _check_clauses(source: SourceText, select: exp.Select, *, ranked: bool) -> None:
-    """Raise SqlNotSupported for a clause that Milvus has no call for."""
+    """Raise SqlNotSupported for a clause that Milvus has no call for, BeyondMilvus where DuckDB does it."""
     for part, (name, token) in _COMPUTED_CLAUSES.items():
         if select.args.get(part) is None or (ranked and part == "group"):
             continue
@@ -127,7 +127,12 @@ def _check_clauses(source: SourceText, select: exp.Select, *, ranked: bool) -> N
                 token,
                 "Write GROUP BY column for the best row per value, and thresholds in WHERE.",
             )
-        raise source.not_supported(name, token, "Milvus returns rows; DuckDB groups them.")
+        raise BeyondMilvus(
+            f"{name} is not supported",
+            next_step="Milvus returns rows; DuckDB groups them.",
+            statement=source.text,
+            position=source.position(token),
+        )
 
 
 def _where(binder: ValueBinder, select: exp.Select) -> tuple[Condition | None, tuple[Threshold, ...]]:

@@ -46,13 +46,13 @@ NOT_SUPPORTED = [
     ("more than one column", "SELECT id FROM pydoc GROUP BY year, ‸module @@"),
     ("HAVING with", "SELECT year FROM pydoc GROUP BY year ‸HAVING year > 1 @@"),
     ("DISTINCT with", "SELECT ‸DISTINCT year, @ FROM pydoc @@"),
-    ("GROUP BY is", "SELECT year FROM pydoc ‸GROUP BY year"),
-    ("HAVING is", "SELECT count(*) FROM pydoc ‸HAVING count(*) > 1"),
-    ("DISTINCT is", "SELECT ‸DISTINCT year FROM pydoc"),
     ("ORDER BY a value of type JSON", "SELECT id FROM pydoc ORDER BY ‸meta"),
     ("ORDER BY a value of type FLOAT_VECTOR", "SELECT id FROM pydoc ORDER BY ‸own"),
 ]
 BEYOND = [
+    ("GROUP BY is", "SELECT year FROM pydoc ‸GROUP BY year"),
+    ("HAVING is", "SELECT count(*) FROM pydoc ‸HAVING count(*) > 1"),
+    ("DISTINCT is", "SELECT ‸DISTINCT year FROM pydoc"),
     ("the function UPPER()", "SELECT ‸upper(name) FROM pydoc"),
     ("the function ROUND()", "SELECT id, ‸round(@, 2) FROM pydoc @@"),
     ("the aggregate COUNT()", "SELECT year, ‸count(*) FROM pydoc GROUP BY year @@"),

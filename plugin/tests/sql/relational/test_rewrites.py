@@ -167,6 +167,10 @@ FAILING = [
     (r"encoding 'base64' of encode\(\) is not supported", "encode('a'::bytea, 'base64')"),
     (r"encoding 'escape' of decode\(\) is not supported", "decode('a', 'escape')"),
     (r"a computed encoding of decode\(\) is not supported", "decode('a', n::text)"),
+    (r"substring\(\) of a pattern is not supported", "substring('Thomas' FROM '...$')"),
+    (r"substring\(\) of a pattern is not supported", "substring('Thomas', name, '#')"),
+    ("@@ of anything but a column", "'a' @@ 'b'"),
+    (r"function get_byte\(\) is not supported", "n, sum(get_byte(name::bytea, 0)) FROM t GROUP BY n --"),
 ]
 
 

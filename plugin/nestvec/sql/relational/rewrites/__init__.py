@@ -65,8 +65,8 @@ from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
     joined,
+    match_words,
     pad,
-    refused,
     renamed,
     rewrite_concat,
     split_part,
@@ -133,7 +133,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.SplitPart: split_part,
     exp.JSONExtractScalar: json_text,
     exp.JSONExtract: json_item,
-    exp.JSONStripNulls: refused("Remove keys with - or #-."),
     exp.Round: rewrite_round,
     exp.Sum: rewrite_sum,
     exp.Avg: rewrite_avg,
@@ -161,6 +160,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Cast: rewrite_cast,
     **dict.fromkeys((exp.Array, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
     exp.Substring: substring,
+    exp.MatchAgainst: match_words,
     exp.Pad: pad,
 }
 
@@ -170,10 +170,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "CARDINALITY": cardinality,
     "OCTET_LENGTH": octets,
     "EVERY": renamed("bool_and"),
-    "REGEXP_MATCHES": refused("Test with ~, or replace with regexp_replace()."),
     "JSONB_SET": json_with,
-    "JSONB_INSERT": refused("Write jsonb_set(), or join arrays with ||."),
-    "JSONB_STRIP_NULLS": refused("Remove keys with - or #-."),
     "JSONB_BUILD_OBJECT": of_values("json_object"),
     "JSON_BUILD_OBJECT": of_values("json_object"),
     "JSONB_BUILD_ARRAY": of_values("json_array"),

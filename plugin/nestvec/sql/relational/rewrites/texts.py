@@ -16,6 +16,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     anonymous_name,
     call,
     float_text,
+    is_text_constant,
     is_vector,
     kind,
 )
@@ -24,6 +25,13 @@ from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 def substring(node: exp.Substring) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
+    if any(
+        part is not None and (is_text_constant(part) or kind(part) in TEXT_TYPES) for part in (start, length)
+    ):
+        raise SqlNotSupported(
+            "substring() of a pattern is not supported",
+            next_step="Write regexp_replace(), or substring(text FROM place FOR length).",
+        )
     if kind(node.this) in BINARY_TYPES:
         return _bytes_part(node, start, length)
     plain = length is None or _is_positive(length)
@@ -91,7 +99,7 @@ _ARRAY_JOINS = ("LIST_CONCAT", "LIST_APPEND", "LIST_PREPEND")
 
 
 def _is_array(node: exp.Expr) -> bool:
-    # Inner joins are repattern_text before outer ones.
+    # Inner joins are rewritten before outer ones.
     node = node.unnest()
     return anonymous_name(node) in _ARRAY_JOINS or (kind(node) == exp.DType.ARRAY and not is_vector(node))
 
@@ -140,14 +148,11 @@ def text_format(node: exp.Format) -> exp.Expr:
     return rewrite_concat(exp.Concat(expressions=[part.copy() for part in parts], safe=True, coalesce=True))
 
 
-def refused(next_step: str) -> Rule:
-    """A rule for a function of PostgreSQL that is not computed, or that DuckDB computes otherwise."""
-
-    def refuse(node: exp.Func) -> exp.Expr:
-        name = str(node.this) if isinstance(node, exp.Anonymous) else node.sql_name()
-        raise SqlNotSupported(f"the function {name.lower()}() is not supported", next_step=next_step)
-
-    return refuse
+def match_words(node: exp.MatchAgainst) -> exp.Expr:
+    """Refuse an ``@@`` that Milvus has not taken."""
+    raise SqlNotSupported(
+        "@@ of anything but a column in WHERE is not supported", next_step="Write WHERE column @@ 'words'."
+    )
 
 
 def time_format(node: exp.Expr) -> exp.Expr:
