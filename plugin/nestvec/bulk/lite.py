@@ -84,6 +84,19 @@ class LiteTarget:
                     offset += file.rows
         return stored_rows
 
+    def remove_replaced(self, records: list[TaskRecord], replaced_rows: int) -> None:
+        """Remove rows of earlier plans at places where the source has no row any more, or a rejected one.
+
+        The first ``replaced_rows`` keys were theirs. Raises NestvecError.
+        """
+        if self.first_key is None:
+            return
+        for start, stop in _unused(records, replaced_rows):
+            for first in range(start, stop, _BATCH_ROWS):
+                keys = [self._key(offset) for offset in range(first, min(stop, first + _BATCH_ROWS))]
+                with milvus_errors(f"removing replaced rows of {self.table.name}"):
+                    self.client.delete(self.table.name, ids=keys)
+
     def check_collection(self, records: list[TaskRecord], imports: dict[str, ImportRecord]) -> None:
         """Raise JournalMismatch if the collection has nothing of what earlier runs inserted.
 
@@ -108,16 +121,19 @@ class LiteTarget:
 
     def _last_key(self, file: OutputFile, offset: int) -> list[int | str]:
         """The key of a file's last row; none if the file was removed since."""
-        key = self.table.primary
         if self.first_key is not None:
-            last = self.first_key + offset + file.rows - 1
-            return [str(last) if key.type == "VARCHAR" else last]
+            return [self._key(offset + file.rows - 1)]
         path = Path(self.folder.address, file.name)
         if is_remote(self.folder.address) or not path.is_file():
             return []
         with pq.ParquetFile(path) as stored:
-            values = stored.read_row_group(stored.num_row_groups - 1, columns=[key.name])
-        return [values.column(key.name)[-1].as_py()]
+            values = stored.read_row_group(stored.num_row_groups - 1, columns=[self.table.primary.name])
+        return [values.column(0)[-1].as_py()]
+
+    def _key(self, offset: int) -> int | str:
+        """The generated key of a row, by its place in the source."""
+        key = (self.first_key or 0) + offset
+        return str(key) if self.table.primary.type == "VARCHAR" else key
 
     def _insert_file(
         self,
@@ -158,3 +174,12 @@ class LiteTarget:
             for service in self.table.services:
                 stack.enter_context(replaying(service, vectors))
             yield
+
+
+def _unused(records: list[TaskRecord], rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the first ``rows`` places of a source that have no row in the files."""
+    end = 0
+    for record in sorted(records, key=lambda task_record: task_record.task.number):
+        start, end = record.task.first + record.rows, record.task.first + record.task.rows
+        yield start, min(end, rows)
+    yield end, rows

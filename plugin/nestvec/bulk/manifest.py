@@ -49,6 +49,9 @@ class JobPlan(JobRecord):
     first_key: int | None = None
     """The key of the first row, if nestvec makes the keys that Milvus Lite would generate."""
 
+    replaced_rows: int = 0
+    """How many keys from there earlier plans used, whose rows may be in the collection."""
+
     created: float = Field(default_factory=time.time)
 
     id: str = ""

@@ -127,46 +127,66 @@ class BulkJob:
             ),
             task_rows=rows,
         )
-        first_key = self._restart() if self.options.rows.restart else None
+        replaced = self._restart(identity, files) if self.options.rows.restart else None
         earlier = manifests.read_plan(self.folder)
         if earlier is not None:
             manifests.check_plan(earlier, identity, files)
             return earlier
-        makes_keys = self.lite and self.table.primary.auto_id
-        if not makes_keys:
-            first_key = None
-        elif first_key is None:
+        first_key, replaced_rows = None, 0
+        if self._makes_keys and replaced is not None:
+            first_key = replaced.first_key
+            replaced_rows = max(replaced.replaced_rows, sum(file.rows for file in replaced.files))
+        elif self._makes_keys:
             first_key = new_first_key()
         plan = JobPlan(
-            identity=identity, files=tuple(files), first_key=first_key, id=secrets.token_hex(_PLAN_ID_BYTES)
+            identity=identity,
+            files=tuple(files),
+            first_key=first_key,
+            replaced_rows=replaced_rows,
+            id=secrets.token_hex(_PLAN_ID_BYTES),
         )
         self.folder.write(PLAN, plan.model_dump_json().encode())
         return plan
 
-    def _restart(self) -> int | None:
-        """Remove what a run would continue from. Returns the key of its first row, if nestvec made the keys,
-        so that rows replace themselves.
+    @property
+    def _makes_keys(self) -> bool:
+        return self.lite and self.table.primary.auto_id
 
-        Raises StoreRefused where files are in the collection of a server, which compares no keys.
+    def _restart(self, identity: JobIdentity, files: list[InputFile]) -> JobPlan | None:
+        """Remove what a run would continue from. Returns the plan whose rows, under keys of nestvec's, those
+        of the new plan replace; None if there is none of this source and collection.
+
+        Raises StoreRefused where imported rows could not be told from new ones.
         """
         try:
-            earlier = manifests.read_plan(self.folder)
+            earlier, is_damaged = manifests.read_plan(self.folder), False
         except JournalMismatch:
-            earlier = None
-        if self.options.imports and not self.lite and self._is_imported():
+            earlier, is_damaged = None, True
+        lost_keys = is_damaged and self._makes_keys
+        if (not self.lite or lost_keys) and self._is_imported():
             raise StoreRefused(
-                f"files of this job are in the collection {self.table.name}, and an import would store their "
-                "rows a second time",
+                f"files of this job may be in the collection {self.table.name}, and an import would store "
+                "their rows a second time",
                 value=self.folder.address,
-                next_step="Drop the collection and create it again before --restart, or name another folder "
-                "with --to to import all rows again.",
+                next_step="Drop the collection, create it again and remove this folder; or name another "
+                "folder with --to to import all rows again.",
             )
         self._remove_all()
-        return None if earlier is None else earlier.first_key
+        is_same = (
+            earlier is not None
+            and earlier.first_key is not None
+            and (earlier.identity.target, earlier.identity.collection)
+            == (identity.target, identity.collection)
+            and (earlier.identity.source == identity.source or _overlap(earlier.files, files))
+        )
+        return earlier if is_same else None
 
     def _is_imported(self) -> bool:
-        """Whether a server has imported files of the job into this very collection."""
-        imports = manifests.read_imports(self.folder)
+        """Whether files of the job may have been imported into this very collection."""
+        try:
+            imports = manifests.read_imports(self.folder)
+        except JournalMismatch:
+            return True
         try:
             self._server_import().check_collection(imports)
         except JournalMismatch:
@@ -260,7 +280,13 @@ class BulkJob:
         doing = f"Inserting into {self.table.name}" if self.lite else f"Importing into {self.table.name}"
         with self.progress(doing, report.rows) as advance:
             if self.lite:
-                report.imported = self._lite_target(plan).insert(records, imports, advance)
+                target = self._lite_target(plan)
+                report.imported = target.insert(records, imports, advance)
+                read = sum(record.task.rows for record in records)
+                is_limited = self.options.rows.reading.limit is not None
+                # The source has more rows than were read: those of before stay.
+                replaced = min(plan.replaced_rows, read) if is_limited else plan.replaced_rows
+                target.remove_replaced(records, replaced)
             else:
                 allow_vectors(self.client, self.table)
                 ordered = sorted(records, key=lambda record: record.task.number)
@@ -269,6 +295,10 @@ class BulkJob:
         # Nobody sees what was imported if a change has replaced the collection meanwhile.
         check_writable(self.client, self.table)
         report.seconds["import"] = time.monotonic() - started
+
+
+def _overlap(before: tuple[InputFile, ...], now: list[InputFile]) -> bool:
+    return not {file.address for file in before}.isdisjoint(file.address for file in now)
 
 
 def _add_to_report(record: TaskRecord, report: BulkReport) -> None:

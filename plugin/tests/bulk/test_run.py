@@ -32,8 +32,8 @@ from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import IngestError, JournalMismatch, StoreInUse, StoreRefused
 
 
-def create(client: MilvusClient) -> None:
-    schema = client.create_schema(auto_id=False)
+def create(client: MilvusClient, *, auto_id: bool = False) -> None:
+    schema = client.create_schema(auto_id=auto_id)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=2)
     indexes = client.prepare_index_params()
@@ -55,9 +55,16 @@ def progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[BulkJob]:
     """A job of 6 rows in 2 tasks, which are done."""
-    source = write_rows(tmp_path / "rows.jsonl", [{"id": n, "v": [0.5, n]} for n in range(6)])
+    with open_job(tmp_path) as job:
+        yield job
+
+
+@contextmanager
+def open_job(tmp_path: Path, *, auto_id: bool = False) -> Iterator[BulkJob]:
+    rows = [{**({} if auto_id else {"id": n}), "v": [0.5, n]} for n in range(6)]
+    source = write_rows(tmp_path / "rows.jsonl", rows)
     with open_milvus(str(tmp_path / "a.db")) as client:
-        create(client)
+        create(client, auto_id=auto_id)
         options = BulkOptions(
             source=str(source),
             folder=str(tmp_path / "job"),
@@ -142,15 +149,63 @@ def test_generated_keys_stay_after_a_restart(job: BulkJob) -> None:
     assert len(set(keys)) == 1
 
 
+def begin_again(job: BulkJob) -> None:
+    """Embed as with --restart."""
+    options = job.options
+    job.options = replace(options, rows=replace(options.rows, restart=True))
+    embed(job)
+    job.options = options
+
+
+def stored_values(job: BulkJob) -> list[float]:
+    rows = job.client.query("docs", filter="id >= 0", output_fields=["v"], limit=100)
+    return sorted(float(row["v"][1]) for row in rows)
+
+
+def test_after_a_restart_the_collection_has_the_rows_of_the_source(tmp_path: Path) -> None:
+    with open_job(tmp_path, auto_id=True) as job:
+        assert job.run().imported == 6
+        write_rows(Path(job.options.source), [{"v": [0.5, n]} for n in range(2, 6)])
+        begin_again(job)
+        limited = replace(job.options.rows, reading=replace(job.options.rows.reading, limit=3))
+        assert job.run().imported == 4
+        assert stored_values(job) == [2, 3, 4, 5]
+        # Of a source that is read in part, the other rows stay.
+        job.options = replace(job.options, rows=limited)
+        begin_again(job)
+        assert job.run().imported == 3
+        assert stored_values(job) == [2, 3, 4, 5]
+
+
+def test_a_restart_with_another_source_keeps_the_rows_of_before(tmp_path: Path) -> None:
+    with open_job(tmp_path, auto_id=True) as job:
+        assert job.run().imported == 6
+        other = write_rows(tmp_path / "more.jsonl", [{"v": [0.5, n]} for n in range(10, 12)])
+        job.options = replace(job.options, source=str(other))
+        begin_again(job)
+        assert job.run().imported == 2
+        assert stored_values(job) == [0, 1, 2, 3, 4, 5, 10, 11]
+
+
+def test_a_restart_that_does_not_know_the_keys_of_imported_rows_is_refused(tmp_path: Path) -> None:
+    with open_job(tmp_path, auto_id=True) as job:
+        assert job.run().imported == 6
+        (tmp_path / "job" / "plan.json").write_text("{")
+        with pytest.raises(StoreRefused, match="rows a second time"):
+            begin_again(job)
+
+
 def generated(column: Column) -> Column:
     return replace(column, auto_id=True) if column.primary else column
 
 
+@pytest.mark.parametrize("imports", [True, False])
 def test_a_restart_of_what_a_server_imported_is_refused(
-    job: BulkJob, monkeypatch: pytest.MonkeyPatch
+    job: BulkJob, monkeypatch: pytest.MonkeyPatch, imports: bool
 ) -> None:
+    """Also without an import now: the next one would store the rows a second time."""
     job.lite = False
-    job.options = replace(job.options, rows=replace(job.options.rows, restart=True))
+    job.options = replace(job.options, rows=replace(job.options.rows, restart=True), imports=imports)
     files = input_files(job.options.source, job.options.rows)
     name = finished_tasks(job.folder, plan_id(job))[0].files[0].name
     write_imports(job.folder, {name: ImportRecord(file=name, state="done", job=1, collection=7)})
@@ -159,6 +214,11 @@ def test_a_restart_of_what_a_server_imported_is_refused(
     with pytest.raises(StoreRefused, match="rows a second time"):
         job._plan(files)
     assert len(finished_tasks(job.folder, plan_id(job))) == 2
+    content = job.folder.read("imports.json") or b""
+    job.folder.write("imports.json", content[:-1])
+    with pytest.raises(StoreRefused, match="rows a second time"):
+        job._plan(files)
+    job.folder.write("imports.json", content)
     # The collection was created again.
     importing.collection_id = 8
     job._plan(files)
