@@ -83,6 +83,8 @@ def install_bridge(
     folder; its own vectors and its fingerprint stay what they were. Raises CheckpointError if it cannot be
     written, and what ``check`` raises.
     """
+    if (bridge.query_exit is None) != (maps.own_queries is None):
+        raise ValueError("a bridge has an exit of queries if it has a map of them, and only then")
     models = folder.parent
     with workspace(models) as work:
         for source in _parts(folder):
@@ -122,7 +124,7 @@ def _fold(built: Path, name: str, bridge: Bridge, maps: BridgeMaps) -> Manifest:
     own = (name, f"{name}{_QUERY_HEAD}")
     heads = {key: head for key, head in read_heads(model).items() if key not in own}
     heads[own[0]] = Head(bridge.exit, maps.documents)
-    if maps.own_queries is not None and bridge.query_exit is not None:
+    if maps.own_queries is not None and bridge.query_exit is not None:  # both, or neither
         heads[own[1]] = Head(bridge.query_exit, maps.own_queries)
     set_heads(
         model,

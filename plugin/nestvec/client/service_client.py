@@ -29,6 +29,13 @@ from nestvec_schemas.vectors import Vectors
 _INFO_SECONDS = 5.0
 
 
+class BridgeInfo(BaseModel):
+    """What a service says about a bridge."""
+
+    unstated_quality: dict[int, float] = {}
+    """What queries find by the map of documents; empty if they have no other."""
+
+
 class EncoderInfo(BaseModel):
     """What a service says about one encoder."""
 
@@ -61,6 +68,9 @@ class EncoderInfo(BaseModel):
 
     exported: str | None = None
     """When it was exported, in UTC; None if its manifest does not say."""
+
+    bridge: BridgeInfo | None = None
+    """None for an encoder of its own."""
 
     tokens_per_second: float | None = None
     """Measured speed; None if the service did not measure it."""

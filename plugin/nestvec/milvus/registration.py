@@ -27,8 +27,8 @@ from nestvec.milvus.server_version import UNKNOWN_VERSION, ServerVersion, read_v
 from nestvec_schemas.binary_codes import check_binary_dim
 from nestvec_schemas.capabilities import CHECKS
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig
-from nestvec_schemas.errors import SpecError, StoreUnknown
-from nestvec_schemas.prompt_roles import ROLES
+from nestvec_schemas.errors import PromptNotOffered, SpecError, StoreUnknown
+from nestvec_schemas.prompt_roles import ROLES, role_of
 from nestvec_schemas.spec.collection_spec import column_name
 from nestvec_schemas.towers import QUERY_EXPERT
 
@@ -180,7 +180,23 @@ def _check_configs(
             raise SpecError("no dims were chosen", next_step=f"Available: {', '.join(map(str, info.dims))}.")
         for field_config in configs or (config,):
             check(field_config, info)
+    _check_sides(config, info)
     return configs
+
+
+def _check_sides(config: EmbeddingConfig, info: EncoderInfo) -> None:
+    """Raise PromptNotOffered for the prompt of queries before documents, if the encoder is a bridge that maps
+    queries apart: it would take the documents for queries."""
+    if config.prompt is None or info.bridge is None or not info.bridge.unstated_quality:
+        return
+    text = info.prompts.get(config.prompt)
+    if role_of(config.prompt) == "query" or (text and text == info.prompts.get("query")):
+        raise PromptNotOffered(
+            f"{config.encoder} maps queries in another way than documents, and would take documents behind "
+            "this prompt for queries",
+            value=config.prompt,
+            next_step="Omit prompt, or name another one.",
+        )
 
 
 def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:

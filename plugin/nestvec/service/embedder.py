@@ -351,10 +351,10 @@ def _is_chunkable(loaded: LoadedEncoder, value: EmbedInput, options: EmbedOption
     """Whether the chunks of an input, which are token ids without its prompt, are embedded as it would be."""
     part = loaded.part_of(value, options.config.expert, options.role)
     part_of_ids = loaded.part_of([0], options.config.expert, options.role)
-    exit_of_ids = loaded.graph_exit(options.role)
-    if loaded.has_query_head and loaded.graph_exit(loaded.role_of(value, options.role)) != exit_of_ids:
+    exit = loaded.graph_exit(loaded.role_of(value, options.role))
+    if part != part_of_ids or exit != loaded.graph_exit(options.role):
         return False
-    return part == part_of_ids and part not in loaded.expert_tokenizers
+    return part not in loaded.expert_tokenizers
 
 
 def _by_part(entries: Mapping[CacheKey, T]) -> dict[str, dict[CacheKey, T]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nestvec.images import address_problem, is_address
 from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
-from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText, UnpromptedText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
 from nestvec_schemas.bridges.bridge import served_name, split_bridged_name
@@ -163,14 +163,18 @@ class LoadedEncoder:
 
     def role_of(self, value: EmbedInput, role: Role | None = None) -> Role | None:
         """Whether an input is a query or a document: ``role`` if a request says it, else by the prompt that
-        the input starts with, which Milvus puts before its texts. None if neither says it, and for an encoder
-        that reads both alike."""
+        the input starts with, which Milvus puts before its texts. None if neither says it, as a prompt of
+        both sides does not, and for an encoder that reads both alike."""
         if not self.distinguishes_roles:
             return None
-        if role is not None or not isinstance(value, str):
+        if role is not None or not isinstance(value, str) or isinstance(value, UnpromptedText):
             return role
         prompts: dict[Role, str] = {"query": self.manifest.prompt("query")}
         prompts["document"] = self.manifest.prompt("document")
+        default = self.manifest.prompts.get(self.manifest.default_prompt or "")
+        # What is stored must not pass the head of queries.
+        if prompts["query"] == prompts["document"] or (self.has_query_head and default == prompts["query"]):
+            return None
         starting = [name for name, text in prompts.items() if text and value.startswith(text)]
         return max(starting, key=lambda name: len(prompts[name]), default=None)
 

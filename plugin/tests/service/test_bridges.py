@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from pymilvus import DataType, MilvusClient
 from tiny_towers import IMAGE, TEXT
 
 from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.milvus.registration import EmbeddingOptions, add_embedding
 from nestvec.service.batching.input_keys import InputKeys
 from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.instance import EncoderInstance
@@ -20,10 +22,12 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders, resolve_encoder
 from nestvec.service.engine_probe import probe_batches
 from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import PromptNotOffered
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.towers import EXIT_INPUT
@@ -145,6 +149,54 @@ def test_a_prompt_that_milvus_put_before_a_text_says_that_it_is_a_query(
     bridge = open_encoders(folder.parent)["tiny.as.old"]
     keys = InputKeys(bridge, EmbeddingConfig("tiny.as.old"), Truncation(), None)
     assert [keys.key(text).exit for text in ("w2 w1", "w1")] == [9, 8]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default"),
+    [({"query": "w2 ", "document": "w2 "}, None), ({"query": "w2 "}, "query")],
+)
+def test_a_prompt_of_both_sides_does_not_make_documents_queries(
+    write_encoder: Callable[..., Path], prompts: dict[str, str], default: str | None
+) -> None:
+    folder = write_encoder(bridges=SIDED, prompts=prompts, default_prompt=default)
+    bridge = open_encoders(folder.parent)["tiny.as.old"]
+    keys = InputKeys(bridge, EmbeddingConfig("tiny.as.old"), Truncation(), None)
+    assert [keys.key(text).exit for text in ("w2 w1", "w1")] == [8, 8]
+    of_queries = InputKeys(bridge, EmbeddingConfig("tiny.as.old"), Truncation(), "query")
+    assert of_queries.key("w2 w1").exit == 9
+
+
+def test_a_text_without_a_prompt_that_starts_like_one_is_no_query(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder(bridges=SIDED, prompts={"query": "w2 "})
+    bridge = open_encoders(folder.parent)["tiny.as.old"]
+    config = EmbeddingConfig("tiny.as.old")
+    for name, exit in (("", 8), (None, 9)):
+        choice = choose_prompt(bridge.manifest, name, config)
+        (value,) = put_prompt(["w2 w1"], choice, bridge)
+        assert InputKeys(bridge, config, Truncation(), choice.role).key(value).exit == exit
+
+
+def test_documents_behind_the_prompt_of_queries_are_refused(write_encoder: Callable[..., Path]) -> None:
+    """By a collection of a bridge that maps queries apart; Milvus puts one prompt before both sides."""
+    bridge = SIDED.maps["old"].model_copy(update={"unstated_quality": {GRAPH_DIM: 0.8}})
+    bridges = SIDED.model_copy(update={"maps": {"old": bridge}})
+    models = write_encoder(bridges=bridges, prompts={"query": "w2 ", "sts": "w2 ", "topic": "w1 "}).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": GRAPH_DIM}), ServiceSettings())
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=100)
+
+    def add(encoder: str, prompt: str) -> None:
+        config = EmbeddingConfig(encoder, prompt=prompt)
+        options = EmbeddingOptions(provider="openai")
+        add_embedding(schema, "text", encoder=config, dims=[4], service=address, options=options)
+
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
+        for prompt in ("query", "sts"):
+            with pytest.raises(PromptNotOffered, match=f"take documents .*: {prompt}"):
+                add("tiny.as.old", prompt)
+        add("tiny.as.old", "topic")
+        add("tiny", "query")
 
 
 def test_a_bridge_of_before_heads_of_queries_is_read(write_encoder: Callable[..., Path]) -> None:
