@@ -97,8 +97,13 @@ def _embedding_of(planning: Planning, node: exp.Expr) -> EmbeddingColumn | None:
     if isinstance(query, exp.Select):
         items = [item.unalias() for item in query.expressions]
         return _embedding_of(planning, items[0]) if len(items) == 1 else None
-    base = _base_column(planning, node) if isinstance(node, exp.Column) else None
-    return None if base is None else planning.tables[base[0]].embedding(base[1].name)
+    if not isinstance(node, exp.Column):
+        return None
+    scan = planning.scan_of(node)
+    if scan is not None:
+        return planning.tables[scan].embedding(node.name)
+    passed_on = _passed_on(node)
+    return None if passed_on is None else _embedding_of(planning, passed_on)
 
 
 def _is_constant(node: exp.Expr) -> bool:
@@ -177,13 +182,18 @@ def _base_column(planning: Planning, node: exp.Column) -> tuple[str, exp.Column]
     scan = planning.scan_of(node)
     if scan is not None:
         return scan, node
+    passed_on = _passed_on(node)
+    return _base_column(planning, passed_on) if isinstance(passed_on, exp.Column) else None
+
+
+def _passed_on(node: exp.Column) -> exp.Expr | None:
+    """What a derived table selects as a column."""
     entry = source_node(node)
     inner = entry.this if isinstance(entry, exp.Subquery) else cte_query(entry, node)
     if not isinstance(inner, exp.Select) or not from_entries(inner):
         return None
     item = next((item for item in inner.expressions if item.alias_or_name == node.name), None)
-    source = item.this if isinstance(item, exp.Alias) else item
-    return _base_column(planning, source) if isinstance(source, exp.Column) else None
+    return None if item is None else item.unalias()
 
 
 def output_vectors(planning: Planning, tree: exp.Expr) -> dict[int, str]:

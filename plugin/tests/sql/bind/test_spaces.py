@@ -52,6 +52,8 @@ OF_TWO_ENCODERS = (
     "SELECT subvector(a, 1, 2) <=> subvector(b, 1, 2) FROM papers",
     "SELECT p.id FROM papers p JOIN other o ON p.a <=> o.b < 0.5",
     "WITH w AS (SELECT id, b AS v FROM other) SELECT p.a <=> w.v FROM papers p JOIN w ON w.id = p.id",
+    "WITH w AS (SELECT avg(b) AS m FROM other) SELECT p.a <=> w.m FROM papers p, w",
+    "SELECT p.a <=> w.m FROM papers p, (SELECT l2_normalize(o.m) AS m FROM (SELECT b AS m FROM other) o) w",
     "SELECT a <=> (SELECT b FROM other WHERE id = 1) FROM papers",
 )
 OF_ONE_SPACE = (
@@ -60,6 +62,7 @@ OF_ONE_SPACE = (
     "SELECT b <=> e FROM papers",
     "SELECT a <=> own FROM papers",
     "SELECT a <=> (SELECT c FROM other WHERE id = 1) FROM papers",
+    "WITH w AS (SELECT avg(c) AS m FROM other) SELECT p.a <=> w.m FROM papers p, w",
 )
 
 
