@@ -23,7 +23,11 @@ from nestvec.engines.openvino.opening import MIN_COSINE, OpenVinoOptions, has_bf
 from nestvec.service.engine_probe import probe_batches
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
+from nestvec_exporters.space_maps.mapping import BridgeMaps, linear
+from nestvec_schemas.bridges.bridge import Bridge
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors
 
@@ -37,6 +41,7 @@ KINDS = {
     "tiny_texts": ["decoder", "nllb", "canine", "byt5", "pixel"],
     "seeing": ["clip", "film", "naflex", "qwen", "llava"],
     "halves": ["fp16"],
+    "bridged": ["minilm"],
 }
 """Encoders by the fixture of their repository."""
 
@@ -91,6 +96,28 @@ def halves(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     models = tmp_path_factory.mktemp("halves") / "models"
     export(ExportOptions(str(minilm_checkpoint), models, "fp16", precision="fp16", verify="quick"))
     return models
+
+
+@pytest.fixture(scope="module")
+def bridged(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm`` with a bridge that maps queries apart from documents."""
+    folder = Path(shutil.copytree(models / "minilm", tmp_path_factory.mktemp("bridged") / "minilm"))
+    manifest, random = read_manifest(folder), np.random.default_rng(0)
+    documents, queries = (linear(random.normal(size=(manifest.dim, 512)) / 20) for _ in range(2))
+    bridge = Bridge(
+        fingerprint="old",
+        mapped_from=encoder_fingerprint(manifest),
+        exit=next_exit(manifest, "old"),
+        query_exit=next_query_exit(manifest, "old"),
+        dim=512,
+        dims=(512,),
+        method="linear",
+        sample="none",
+        texts=1,
+        compared={},
+    )
+    install_bridge(folder, "old", bridge, BridgeMaps(documents, queries))
+    return folder.parent
 
 
 @pytest.fixture
