@@ -179,6 +179,8 @@ class ExtendedProtocol:
         )
         if not same:
             raise PgError("0A000", "cached plan must not change result type")
+        # What changed does not matter to it, and is not looked at again.
+        prepared.tables = self._runner.tables_of(prepared.tables)
 
     def next_rows(self, portal: Portal, max_rows: int) -> tuple[Sequence[Row], Callable[[Row], bytes], bool]:
         """The rows that an Execute sends, what encodes them, and whether more follow."""
