@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, cycle
@@ -14,8 +15,9 @@ from typing import Any, Final
 from nestvec.bulk.on_ray import RayOptions, cluster, pool_size
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.evaluate.vectors.window_work import RunWindows, WindowWork, open_lazily
-from nestvec.service.encoders import open_encoder
+from nestvec.service.encoders import LoadedEncoder, open_encoder
 from nestvec_schemas.errors import EngineError, NestvecError
+from nestvec_schemas.repository import read_manifest
 
 _IN_FLIGHT: Final = 2
 """Windows that each worker has, the one that it encodes included."""
@@ -24,7 +26,8 @@ _IN_FLIGHT: Final = 2
 class _WindowWorker:
     """What each actor runs: the engine of one encoder."""
 
-    def __init__(self, work: WindowWork, threads: int, device: str) -> None:
+    def __init__(self, work: WindowWork, files: Mapping[str, str], threads: int, device: str) -> None:
+        """``files`` are the checksums of the encoder's files where the command runs."""
         variant = work.variant
         name, folder = variant.manifest.name, variant.folder
 
@@ -32,16 +35,32 @@ class _WindowWorker:
             engine = OnnxEngine({name: folder}, threads=threads, device=device)
             return lambda batch: engine.run_now(name, batch)
 
-        self._work, self._encoder = work, open_encoder(Path(folder))
+        self._work, self._files = work, files
+        self._encoder: LoadedEncoder | None = None
         self._run = open_lazily(open_engine, variant)
 
     def encode(self, inputs: list[str]) -> tuple[Any, bytes]:
         """The result of a window; or the error, pickled."""
         try:
-            return self._work.encode(self._encoder, self._run, inputs, lambda count: None), b""
+            return self._work.encode(self._opened(), self._run, inputs, lambda count: None), b""
         # Not raised: Ray would wrap it in tracebacks.
         except NestvecError as error:
             return None, pickle.dumps(error)
+
+    def _opened(self) -> LoadedEncoder:
+        """The encoder in this machine's folder. Raises EngineError if it is not that of the command."""
+        if self._encoder is None:
+            folder = Path(self._work.variant.folder)
+            encoder = open_encoder(folder)
+            if encoder.manifest.files != self._files:
+                raise EngineError(
+                    "a worker has other files of the encoder than the machine of this command",
+                    value=f"{folder} on {socket.gethostname()}",
+                    next_step="Copy the folder --models to each machine of the cluster, and run the command "
+                    "again.",
+                )
+            self._encoder = encoder
+        return self._encoder
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,8 @@ class RayWindows:
             num_cpus=cpus, num_gpus=self.options.gpus or None, max_restarts=-1, max_task_retries=-1
         )(_WindowWorker)
         device = "auto" if self.options.gpus else "cpu"
-        actors = [actor.remote(work, max(1, int(cpus)), device) for _ in range(workers)]
+        files = read_manifest(work.variant.folder).files
+        actors = [actor.remote(work, files, max(1, int(cpus)), device) for _ in range(workers)]
         waiting: deque[tuple[Any, int]] = deque()
 
         def finish() -> tuple[Any, float]:
