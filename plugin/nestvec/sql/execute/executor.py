@@ -24,10 +24,9 @@ from nestvec.sql.execute.rows import (
     run_single,
     sort_rows,
 )
-from nestvec.sql.execute.search import run_hybrid
 from nestvec.sql.execute.ties import run_top_k_with_ties
 from nestvec.sql.execute.timing import PROFILE, timed
-from nestvec.sql.execute.upgrades.dual_reading import run_vector_search
+from nestvec.sql.execute.upgrades.dual_reading import run_hybrid_search, run_vector_search
 from nestvec.sql.plan.nodes import (
     CountRows,
     DecayScores,
@@ -136,7 +135,7 @@ def _unary(
 _RUNNERS: dict[type[Any], Callable[[Session, Any], Steps[list[ScoredRow]]]] = {
     Fetch: _fetch,
     VectorSearch: run_vector_search,
-    HybridSearch: run_hybrid,
+    HybridSearch: run_hybrid_search,
     CountRows: run_count,
     SingleRow: run_single,
     Filter: _filter,

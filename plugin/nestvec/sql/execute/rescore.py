@@ -17,6 +17,7 @@ from nestvec.sql.execute.read import ids_filter
 from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.execute.timing import RunNode
+from nestvec.sql.execute.upgrades.dual_reading import old_reading, searched_columns
 from nestvec.sql.plan.adaptive import shorten_target
 from nestvec.sql.plan.nodes import Rescore
 from nestvec.sql.session import Session
@@ -28,6 +29,9 @@ def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[Sco
     Raises what a search raises.
     """
     full_search, shortlist = node.full_search, node.shortlist
+    table = yield from table_of(session, full_search.collection)
+    why = "a search by a shortlist is by the old vectors"
+    session = old_reading(session, table, searched_columns(node), why)
     if isinstance(full_search.nearest.target, VectorSum):
         # Computed once, at the full length: the shorter vector is its first numbers.
         search_data = yield from resolve_targets(session, [full_search.nearest.target])
@@ -40,7 +44,6 @@ def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[Sco
         return candidates[full_search.offset : full_search.offset + full_search.limit]
     if len(candidates) <= full_search.offset:
         return []
-    table = yield from table_of(session, full_search.collection)
     ids = [candidate.row[node.primary_key] for candidate in candidates]
     # Exact: the shortlist is where rows may be missed.
     among = replace(full_search, filter=ids_filter(table, ids), exact=True)

@@ -19,7 +19,7 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.rows import missing_column
 from nestvec.sql.execute.search import resolve_targets
-from nestvec.sql.execute.upgrades.dual_reading import old_reading
+from nestvec.sql.execute.upgrades.dual_reading import old_reading, searched_columns
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, Node, TopKWithTies, UnaryNode, VectorSearch, source_of
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
@@ -186,9 +186,8 @@ def _load(
 
 def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
     """The rows of a search; with a residual condition, of ever wider ones until enough rows pass it."""
-    plan, source = scan.plan, source_of(scan.plan.node)
-    nearest = source.nearest if isinstance(source, VectorSearch) else None
-    reading = old_reading(session, scan.table, [] if nearest is None else [nearest.column])
+    plan = scan.plan
+    reading = old_reading(session, scan.table, searched_columns(source_of(plan.node)))
     while True:
         result = yield from run_plan(reading, plan)
         loaded = _ranked_table(scan, result)

@@ -20,9 +20,9 @@ from nestvec.sql.bind.vectors.targets import EmbeddedText
 from nestvec.sql.execute.choose_search import table_of
 from nestvec.sql.execute.read import ids_filter
 from nestvec.sql.execute.rows import ScoredRow
-from nestvec.sql.execute.search import resolve_targets, run_search
+from nestvec.sql.execute.search import resolve_targets, run_hybrid, run_search
 from nestvec.sql.execute.timing import note_done
-from nestvec.sql.plan.nodes import VectorSearch
+from nestvec.sql.plan.nodes import HybridSearch, Node, Rescore, VectorSearch
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError
 
@@ -31,6 +31,10 @@ _RRF_K: Final = 60
 
 _MIN_POOL: Final = 50
 """Rows of each search that are fused, at least."""
+
+_BY_DISTANCE: Final = (
+    "a statement that DuckDB computes, or LATERAL, is ordered by the distance to the old vectors"
+)
 
 
 def run_vector_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
@@ -76,21 +80,35 @@ def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] 
     return fused[node.offset : node.offset + node.limit]
 
 
-def old_reading(session: Session, table: Table, columns: Iterable[str]) -> Session:
-    """The session without dual reading, for what is ordered by the distance itself; a notice says so if one
-    of these columns is being upgraded."""
+def old_reading(session: Session, table: Table, columns: Iterable[str], why: str = _BY_DISTANCE) -> Session:
+    """The session without dual reading, for what is not fused; a notice says ``why`` if one of these columns
+    is being upgraded."""
     if session.settings.index.dual_reading != "on":
         return session
     for column in columns:
         if _upgrade(table, column) is not None:
-            why = (
-                "a statement that DuckDB computes, or LATERAL, is ordered by the distance to the old vectors"
-            )
             _note(session, table, column, why)
     index = replace(session.settings.index, dual_reading="off")
     reading = copy.copy(session)
     reading.settings = replace(session.settings, index=index)
     return reading
+
+
+def run_hybrid_search(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
+    """The rows of several searches, by the old vectors alone, as a notice says. Raises as ``run_hybrid``."""
+    if session.settings.index.dual_reading == "on":
+        table, why = (yield from table_of(session, node.collection)), "a search that Milvus fuses or scores"
+        old_reading(session, table, searched_columns(node), f"{why} is by the old vectors")
+    return (yield from run_hybrid(session, node))
+
+
+def searched_columns(node: Node) -> tuple[str, ...]:
+    """The columns by which a search ranks; none of another node."""
+    if isinstance(node, Rescore):
+        return searched_columns(node.shortlist) + searched_columns(node.full_search)
+    if isinstance(node, HybridSearch):
+        return tuple(part.nearest.column for part in node.parts)
+    return (node.nearest.column,) if isinstance(node, VectorSearch) else ()
 
 
 def _upgrade(table: Table, column: str) -> RecordedUpgrade | None:

@@ -17,7 +17,7 @@ from nestvec.sql import Session, SessionSettings
 from nestvec.sql.execute.executor import run_node
 from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.upgrades import dual_reading
-from nestvec.sql.plan.nodes import Plan, VectorSearch, source_of
+from nestvec.sql.plan.nodes import HybridSearch, Plan, Rescore, VectorSearch, source_of
 from nestvec.sql.settings import IndexSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import CollectionNotFound
@@ -174,6 +174,39 @@ def test_a_notice_says_why_a_search_is_not_fused(
             cast(MilvusClient, Copied(())), dual_reading.run_vector_search(session, replace(search, **change))
         )
     assert session.notices.take() == (f"nestvec.dual_reading does not apply to pydoc.doc_64: {why}",)
+
+
+def test_searches_of_several_columns_and_by_a_shortlist_are_by_the_old_vectors_and_say_so(
+    planned: Planned, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = list[tuple[str, str]]()
+
+    def run_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
+        yield from ()
+        columns.append((node.nearest.column, session.settings.index.dual_reading))
+        return [ScoredRow({"id": key}, DISTANCES[key]) for key in OLD]
+
+    def run_hybrid(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
+        yield from ()
+        return []
+
+    monkeypatch.setattr(dual_reading, "run_search", run_search)
+    monkeypatch.setattr(dual_reading, "run_hybrid", run_hybrid)
+    own = upgraded(table)
+    search = source_of(planned(STATEMENT, over=own).node)
+    assert isinstance(search, VectorSearch)
+    short = replace(search, nearest=replace(search.nearest, column="doc_32"))
+    hybrid = source_of(
+        planned("SELECT id FROM pydoc ORDER BY RRF(doc_64 <=> 'x', doc_l2 <-> 'x') DESC LIMIT 4").node
+    )
+    for node, why in (
+        (Rescore(short, search, "id", 32), "a search by a shortlist is by the old vectors"),
+        (hybrid, "a search that Milvus fuses or scores is by the old vectors"),
+    ):
+        session = Session(SessionSettings(index=IndexSettings(dual_reading="on")), tables={own.name: own})
+        drive(cast(MilvusClient, Copied(())), run_node(session, node))
+        assert session.notices.take() == (f"nestvec.dual_reading does not apply to pydoc.doc_64: {why}",)
+    assert columns == [("doc_32", "off"), ("doc_64", "off")]
 
 
 def test_what_is_ordered_by_the_distance_itself_is_read_without(table: Table) -> None:
