@@ -149,7 +149,7 @@ def text_format(node: exp.Format) -> exp.Expr:
 
 
 def match_words(node: exp.MatchAgainst) -> exp.Expr:
-    """Refuse an ``@@`` that Milvus has not taken."""
+    """Refuse an ``@@`` that Milvus did not take."""
     raise SqlNotSupported(
         "@@ of anything but a column in WHERE is not supported", next_step="Write WHERE column @@ 'words'."
     )
