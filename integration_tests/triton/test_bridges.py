@@ -103,5 +103,7 @@ def test_triton_gives_a_bridge_s_vectors_and_the_encoder_s_own(
         assert cosines(queries, _query_mapping()(own[:, :DIM])).min() > 0.999, name
         embedded = OnnxEngine({name: folders[name]})
         for served, number in zip((own, mapped, queries), (0, *_exits(folders[name])), strict=True):
-            expected = embedded.run_now(name, collate_ids(ROWS, number))
+            # In the batches that Triton has: with dynamic ranges, a row depends on the others of its batch.
+            batches = (ROWS[:MAX_BATCH_SIZE], ROWS[MAX_BATCH_SIZE:])
+            expected = np.concatenate([embedded.run_now(name, collate_ids(rows, number)) for rows in batches])
             assert cosines(served, expected).min() > (0.9999 if name == "minilm" else 0.98), name
