@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 from integration_tests.fixtures.changes import ROWS, Rows, embedding, row, stored
-from pymilvus import MilvusClient
+from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
 from nestvec.dbapi import OperationalError
-from nestvec.ingest import IngestOptions, ingest
+from nestvec.ingest import IngestOptions, ingest, run
+from nestvec.ingest.batches import RowBatch
+from nestvec.ingest.finished import FinishedIngest
 from nestvec.ingest.run import insert_rows
 from nestvec.ingest.target import client_target
 from nestvec.ingest.write.writable import RETIRED_PROPERTY
+from nestvec.ingest.write.writers import LiteKeyWriter
 from nestvec.milvus.catalog import read_table
 from nestvec_schemas.errors import CollectionRetired
 
@@ -128,3 +131,49 @@ def test_an_ingest_that_is_under_way_at_the_switch_ends_with_an_error(
     written = {row(number, "")["id"] for number in range(1_000, 1_003)}
     assert written <= set(stored(client))
     assert set(stored(client, "papers__1")) <= set(stored(client))
+
+
+def test_a_file_whose_copy_a_switch_ends_is_not_stored_twice_unseen(
+    client: MilvusClient, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows have generated keys, and the change carries over those that were stored."""
+    schema = MilvusClient.create_schema(auto_id=True)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=200)
+    schema.add_field("own", DataType.FLOAT_VECTOR, dim=4)
+    indexes = client.prepare_index_params()
+    indexes.add_index("own", index_type="FLAT", metric_type="L2")
+    client.create_collection("papers", schema=schema, index_params=indexes)
+    change(client, service, 64)
+    file = tmp_path / "rows.jsonl"
+    file.write_text(
+        "".join(f'{{"text": "text {number}", "own": [{number}, 1, 2, 3]}}\n' for number in range(6))
+    )
+    written = list[int]()
+
+    class SwitchedWriter(LiteKeyWriter):
+        def __call__(self, batch: RowBatch) -> RowBatch:
+            written.append(len(batch.rows))
+            if len(written) == 2:
+                change(client, service, 32)
+            return super().__call__(batch)
+
+    monkeypatch.setattr(run, "LiteKeyWriter", SwitchedWriter)
+    monkeypatch.setattr(run, "max_batch_rows", lambda table, batch: 2)
+    stored_twice = pytest.raises(OperationalError, match=r"2 rows are stored.*stores rows a second time")
+    with nestvec.connect(client_target(client).partition("#")[0]) as session, stored_twice:
+        session.execute(f"COPY papers FROM '{file}'")
+    assert written == [2, 2]
+    count = {"filter": "", "output_fields": ["count(*)"]}
+    assert client.query("papers", **count) == [{"count(*)": 2}]
+    answers = list[int]()
+
+    def again(finished: FinishedIngest) -> bool:
+        answers.append(finished.rows)
+        return False
+
+    table = read_table(client, "papers")
+    assert table.name == "papers__2"
+    ingest(client, table, file, IngestOptions(client_target(client), again=again))
+    assert answers == [2]
+    assert client.query("papers", **count) == [{"count(*)": 2}]

@@ -8,16 +8,23 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pymilvus import MilvusClient
 
-from nestvec.ingest.journal import IngestIdentity
+from nestvec.collections.change.plan import readers_name
+from nestvec.collections.change.switch import leads_to
+from nestvec.ingest.journal import IngestIdentity, Journal, journal_path
 
 _TAIL_BYTES: Final = 1 << 20
+
+_MAX_FORMER: Final = 8
+"""Collections of before that are looked for: each change makes one."""
 
 
 class FinishedIngest(BaseModel):
@@ -47,6 +54,43 @@ def read_finished(path: Path, identity: IngestIdentity) -> FinishedIngest | None
         return FinishedIngest.model_validate_json(_record_path(path, identity).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def read_earlier(path: Path, identity: IngestIdentity, former: Sequence[str]) -> FinishedIngest | None:
+    """The same, or an ingest into one of the ``former`` collections, be it only begun: a change has carried
+    its rows over. None if there is none."""
+    record = read_finished(path, identity)
+    for name in former:
+        if record is not None:
+            break
+        before = identity.model_copy(update={"collection": name})
+        record = read_finished(path, before) or _interrupted(path, before)
+    return record
+
+
+def _interrupted(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
+    """What the journal of an ingest says that was not completed; None without one that stored rows."""
+    journal = journal_path(path, identity.collection)
+    try:
+        begun = Journal.model_validate_json(journal.read_bytes())
+        finished = journal.stat().st_mtime
+    except (OSError, ValidationError):
+        return None
+    same = (begun.identity.target, begun.identity.head_sha256) == (identity.target, identity.head_sha256)
+    if not same or not begun.reached.inserted:
+        return None
+    return FinishedIngest(file=str(path.absolute()), rows=begun.reached.inserted, finished=finished)
+
+
+def former_names(client: MilvusClient, name: str) -> tuple[str, ...]:
+    """The names that a collection had before it was changed, the last few of them: ``papers__2`` those of
+    ``papers__1`` and ``papers``, if readers use it as ``papers``. Raises StoreError."""
+    alias = readers_name(name)
+    if alias is None or leads_to(client, alias) != name:
+        return ()
+    number = int(name.rpartition("__")[2])
+    numbers = range(max(0, number - _MAX_FORMER), number)
+    return (*(f"{alias}__{former}" for former in reversed(numbers)), alias)
 
 
 def write_finished(path: Path, identity: IngestIdentity, finished: FinishedIngest) -> None:

@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nestvec.datasets.readers import RowSource
 from nestvec.ingest.content import ContentHash, has_rows, hash_prefix
-from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
+from nestvec_schemas.errors import (
+    CollectionRetired,
+    FileUnreadable,
+    IngestError,
+    JournalMismatch,
+    NestvecError,
+)
 
 _HASHED_BYTES = 1 << 20
 
@@ -262,3 +268,31 @@ def _unwritable(path: Path, error: OSError) -> IngestError:
         value=error.strerror or str(error),
         next_step="Copy the file to a writable folder, and ingest it from there.",
     )
+
+
+def with_progress(
+    error: NestvecError, reached: Progress, *, generated: bool, resumable: bool, wrote: bool
+) -> NestvecError:
+    """The error with the progress of an ingest, and how it is continued.
+
+    ``generated``: the rows have keys that are generated, so that a row that is stored again is doubled.
+    ``wrote``: this run has stored rows, and the error is not to be answered by running it again unseen.
+    """
+    parts = [f"{reached.inserted} rows are stored and {reached.rejected} were rejected"]
+    if not resumable:
+        parts.append("a pipe cannot be continued")
+    elif not isinstance(error, CollectionRetired):
+        parts.append("the same command continues from there")
+    elif reached.inserted or error.has_written:
+        # The journal is that of the collection of before.
+        parts.append(
+            "a change carries them over (a rollback does not), and the same command begins with the first row"
+        )
+        if generated:
+            parts.append(
+                "keys are generated, so that it stores rows a second time that were carried over: write only "
+                f"those after the first {reached.read}, and look which of the next batch are there"
+            )
+    error = error.reworded(next_step=f"{error.next_step} {'; '.join(parts)}.")
+    error.has_written |= wrote
+    return error

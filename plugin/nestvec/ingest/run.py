@@ -14,9 +14,9 @@ from nestvec.datasets.readers import RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
 from nestvec.ingest.content import ContentHasher, RowDigests
-from nestvec.ingest.finished import FinishedIngest, read_finished, write_finished
+from nestvec.ingest.finished import FinishedIngest, former_names, read_earlier, write_finished
 from nestvec.ingest.image_check import image_columns
-from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress
+from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress, with_progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import append_rejected, default_rejects, rejection_reasons
@@ -74,7 +74,7 @@ def ingest(
         # Before the journal is written: nothing remains if the answer is no.
         finished = _may_store(target, source, options, run.journal)
         if finished:
-            with _progress_in_errors(run, resumable=source.resumable):
+            with _progress_in_errors(run, target, resumable=source.resumable):
                 _write_rows(run, target, source, schema, options)
     except StopRequested:
         finished = False
@@ -360,7 +360,8 @@ def _may_store(target: _Target, source: RowSource, options: IngestOptions, journ
     begins = journal == Journal(identity=journal.identity)
     if not target.table.primary.auto_id or not begins or not source.resumable:
         return True
-    before = read_finished(source.anchor, journal.identity)
+    former = former_names(target.client, target.table.name)
+    before = read_earlier(source.anchor, journal.identity, former)
     if before is None or before.collection_id != target.collection_id() or not target.count():
         return True
     return options.again(before)
@@ -388,12 +389,12 @@ def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
 
 
 @contextmanager
-def _progress_in_errors(run: _FileIngest, *, resumable: bool) -> Iterator[None]:
+def _progress_in_errors(run: _FileIngest, target: _Target, *, resumable: bool) -> Iterator[None]:
     """Errors say the progress of the ingest, and how to continue it."""
     try:
         yield
     except NestvecError as error:
-        done = run.journal.reached
-        rows = f"{done.inserted} rows are stored and {done.rejected} were rejected"
-        then = "the same command continues from there" if resumable else "a pipe cannot be continued"
-        raise error.reworded(next_step=f"{error.next_step} {rows}; {then}.") from error
+        reached, generated = run.journal.reached, target.table.primary.auto_id
+        # A statement that is repeated replaces rows that have keys.
+        wrote = generated and reached.inserted > run.first.inserted
+        raise with_progress(error, reached, generated=generated, resumable=resumable, wrote=wrote) from error

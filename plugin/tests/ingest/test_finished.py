@@ -71,3 +71,44 @@ def test_a_state_folder_that_is_not_writable_is_no_error(
 ) -> None:
     (state_folder / "nestvec").write_text("a file")
     assert ingest(milvus(), make_table(auto_id=True), path, IngestOptions("memory")).finished
+
+
+class Changed:
+    """Has a fake Milvus lead ``t`` to another collection."""
+
+    def __init__(self, client: Any, present: str) -> None:
+        self.client, self.present = client, present
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def has_collection(self, name: str) -> bool:
+        return name == "t"
+
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        described = self.client.describe_collection(name)
+        return {**described, "collection_name": self.present if name == "t" else name}
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_it_is_said_of_rows_that_changes_have_carried_over(
+    path: Path, milvus: Made, make_table: Made, interrupted: bool
+) -> None:
+    client, table = milvus(version="milvus_lite-3.2.2"), make_table(auto_id=True)
+    calls = list[FinishedIngest]()
+    options = IngestOptions("memory", batch=1, again=again(calls, store=False))
+    ingest(client, table, path, options, stop=lambda: interrupted and bool(client.rows))
+    rows = len(client.rows)
+    assert rows == (1 if interrupted else 2)
+    # Another collection that is called so, which no reader has as ``t``.
+    other = replace(table, name="t__2")
+    assert ingest(Changed(client, "t__1"), other, path, options).finished
+    assert calls == []
+    present = replace(table, name="t__3")
+    assert not ingest(Changed(client, "t__3"), present, path, options).finished
+    # ``t__2`` is the nearest of those before.
+    assert [call.rows for call in calls] == [2]
+    present = replace(table, name="t__1")
+    assert not ingest(Changed(client, "t__1"), present, path, options).finished
+    assert [call.rows for call in calls] == [2, rows]
+    assert not journal_path(path, "t__1").exists()

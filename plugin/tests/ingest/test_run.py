@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nestvec.ingest import DeliveryOptions, IngestOptions, batches, ingest, insert_rows
 from nestvec.ingest.journal import journal_path
 from nestvec.ingest.write.patience import Clock
-from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
+from nestvec_schemas.errors import CollectionRetired, IngestError, JournalMismatch, StoreRefused
 
 Made = Callable[..., Any]
 TIME = Clock(now=count().__next__, sleep=lambda seconds: None)
@@ -179,6 +179,31 @@ def test_a_refused_batch_says_how_far_it_is_and_keeps_the_journal(
     client.refuse = ""
     assert ingest(client, make_table(), path, OPTIONS).resumed_at == 3
     assert notes(client) == wanted
+
+
+@pytest.mark.parametrize("auto_id", [True, False])
+def test_an_ingest_that_a_change_ends_does_not_say_that_it_continues(
+    tmp_path: Path, milvus: Made, make_table: Made, auto_id: bool
+) -> None:
+    """The journal is that of the collection of before, and the rows have been carried over."""
+    path, client = tmp_path / "x.jsonl", milvus(version="milvus_lite-3.2.2")
+    write_rows(path, [True] * 5, keys=not auto_id)
+    describe = client.describe_collection
+
+    def describe_retired(name: str) -> dict[str, Any]:
+        if name == "papers":
+            return {"collection_name": "papers__1"}
+        retired = {"properties": {"nestvec.retired": "papers"}} if len(client.sizes) == 2 else {}
+        return {"collection_name": name, **describe(name), **retired}
+
+    client.describe_collection, client.has_collection = describe_retired, lambda name: True
+    with pytest.raises(CollectionRetired) as error:
+        ingest(client, make_table(auto_id=auto_id), path, OPTIONS)
+    message = str(error.value)
+    assert "3 rows are stored and 0 were rejected; a change carries them over" in message
+    assert "continues" not in message
+    assert ("it stores rows a second time that were carried over" in message) == auto_id
+    assert error.value.has_written == auto_id
 
 
 def test_restart_forgets_the_interrupted_run(tmp_path: Path, milvus: Made, make_table: Made) -> None:

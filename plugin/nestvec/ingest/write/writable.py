@@ -19,7 +19,7 @@ from nestvec.ingest.write.patience import Patience
 from nestvec.ingest.write.writers import Writer
 from nestvec.milvus.catalog import EmbeddingColumn, Table, described_embeddings
 from nestvec.milvus.connection import milvus_errors
-from nestvec_schemas.errors import CollectionRetired, StoreError, StoreRefused
+from nestvec_schemas.errors import CollectionRetired, NestvecError, StoreError, StoreRefused
 from nestvec_schemas.model_name import format_model_name
 
 RETIRED_PROPERTY: Final = "nestvec.retired"
@@ -33,18 +33,23 @@ def write_checked(writer: Writer, table: Table, patience: Patience, batch: RowBa
     """
     check_writable(writer.client, table)
     stored_rows = writer(batch)
-    _check_patiently(writer.client, table, patience)
+    try:
+        check_patiently(writer.client, table, patience)
+    except NestvecError as error:
+        # A change may carry the batch over; only rows that have keys may be written again.
+        error.has_written |= table.primary.auto_id
+        raise
     return stored_rows
 
 
-def _check_patiently(client: MilvusClient, table: Table, patience: Patience) -> None:
+def check_patiently(client: MilvusClient, table: Table, patience: Patience) -> None:
     """``check_writable`` of a Milvus that may be lost: it has the batch, which is not to be written again."""
     while True:
         try:
             return check_writable(client, table)
         except StoreError as error:
             fault = classify(error)
-            if fault.kind != "transient":
+            if fault.kind == "lasting":
                 raise
             patience.wait(fault, error)
 

@@ -16,13 +16,14 @@ from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.faults import Fault, classify
 from nestvec.ingest.write.patience import Patience
-from nestvec.ingest.write.writable import check_writable
+from nestvec.ingest.write.writable import check_patiently, check_writable
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.execute.read import read_by_ids
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import (
+    CollectionRetired,
     NestvecError,
     RowRejected,
     ServiceError,
@@ -164,8 +165,22 @@ class _Write:
         doing = f"writing {len(rows)} rows to {table.name}"
         response = yield call(doing, method, table.name, filled, **options)
         with saying_changed(rows):
-            yield from check_current(table)
+            yield from self._check_stored()
         return response
+
+    def _check_stored(self) -> Steps[None]:
+        """``check_current`` after a request, which is not sent again if Milvus is lost now."""
+        table, patience = self.table, self.patience
+        try:
+            yield BlockingCall(lambda client: check_patiently(client, table, patience))
+        except CollectionRetired as error:
+            if not table.primary.auto_id:
+                raise
+            step = (
+                "Keys are generated, and a change may have carried them over: look for them before they are "
+                f"written again. {error.next_step}"
+            )
+            raise error.reworded(next_step=step) from error
 
 
 def check_current(table: Table) -> Steps[None]:

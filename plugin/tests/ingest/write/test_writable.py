@@ -84,12 +84,15 @@ def test_a_batch_that_was_written_during_the_switch_does_not_count() -> None:
     assert milvus.written == 1
 
 
+@pytest.mark.parametrize(
+    "failure", [MilvusException(2, "Fail connecting to server"), MilvusException(65535, "unexpected")]
+)
 def test_a_milvus_that_is_lost_after_it_took_a_batch_is_asked_again_and_has_it_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, failure: MilvusException
 ) -> None:
     monkeypatch.setattr(Patience, "_sleep", lambda self, until: None)
     milvus = Milvus()
-    milvus.failures = [None, MilvusException(2, "Fail connecting to server"), None]
+    milvus.failures = [None, failure, None]
     assert write(milvus) is BATCH
     assert milvus.written == 1
 

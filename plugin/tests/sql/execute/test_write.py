@@ -22,7 +22,7 @@ from nestvec.sql.execute.write import write_in_batches
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ServiceUnreachable, StoreRefused
+from nestvec_schemas.errors import CollectionRetired, ServiceUnreachable, StoreRefused
 from nestvec_schemas.fingerprint import encoder_fingerprint
 
 BUSY = MilvusException(1, "OpenAI API error 504: remembered")
@@ -96,6 +96,41 @@ def test_rows_whose_keys_milvus_makes_are_not_sent_twice() -> None:
     with pytest.raises(StoreRefused, match="UNAVAILABLE"):
         write(client, auto_id=True)
     assert client.calls == [("insert", 8), ("insert", 4)]
+
+
+class ChangedMilvus(Milvus):
+    """Has described its collection once before each of ``descriptions`` takes effect."""
+
+    def __init__(self, *descriptions: dict[str, Any] | Exception) -> None:
+        super().__init__()
+        self.descriptions = [{}, *descriptions]
+
+    def has_collection(self, name: str) -> bool:
+        return True
+
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        described = {"collection_name": name if name == "t" else "t__1", "fields": []}
+        more = self.descriptions.pop(0) if self.descriptions and name == "t" else {}
+        if isinstance(more, Exception):
+            raise more
+        return described | more
+
+
+@pytest.mark.parametrize("auto_id", [True, False])
+def test_rows_that_are_stored_are_not_sent_again_if_milvus_is_lost_then(auto_id: bool) -> None:
+    client = ChangedMilvus(LOST, LATE)
+    assert len(write(client, auto_id=auto_id)) == 8
+    assert client.calls == [("insert", 8)]
+    assert client.descriptions == []
+
+
+@pytest.mark.parametrize("auto_id", [True, False])
+def test_an_insert_during_a_switch_says_that_its_rows_may_be_carried_over(auto_id: bool) -> None:
+    client = ChangedMilvus({"properties": {"nestvec.retired": "papers"}})
+    with pytest.raises(CollectionRetired, match="8 rows were written, and stay") as error:
+        write(client, auto_id=auto_id)
+    assert ("look for them before they are written again" in str(error.value)) == auto_id
+    assert error.value.has_written
 
 
 def test_without_patience_the_first_error_is_raised() -> None:
