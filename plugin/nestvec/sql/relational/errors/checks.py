@@ -94,9 +94,7 @@ def _check_comparable(source: SourceText, node: exp.Binary) -> None:
     kinds = [None if isinstance(side, (exp.Any, exp.All)) else kind(side) for side in sides]
     if exp.DType.BOOLEAN in kinds and any(each in _NUMBERS for each in kinds):
         boolean = sides[kinds.index(exp.DType.BOOLEAN)]
-        raise source.type_mismatch(
-            "a number is not compared with a boolean", "", boolean, "Cast one."
-        )
+        raise source.type_mismatch("a number is not compared with a boolean", "", boolean, "Cast one.")
 
 
 def _check_texts(source: SourceText, node: exp.DPipe) -> None:
