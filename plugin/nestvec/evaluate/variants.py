@@ -68,7 +68,7 @@ class EncoderVariant:
         manifest = self.encoding(role).manifest
         bridge = selected_bridge(manifest)
         if bridge is not None:
-            return bridge.query_exit or bridge.exit if role == "query" else bridge.exit
+            return bridge.exit_for(role)
         return exit if manifest is self.manifest else manifest.depth
 
     def prompt(self, role: Role) -> str:

@@ -74,9 +74,7 @@ class LoadedEncoder:
         """The exit at which the graph gives a bridge's vectors of texts on one side of a search; of texts
         whose side is not known, those of documents. None for the encoder's own vectors."""
         bridge = selected_bridge(self.manifest)
-        if bridge is None:
-            return None
-        return bridge.query_exit or bridge.exit if role == "query" else bridge.exit
+        return None if bridge is None else bridge.exit_for(role)
 
     @cached_property
     def has_query_head(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from nestvec_schemas.towers import Record
+from nestvec_schemas.towers import Record, Role
 
 BRIDGE_SEPARATOR: Final = ".as."
 """Between an encoder's name and a bridge's: ``bge.as.minilm``."""
@@ -78,6 +78,10 @@ class Bridge(Record):
     def exits(self) -> tuple[int, ...]:
         """The exits of all its maps."""
         return (self.exit,) if self.query_exit is None else (self.exit, self.query_exit)
+
+    def exit_for(self, role: Role | None) -> int:
+        """The exit of the map of queries or of documents; of texts whose side is not known, of documents."""
+        return self.query_exit or self.exit if role == "query" else self.exit
 
 
 class Bridges(Record):
