@@ -51,3 +51,4 @@ SELECT k, percentile_cont(0.3) WITHIN GROUP (ORDER BY n) AS a FROM typed GROUP B
 SELECT id, encode(substring(raw, 1, 1), 'hex') AS a, substring(raw, 2) AS b, substring(raw FROM 1 FOR 2) || '\x09'::bytea AS c, length(substr(raw, 2, 5)) AS d FROM typed
 SELECT NULL::int / 0 AS a, NULL::float8 / 0 AS b, NULL::int % 0 AS c, sum(a) / count(*) AS d, sum(a::numeric) / count(*) AS e FROM rows WHERE id < 0
 SELECT id, a / (id - id) AS x FROM rows WHERE a IS NULL
+SELECT DATE '1900-01-01' BETWEEN '1900-01-01 23:59:59' AND '2024-03-01 12:30:15+02'::timestamptz
