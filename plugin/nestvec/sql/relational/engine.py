@@ -131,6 +131,9 @@ def duckdb_errors(postgres: Sequence[PostgresTable] = ()) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
+            # DuckDB refuses every later statement of a database that had one.
+            _database.cache_clear()
         text = str(error)
         for table in postgres:
             text = text.replace(table.address, table.server)

@@ -1,11 +1,13 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import duckdb
 import pytest
 
 from nestvec.sql.relational.engine import open_engine
 from nestvec.sql.relational.output import read_result
 from nestvec.sql.relational.relations import OutputTypes, RelationalPlan
+from nestvec_schemas.errors import SqlDataError
 
 
 def test_a_time_with_a_zone_is_in_utc_as_without_duckdb() -> None:
@@ -27,3 +29,13 @@ def test_numbers_of_an_array_are_those_of_a_column(decimals: bool, number: float
     assert result.types[:2] == ("ARRAY", "ARRAY")
     assert result.rows == (([number, None], [[number]], number),)
     assert {type(result.rows[0][2]), type(result.rows[0][0][0])} == {type(number)}
+
+
+@pytest.mark.parametrize("error", [duckdb.InternalException, duckdb.FatalException])
+def test_a_database_that_duckdb_has_given_up_is_not_used_again(error: type[duckdb.Error]) -> None:
+    with pytest.raises(SqlDataError, match="a null pointer"), open_engine() as connection:
+        connection.execute("CREATE TABLE main.left_over (a INT)")
+        raise error("INTERNAL Error: a null pointer")
+    with open_engine() as connection:
+        connection.execute("CREATE TABLE main.left_over (a INT)")
+        connection.execute("DROP TABLE main.left_over")
