@@ -70,16 +70,17 @@ def read_earlier(path: Path, identity: IngestIdentity, former: Sequence[str]) ->
 
 def _interrupted(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
     """What the journal of an ingest says that was not completed; None without one that stored rows."""
-    journal = journal_path(path, identity.collection)
+    where = journal_path(path, identity.collection)
     try:
-        begun = Journal.model_validate_json(journal.read_bytes())
-        finished = journal.stat().st_mtime
+        journal = Journal.model_validate_json(where.read_bytes())
+        last_write = where.stat().st_mtime
     except (OSError, ValidationError):
         return None
-    same = (begun.identity.target, begun.identity.head_sha256) == (identity.target, identity.head_sha256)
-    if not same or not begun.reached.inserted:
+    own = journal.identity
+    same = (own.target, own.head_sha256) == (identity.target, identity.head_sha256)
+    if not same or not journal.reached.inserted:
         return None
-    return FinishedIngest(file=str(path.absolute()), rows=begun.reached.inserted, finished=finished)
+    return FinishedIngest(file=str(path.absolute()), rows=journal.reached.inserted, finished=last_write)
 
 
 def former_names(client: MilvusClient, name: str) -> tuple[str, ...]:

@@ -136,9 +136,9 @@ def between(node: exp.Between) -> exp.Expr:
     value, low, high = node.this, node.args["low"], node.args["high"]
     symmetric = bool(node.args.get("symmetric"))
     kinds = {kind(value), kind(low), kind(high)}
-    written = {kind(side) for side in (value, low, high) if not is_text_constant(side)}
+    stated_kinds = {kind(side) for side in (value, low, high) if not is_text_constant(side)}
     # A constant is of the value's type, and not of the other bound's.
-    mixed = len(written) > 1 and any(map(is_text_constant, (low, high)))
+    mixed = len(stated_kinds) > 1 and any(map(is_text_constant, (low, high)))
     if not symmetric and not mixed and not kinds & {exp.DType.FLOAT, *_TYPED_CONSTANTS}:
         return node
     # Not least() and greatest(), which pass over NULL.
