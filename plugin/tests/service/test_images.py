@@ -217,7 +217,7 @@ def test_a_prompt_before_an_address_is_not_the_addresss(write_encoder: Callable[
 def faces(two_towers: Embedder) -> Iterator[httpx.Client]:
     with (
         serve_in_thread(two_towers, bind("127.0.0.1", 0)) as address,
-        httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=address, timeout=120, trust_env=False) as client,
     ):
         yield client
 

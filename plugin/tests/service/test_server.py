@@ -108,7 +108,7 @@ def test_tls_files_that_cannot_be_used(embedder: Embedder, certificate: tuple[Pa
 def raw(service: str) -> Iterator[socket.socket]:
     """A connection that is written to by hand."""
     host, port = service.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         yield connection
 
 
@@ -284,7 +284,7 @@ def test_what_was_taken_is_finished(embedder: Embedder) -> None:
         server.handle_exit(signal.SIGTERM, None)
         assert _eventually(lambda: _refused(service))
         answers = [one.result() for one in asked]
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     server.handle_exit(signal.SIGTERM, None)  # uvicorn raises it again at its end
     assert not server.was_forced
@@ -309,9 +309,8 @@ def test_a_second_signal_does_not_wait_and_says_so_to_who_waits(
         server.handle_exit(signal.SIGTERM, None)
         assert not server.force_exit
         server.handle_exit(signal.SIGTERM, None)
-        connection.settimeout(60)
         answer = told(connection)
-        thread.join(60)
+        thread.join(120)
         assert not thread.is_alive()
         assert server.was_forced
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -257,7 +257,7 @@ def test_every_face_takes_messages_and_prompts(chatting: Embedder) -> None:
     engine: Any = chatting.engine
     with (
         serve_in_thread(chatting, bind("127.0.0.1", 0)) as base,
-        httpx.Client(base_url=base, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=base, trust_env=False, timeout=120) as client,
     ):
 
         def rows(path: str, body: object) -> list[str]:
