@@ -64,13 +64,16 @@ def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] 
     key, pool = table.primary.name, max(_MIN_POOL, node.limit + node.offset)
     wide = replace(node, fields=tuple(dict.fromkeys((*node.fields, key))), limit=pool, offset=0)
     rows = yield from run_search(session, wide)
+    keys = [row.row[key] for row in rows]
     try:
         ranks = yield from _search_new(session, wide, new_table, text)
-        copied = yield from _copied(session, new_table, [row.row[key] for row in rows])
-    except (StoreError, SqlUnknownName):
-        # The upgrade ended meanwhile: what it filled is gone, or has the name.
+        copied = yield from _copied(session, new_table, keys)
+    except (StoreError, SqlUnknownName) as error:
+        # As a rule the upgrade has ended meanwhile: what it filled is gone, or has the name.
+        _note(session, table, node.nearest.column, f"{upgrade.target} cannot be searched: {error.cause}")
         return None
-    missing = [name for name in ranks if name not in {row.row[key] for row in rows}]
+    by_old = set(keys)
+    missing = [name for name in ranks if name not in by_old]
     if missing:
         among = ids_filter(table, missing)
         condition = f"({node.filter}) and {among}" if node.filter else among
@@ -141,8 +144,8 @@ def _read_target(
         new = yield from table_steps(target)
     except CollectionNotFound:
         why = f"there is no collection {target}; no row is embedded anew yet, or the upgrade has ended"
-    except StoreError:
-        return None
+    except StoreError as error:
+        why = f"{target} cannot be read: {error.cause}"
     else:
         embedding = new.embedding(column)
         own = new.name == table.name or (embedding is not None and embedding.upgrade is not None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.fingerprints import RecordedUpgrade
@@ -126,6 +126,19 @@ def test_a_collection_without_the_new_vectors_is_not_read(
     assert [row.row["id"] for row in rows] == OLD
     (text,) = session.notices.take()
     assert text.startswith(f"nestvec.dual_reading does not apply to pydoc.doc_64: {notice}")
+
+
+def test_a_search_of_the_new_vectors_that_fails_is_said(
+    read: Callable[..., Any], table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(self: Copied, name: str, **options: Any) -> Any:
+        raise MilvusException(106, "collection on recovering")
+
+    monkeypatch.setattr(Copied, "search", search)
+    rows, session = read(replace(upgraded(table, "new", None), name="pydoc__2"), STATEMENT)
+    assert [row.row["id"] for row in rows] == OLD
+    (text,) = session.notices.take()
+    assert "does not apply to pydoc.doc_64: pydoc__2 cannot be searched: " in text
 
 
 @pytest.mark.parametrize("order", ["", ", id", ", id DESC"])
