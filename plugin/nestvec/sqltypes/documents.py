@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from nestvec_schemas.errors import RowRejected
 
 _MIN_INTEGER, _MAX_INTEGER = -(1 << 63), (1 << 64) - 1
-_LONG: Final = re.compile(r"[0-9]{19}")
-"""Fewer digits fit into 64 bits."""
 
 
 def parse_document(text: str) -> Any:
@@ -21,7 +18,7 @@ def parse_document(text: str) -> Any:
     orjson would read such an integer as a double, which is another number.
     """
     value = orjson.loads(text)
-    if _LONG.search(text):
+    if _may_be_rounded(value):
         try:
             json.loads(text, parse_int=_check_integer)
         except RecursionError:
@@ -32,14 +29,30 @@ def parse_document(text: str) -> Any:
 def parse_exact(text: str | bytes) -> Any:
     """The value of a text of JSON, with integers of any length. Raises orjson.JSONDecodeError."""
     value = orjson.loads(text)
-    decoded = text if isinstance(text, str) else text.decode()
-    if not _LONG.search(decoded):
+    if not _may_be_rounded(value):
         return value
+    decoded = text if isinstance(text, str) else text.decode()
     try:
         return json.loads(decoded)
     except (RecursionError, ValueError) as error:
         # int() refuses more than some thousand digits.
         raise orjson.JSONDecodeError(str(error), decoded, 0) from None
+
+
+def _may_be_rounded(value: Any) -> bool:
+    """Whether a document has a double that orjson may have made of an integer: all of those are large."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is float:
+            if abs(item) >= -_MIN_INTEGER:
+                return True
+        elif kind is list:
+            pending += item
+        elif kind is dict:
+            pending += item.values()
+    return False
 
 
 def _check_integer(digits: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.sqltypes.documents import parse_document
+from nestvec.sqltypes.documents import parse_document, parse_exact
 from nestvec_schemas.errors import RowRejected
 
 _LEAVES = (
@@ -24,6 +24,13 @@ _VALUES = st.recursive(
 @given(_VALUES)
 def test_a_document_is_what_was_written(value: Any) -> None:
     assert parse_document(json.dumps(value)) == value
+
+
+@given(st.recursive(_LEAVES | st.integers() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
+def test_integers_of_any_length_are_exact(value: Any) -> None:
+    read = parse_exact(json.dumps(value).encode())
+    assert read == value
+    assert json.dumps(read) == json.dumps(value)
 
 
 @pytest.mark.parametrize("number", [1 << 64, -(1 << 63) - 1, 10**40, -(10**300)])
@@ -41,4 +48,4 @@ def test_digits_of_strings_and_doubles_are_no_integers() -> None:
 
 def test_a_document_of_too_many_levels_is_no_json() -> None:
     with pytest.raises(orjson.JSONDecodeError):
-        parse_document("[" * 1_010 + "1234567890123456789" + "]" * 1_010)
+        parse_document("[" * 1_010 + "12345678901234567890123" + "]" * 1_010)
