@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +18,7 @@ from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.service.embedder import Embedder
-from nestvec.service.server import bind, listening_url, serve_in_thread
+from nestvec.service.server import bind, serve_in_thread
 from nestvec.sql.execute.write import write_in_batches
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SessionSettings
@@ -166,10 +167,13 @@ def embedded_table(service: str, fingerprint: str) -> Table:
 def test_an_insert_waits_for_a_service_that_is_not_there_and_says_so(embedder: Embedder) -> None:
     fingerprint = encoder_fingerprint(embedder.encoders["tiny"].manifest)
     waits: list[Waiting] = []
-    with bind("127.0.0.1", 0) as listener:
-        service = listening_url(listener)
-    port = int(service.rpartition(":")[2])
     with ExitStack() as started:
+        # Bound, and not listening: connections are refused, and nobody else takes the port.
+        reserved = started.enter_context(socket.socket())
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        service = f"http://127.0.0.1:{port}"
 
         def waiting(wait: Waiting) -> None:
             waits.append(wait)
