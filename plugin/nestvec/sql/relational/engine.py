@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -53,17 +51,29 @@ _CONFIG: Final = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "disabled_optimizers": DISABLED_OPTIMIZERS,
-    # What does not fit into memory: DuckDB would write it into the working directory, up to the disk's end.
-    "temp_directory": str(Path(tempfile.gettempdir(), f"nestvec-duckdb-{os.getpid()}")),
     "max_temp_directory_size": "8GB",
 }
+
+
+@lru_cache(maxsize=1)
+def _spill_folder() -> tempfile.TemporaryDirectory[str] | None:
+    """Where DuckDB writes what does not fit into memory, until the process ends; it would take the working
+    directory, and let every user of the machine read it. None where no folder can be written."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="nestvec-duckdb-", ignore_cleanup_errors=True)
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=4)
 def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     """The database; only the one for statements that name files may open any."""
     access = "true" if files or postgres else "false"
-    database = duckdb.connect(":memory:", config={**_CONFIG, "enable_external_access": access})
+    spill = _spill_folder()
+    folder = "" if spill is None else spill.name
+    database = duckdb.connect(
+        ":memory:", config={**_CONFIG, "temp_directory": folder, "enable_external_access": access}
+    )
     if postgres:
         load_extension(database)
     if postgres and not files:

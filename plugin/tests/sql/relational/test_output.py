@@ -1,5 +1,7 @@
+import stat
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -39,3 +41,9 @@ def test_a_database_that_duckdb_has_given_up_is_not_used_again(error: type[duckd
     with open_engine() as connection:
         connection.execute("CREATE TABLE main.left_over (a INT)")
         connection.execute("DROP TABLE main.left_over")
+
+
+def test_nobody_else_reads_what_does_not_fit_into_memory() -> None:
+    with open_engine() as connection:
+        (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchone() or ("",)
+    assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
