@@ -27,11 +27,11 @@ from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.collections.change.run import ChangeOptions
-from nestvec.collections.change.switch import leads_to
 from nestvec.collections.upgrade.columns import UpgradeRequest
 from nestvec.collections.upgrade.record import UpgradeStatus, read_status
 from nestvec.collections.upgrade.run import begin_upgrade, finish_upgrade, plan_upgrade
 from nestvec.dbapi import DatabaseError
+from nestvec.ingest.write.names import leads_to
 from nestvec.ingest.write.patience import StopRequested
 from nestvec.milvus.catalog import read_table
 from nestvec.service.in_process import serve_in_process

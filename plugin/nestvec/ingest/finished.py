@@ -17,9 +17,8 @@ from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymilvus import MilvusClient
 
-from nestvec.collections.change.plan import readers_name
-from nestvec.collections.change.switch import leads_to
 from nestvec.ingest.journal import IngestIdentity, Journal, journal_path
+from nestvec.ingest.write.names import leads_to, readers_name
 
 _TAIL_BYTES: Final = 1 << 20
 

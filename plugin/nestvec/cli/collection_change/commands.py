@@ -224,7 +224,7 @@ def _move_in_place(
     from nestvec.client.service_key import base_url
     from nestvec.collections.change.in_place import movable_columns, move_columns, without_columns
     from nestvec.collections.change.interrupted import interrupted
-    from nestvec.collections.change.switch import resolve
+    from nestvec.ingest.write.names import resolve
     from nestvec.milvus.catalog import read_table
     from nestvec.service.in_process import replaced_columns
 

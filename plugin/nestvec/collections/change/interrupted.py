@@ -12,8 +12,9 @@ from nestvec.collections.change.definition import Change, read_change
 from nestvec.collections.change.design import CHANGE_PROPERTY
 from nestvec.collections.change.journal import ChangeJournal, journal_path
 from nestvec.collections.change.plan import Names
-from nestvec.collections.change.switch import is_switched, leads_to
+from nestvec.collections.change.switch import is_switched
 from nestvec.ingest.target import client_target
+from nestvec.ingest.write.names import leads_to
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import StoreInUse, StoreRefused
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nestvec.collections.change.definition import Change, NewField
+from nestvec.ingest.write.names import readers_name
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
 from nestvec_schemas.errors import SpecError, StoreRefused, nearest
@@ -26,12 +27,6 @@ _MAX_NAME: Final = 255
 
 SPARSE_BYTES: Final = 1_024
 """What a sparse vector is taken to need: 128 words."""
-
-
-def readers_name(name: str) -> str | None:
-    """NAME, which readers use, of a collection NAME__1 that a change filled; None of another name."""
-    match = re.fullmatch(r"(.+)__[0-9]+", name)
-    return match[1] if match else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from pymilvus import MilvusClient
 
 from nestvec.collections.change.design import PREVIOUS_PROPERTY
 from nestvec.collections.change.interrupted import check_unfinished, open_change
-from nestvec.collections.change.switch import existing_names, leads_to, move_aliases, resolve
+from nestvec.collections.change.switch import existing_names, move_aliases
+from nestvec.ingest.write.names import leads_to, resolve
 from nestvec.ingest.write.writable import mark_retired, unmark_retired
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import JournalMismatch, StoreRefused

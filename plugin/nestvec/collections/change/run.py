@@ -41,9 +41,7 @@ from nestvec.collections.change.switch import (
     check_name,
     existing_names,
     is_switched,
-    leads_to,
     move_aliases,
-    resolve,
     switch,
 )
 from nestvec.collections.change.verify import verify_copy
@@ -51,6 +49,7 @@ from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.target import client_target
 from nestvec.ingest.write.faults import classify
+from nestvec.ingest.write.names import leads_to, resolve
 from nestvec.ingest.write.patience import Patience
 from nestvec.ingest.write.writable import mark_retired
 from nestvec.milvus.catalog import Table, read_table

@@ -6,19 +6,10 @@ from contextlib import suppress
 
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.collections.change.plan import Names, readers_name
+from nestvec.collections.change.plan import Names
+from nestvec.ingest.write.names import readers_name
 from nestvec.milvus.connection import milvus_errors
-from nestvec_schemas.errors import CollectionNotFound, StoreRefused
-
-
-def resolve(client: MilvusClient, name: str) -> str:
-    """The collection that a name or an alias leads to. Raises CollectionNotFound, StoreError."""
-    with milvus_errors(f"looking for collection {name}"):
-        if client.has_collection(name):
-            return str(client.describe_collection(name).get("collection_name") or name)
-    raise CollectionNotFound(
-        "there is no collection of this name", value=name, next_step="See nestvec collection list."
-    )
+from nestvec_schemas.errors import StoreRefused
 
 
 def check_name(client: MilvusClient, name: str) -> None:
@@ -40,14 +31,6 @@ def existing_names(client: MilvusClient) -> list[str]:
         collections = [str(name) for name in client.list_collections()]
         aliases = [alias for name in collections for alias in client.list_aliases(name).get("aliases") or ()]
     return [*collections, *map(str, aliases)]
-
-
-def leads_to(client: MilvusClient, name: str) -> str | None:
-    """The collection that a name or an alias leads to; None if there is none. Raises StoreError."""
-    try:
-        return resolve(client, name)
-    except CollectionNotFound:
-        return None
 
 
 def move_aliases(client: MilvusClient, source: str, target: str, last: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.collections.change.plan import readers_name
+from nestvec.ingest.write.names import readers_name
 from nestvec.milvus.catalog import Table
 from nestvec.sql.parse.source import SourceText, identifier_name
 

@@ -1,0 +1,34 @@
+"""Which collection a name leads to, and the name that readers use of one."""
+
+from __future__ import annotations
+
+import re
+
+from pymilvus import MilvusClient
+
+from nestvec.milvus.connection import milvus_errors
+from nestvec_schemas.errors import CollectionNotFound
+
+
+def readers_name(name: str) -> str | None:
+    """NAME, which readers use, of a collection NAME__1 that a change filled; None of another name."""
+    match = re.fullmatch(r"(.+)__[0-9]+", name)
+    return match[1] if match else None
+
+
+def resolve(client: MilvusClient, name: str) -> str:
+    """The collection that a name or an alias leads to. Raises CollectionNotFound, StoreError."""
+    with milvus_errors(f"looking for collection {name}"):
+        if client.has_collection(name):
+            return str(client.describe_collection(name).get("collection_name") or name)
+    raise CollectionNotFound(
+        "there is no collection of this name", value=name, next_step="See nestvec collection list."
+    )
+
+
+def leads_to(client: MilvusClient, name: str) -> str | None:
+    """The collection that a name or an alias leads to; None if there is none. Raises StoreError."""
+    try:
+        return resolve(client, name)
+    except CollectionNotFound:
+        return None
