@@ -380,7 +380,9 @@ async def _ask_with_asyncpg(connection: asyncpg.Connection) -> None:
     await connection.reset()
 
 
-def test_sqlalchemys_own_dialect(pg: RunningPg) -> None:
+def test_sqlalchemys_own_dialect(pg: RunningPg, monkeypatch: pytest.MonkeyPatch) -> None:
+    # pgvector.sqlalchemy, which another test may have imported, adds it.
+    monkeypatch.delitem(sqlalchemy.dialects.postgresql.base.ischema_names, "vector", raising=False)
     engine = sqlalchemy.create_engine(pg.url.replace("postgresql:", "postgresql+psycopg:"))
     inspector = sqlalchemy.inspect(engine)
     assert sorted(inspector.get_table_names()) == ["docs", "items"]

@@ -164,7 +164,9 @@ def _parameter_value(value: object, source: SourceText, node: exp.Expr) -> Value
         return value
     raise source.type_mismatch(
         "no column can hold the parameter value",
-        f"{type(value).__name__} {str(value)[:40]}",
+        f"{type(value).__name__} {value!s:.40}"
+        if type(value).__str__ is not object.__str__
+        else type(value).__name__,
         node,
         "Pass a string, a finite number, a boolean or None.",
     )

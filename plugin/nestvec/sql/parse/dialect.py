@@ -227,6 +227,8 @@ class NestvecSql(Postgres):
             called = self._tokens[start : start + 2]
             if node is None or len(called) < 2 or called[1].token_type != TokenType.L_PAREN:
                 return node
+            if called[0].token_type == TokenType.CASE:  # CASE (x) WHEN
+                return node
             quoted = called[0].token_type == TokenType.IDENTIFIER
             name = called[0].text if quoted else called[0].text.lower()
             _innermost_call(node).meta[_CALL] = (name, self._count_arguments(start + 1))
