@@ -127,6 +127,11 @@ def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
         "WITH w AS (SELECT id FROM rows WHERE p < 1e-(r::float8)) SELECT * FROM w",
         "SELECT DISTINCT ON (a) a, id::regclass FROM rows ORDER BY a, id",
         "INSERT INTO rows (id, u, g, v) VALUES (1, 'x', TRUE, ARRAY[1, NULL])",
+        "UPDATE rows AS (3) SET a = q.x FROM (VALUES (1, 5)) AS q(k, x) WHERE c.id = q.k",
+        "DELETE FROM rows AS (1e400) USING (SELECT 9 AS n) AS q WHERE q.n > 8",
+        "INSERT INTO rows (id, a, u, g, v) (SELECT id + 100, (rows.*), u, g, v FROM rows)",
+        "WITH w AS (SELECT * FROM rows) INSERT INTO rows (id, u, g, v) "
+        "SELECT 1000 + id, '{1:1}/2'::sparsevec, g, v FROM w",
     ],
 )
 def test_the_error_of_a_statement_that_raised_another_is_nestvecs(written: str) -> None:

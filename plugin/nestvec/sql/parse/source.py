@@ -90,6 +90,16 @@ def identifier_name(identifier: exp.Expr) -> str:
     return name if identifier.args.get("quoted") else name.lower()
 
 
+def target_name(source: SourceText, target: exp.Expr) -> str:
+    """The name of a table that is written to, or its alias. Raises SqlSyntaxError for columns of an alias."""
+    alias = target.args.get("alias")
+    if alias is None:
+        return identifier_name(target.this)
+    if alias.this is None or alias.args.get("columns"):
+        raise source.syntax_error("the alias of a table that is written to is one name", target, "Name it.")
+    return identifier_name(alias.this)
+
+
 def without_parens(node: exp.Expr) -> exp.Expr:
     """A node without the parentheses around it."""
     while isinstance(node, exp.Paren):

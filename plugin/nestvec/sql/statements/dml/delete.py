@@ -23,7 +23,7 @@ from nestvec.sql.execute.read import (
 from nestvec.sql.execute.write import check_current, saying_changed
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.parse.source import SourceText, stray_parts, target_name
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
@@ -77,8 +77,7 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
         raise source.not_supported(f"{part.upper().strip('_')} in DELETE", 0, _WRITE)
     table = yield from session.table(source, tree.this)
     yield from check_current(table)
-    alias = tree.this.args.get("alias")
-    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    scope = Scope(source, table, target_name(source, tree.this), params)
     returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
     using = tree.args.get("using") or []
     outputs = {"__key": target_column(tree.this, table.primary.name)}
@@ -111,8 +110,7 @@ def _delete_in_milvus(session: Session, parsed: ParsedStatement, params: Params)
 
 
 def _bind(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Delete:
-    alias = tree.this.args.get("alias")
-    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    scope = Scope(source, table, target_name(source, tree.this), params)
     where = tree.args.get("where")
     condition = bind_condition(scope, where.this) if where is not None else None
     return Delete(table, render_filter(condition), bind_returning(scope, tree.args.get("returning")))

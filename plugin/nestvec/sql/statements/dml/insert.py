@@ -203,9 +203,10 @@ def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: Statem
         # As in VALUES, the id may be the first of them.
         every = tuple(name for name in shape.columns if name not in shape.generated)
         columns = every if len(result.columns) == len(every) else columns
-    if len(result.columns) != len(columns):
+    width = max((len(values) for values in result.rows), default=len(result.columns))
+    if not width == len(result.columns) == len(columns):
         raise scope.source.syntax_error(
-            f"{len(result.columns)} values for {len(columns)} columns",
+            f"{width} values for {len(columns)} columns",
             query,
             f"Columns: {', '.join(columns)}.",
         )

@@ -20,7 +20,7 @@ from nestvec.sql.execute.read import read_by_ids, read_matching
 from nestvec.sql.execute.write import Row, check_current, update_rows, write_in_batches, write_partitions
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.parse.source import SourceText, stray_parts, target_name
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
@@ -135,8 +135,7 @@ def _write_update(session: Session, update: Update) -> Steps[StatementResult]:
 
 def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Update:
     """Bind an UPDATE to its table. Raises SqlError."""
-    alias = tree.this.args.get("alias")
-    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    scope = Scope(source, table, target_name(source, tree.this), params)
     shape, changes = row_schema(table), dict[str, Assignment]()
     for node in tree.expressions:
         for target, value in assignment_pairs(scope, node):
@@ -275,8 +274,7 @@ def update_by_query(session: Session, parsed: ParsedStatement, params: Params) -
         raise source.not_supported(f"{part.upper()} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE)
     table = yield from session.table(source, tree.this)
     yield from check_current(table)
-    alias = tree.this.args.get("alias")
-    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    scope = Scope(source, table, target_name(source, tree.this), params)
     returning = bind_returning(scope, tree.args.get("returning"))
     return (yield from exclusively(session, table, _write_computed(session, scope, tree, returning)))
 
