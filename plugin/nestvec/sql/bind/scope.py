@@ -162,11 +162,10 @@ def _parameter_value(value: object, source: SourceText, node: exp.Expr) -> Value
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
+    kind = type(value).__name__
     raise source.type_mismatch(
         "no column can hold the parameter value",
-        f"{type(value).__name__} {value!s:.40}"
-        if type(value).__str__ is not object.__str__
-        else type(value).__name__,
+        kind if type(value).__repr__ is object.__repr__ else f"{kind} {str(value)[:40]}",
         node,
         "Pass a string, a finite number, a boolean or None.",
     )
