@@ -74,10 +74,14 @@ class Triton:
             with contextlib.suppress(httpx.TransportError):
                 if self.http.get("/v2/health/live").status_code == 200:
                     return
-            assert self._process is not None
-            assert self._process.poll() is None, self._log.read_text()[-3000:]
+            self.check_running()
             time.sleep(0.05)
         raise AssertionError(self._log.read_text()[-3000:])
+
+    def check_running(self) -> None:
+        """Fail with its log if its process ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()[-3000:]
 
     def signal(self, number: signal.Signals) -> None:
         """To the server and the stubs that run its models."""

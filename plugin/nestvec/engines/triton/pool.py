@@ -43,6 +43,7 @@ class ServerPool:
         self._canaries: dict[str, Canary] = {}
         self._delays = HedgeDelays()
         self._leaving: list[TritonServer] = []
+        self._superseded: set[asyncio.Task[Vectors]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._resolved_at = time.monotonic()
 
@@ -136,8 +137,26 @@ class ServerPool:
         if watching is not None:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+        for task in self._superseded:
+            task.cancel()
+        await asyncio.gather(*self._superseded, return_exceptions=True)
         for server in (*self.servers.values(), *self._leaving):
             await server.close()
+
+    def leave_running(self, calls: Iterable[asyncio.Task[Vectors]]) -> None:
+        """Wait no longer for calls, and do not cancel them: each ends when answered, or past its deadline.
+
+        Triton's gRPC endpoint can crash when a call is cancelled (triton-inference-server/server, issues 7368
+        and 8034: seen with 2.51, once in about six servers that stood still and went on).
+        """
+        for task in calls:
+            self._superseded.add(task)
+            task.add_done_callback(self._forget_superseded)
+
+    def _forget_superseded(self, task: asyncio.Task[Vectors]) -> None:
+        self._superseded.discard(task)
+        if not task.cancelled():
+            task.exception()  # noted by the server already
 
     def answered(self, graph: Graph, batch: Batch, seconds: float) -> None:
         """A call was answered after ``seconds``."""
@@ -250,9 +269,7 @@ class _Race:
                         return task.result()
                     self._note_failure(task)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            self._pool.leave_running(self._running)
         raise error_of_all(self._graph.model, self._failures) from self._failures[-1]
 
     def _start_next(self) -> TritonServer | None:

@@ -109,7 +109,7 @@ class TritonServer:
 
     async def infer(self, graph: Graph, batch: Batch, seconds: float) -> Vectors:
         """The output of a graph for at most MAX_BATCH_SIZE inputs. Raises CallFailure."""
-        model, work = graph.model, batch.padded
+        model, work, started = graph.model, batch.padded, time.monotonic()
         self.calls[model] += 1
         self.work += work
         outcome = "cancelled"
@@ -118,7 +118,7 @@ class TritonServer:
             outcome = "success"
         except CallFailure as failure:
             outcome = failure.kind
-            self._note_failure(model, failure)
+            self._note_failure(model, failure, started)
             raise
         finally:
             self.calls[model] -= 1
@@ -152,9 +152,11 @@ class TritonServer:
         self.is_up = True
         self.down_models.discard(model)
 
-    def _note_failure(self, model: str, failure: CallFailure) -> None:
+    def _note_failure(self, model: str, failure: CallFailure, started: float) -> None:
         if failure.kind in ("unsent", "lost"):
             self.is_up = False
+        elif failure.kind == "late" and self._answered.get(model, float("-inf")) > started:
+            return  # it answered calls that were sent later
         elif failure.kind != "invalid":
             self.down_models.add(model)
 
