@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
-from integration_tests.fixtures.answers import LAZY, multiset, psycopg_form
+from integration_tests.fixtures.answers import LAZY, casts_may_fail, multiset, psycopg_form
 from integration_tests.fixtures.postgres import PostgresServer
 from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
 from integration_tests.fixtures.random_writes import COLUMNS, NAME, WriteWriter
@@ -21,6 +22,9 @@ from integration_tests.fixtures.reports import Report
 import nestvec
 from nestvec import dbapi
 from nestvec.milvus.connection import open_milvus
+
+FIRST_SEED: Final = int(os.environ.get("NESTVEC_SEED", "1000"))
+"""Where the seeds of a nightly run begin: another number, other statements."""
 
 LIMITS = ("column nums[]", "column tags[]", "finite number")
 """Milvus stores no NULL inside an array, and no number that is not finite."""
@@ -44,6 +48,7 @@ class Twins:
 
     def difference(self, statement: str, parameters: dict[str, Any]) -> str:
         """What differs after a statement; empty for nothing."""
+        may_fail = any(casts_may_fail(self.postgresql, statement, table) for table in ("rows", NAME))
         expected = outcome(self.postgresql, psycopg_form(statement) if parameters else statement, parameters)
         actual = outcome(self.nestvec, statement, parameters)
         if isinstance(expected, Exception) or isinstance(actual, Exception):
@@ -51,7 +56,7 @@ class Twins:
             both = isinstance(expected, Exception) and isinstance(actual, Exception)
             # Window functions in UPDATE are allowed here, and not there.
             more = LAZY.search(str(expected)) or "not allowed in" in str(expected)
-            excused = more or any(limit in str(actual) for limit in LIMITS)
+            excused = more or may_fail or any(limit in str(actual) for limit in LIMITS)
             return "" if both or excused else f"PostgreSQL: {expected}\n  nestvec: {actual}"
         read = f"SELECT {COLUMNS} FROM {NAME}"
         states = [outcome(connection, read, {}) for connection in (self.postgresql, self.nestvec)]
@@ -121,7 +126,8 @@ def test_random_writes_leave_what_postgresql_leaves(twins: Twins, report: Report
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(4))
 def test_many_random_writes_leave_what_postgresql_leaves(twins: Twins, report: Report, part: int) -> None:
-    check(twins, report, range(1_000 + 1_000 * part, 1_000 + 1_000 * (part + 1)))
+    first = FIRST_SEED + 1_000 * part
+    check(twins, report, range(first, first + 1_000))
 
 
 @pytest.mark.parametrize(
