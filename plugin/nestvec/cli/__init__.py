@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from nestvec.service.operation.hangup import hold_hangup
 from nestvec_schemas.errors import NestvecError, nearest
 
 
@@ -156,6 +157,8 @@ def _print_error(message: str, text: Callable[[], None]) -> None:
 
 def main() -> None:
     """The entry point. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
+    if "serve" in sys.argv[1:]:
+        hold_hangup()
     # gRPC writes of failed TLS handshakes to standard error, beside the error that says what is wrong.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

@@ -132,6 +132,32 @@ def test_an_offer_of_another_protocol_is_ignored(
             assert len(answered(connection, 200)) == 1
 
 
+OFFER = (
+    b"POST /embed HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 15\r\n"
+    b'Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n{"inputs":"w1"}'
+)
+
+
+def test_an_offer_in_two_segments_is_ignored(embedder: Embedder) -> None:
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(1, len(OFFER)):
+            connection.sendall(OFFER[:place])
+            time.sleep(0.002)  # so that they mostly arrive one by one
+            connection.sendall(OFFER[place:])
+            assert len(answered(connection, 200)) == 1
+
+
+def test_offers_of_pipelined_requests_are_ignored(embedder: Embedder) -> None:
+    closing = OFFER.replace(b"Connection: Upgrade", b"Connection: Upgrade, close")
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        connection.sendall(OFFER * 4 + OFFER[:-5])
+        time.sleep(0.05)
+        connection.sendall(OFFER[-5:] + closing)  # the end of a body, and another request
+        data = received(connection)
+    assert data.count(b"HTTP/1.1 200") == data.count(b"[[") == 6
+
+
 def test_a_body_that_looks_like_a_header_stays_as_it_is(embedder: Embedder) -> None:
     head = b"POST /tokenize HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     body = b'{"inputs":\r\nupgrade: "w1"}'

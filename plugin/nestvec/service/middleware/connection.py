@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import ClassVar, Final, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -26,13 +26,6 @@ _HIGH_WATER: Final = 64 << 10
 """Unread bytes from which no further response is written."""
 
 
-_NAME: Final = b"\r\nupgrade"
-_UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
-_NO_UPGRADE: Final = b"\r\nignored"
-"""What an offer to go on in another protocol is read as. Java's HTTP client offers HTTP/2 with every first
-request; httptools then takes its body for that protocol, and the service saw an empty one."""
-
-
 class TooManyPipelined(Exception):
     """A client sent more requests than it may before it reads a response. An internal error."""
 
@@ -46,6 +39,9 @@ class LimitedConnection(HttpToolsProtocol):
     ``header_bytes``, not counting the first read, are answered with 431. More than ``pipelined_requests``
     before a response, or a request of more than ``max_request_bytes`` on the wire (endless trailers) before
     its response, close the connection.
+
+    An offer to go on in another protocol is ignored. Java's HTTP client offers HTTP/2 with every first
+    request; httptools then takes its body for that protocol.
     """
 
     limits: ClassVar[ConnectionLimits]
@@ -64,6 +60,8 @@ class LimitedConnection(HttpToolsProtocol):
 
     _message_timer: asyncio.TimerHandle | None = None
     _read_timer: asyncio.TimerHandle | None = None
+    _arrived: float | None = None
+    """When the request came whose headers are parsed again."""
     _in_headers = False
     _in_body = False
     _bytes_read = 0
@@ -92,7 +90,8 @@ class LimitedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._bytes_read += len(data)
-        super().data_received(self._without_upgrade(data))
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self.transport.is_closing():
             return
         # Only incomplete headers are checked: a body may have arrived with complete ones.
@@ -108,21 +107,41 @@ class LimitedConnection(HttpToolsProtocol):
         ):
             self.transport.abort()
 
-    def _without_upgrade(self, data: bytes) -> bytes:
-        if self._in_body:
-            return data
-        end = data.find(b"\r\n\r\n")
-        head = data if end < 0 else data[:end]
-        if _NAME not in head.lower():  # which is quicker than a regular expression
-            return data
-        return _UPGRADE.sub(_NO_UPGRADE, head) + data[len(head) :]
+    def _parse(self, data: bytes) -> None:
+        """uvicorn's ``data_received``, without a change of the protocol."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as offer:
+                if not self._should_upgrade():
+                    return
+                # The parser has skipped the body: the headers are parsed again, without the offer.
+                (end,), self._arrived = offer.args, self.scope[ARRIVED]  # type: ignore[typeddict-item]
+                data = self._request_without_upgrade() + data[end:]
+                self.parser = _new_parser(self)
+            except HttpParserError:
+                message = "Invalid HTTP request received."
+                self.logger.warning(message)
+                self.send_400_response(message)
+                return
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn then starts no request; ``_parse`` does. CONNECT always stands for another protocol.
+        return self.parser.get_method() != b"CONNECT"
+
+    def _request_without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([b"%b %b HTTP/%b" % (method, self.url, version), *headers, b"", b""])
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined_requests:
             self._flooded = True
             raise TooManyPipelined
         super().on_message_begin()
-        self.scope[ARRIVED] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        arrived, self._arrived = self._arrived or self.loop.time(), None
+        self.scope[ARRIVED] = arrived  # type: ignore[typeddict-unknown-key]
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
         self._in_headers, self._bytes_read = True, 0
 
@@ -246,6 +265,13 @@ class LimitedConnection(HttpToolsProtocol):
         if self._message_timer is not None:
             self._message_timer.cancel()
             self._message_timer = None
+
+
+def _new_parser(connection: HttpToolsProtocol) -> HttpRequestParser:
+    """A parser as uvicorn makes it."""
+    parser = HttpRequestParser(connection)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def connection_class(

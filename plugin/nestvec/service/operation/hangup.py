@@ -19,10 +19,14 @@ class Hangup:
         """A signal that came before there was anything to reload."""
 
     def install(self) -> None:
-        """Handle the signal from now on. Only on the main thread; nothing on Windows, or under nohup."""
+        """Handle the signal from now on, and the one that was held. Only on the main thread; nothing on
+        Windows, or under nohup."""
         hangup = getattr(signal, "SIGHUP", None)
-        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        if hangup is None:
+            return
+        if signal.getsignal(hangup) is not signal.SIG_IGN:
             signal.signal(hangup, self.handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {hangup})
 
     def attach(self, reload: Callable[[], None], stop: Callable[[int, FrameType | None], None]) -> None:
         """What the signal does; one that came earlier is carried out now."""
@@ -38,6 +42,14 @@ class Hangup:
             self._stop(sig, frame)
         else:
             self._reload()
+
+
+def hold_hangup() -> None:
+    """Have SIGHUP wait for ``Hangup.install``: what the service imports before takes seconds, and the signal
+    would end the process meanwhile."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {hangup})
 
 
 def has_terminal() -> bool:

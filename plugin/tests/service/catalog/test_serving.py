@@ -25,6 +25,20 @@ HANG_SECONDS = 120
 
 NESTVEC = (sys.executable, "-c", "from nestvec.cli import main; main()")
 
+HANGS_UP_WHILE_IT_IMPORTS = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Hangup(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "nestvec.service.server":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Hangup())
+from nestvec.cli import main
+main()
+"""
+
 
 @pytest.fixture(autouse=True)
 def hangups_are_not_ignored() -> Iterator[None]:
@@ -37,8 +51,14 @@ def hangups_are_not_ignored() -> Iterator[None]:
 class Process:
     """``nestvec serve``, and the lines that it writes."""
 
-    def __init__(self, folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
-        command = [*prefix, *NESTVEC, "serve", "--port", "0", *arguments]
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        prefix: tuple[str, ...] = (),
+        program: tuple[str, ...] = NESTVEC,
+    ) -> None:
+        command = [*prefix, *program, "serve", "--port", "0", *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.popen = subprocess.Popen(
             command,
@@ -79,8 +99,10 @@ class Process:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Iterator[tuple[Process, str]]:
-    process = Process(folder, *arguments, prefix=prefix)
+def serving(
+    folder: Path, *arguments: str, prefix: tuple[str, ...] = (), program: tuple[str, ...] = NESTVEC
+) -> Iterator[tuple[Process, str]]:
+    process = Process(folder, *arguments, prefix=prefix, program=program)
     try:
         address = re.search(r"http://\S+", process.wait_for("Serving at"))
         assert address
@@ -127,6 +149,17 @@ def test_keys_encoders_and_the_aliases_of_the_config_are_read_again(
         assert embed(address, "tiny", "new-key").status_code == 200
     assert process.popen.returncode == 0
     assert not [line for line in process.lines if "Traceback" in line]
+
+
+def test_a_signal_that_comes_while_it_starts_reloads_once_it_serves(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    write_version(1)
+    program = (sys.executable, "-c", HANGS_UP_WHILE_IT_IMPORTS)
+    with serving(tmp_path, program=program) as (process, address):
+        process.wait_for("reloaded: ")
+        assert embed(address, "tiny", "key").json() == [vector_of("w5", 1)]
+    assert process.popen.returncode == 0
 
 
 def test_nohup_keeps_its_meaning(write_version: WriteVersion, tmp_path: Path) -> None:
