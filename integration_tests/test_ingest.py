@@ -248,6 +248,28 @@ def test_after_kill_9_the_same_command_writes_every_row_once(place: Place, auto_
     assert not list(place.folder.glob("*.ingest.json*"))
 
 
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_a_collection_that_was_created_again_is_not_the_one_that_has_the_first_rows(
+    place: Place, auto_id: bool
+) -> None:
+    place.create(auto_id=auto_id)
+    rows: list[dict[str, object]] = [
+        {"text": f"text {n}", "name": f"{n:04}"} | ({} if auto_id else {"id": n}) for n in range(240)
+    ]
+    file = jsonl(place.folder / "x.jsonl", rows)
+    interrupted(place, file, signal.SIGKILL)
+    with open_milvus(place.uri) as client:
+        lifecycle.drop_collection(client, "docs")
+    place.create(auto_id=auto_id)
+    others = jsonl(place.folder / "y.jsonl", [{"text": "y", "name": "y"} | ({} if auto_id else {"id": 900})])
+    assert place.ingest(others).returncode == 0
+    refused = place.ingest(file)
+    assert refused.returncode == 1
+    assert "dropped and created again" in refused.stderr
+    assert place.ingest(file, "--restart").returncode == 0
+    assert sorted(row["name"] for row in place.rows()) == sorted(["y", *(f"{n:04}" for n in range(240))])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_after_the_batch_and_says_how_to_go_on(place: Place, number: int) -> None:
     place.create()

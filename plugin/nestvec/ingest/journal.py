@@ -59,6 +59,12 @@ class Progress(_Record):
     rows_sha256: str = ""
     """The digest of the rows read, in a format whose files may become longer."""
 
+    collection_id: int = 0
+    """Milvus's id of the collection that has the rows; 0 if it has none, as in Milvus Lite."""
+
+    last_keys: tuple[int | str, ...] = ()
+    """Keys of some of the rows inserted last; empty if a Milvus server generates them."""
+
 
 class PendingBatch(_Record):
     """A batch that is being written."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestvec.datasets.readers import STDIN
+from nestvec.ingest.journal import journal_path
 from nestvec_schemas.errors import IngestError, RowRejected
 
 
@@ -71,3 +72,17 @@ def default_rejects(path: Path) -> Path:
     if regular and path != STDIN:
         return path.with_name(f"{path.name}.rejected.jsonl")
     return Path("stdin.rejected.jsonl")
+
+
+def rejects_path(path: Path, collection: str, rejects: Path | None) -> Path:
+    """The file of rejected rows: ``rejects``, or the default one. Raises IngestError if it is the input or
+    its journal."""
+    chosen = rejects or default_rejects(path)
+    same = chosen.exists() and path.exists() and chosen.samefile(path)
+    if same or chosen == journal_path(path, collection):
+        raise IngestError(
+            "the rejected rows would be written over the input or its journal",
+            value=str(chosen),
+            next_step="Name another file with --rejects.",
+        )
+    return chosen

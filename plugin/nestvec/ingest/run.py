@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from pymilvus import MilvusClient
@@ -19,10 +20,11 @@ from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress, with_progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
-from nestvec.ingest.rejects import append_rejected, default_rejects, rejection_reasons
+from nestvec.ingest.rejects import append_rejected, rejection_reasons, rejects_path
 from nestvec.ingest.row_count import row_counter
 from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
-from nestvec.ingest.write.patience import Patience, StopRequested
+from nestvec.ingest.write.patience import Patience, StopRequested, wait_for_milvus
+from nestvec.ingest.write.stored_keys import WrittenCollection
 from nestvec.ingest.write.writers import (
     SETTLE_SECONDS,
     CountedWriter,
@@ -64,7 +66,7 @@ def ingest(
     started = time.monotonic()
     _check_batch(options.batch)
     source, schema = open_rows(table, path, options)
-    rejects = _rejects_path(path, table, options)
+    rejects = rejects_path(path, table.name, options.rejects)
     delivery = options.delivery
     patience = Patience(delivery.retry_seconds, stop, delivery.waiting, delivery.clock)
     target = _Target(client, table, is_lite(client), patience)
@@ -203,6 +205,10 @@ class _Target:
             described = self.client.describe_collection(self.table.name)
         return int(described.get("collection_id") or 0)
 
+    def described(self) -> WrittenCollection:
+        """The collection that Milvus has now."""
+        return WrittenCollection(self.table, self.collection_id())
+
     def finished(self, path: Path, rows: int) -> FinishedIngest:
         """The record of an ingest that ends now."""
         where = str(path.absolute())
@@ -230,14 +236,12 @@ class _FileIngest:
     advance: Advance
     hasher: ContentHasher = field(init=False)
     reasons: list[str] = field(default_factory=list)
+    collection: WrittenCollection = field(init=False)
     first: Progress = field(init=False)
     """The progress of earlier runs."""
 
-    headers: int = 0
-    """Rows of the file that name its columns."""
-
-    limit: int | None = None
-    """Rows to read from the file."""
+    source: RowSource | None = None
+    """The file, once it is read."""
 
     digests: RowDigests | None = None
     """The digests of the rows read, in a format whose files may become longer."""
@@ -248,6 +252,9 @@ class _FileIngest:
     def settle(self, target: _Target) -> None:
         """Find out whether a batch that was being written is stored; writes the journal before any row."""
         journal = self.journal
+        self.collection = wait_for_milvus(target.patience, target.described, resumes=True)
+        check = partial(self.collection.check_has_rows_of, journal.reached, target.client)
+        wait_for_milvus(target.patience, check, resumes=True)
         if journal.pending:
             pending = journal.pending
             lost = time.time() - self.journal_path.stat().st_mtime
@@ -292,16 +299,17 @@ class _FileIngest:
 
     def hashing(self, source: RowSource) -> ContentHasher:
         """The hasher of the source's file, which counts its rows too, where its bytes say how many it has."""
-        self.headers = int(source.columns is not None and source.options.columns is None)
-        self.limit = source.options.limit
+        self.source = source
         return ContentHasher(source.anchor, self.journal.identity.size, row_counter(source))
 
     def total(self) -> int | None:
         """The file's rows, once they are counted."""
         rows = self.hasher.rows()
-        if rows is None:
+        if rows is None or self.source is None:
             return None
-        return rows - self.headers if self.limit is None else min(rows - self.headers, self.limit)
+        options = self.source.options
+        rows -= int(self.source.columns is not None and options.columns is None)
+        return rows if options.limit is None else min(rows, options.limit)
 
     def before_insert(self, part: RowBatch, count: int) -> None:
         """Note that a part is about to be written to a collection of ``count`` rows."""
@@ -331,6 +339,8 @@ class _FileIngest:
             inserted=reached.inserted + len(part.rows),
             rejected=reached.rejected + len(part.rejected),
             rejects_bytes=append_rejected(self.rejects, part.rejected, reached.rejects_bytes),
+            collection_id=self.collection.id,
+            last_keys=self.collection.last_keys(reached.last_keys, part, self.journal.first_key),
         )
 
 
@@ -374,18 +384,6 @@ def _check_batch(batch: int) -> None:
             value=batch,
             next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
         )
-
-
-def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
-    rejects = options.rejects or default_rejects(path)
-    same = rejects.exists() and path.exists() and rejects.samefile(path)
-    if same or rejects == journals.journal_path(path, table.name):
-        raise IngestError(
-            "the rejected rows would be written over the input or its journal",
-            value=str(rejects),
-            next_step="Name another file with --rejects.",
-        )
-    return rejects
 
 
 @contextmanager

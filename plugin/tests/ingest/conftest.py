@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ class MemoryMilvus:
         self.sizes: list[int] = []
         self.crash_at, self.landed = crash_at, landed
         self.refuse = ""
+        self.collection_id = 0
         self.embedded: tuple[EmbeddingColumn, ...] = ()
         """The columns that nestvec fills."""
 
@@ -109,14 +111,18 @@ class MemoryMilvus:
             }
             for column in self.embedded
         ]
-        base = described()
+        base = {**described(), "collection_id": self.collection_id}
         return {**base, "fields": [*base["fields"], *columns]} if columns else base
 
     def get_load_state(self, name: str) -> dict[str, LoadState]:
         return {"state": LoadState.Loaded}
 
-    def query(self, name: str, **options: Any) -> list[dict[str, int]]:
-        assert options == {"filter": "", "output_fields": ["count(*)"], "consistency_level": "Strong"}
+    def query(self, name: str, *, filter: str, **options: Any) -> list[dict[str, Any]]:
+        if filter:
+            assert options == {"output_fields": ["id"], "consistency_level": "Strong"}
+            ids = json.loads(filter.removeprefix("id in "))
+            return [{"id": row["id"]} for row in self.rows if row["id"] in ids]
+        assert options == {"output_fields": ["count(*)"], "consistency_level": "Strong"}
         return [{"count(*)": len(self.rows)}]
 
     def get_server_version(self) -> str:

@@ -217,6 +217,47 @@ def test_restart_forgets_the_interrupted_run(tmp_path: Path, milvus: Made, make_
     assert notes(client) == wanted
 
 
+@pytest.mark.parametrize(
+    ("version", "auto_id"), [("v2.6.19", False), ("milvus_lite-3.2.2", False), ("milvus_lite-3.2.2", True)]
+)
+def test_a_collection_that_was_created_again_has_none_of_the_rows_before(
+    tmp_path: Path, milvus: Made, make_table: Made, version: str, auto_id: bool
+) -> None:
+    path, client, table = tmp_path / "x.jsonl", milvus(version=version), make_table(auto_id=auto_id)
+    wanted = write_rows(path, [True] * 6, keys=not auto_id)
+    ingest(client, table, path, OPTIONS, stop=lambda: bool(client.rows))
+    client.rows = [{"id": 77, "note": "77"}]
+    with pytest.raises(JournalMismatch, match=r"dropped and created again.*: no row with id .* --restart"):
+        ingest(client, table, path, OPTIONS)
+    ingest(client, table, path, replace(OPTIONS, restart=True))
+    assert notes(client) == [*wanted, 77]
+
+
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_a_collection_of_another_id_is_another(
+    tmp_path: Path, milvus: Made, make_table: Made, auto_id: bool
+) -> None:
+    path, client, table = tmp_path / "x.jsonl", milvus(), make_table(auto_id=auto_id)
+    client.collection_id = 5
+    write_rows(path, [True] * 6, keys=not auto_id)
+    ingest(client, table, path, OPTIONS, stop=lambda: bool(client.rows))
+    client.collection_id = 6
+    with pytest.raises(JournalMismatch, match=r"dropped and created again.*: id 5, now 6"):
+        ingest(client, table, path, OPTIONS)
+    client.collection_id = 5
+    assert ingest(client, table, path, OPTIONS).resumed_at == 3
+
+
+def test_a_collection_with_any_of_the_last_rows_is_the_same(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    write_rows(path, [True] * 9)
+    ingest(client, make_table(), path, OPTIONS, stop=lambda: len(client.rows) > 3)
+    del client.rows[5]
+    assert ingest(client, make_table(), path, OPTIONS).resumed_at == 6
+
+
 def test_another_writer_is_noticed_where_milvus_makes_the_keys(
     tmp_path: Path, milvus: Made, crash: type[BaseException], make_table: Made
 ) -> None:

@@ -15,6 +15,7 @@ from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch
 from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
+from nestvec.ingest.write.stored_keys import key_filter
 from nestvec.ingest.write.writers import KeyedWriter
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
@@ -178,7 +179,7 @@ class Copy:
 
         def delete() -> None:
             with milvus_errors(f"deleting {len(keys)} rows of {self.table.name}"):
-                self.client.delete(self.table.name, filter=self.target.key_filter(keys))
+                self.client.delete(self.table.name, filter=key_filter(self.target.key, keys))
 
         wait_for_milvus(self.patience, delete, resumes=True)
 

@@ -13,6 +13,7 @@ from pymilvus import MilvusClient
 
 from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
+from nestvec.ingest.write.stored_keys import ESCAPES, key_filter
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec_schemas.errors import NestvecError, StoreRefused, StoreUnreachable
@@ -28,9 +29,6 @@ _DIGEST_BYTES: Final = 16
 
 _RELEASED: Final = "call load() before"
 """What Milvus Lite says of a collection that must be loaded first, or is being loaded."""
-
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
-"""Of a text in a filter."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +103,12 @@ class RowReader:
         with milvus_errors(f"reading {len(keys)} rows of {self.collection}"):
             rows = self.client.query(
                 self.collection,
-                filter=self.key_filter(keys),
+                filter=key_filter(self.key, keys),
                 output_fields=self._output_fields(),
                 **_in_partition(partition),
                 **_STRONG,
             )
         return {row[self.key.name]: self._plain(row) for row in rows}
-
-    def key_filter(self, keys: Sequence[object]) -> str:
-        """The filter for the rows of these keys: pymilvus does not escape the keys that it takes as ids."""
-        return f"{self.key.name} in [{', '.join(map(_literal, keys))}]"
 
     def _pages(self, partition: str) -> Iterator[Page]:
         size = self.page_rows
@@ -205,13 +199,9 @@ def _in_partition(partition: str) -> dict[str, Any]:
     return {"partition_names": [partition]} if partition else {}
 
 
-def _literal(key: object) -> str:
-    return str(key) if isinstance(key, int) else f'"{str(key).translate(_ESCAPES)}"'
-
-
 def _check_key(key: object) -> None:
     """Raise StoreRefused for a key that pymilvus's iterator puts unescaped into its filter."""
-    if isinstance(key, str) and key != key.translate(_ESCAPES):
+    if isinstance(key, str) and key != key.translate(ESCAPES):
         raise StoreRefused(
             "pymilvus cannot read page by page a collection whose keys have quotes, backslashes or line "
             "breaks",
