@@ -177,8 +177,14 @@ class CatalogAnswers:
         tables = yield from self._database.fresh_tables()
 
         def run(_: object) -> StatementOutcome:
+            import duckdb  # noqa: PLC0415 - only a query of catalogs needs it
+
             sql = rewrite(tree, context)
-            return _query(self._database.cursor(tables, self._user), tree, sql, params)
+            try:
+                with self._database.cursor(tables, self._user) as cursor:
+                    return _query(cursor, tree, sql, params)
+            except duckdb.Error as error:
+                raise duckdb_error(error) from error
 
         outcome: StatementOutcome = yield BlockingCall(run)
         return outcome
@@ -201,18 +207,11 @@ class CatalogAnswers:
 def _query(
     cursor: duckdb.DuckDBPyConnection, tree: exp.Expr, sql: str, params: list[Any]
 ) -> StatementOutcome:
-    import duckdb  # noqa: PLC0415 - open by now
-
     used = len({str(node.name) for node in tree.find_all(exp.Parameter)})
     interruptible(cursor.interrupt)
-    try:
-        cursor.execute(sql, params[:used] if used else None)
-        rows = cursor.fetchmany(MAX_ROWS + 1)
-        described = [(str(column[0]), str(column[1])) for column in cursor.description or ()]
-    except duckdb.Error as error:
-        raise _duckdb_error(error) from error
-    finally:
-        cursor.close()
+    cursor.execute(sql, params[:used] if used else None)
+    rows = cursor.fetchmany(MAX_ROWS + 1)
+    described = [(str(column[0]), str(column[1])) for column in cursor.description or ()]
     if len(rows) > MAX_ROWS:
         raise PgError(
             "54000", f"a query of the catalogs returns more than {MAX_ROWS} rows", hint="Use LIMIT."
@@ -245,7 +244,8 @@ def _with_casts(sql: str, declared: Sequence[int]) -> list[int]:
     return types
 
 
-def _duckdb_error(error: Exception) -> PgError:
+def duckdb_error(error: Exception) -> PgError:
+    """An error of DuckDB, as PostgreSQL would report it."""
     text = str(error).splitlines()[0][:500]
     kind, _, message = text.partition(": ")
     states = {
@@ -254,6 +254,12 @@ def _duckdb_error(error: Exception) -> PgError:
         "Parser Error": "42601",
         "Conversion Error": "22P02",
     }
+    if kind in ("INTERNAL Error", "FATAL Error"):
+        return PgError(
+            "XX000",
+            f"a query of the catalogs failed inside DuckDB: {message}",
+            hint="Write it in another way. Later queries are answered.",
+        )
     return PgError(
         states.get(kind, "0A000"),
         message or text,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from threading import Lock
@@ -117,8 +118,24 @@ class CatalogDatabase:
             self._read, self._fresh_until = tuple(tables), started + FRESH_SECONDS
         return tuple(tables)
 
-    def cursor(self, tables: tuple[Table, ...], owner: str) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def cursor(self, tables: tuple[Table, ...], owner: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on catalogs that show these collections."""
+        import duckdb  # noqa: PLC0415 - only a query of catalogs needs it
+
+        try:
+            cursor = self._new_cursor(tables, owner)
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+        except (duckdb.FatalException, duckdb.InternalException):
+            # DuckDB refuses every later statement of a database that had one.
+            with self._lock:
+                self._connection = self._shown = None
+            raise
+
+    def _new_cursor(self, tables: tuple[Table, ...], owner: str) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._connection is None:
                 self._connection = _open()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table
 from nestvec.pgwire.catalog import database
+from nestvec.pgwire.catalog.answer import duckdb_error
 from nestvec.pgwire.catalog.database import FRESH_SECONDS, CatalogDatabase
 
 
@@ -46,7 +48,8 @@ def test_collections_are_read_again_after_two_seconds_however_often_they_are_use
     milvus.names.append("b")
     now[0] = 0.75 * FRESH_SECONDS
     assert milvus.read(catalogs) == ["a"]
-    catalogs.cursor((), "me").close()
+    with catalogs.cursor((), "me"):
+        pass
     now[0] = 1.25 * FRESH_SECONDS
     assert milvus.read(catalogs) == ["a", "b"]
     assert milvus.listed == 2
@@ -67,3 +70,29 @@ def test_the_claims_of_statements_are_no_table(monkeypatch: pytest.MonkeyPatch) 
     milvus, catalogs = Milvus(monkeypatch), CatalogDatabase("db", lambda: 0.0)
     milvus.names.append(LOCKS_COLLECTION)
     assert milvus.read(catalogs) == ["a"]
+
+
+@pytest.mark.parametrize("error", [duckdb.InternalException, duckdb.FatalException])
+def test_catalogs_that_duckdb_has_given_up_are_opened_again(error: type[duckdb.Error]) -> None:
+    catalogs = CatalogDatabase("db")
+    with pytest.raises(error), catalogs.cursor((), "me") as cursor:
+        cursor.execute("CREATE TABLE main.left_over (a INT)")
+        raise error("INTERNAL Error: a null pointer")
+    with catalogs.cursor((), "me") as cursor:
+        cursor.execute("CREATE TABLE main.left_over (a INT)")
+        assert cursor.execute("SELECT rolname FROM pgc.pg_roles WHERE rolname = 'me'").fetchall() == [("me",)]
+
+
+def test_other_errors_leave_the_catalogs_open() -> None:
+    catalogs = CatalogDatabase("db")
+    with pytest.raises(duckdb.ConversionException), catalogs.cursor((), "me") as cursor:
+        cursor.execute("CREATE TABLE main.left_over (a INT)")
+        cursor.execute("SELECT 'x'::INT")
+    with catalogs.cursor((), "me") as cursor:
+        assert cursor.execute("SELECT * FROM main.left_over").fetchall() == []
+
+
+def test_an_internal_error_of_duckdb_is_reported_as_one() -> None:
+    reported = duckdb_error(duckdb.InternalException("INTERNAL Error: a null pointer\nStack Trace:"))
+    assert reported.sqlstate == "XX000"
+    assert str(reported) == "a query of the catalogs failed inside DuckDB: a null pointer"
