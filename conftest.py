@@ -6,16 +6,21 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from httpx._transports import default
 from hypothesis import settings
 
 from nestvec.engines import factory
 from nestvec.engines.factory import EngineOptions
 
 if TYPE_CHECKING:
+    import ssl
+
     from nestvec.engines.contract import ProbeSource
     from nestvec.engines.openvino.opening import OpenVinoOptions
 
@@ -45,6 +50,24 @@ def _fp32() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, "_openvino_options", in_fp32)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trusted_once() -> Iterator[None]:
+    """The certificates that the machine trusts are read once, not for each request of a test, for 25 ms."""
+
+    @cache
+    def trusted(trust_env: bool, *_environment: str | None) -> ssl.SSLContext:
+        return httpx.create_ssl_context(trust_env=trust_env)
+
+    def create(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is not True or cert is not None:
+            return httpx.create_ssl_context(verify, cert, trust_env)
+        return trusted(trust_env, *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", create)
         yield
 
 
