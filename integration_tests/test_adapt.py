@@ -19,6 +19,7 @@ from nestvec_schemas.samples.docstrings import sample_texts
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 ROWS = 260
+HANG_SECONDS = 3_600
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +45,14 @@ def adapted(words: list[str]) -> dict[str, object]:
     """The output of a command that was stopped during training and then run again."""
     work = Path(words[words.index("--to") + 1]).parent / ".nested.adapting"
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
-        until = time.monotonic() + 300
+        until = time.monotonic() + HANG_SECONDS
         while first.poll() is None and not (work / "state.safetensors").exists() and time.monotonic() < until:
             time.sleep(0.05)
         first.send_signal(signal.SIGTERM)
-        _, said = first.communicate(timeout=300)
+        _, said = first.communicate(timeout=HANG_SECONDS)
     assert first.returncode == 130, said
     assert "To continue, run the same command again" in said
-    again = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(words, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert again.returncode == 0, again.stderr
     found: dict[str, object] = json.loads(again.stdout)
     assert not work.exists()
@@ -97,7 +98,7 @@ def mapped(minilm_checkpoint: Path, words: list[str], tmp_path_factory: pytest.T
     to, corpus = folder / "mapped", words[words.index("--texts") + 1]
     given = ["adapt", str(minilm_checkpoint), "--to", str(to), "--texts", corpus, "--dims", "64,32"]
     given += ["--steps", "40", "--batch", "64", "--max-tokens", "48", "--json"]
-    done = subprocess.run([str(NESTVEC), *given], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([str(NESTVEC), *given], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     (folder / "out.json").write_text(done.stdout)
     return to

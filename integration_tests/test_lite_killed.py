@@ -13,7 +13,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec.milvus.connection import open_milvus
 
-SECONDS = 120
+SECONDS = 600
 BATCH = 50
 
 
@@ -68,6 +68,7 @@ def test_answered_writes_are_there_and_the_last_one_wholly_or_not(lite: LiteServ
     assert enough.wait(SECONDS)
     lite.kill()
     writer.join(SECONDS)
+    assert not writer.is_alive()
     lite.start()
     with open_milvus(lite.uri) as client:
         numbers = sorted(stored(client))

@@ -9,19 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration_tests.fixtures.services import vacant_ports
 
 import nestvec
 from nestvec.dbapi import OperationalError
-from nestvec.service.server import bind
 
-_HANG_SECONDS = 120
+_HANG_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a server."""
-    with bind("127.0.0.1", 0) as listener:
-        port = int(listener.getsockname()[1])
+    (port,) = vacant_ports(1)
     program = str(Path(sys.executable).with_name("milvus-lite"))
     folder = tmp_path_factory.mktemp("server") / "a.db"
     process = subprocess.Popen([program, "server", "--data-dir", str(folder), "--port", str(port)])
@@ -48,7 +47,7 @@ def test_an_address_is_accepted(port: int, address: str, monkeypatch: pytest.Mon
     with nestvec.connect(address.format(port)) as connection:
         assert connection.execute("SHOW TABLES").fetchall() == []
     monkeypatch.setenv("NESTVEC_URI", address.format(port))
-    with nestvec.connect(timeout=20) as connection:
+    with nestvec.connect(timeout=_HANG_SECONDS) as connection:
         assert connection.execute("SHOW TABLES").fetchall() == []
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 import orjson
@@ -19,6 +21,7 @@ import pytest
 from nestvec_schemas.samples.docstrings import sample_texts
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
+HANG_SECONDS = 240.0
 TEXTS = [f"{number} {text[:120]}" for number, text in enumerate(sample_texts(400))]
 
 
@@ -26,28 +29,35 @@ TEXTS = [f"{number} {text[:120]}" for number, text in enumerate(sample_texts(400
 class Running:
     process: subprocess.Popen[str]
     service: str
+    log: IO[str]
+    """Of what it writes to standard error."""
 
 
 @contextmanager
 def running(models: Path, *options: str | Path) -> Iterator[Running]:
     command = [NESTVEC, "-v", "serve", "--models", models, "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A file: a pipe that nobody reads would stop the service once some hundreds of requests are logged.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
         assert process.stdout is not None
         try:
             line = ""
             while not line.startswith("Serving at "):
                 line = process.stdout.readline()
                 assert line
-            yield Running(process, line.split()[2])
+            yield Running(process, line.split()[2], log)
         finally:
             process.kill()
 
 
 def ended(one: Running) -> list[str]:
     """The lines that a process, told to end, has written; it must have ended well."""
-    assert one.process.stderr is not None
-    lines = one.process.stderr.read().splitlines()
-    assert one.process.wait(60) == 0
+    status = one.process.wait(HANG_SECONDS)
+    one.log.seek(0)
+    lines = one.log.read().splitlines()
+    assert status == 0, lines[-20:]
     return lines
 
 
@@ -57,28 +67,45 @@ def post(service: str, texts: Sequence[str], key: str = "") -> httpx.Response:
 
 
 def metric(service: str, name: str) -> int:
-    text = httpx.get(f"{service}/metrics", timeout=60).text
-    (line,) = [one for one in text.splitlines() if one.startswith(f"{name}{{")]
-    return int(float(line.split()[-1]))
+    return metrics(service, name)[0]
 
 
-def until(true: object, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
+def metrics(service: str, *names: str) -> list[int]:
+    """Of one moment."""
+    lines = httpx.get(f"{service}/metrics", timeout=HANG_SECONDS).text.splitlines()
+    values = list[int]()
+    for name in names:
+        (line,) = [one for one in lines if one.startswith(f"{name}{{")]
+        values.append(int(float(line.split()[-1])))
+    return values
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + HANG_SECONDS
+    while not is_true():
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
 def test_a_signal_under_load_loses_nothing_that_was_taken(models: Path) -> None:
-    with running(models) as one, ThreadPoolExecutor(50) as pool:
+    # One client: 50 of them take longer to be made than their texts to be embedded, and leave no queue.
+    client = httpx.Client(timeout=HANG_SECONDS)
+    with client, running(models) as one, ThreadPoolExecutor(50) as pool:
         post(one.service, ["warm"])
         requests = [TEXTS[at * 8 : at * 8 + 8] for at in range(50)]
-        asked = [pool.submit(post, one.service, texts) for texts in requests]
-        taken = 1 + sum(len(set(texts)) for texts in requests)
-        until(lambda: metric(one.service, "te_embed_count") == taken)
-        assert metric(one.service, "te_queue_size") > 0
+        bodies = ({"inputs": texts} for texts in requests)
+        answers = [pool.submit(client.post, f"{one.service}/embed", json=body) for body in bodies]
+        taken, queued = 1 + sum(len(set(texts)) for texts in requests), 0
+
+        def all_are_taken() -> bool:
+            nonlocal queued
+            count, queued = metrics(one.service, "te_embed_count", "te_queue_size")
+            return count == taken
+
+        until(all_are_taken)
+        assert queued > 0
         one.process.send_signal(signal.SIGTERM)
-        assert [answer.result().status_code for answer in asked] == [200] * 50
+        assert [answer.result().status_code for answer in answers] == [200] * 50
         lines = ended(one)
         with pytest.raises(httpx.ConnectError):
             post(one.service, ["late"])

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration_tests.fixtures.services import vacant_ports
 from pymilvus import MilvusClient, MilvusException
 
 import nestvec
@@ -31,20 +30,14 @@ with nestvec.connect(sys.argv[1]) as connection:
 """
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """The address of a Milvus Lite that several processes share."""
-    port = free_port()
+    (port,) = vacant_ports(1)
     program, data = str(Path(sys.executable).with_name("milvus-lite")), str(tmp_path / "data")
     command = [program, "server", "--data-dir", data]
     process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 600
     try:
         while True:
             try:

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from types import ModuleType
 
 import httpx
 import pytest
+from integration_tests.fixtures.services import vacant_ports
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 240.0
@@ -31,20 +31,12 @@ def _tool() -> ModuleType:
     return module
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 class Triton:
     """One server that can be started, killed and started again on the same ports."""
 
     def __init__(self, tool: ModuleType, venv: Path, log: Path) -> None:
         self._tool, self._venv, self._log = tool, venv, log
-        self._ports = tool.Ports(*_free_ports(3))
+        self._ports = tool.Ports(*vacant_ports(3))
         self._process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self._ports.http}", timeout=60, trust_env=False)
 

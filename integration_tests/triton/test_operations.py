@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,11 +41,15 @@ def service(models: Path, url: str, keys: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def wait_for_health(client: httpx.Client) -> None:
+def wait_until(is_true: Callable[[], bool]) -> None:
     end = time.monotonic() + HANG_SECONDS
-    while client.get("/health").status_code != 200:
+    while not is_true():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.02)
+
+
+def wait_for_health(client: httpx.Client) -> None:
+    wait_until(lambda: client.get("/health").status_code == 200)
 
 
 def copy_as(models: Path, name: str, new: str) -> None:
@@ -71,7 +75,7 @@ def test_the_service_becomes_ready_once_triton_is_there(
     with service(repository, triton.url, tmp_path / "admin.txt") as client:
         assert client.get("/health").status_code == 503
         assert client.get("/livez").status_code == 200
-        assert f"no Triton answers at {triton.url}; trying again" in caplog.messages
+        wait_until(lambda: f"no Triton answers at {triton.url}; trying again" in caplog.messages)
         triton.start(repository)
         wait_for_health(client)
         assert client.post("/embed", json={"inputs": "heat"}).status_code == 200
@@ -101,10 +105,7 @@ def test_encoders_are_loaded_into_an_explicit_triton_and_unloaded(
         client.post("/admin/aliases", json={"live": None}, headers=ADMIN)
         shutil.rmtree(repository / "minilm:2")
         assert client.post("/admin/reload", headers=ADMIN).json()["removed"] == ["minilm:2"]
-        end = time.monotonic() + HANG_SECONDS
-        while triton.http.get("/v2/models/minilm:2/ready").status_code == 200:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        wait_until(lambda: triton.http.get("/v2/models/minilm:2/ready").status_code != 200)
         assert client.post("/embed", json={"inputs": "heat"}).status_code == 200
 
 

@@ -39,7 +39,7 @@ def service(models: Path, url: str, seconds: float = 20.0) -> Iterator[httpx.Cli
     embedder = Embedder(encoders, engine, ServiceSettings(cache=CacheLimits(max_bytes=0)))
     with (
         serve_in_thread(embedder, bind("127.0.0.1", 0)) as address,
-        httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=address, timeout=max(60.0, 1.5 * seconds), trust_env=False) as client,
     ):
         yield client
 
@@ -78,6 +78,7 @@ class Traffic:
         """Until ``more`` further answers are in."""
         wanted = len(self.answers) + more
         while len(self.answers) < wanted:
+            assert self._thread.is_alive(), "a request was not answered at all"
             time.sleep(0.01)
 
     def __enter__(self) -> Traffic:
@@ -142,7 +143,7 @@ def test_a_killed_triton_fails_what_it_held_and_answers_when_it_is_back(models: 
 def test_a_triton_that_stands_still_meets_the_deadline(models: Path, triton: Any) -> None:
     triton.start(models)
     with service(models, triton.url, seconds=1.0) as client:
-        expected = vectors(client)
+        expected = wait_for_vectors(client)  # the first one may take longer than a second
         triton.signal(signal.SIGSTOP)
         late = client.post("/embed", json={"inputs": "late"})
         triton.signal(signal.SIGCONT)
