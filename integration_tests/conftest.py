@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integration_tests.fixtures.changes import papers
+from integration_tests.fixtures.changes import no_late_writers, papers
 from integration_tests.fixtures.checkpoints import (
     glove_folder,
     minilm_checkpoint,
@@ -29,6 +29,7 @@ __all__ = [
     "minilm_checkpoint",
     "models",
     "names",
+    "no_late_writers",
     "papers",
     "ranking",
     "routed",

@@ -96,6 +96,7 @@ def test_a_write_that_was_under_way_at_the_switch_is_carried_over(
     check(client, service, papers, (64, 32))
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_who_writes_on_to_the_collection_of_before_is_an_error_and_no_row_is_lost(
     client: MilvusClient, papers: Rows, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_who_writes_on_to_the_collection_of_before_is_an_error_and_no_row_is_los
     assert "papers__1" not in client.list_collections()
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_fields_are_dropped_and_embedded_anew(client: MilvusClient, papers: Rows, service: str) -> None:
     added = embedding(service, 64, 32)
     run_change(client, plan_or_continue(client, "papers", added)[0], added)
@@ -139,6 +141,7 @@ def test_fields_are_dropped_and_embedded_anew(client: MilvusClient, papers: Rows
     assert all("year" not in values and "text_32" not in values for values in rows.values())
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_one_command_at_a_time(client: MilvusClient, papers: Rows, service: str) -> None:
     change, errors = embedding(service, 64), list[Exception]()
     plan, _ = plan_or_continue(client, "papers", change)
@@ -172,6 +175,7 @@ def test_what_cannot_be_embedded_is_refused_before_anything_is_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_a_name_that_is_taken_is_not_used(client: MilvusClient, papers: Rows, service: str) -> None:
     client.create_collection("other", dimension=4)
     client.create_alias("other", "papers__1")
@@ -183,6 +187,7 @@ def test_a_name_that_is_taken_is_not_used(client: MilvusClient, papers: Rows, se
     check(client, service, papers, (64,))
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_a_long_name_and_keys_of_several_lines(client: MilvusClient, service: str) -> None:
     names = ["n" * 252, "n" * 253]
     for name in names:

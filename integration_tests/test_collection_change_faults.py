@@ -20,7 +20,8 @@ from nestvec.ingest.write.patience import Waiting
 from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import StoreError, StoreRefused
 
-SECONDS = 120
+pytestmark = pytest.mark.usefixtures("no_late_writers")
+SECONDS = 600
 ROWS = 600
 
 

@@ -29,6 +29,8 @@ from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_
 from nestvec.ingest.target import client_target
 from nestvec_schemas.errors import JournalMismatch, StoreInUse, StoreRefused
 
+pytestmark = pytest.mark.usefixtures("no_late_writers")
+
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_change_that_is_killed_anywhere_continues(

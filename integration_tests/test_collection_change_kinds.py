@@ -18,6 +18,8 @@ from nestvec.ingest.target import client_target
 from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import StoreInUse
 
+pytestmark = pytest.mark.usefixtures("no_late_writers")
+
 
 @pytest.fixture(scope="module")
 def words_service(words: Path, serve: Serve) -> str:

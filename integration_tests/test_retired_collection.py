@@ -24,6 +24,8 @@ from nestvec.ingest.write.writers import LiteKeyWriter
 from nestvec.milvus.catalog import read_table
 from nestvec_schemas.errors import CollectionRetired
 
+pytestmark = pytest.mark.usefixtures("no_late_writers")
+
 WRITES = (
     "INSERT INTO {} (id, text, own) VALUES ('new', 'a text', '[1,2,3,4]')",
     "UPDATE {} SET text = 'changed'",
