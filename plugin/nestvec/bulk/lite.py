@@ -26,11 +26,12 @@ from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
 from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.stored_keys import has_any
 from nestvec.ingest.write.writable import write_checked
 from nestvec.ingest.write.writers import KeyedWriter, LiteKeyWriter, Writer
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.lite import count_rows, load_lite
+from nestvec.milvus.lite import count_rows
 from nestvec_schemas.errors import IngestError
 
 _BATCH_ROWS: Final = 1024
@@ -112,11 +113,8 @@ class LiteTarget:
         if not files:
             return
         keys = [key for offset, file in files[-_SAMPLED_FILES:] for key in self._last_key(file, offset)]
-        load_lite(self.client, self.table.name)
-        name = self.table.primary.name
-        with milvus_errors(f"reading rows of {self.table.name}"):
-            rows = self.client.get(self.table.name, ids=keys, output_fields=[name]) if keys else []
-        if not rows and (keys or not count_rows(self.client, self.table.name)):
+        stored = has_any(self.client, self.table, keys) if keys else False
+        if not stored and (keys or not count_rows(self.client, self.table.name)):
             raise other_collection(self.table.name, f"none of its rows is of {files[0][1].name}")
 
     def _last_key(self, file: OutputFile, offset: int) -> list[int | str]:

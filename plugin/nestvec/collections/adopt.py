@@ -11,6 +11,7 @@ from pymilvus import MilvusClient
 
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
+from nestvec.collections.change.rows import ALL_ROWS, check_key
 from nestvec.collections.pinning import pin_fingerprint
 from nestvec.collections.vector_agreement import (
     Measure,
@@ -21,6 +22,7 @@ from nestvec.collections.vector_agreement import (
     read_vector,
 )
 from nestvec.collections.written_vectors import embed_as_written
+from nestvec.ingest.write.stored_keys import key_filter
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import (
@@ -29,7 +31,7 @@ from nestvec.milvus.fingerprints import (
     describe_record,
     write_fingerprints,
 )
-from nestvec.milvus.lite import load_lite
+from nestvec.milvus.lite import is_lite, load_lite
 from nestvec_schemas.errors import ServiceRefused, SpecError, StoreRefused, nearest
 
 SAMPLED_ROWS: Final = 100
@@ -139,19 +141,30 @@ def _present(table: Table, column: EmbeddingColumn) -> PresentEncoder:
 def _sample_keys(client: MilvusClient, table: Table, sample: int, seed: int) -> list[Any]:
     """Keys of rows, each row as likely as another: what was written last may be of another encoder."""
     key, chosen, chance = table.primary.name, list[Any](), random.Random(seed)  # noqa: S311 - no secret
-    iterator = client.query_iterator(table.name, batch_size=_KEYS_PER_READ, output_fields=[key])
     count = 0
+    for rows in _key_batches(client, table):
+        for row in rows:
+            count += 1
+            if len(chosen) < sample:
+                chosen.append(row[key])
+            elif (place := chance.randrange(count)) < sample:
+                chosen[place] = row[key]
+    return chosen
+
+
+def _key_batches(client: MilvusClient, table: Table) -> Iterator[Sequence[Mapping[str, Any]]]:
+    key = table.primary.name
+    if is_lite(client):
+        # Not page by page: the last key of a page would be in the next one's filter, not escaped.
+        yield client.query(table.name, filter="", limit=ALL_ROWS, output_fields=[key])
+        return
+    iterator = client.query_iterator(table.name, batch_size=_KEYS_PER_READ, output_fields=[key])
     try:
         while batch := iterator.next():
-            for row in batch:
-                count += 1
-                if len(chosen) < sample:
-                    chosen.append(row[key])
-                elif (place := chance.randrange(count)) < sample:
-                    chosen[place] = row[key]
+            check_key(batch[-1][key])
+            yield batch
     finally:
         iterator.close()
-    return chosen
 
 
 def _read_rows(
@@ -160,7 +173,10 @@ def _read_rows(
     names = [table.primary.name, *(name for column in columns for name in (column.source, column.column))]
     for start in range(0, len(keys), _ROWS_PER_READ):
         part = list(keys[start : start + _ROWS_PER_READ])
-        yield from client.get(table.name, ids=part, output_fields=list(dict.fromkeys(names)))
+        # Not client.get: pymilvus puts the keys into the filter as they are.
+        yield from client.query(
+            table.name, filter=key_filter(table.primary, part), output_fields=list(dict.fromkeys(names))
+        )
 
 
 def _compare(

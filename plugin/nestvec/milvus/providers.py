@@ -161,11 +161,13 @@ class Provider(ABC):
         if self.sends_prompts or not named or config.is_symmetric or config.form == "sparse":
             return
         document, query = config.prompt_name("document"), config.prompt_name("query")
+        # Not a role's default prompt, which the encoder may lack.
+        same = f"prompt {query!r}" if config.prompt is None else f"query_prompt {document!r}"
         raise StoreRefused(
             "Milvus Lite does not distinguish queries from documents, and their prompts differ",
             value=f"{document} and {query}",
-            next_step=f"Name one prompt for both, for example prompt {query}, or use a Milvus server, "
-            "version 2.6 or later.",
+            next_step=f"Name one prompt for both, for example {same}, or use a Milvus server, version 2.6 or "
+            "later.",
         )
 
 

@@ -243,8 +243,16 @@ def test_milvus_lite_cannot_tell_queries_from_documents() -> None:
     for config in (EmbeddingConfig("a"), EmbeddingConfig("a", prompt="x"), EmbeddingConfig("a", prompt="")):
         lite.check_prompts(config)
     lite.check_prompts(EmbeddingConfig("a", form="sparse", prompt="x", query_prompt="y"))
-    for prompt, query_prompt in (("x", "y"), (None, "y"), ("passage", None)):
+    for prompt, query_prompt, same in (
+        ("x", "y", {"query_prompt": "x"}),
+        (None, "y", {"prompt": "y"}),
+        ("passage", None, {"query_prompt": "passage"}),
+        ("", "y", {"query_prompt": ""}),
+    ):
         config = EmbeddingConfig("a", prompt=prompt, query_prompt=query_prompt)
-        with pytest.raises(StoreRefused, match=r"their prompts differ.*Name one prompt for both"):
+        ((key, name),) = same.items()
+        step = f"their prompts differ.*Name one prompt for both, for example {key} '{name}', or"
+        with pytest.raises(StoreRefused, match=step):
             lite.check_prompts(config)
+        lite.check_prompts(replace(config, **same))
         PROVIDERS["tei"].check_prompts(config)

@@ -22,7 +22,9 @@ Row = dict[str, Any]
 
 _MAX_PAGE_ROWS: Final = 1_000
 _PAGE_BYTES: Final = 8 << 20
-_ALL: Final = 2**31 - 1
+ALL_ROWS: Final = 2**31 - 1
+"""The largest limit of a query of Milvus Lite."""
+
 _STRONG: Final = {"consistency_level": "Strong"}
 
 _DIGEST_BYTES: Final = 16
@@ -128,7 +130,7 @@ class RowReader:
             )
             try:
                 while page := pages.next():
-                    _check_key(page[-1][self.key.name])
+                    check_key(page[-1][self.key.name])
                     yield Page(partition, tuple(map(self._plain, page)))
             finally:
                 pages.close()
@@ -141,7 +143,7 @@ class RowReader:
                 rows = self.client.query(
                     self.collection,
                     filter="",
-                    limit=_ALL,
+                    limit=ALL_ROWS,
                     output_fields=[self.key.name],
                     **_in_partition(partition),
                     **_STRONG,
@@ -199,7 +201,7 @@ def _in_partition(partition: str) -> dict[str, Any]:
     return {"partition_names": [partition]} if partition else {}
 
 
-def _check_key(key: object) -> None:
+def check_key(key: object) -> None:
     """Raise StoreRefused for a key that pymilvus's iterator puts unescaped into its filter."""
     if isinstance(key, str) and key != key.translate(ESCAPES):
         raise StoreRefused(

@@ -44,7 +44,7 @@ class WrittenCollection:
         if not reached.inserted:
             return
         same_id = self.id == reached.collection_id or not (self.id and reached.collection_id)
-        if same_id and (not reached.last_keys or _has_any(client, self.table, reached.last_keys)):
+        if same_id and (not reached.last_keys or has_any(client, self.table, reached.last_keys)):
             return
         value = f"id {reached.collection_id}, now {self.id}"
         if same_id:
@@ -73,7 +73,8 @@ class WrittenCollection:
         return (*before, value)[-_SAMPLED_KEYS:] if isinstance(value, (int, str)) else tuple(before)
 
 
-def _has_any(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> bool:
+def has_any(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> bool:
+    """Whether a collection has a row of one of these keys. Raises StoreError."""
     load_lite(client, table.name)
     with milvus_errors(f"looking for rows of {table.name}"):
         rows = client.query(
