@@ -18,6 +18,7 @@ from nestvec.service.api.common import (
     score_connected,
 )
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.request_model import check_name
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     PROMPT_DESCRIPTION,
@@ -32,7 +33,9 @@ from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.ranking import RankingTask
+from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.message_text import shown
 
 router = APIRouter(
     tags=["Hugging Face"], responses=error_models("/pipeline/feature-extraction"), route_class=BodyRoute
@@ -50,11 +53,21 @@ class PipelineFields(TruncationFields):
     @model_validator(mode="before")
     @classmethod
     def unpack_parameters(cls, values: Any) -> Any:
-        """The parameters as fields of the body."""
+        """The parameters as fields of the body. Raises BodyInvalid for one that the body has otherwise."""
         parameters = values.get("parameters") if isinstance(values, dict) else None
         if not isinstance(parameters, dict):
             return values
-        return {**{name: parameters[name] for name in _PARAMETERS if name in parameters}, **values}
+        for name, value in parameters.items():
+            if name not in _PARAMETERS:
+                check_name(str(name), _PARAMETERS)
+            elif value is not None and values.get(name) not in (None, value):
+                raise BodyInvalid(
+                    f"the request has two values of {name}",
+                    value=f"{shown(values[name])} and {shown(value)}",
+                    next_step="Send one of them.",
+                )
+        unpacked = {name: parameters[name] for name in _PARAMETERS if parameters.get(name) is not None}
+        return values | unpacked
 
 
 class FeatureExtractionRequest(PipelineFields):

@@ -15,6 +15,9 @@ _SIMILAR: Final = 0.85
 
 _LENGTH_NAMES: Final = frozenset(
     {
+        "matryoshkadim",
+        "truncatedim",
+        "vectordim",
         "dim",
         "dims",
         "dimension",
@@ -30,6 +33,11 @@ _LENGTH_NAMES: Final = frozenset(
 )
 """Names of the length of vectors in all kinds of APIs, without underscores and in lower case."""
 
+_PROMPT_NAMES: Final = frozenset({"prompt", "promptname"})
+_NORMALISED_NAMES: Final = frozenset({"normalize", "normalise", "normalizeembeddings"})
+_MEANINGS: Final = (_LENGTH_NAMES, _PROMPT_NAMES, _NORMALISED_NAMES)
+"""Names that mean the same in one API or another."""
+
 _MESSAGES: Final = "messages"
 """What vLLM's embedding and pooling requests may have in place of an input."""
 
@@ -38,7 +46,7 @@ class ApiRequest(BaseModel):
     """A request's body.
 
     Fields that only other servers know are ignored, as these do. One whose name resembles a field of this
-    request, or means the length of vectors elsewhere, is refused: the response would be another than meant.
+    request, or means one elsewhere, is refused: the response would be another than meant.
     So are true and false for a number: pydantic would take ``true`` for a length of 1.
     """
 
@@ -83,7 +91,11 @@ class ApiRequest(BaseModel):
 
 def check_name(name: str, fields: Iterable[str]) -> None:
     """Raise BodyInvalid for the name of an unknown field that resembles one of ``fields``, or means one."""
-    meant = [field for field in fields if _is_length(field)] if _is_length(name) else []
+    plain = _plain(name)
+    meant = [field for field in fields if _plain(field) == plain]
+    for names in _MEANINGS:
+        if plain in names:
+            meant = meant or [field for field in fields if _plain(field) in names]
     meant = meant or difflib.get_close_matches(name[:64], list(fields), n=1, cutoff=_SIMILAR)
     if meant:
         raise BodyInvalid(
@@ -93,5 +105,5 @@ def check_name(name: str, fields: Iterable[str]) -> None:
         )
 
 
-def _is_length(name: str) -> bool:
-    return name.replace("_", "").replace("-", "").lower() in _LENGTH_NAMES
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

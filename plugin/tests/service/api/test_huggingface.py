@@ -90,6 +90,30 @@ def test_parameters_do_not_replace_the_inputs(service: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "parameters", "message"),
+    [
+        ({"dimensions": 8}, {"dimensions": 4}, "two values of dimensions: 8 and 4"),
+        ({"normalize": True}, {"normalize": False}, "two values of normalize"),
+        ({}, {"dimension": 4}, "does not know: dimension. Did you mean 'dimensions'?"),
+        ({}, {"prompt": "query"}, "does not know: prompt. Did you mean 'prompt_name'?"),
+    ],
+)
+def test_parameters_that_would_be_ignored_are_refused(
+    service: str, fields: dict[str, object], parameters: dict[str, object], message: str
+) -> None:
+    body = {"inputs": "w2", **fields, "parameters": parameters}
+    refused = httpx.post(f"{service}/models/tiny", json=body, timeout=240)
+    assert refused.status_code == 422
+    assert message in refused.json()["error"]
+
+
+def test_a_field_of_null_leaves_it_to_the_parameters(service: str) -> None:
+    body: dict[str, object] = {"inputs": "w2", "dimensions": None, "parameters": {"dimensions": 4}}
+    rows = post(f"{service}/models/tiny", body | {"normalize": True})
+    assert np.array_equal(np.float32(rows), tei(service, inputs="w2", dimensions=4))
+
+
+@pytest.mark.parametrize(
     "path", ["/similarity", "/pipeline/sentence-similarity", "/models/tiny/pipeline/sentence-similarity"]
 )
 def test_similarities_are_cosines(service: str, path: str) -> None:

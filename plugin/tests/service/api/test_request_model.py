@@ -50,3 +50,18 @@ def test_a_misspelt_field_is_refused(body: type[ApiRequest]) -> None:
     name = next(iter(body.model_json_schema()["properties"]))
     with pytest.raises(BodyInvalid, match=f"Did you mean '{name}'"):
         body.model_validate({f"{name}_": "w1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("prompt", "prompt_name"),
+        ("truncate_dim", "dimensions"),
+        ("normalize_embeddings", "normalize"),
+        ("Exit", "exit"),
+        ("truncationDirection", "truncation_direction"),
+    ],
+)
+def test_a_name_that_means_a_field_elsewhere_is_refused(name: str, meant: str) -> None:
+    with pytest.raises(BodyInvalid, match=f"does not know: {name}. Did you mean '{meant}'"):
+        tei.EmbedRequest.model_validate({"inputs": "w1", name: 1})
