@@ -28,6 +28,9 @@ class NestvecError(Exception):
     has_written: bool = False
     """Whether a statement had changed rows before, which stay changed: Milvus has no transactions."""
 
+    has_replaceable_rows: bool = False
+    """Whether rows were written that a repetition of the statement only replaces, because they have keys."""
+
     def __init__(self, cause: str, *, next_step: str, value: object = ABSENT) -> None:
         super().__init__(cause)
         self.cause = cause

@@ -282,7 +282,8 @@ def with_progress(
     """The error with the progress of an ingest, and how it is continued.
 
     ``generated``: the rows have keys that are generated, so that a row that is stored again is doubled.
-    ``wrote``: this run has stored rows, and the error is not to be answered by running it again unseen.
+    ``wrote``: this run has stored rows. If their keys are generated, the error is not to be answered by
+    running it again unseen.
     """
     parts = [f"{reached.inserted} rows are stored and {reached.rejected} were rejected"]
     if not resumable:
@@ -300,5 +301,6 @@ def with_progress(
                 f"those after the first {reached.read}, and look which of the next batch are there"
             )
     error = error.reworded(next_step=f"{error.next_step} {'; '.join(parts)}.")
-    error.has_written |= wrote
+    error.has_written |= wrote and generated
+    error.has_replaceable_rows |= wrote and not generated
     return error

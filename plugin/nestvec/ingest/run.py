@@ -393,6 +393,5 @@ def _progress_in_errors(run: _FileIngest, target: _Target, *, resumable: bool) -
         yield
     except NestvecError as error:
         reached, generated = run.journal.reached, target.table.primary.auto_id
-        # A statement that is repeated replaces rows that have keys.
-        wrote = generated and reached.inserted > run.first.inserted
+        wrote = reached.inserted > run.first.inserted
         raise with_progress(error, reached, generated=generated, resumable=resumable, wrote=wrote) from error

@@ -174,8 +174,12 @@ def test_a_refused_batch_says_how_far_it_is_and_keeps_the_journal(
 
     with pytest.raises(
         StoreRefused, match=r"disk full.*3 rows are stored and 0 were rejected; the same command"
-    ):
+    ) as error:
         ingest(client, make_table(auto_id=False), path, OPTIONS, advance)
+    assert (error.value.has_written, error.value.has_replaceable_rows) == (False, True)
+    with pytest.raises(StoreRefused, match="disk full") as error:
+        ingest(client, make_table(auto_id=False), path, OPTIONS)
+    assert not error.value.has_replaceable_rows
     client.refuse = ""
     assert ingest(client, make_table(), path, OPTIONS).resumed_at == 3
     assert notes(client) == wanted

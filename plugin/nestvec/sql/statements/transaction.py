@@ -101,7 +101,7 @@ def noting_changes(session: Session, steps: Steps[StatementResult]) -> Steps[Sta
     try:
         result = yield from steps
     except NestvecError as error:
-        session.writes.changes += error.has_written
+        session.writes.changes += error.has_written or error.has_replaceable_rows
         raise
     return note_changes(session, result)
 

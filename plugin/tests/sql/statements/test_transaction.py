@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.milvus.steps import drive
+from nestvec.milvus.steps import Steps, drive
 from nestvec.sql import Session
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import WriteState
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
-from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlUnknownName
+from nestvec.sql.statements.transaction import noting_changes
+from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlUnknownName, StoreRefused
 
 
 def run(session: Session, *statements: str) -> StatementResult:
@@ -46,6 +47,22 @@ def test_only_changes_since_the_savepoint_refuse_a_rollback_to_it() -> None:
     with pytest.raises(SqlUnknownName, match="no savepoint of this name: b"):
         run(session, "ROLLBACK TO b")
     with pytest.raises(SqlNotSupported, match="ROLLBACK of 3 statements"):
+        run(session, "ROLLBACK")
+
+
+@pytest.mark.parametrize("attribute", ["has_written", "has_replaceable_rows"])
+def test_a_statement_that_failed_after_writing_counts(attribute: str) -> None:
+    """A COPY, of rows with keys or without."""
+    session, failed = Session(), StoreRefused("disk full", next_step="Free some.")
+    setattr(failed, attribute, True)
+
+    def steps() -> Steps[StatementResult]:
+        yield from ()
+        raise failed
+
+    with pytest.raises(StoreRefused):
+        drive(None, noting_changes(session, steps()))  # type: ignore[arg-type] - asks nothing
+    with pytest.raises(SqlNotSupported, match="ROLLBACK of 1 statement"):
         run(session, "ROLLBACK")
 
 
