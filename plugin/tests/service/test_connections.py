@@ -158,6 +158,29 @@ def test_offers_of_pipelined_requests_are_ignored(embedder: Embedder) -> None:
     assert data.count(b"HTTP/1.1 200") == data.count(b"[[") == 6
 
 
+@pytest.mark.parametrize("data", [b"\r\n", b"\r\n\r\n"])
+def test_an_empty_line_is_no_request(embedder: Embedder, data: bytes) -> None:
+    """A connection stays open for a request, not for what comes instead of one."""
+    limits = ConnectionLimits(keep_alive_seconds=1)
+    with serving(embedder, limits) as (server, service), connected(service) as connection:
+        connection.sendall(SMALL)
+        assert b" 200 " in connection.recv(65536)
+        connection.sendall(data)
+        assert eventually(lambda: server.gate.connections == 0)
+
+
+def test_a_trailer_that_closes_the_connection_closes_it(embedder: Embedder) -> None:
+    head = b"POST /embed HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    body = b'f\r\n{"inputs":"w1"}\r\n0\r\nconnection: close\r\n\r\n'
+    with (
+        serving(embedder, ConnectionLimits(keep_alive_seconds=600)) as (_, service),
+        connected(service) as connection,
+    ):
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n" + body + SMALL)
+        data = received(connection)
+    assert data.count(b"HTTP/1.1 200") == data.count(b"[[") == 1
+
+
 def test_a_body_that_looks_like_a_header_stays_as_it_is(embedder: Embedder) -> None:
     head = b"POST /tokenize HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     body = b'{"inputs":\r\nupgrade: "w1"}'

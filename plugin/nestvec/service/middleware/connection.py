@@ -94,9 +94,10 @@ class LimitedConnection(HttpToolsProtocol):
         self._parse(data)
         if self.transport.is_closing():
             return
-        # Only incomplete headers are checked: a body may have arrived with complete ones.
-        if self._in_headers:
+        # What is no request, such as an empty line, has ended uvicorn's timer of an idle connection.
+        if self._in_headers or self._is_idle:
             self._start_message_timer()
+        # Only incomplete headers are checked: a body may have arrived with complete ones.
         if self._in_headers and self._bytes_read > self.limits.header_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
@@ -106,6 +107,11 @@ class LimitedConnection(HttpToolsProtocol):
             and not self.cycle.response_complete
         ):
             self.transport.abort()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether it neither receives a request nor answers one."""
+        return not self._in_body and (self.cycle is None or self.cycle.response_complete)
 
     def _parse(self, data: bytes) -> None:
         """uvicorn's ``data_received``, without a change of the protocol."""
@@ -156,6 +162,10 @@ class LimitedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return  # it is parsed again
+        if not self.parser.should_keep_alive():  # as a trailer may say, too; nothing is parsed after it
+            self.cycle.keep_alive = False
         self.scope[BODY_ARRIVED] = True  # type: ignore[typeddict-unknown-key]
         self._stop_message_timer()
         super().on_message_complete()
