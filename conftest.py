@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default
 from hypothesis import settings
 
@@ -71,6 +72,8 @@ def _trusted_once() -> Iterator[None]:
         yield
 
 
-# A test says what comes out, not how soon: a busy machine is no failure.
+# A test says what comes out, not how soon: a busy machine is no failure. httpx gives up after five seconds.
+for _limit in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _limit, 240.0)
 settings.register_profile("nestvec", deadline=None)
 settings.load_profile("nestvec")

@@ -158,7 +158,8 @@ def test_a_slow_one_does_not_hold_up_the_others(site: Any, png: bytes) -> None:
             request.wfile.write(b"x")
 
     site.answers |= {"/silent": silent, "/dripping": dripping}
-    quick = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, limits=ImageLimits(max_seconds=0.4))
+    limits = ImageLimits(max_seconds=2.5)  # enough for the image in between on a busy machine
+    quick = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, limits=limits)
     texts = [f"{site.url}/silent", f"{site.url}/cat.png", f"{site.url}/dripping"]
     try:
         found = asyncio.run(load_images(texts, quick))
@@ -166,7 +167,7 @@ def test_a_slow_one_does_not_hold_up_the_others(site: Any, png: bytes) -> None:
         over.set()
     assert kinds(found) == [ImageUnreachable, Image.Image, ImageUnreachable]
     for place in (0, 2):
-        assert "in time" in str(found[place]) or "within 0.4 seconds" in str(found[place])
+        assert "in time" in str(found[place]) or "within 2.5 seconds" in str(found[place])
 
 
 def test_only_so_many_are_fetched_at_once(site: Any, png: bytes) -> None:

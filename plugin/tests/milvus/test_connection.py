@@ -28,7 +28,9 @@ from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.connection import open_milvus, open_milvus_async
 from nestvec_schemas.errors import StoreUnreachable
 
-SETTINGS = ConnectSettings(timeout=2.0)
+PATIENT = ConnectSettings(timeout=240.0)
+BRIEF = ConnectSettings(timeout=2.0)
+"""Where nothing answers, this long is waited."""
 
 
 class Milvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
@@ -86,12 +88,12 @@ def serving(milvus: Milvus | None = None, credentials: grpc.ServerCredentials | 
         server.stop(None).wait()
 
 
-def opened(uri: str, settings: ConnectSettings = SETTINGS, token: str = "", database: str = "") -> str:
+def opened(uri: str, settings: ConnectSettings = PATIENT, token: str = "", database: str = "") -> str:
     with open_milvus(uri, token=token, database=database, settings=settings) as client:
         return str(client.get_server_version())
 
 
-def opened_async(uri: str, settings: ConnectSettings = SETTINGS, token: str = "", database: str = "") -> str:
+def opened_async(uri: str, settings: ConnectSettings = PATIENT, token: str = "", database: str = "") -> str:
     async def version() -> str:
         async with open_milvus_async(uri, token=token, database=database, settings=settings) as client:
             return str(await client.get_server_version())
@@ -103,9 +105,11 @@ Opened = Callable[..., str]
 BOTH = pytest.mark.parametrize("connect", [opened, opened_async])
 
 
-def refusal(connect: Opened, *arguments: Any, **options: Any) -> str:
+def refusal(
+    connect: Opened, uri: str, settings: ConnectSettings = BRIEF, token: str = "", database: str = ""
+) -> str:
     with pytest.raises(StoreUnreachable) as caught:
-        connect(*arguments, **options)
+        connect(uri, settings, token, database)
     assert "s3cret" not in str(caught.value)
     return str(caught.value)
 
