@@ -12,11 +12,22 @@ from nestvec.ingest.convert import convert_row, request_bytes
 from nestvec.ingest.rejects import RejectedRow
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import Table
-from nestvec_schemas.errors import RowRejected
+from nestvec.milvus.providers import MAX_INSERT_ROWS
+from nestvec_schemas.errors import IngestError, RowRejected
 
 DEFAULT_BATCH_ROWS: Final = 256
 MAX_BATCH_BYTES: Final = 16 << 20
 """A quarter of what Milvus's gRPC accepts in one request."""
+
+
+def check_batch_rows(batch: int) -> None:
+    """Raise IngestError for a number of rows that no request may have."""
+    if not 1 <= batch <= MAX_INSERT_ROWS:
+        raise IngestError(
+            "a batch cannot have this many rows",
+            value=batch,
+            next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
+        )
 
 
 def max_batch_rows(table: Table, batch: int) -> int:

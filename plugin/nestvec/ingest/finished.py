@@ -17,6 +17,7 @@ from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymilvus import MilvusClient
 
+from nestvec.ingest.content import ContentHash, hash_prefix
 from nestvec.ingest.journal import IngestIdentity, Journal, journal_path
 from nestvec.ingest.write.names import leads_to, readers_name
 
@@ -41,6 +42,9 @@ class FinishedIngest(BaseModel):
     collection_id: int = 0
     """Milvus's id of the collection; 0 if it has none, as in Milvus Lite."""
 
+    content: ContentHash = ContentHash()
+    """The hash of the file, as far as it was computed."""
+
     @property
     def day(self) -> str:
         """The local day of its end: ``2026-11-29``."""
@@ -48,11 +52,24 @@ class FinishedIngest(BaseModel):
 
 
 def read_finished(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
-    """The earlier ingest of a file of this content into the same collection; None if there is no record."""
+    """The earlier ingest of a file of this content, or of its beginning, into the same collection; None if
+    there is no record."""
+    return _read(_record_path(path, identity)) or _shorter(path, identity)
+
+
+def _read(record: Path) -> FinishedIngest | None:
     try:
-        return FinishedIngest.model_validate_json(_record_path(path, identity).read_bytes())
+        return FinishedIngest.model_validate_json(record.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def _shorter(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
+    """The earlier ingest of the file at this path, if it has only become longer since."""
+    record = _read(_record_of_name(path, identity))
+    if record is None or not 0 < record.content.size < identity.size:
+        return None
+    return record if hash_prefix(path, record.content.size).sha256 == record.content.sha256 else None
 
 
 def read_earlier(path: Path, identity: IngestIdentity, former: Sequence[str]) -> FinishedIngest | None:
@@ -96,15 +113,24 @@ def former_names(client: MilvusClient, name: str) -> tuple[str, ...]:
 def write_finished(path: Path, identity: IngestIdentity, finished: FinishedIngest) -> None:
     """Record an ingest. A state folder that is not writable keeps no record."""
     with suppress(OSError):
-        record = _record_path(path, identity)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(finished.model_dump_json())
+        for record in (_record_path(path, identity), _record_of_name(path, identity)):
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(finished.model_dump_json())
 
 
 def _record_path(path: Path, identity: IngestIdentity) -> Path:
     with path.open("rb") as file:
         file.seek(max(0, identity.size - _TAIL_BYTES), os.SEEK_SET)
         tail = hashlib.sha256(file.read(_TAIL_BYTES)).hexdigest()
-    parts = (identity.target, identity.collection, str(identity.size), identity.head_sha256, tail)
+    return _record_named(identity, str(identity.size), identity.head_sha256, tail)
+
+
+def _record_of_name(path: Path, identity: IngestIdentity) -> Path:
+    """The record of the file that was ingested last under this name."""
+    return _record_named(identity, str(path.absolute()))
+
+
+def _record_named(identity: IngestIdentity, *parts: str) -> Path:
+    parts = (identity.target, identity.collection, *parts)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return user_state_path("nestvec") / "ingested" / f"{name}.json"

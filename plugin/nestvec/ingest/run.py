@@ -13,8 +13,14 @@ from pymilvus import MilvusClient
 
 from nestvec.datasets.readers import RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
-from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
-from nestvec.ingest.content import ContentHasher, RowDigests
+from nestvec.ingest.batches import (
+    DEFAULT_BATCH_ROWS,
+    RowBatch,
+    batch_rows,
+    check_batch_rows,
+    max_batch_rows,
+)
+from nestvec.ingest.content import ContentHash, ContentHasher, RowDigests
 from nestvec.ingest.finished import FinishedIngest, former_names, read_earlier, write_finished
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress, with_progress
@@ -37,9 +43,8 @@ from nestvec.ingest.write.writers import (
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import count_rows, is_lite
-from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance, Meter
-from nestvec_schemas.errors import IngestError, NestvecError
+from nestvec_schemas.errors import NestvecError
 
 MAX_REASONS = 5
 """Rejections that a report explains."""
@@ -64,7 +69,7 @@ def ingest(
     Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError; the journal remains then.
     """
     started = time.monotonic()
-    _check_batch(options.batch)
+    check_batch_rows(options.batch)
     source, schema = open_rows(table, path, options)
     rejects = rejects_path(path, table.name, options.rejects)
     delivery = options.delivery
@@ -83,7 +88,8 @@ def ingest(
     report = run.report(time.monotonic() - started, finished=finished)
     if finished:
         if table.primary.auto_id and report.inserted and source.resumable:
-            write_finished(source.anchor, run.journal.identity, target.finished(path, report.inserted))
+            done = target.finished(path, report.inserted, run.hasher.present())
+            write_finished(source.anchor, run.journal.identity, done)
         journals.remove_journal(where)
     return report
 
@@ -135,7 +141,7 @@ def insert_rows(
     A service or a Milvus that does not respond is waited for. Raises IngestError, StoreError, ServiceError.
     """
     started = time.monotonic()
-    _check_batch(batch)
+    check_batch_rows(batch)
     delivery = delivery or DeliveryOptions()
     schema = row_schema(table)
     patience = Patience(delivery.retry_seconds, waiting=delivery.waiting, clock=delivery.clock)
@@ -209,10 +215,15 @@ class _Target:
         """The collection that Milvus has now."""
         return WrittenCollection(self.table, self.collection_id())
 
-    def finished(self, path: Path, rows: int) -> FinishedIngest:
+    def finished(self, path: Path, rows: int, content: ContentHash) -> FinishedIngest:
         """The record of an ingest that ends now."""
-        where = str(path.absolute())
-        return FinishedIngest(file=where, rows=rows, finished=time.time(), collection_id=self.collection_id())
+        return FinishedIngest(
+            file=str(path.absolute()),
+            rows=rows,
+            finished=time.time(),
+            collection_id=self.collection_id(),
+            content=content,
+        )
 
     def count(self) -> int:
         """The collection's number of rows, once Milvus says it."""
@@ -375,15 +386,6 @@ def _may_store(target: _Target, source: RowSource, options: IngestOptions, journ
     if before is None or before.collection_id != target.collection_id() or not target.count():
         return True
     return options.again(before)
-
-
-def _check_batch(batch: int) -> None:
-    if not 1 <= batch <= MAX_INSERT_ROWS:
-        raise IngestError(
-            "a batch cannot have this many rows",
-            value=batch,
-            next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
-        )
 
 
 @contextmanager

@@ -66,6 +66,20 @@ def test_nothing_is_said_of_another_file_an_empty_collection_or_rows_with_keys(
     assert calls == []
 
 
+def test_it_is_said_of_a_file_that_has_become_longer(path: Path, milvus: Made, make_table: Made) -> None:
+    client, table, calls = milvus(), make_table(auto_id=True), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=False))
+    ingest(client, table, path, options)
+    with path.open("a") as file:
+        file.write('{"text": "a", "note": "3"}\n')
+    assert not ingest(client, table, path, options).finished
+    assert [(call.file, call.rows) for call in calls] == [(str(path), 2)]
+    assert len(client.rows) == 2
+    path.write_text('{"text": "a", "note": "4"}\n' * 9)
+    assert ingest(client, table, path, options).finished
+    assert len(calls) == 1
+
+
 def test_a_state_folder_that_is_not_writable_is_no_error(
     path: Path, milvus: Made, make_table: Made, state_folder: Path
 ) -> None:
