@@ -28,8 +28,8 @@ from nestvec.service.batching.outputs import (
 )
 from nestvec.service.encoders import LoadedEncoder, open_encoders, resolve_encoder
 from nestvec.service.engine_probe import probe_batches
-from nestvec.service.preprocess.inputs import EmbedInput
-from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.inputs import EmbedInput, PreparedInputs
+from nestvec.service.preprocess.prepare import prepare_inputs, slices, tokenize_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.prompts import PromptChoice, choose_prompt, put_prompt
 from nestvec_schemas.binary_codes import sign_bits
@@ -41,10 +41,15 @@ from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import encoder_names
+from nestvec_schemas.towers import Modality, Role
 from nestvec_schemas.vectors import Vectors, nest, to_int8
 
 _SERVICE_REQUESTS: Final = 4
 """Requests to a service at once."""
+
+
+Outputs = Vectors | Sequence[Array]
+"""What an encoder computed for each input: (n, dim) float32, or arrays of their own."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class VectorOutput:
         """What columns have in common that one pass serves."""
         config = self.config
         return config.encoder, config.exit, config.expert, config.prompt, self.has_role
+
+
+_GraphPass = tuple[str, int | None]
+"""A part of an encoder, and the exit that gives a bridge's vectors; None for the encoder's own vectors."""
 
 
 @dataclass
@@ -129,64 +138,88 @@ class EngineEmbedding:
         embedded: EmbeddedTexts,
         *,
         has_role: bool,
-    ) -> list[Array]:
+    ) -> Outputs:
         """The encoder's output of each text; those that fail are noted in ``embedded``, and zero."""
         started = time.perf_counter()
         choice = choose_prompt(loaded.manifest, "document" if has_role else None, config)
         inputs = prompted_inputs(loaded, texts, choice)
-        parts: dict[str, dict[EmbedInput, None]] = {}
-        places = [loaded.part_of(value, config.expert, choice.role) for value in inputs]
-        for part, value in zip(places, inputs, strict=True):
-            parts.setdefault(part, {})[value] = None
+        places = _places_by_pass(loaded, inputs, config.expert, choice.role)
         embedded.tokenize_seconds += time.perf_counter() - started
-        computed: dict[tuple[str, EmbedInput], Array | NestvecError] = {}
-        for part, values in parts.items():
-            distinct = list(values)
-            results = self._run_part(loaded, config, part, distinct, choice, embedded)
-            computed |= {(part, value): row for value, row in zip(distinct, results, strict=True)}
-        zero = zero_output(loaded.manifest.kind, loaded.manifest.dim)
-        rows: list[Array] = []
-        for position, key in enumerate(zip(places, inputs, strict=True)):
-            row = computed[key]
-            if isinstance(row, NestvecError):
-                embedded.failed.setdefault(position, row)
-                row = zero
-            rows.append(row)
-        return rows
+        rows: dict[int, Array] = {}
+        for (part, graph_exit), positions in places.items():
+            values = [inputs[position] for position in positions]
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+            outputs, failed = self._run_part(
+                loaded, config, (part, graph_exit), list(numbers), choice.role, embedded
+            )
+            chosen = [numbers[value] for value in values]
+            for position, number in zip(positions, chosen, strict=True) if failed else ():
+                if number in failed:
+                    embedded.failed.setdefault(position, failed[number])
+            if len(places) > 1 or not isinstance(outputs, np.ndarray):
+                rows |= {place: outputs[number] for place, number in zip(positions, chosen, strict=True)}
+            else:
+                return outputs if len(numbers) == len(values) else outputs[chosen]
+        return [rows[position] for position in range(len(inputs))]
 
     def _run_part(
         self,
         loaded: LoadedEncoder,
         config: EmbeddingConfig,
-        part: str,
+        graph_pass: _GraphPass,
         values: Sequence[EmbedInput],
-        choice: PromptChoice,
+        role: Role | None,
         embedded: EmbeddedTexts,
-    ) -> list[Array | NestvecError]:
+    ) -> tuple[Outputs, dict[int, NestvecError]]:
+        """The encoder's outputs of values for one of its parts, and the errors of those that are unreadable,
+        whose outputs are zero."""
         started = time.perf_counter()
-        tower = loaded.tower_of(values[0])
-        preparing = prepare_inputs(
-            loaded, tower, values, Truncation(), self.images, part=part, role=choice.role
-        )
-        prepared = self._runner.run(preparing)
-        embedded.tokenize_seconds += time.perf_counter() - started
+        part, graph_exit = graph_pass
+        prepared = self._prepare(loaded, part, values, role)
+        failed = {at: row for at, row in enumerate(prepared) if isinstance(row, NestvecError)}
         readable = [row for row in prepared if not isinstance(row, NestvecError)]
+        embedded.tokenize_seconds += time.perf_counter() - started
         embedded.tokens += sum(row.length for row in readable)
         manifest = loaded.manifest
         layer = manifest.resolve_exit(config.exit)
-        exit = loaded.graph_exit(choice.role) or (0 if layer == manifest.depth else layer)
+        exit = graph_exit or (0 if layer == manifest.depth else layer)
         spec = PACKED if loaded.packed else OUTPUT_SPECS[manifest.kind]
         dim = manifest.dim + EXTRA_COLUMNS if loaded.packed else loaded.graph_dim(part)
         name = loaded.base or manifest.name
+        places = [at for at in range(len(prepared)) if at not in failed]
+        is_dense = manifest.kind == "dense" and not loaded.packed
+        vectors = np.zeros((len(prepared), dim if is_dense else 0), np.float32)
         rows: dict[int, Array] = {}
         for at, output, seconds in run_batches(
             readable, lambda batch: self._run(name, batch), exit, part, lambda count: None
         ):
             check_engine_output(output, spec, len(at), dim)
-            rows |= {place: loaded.output(spec.extract(row)) for place, row in zip(at, output, strict=True)}
+            positions = [places[number] for number in at]
+            if is_dense:
+                vectors[positions] = output
+            else:
+                extracted = (loaded.output(spec.extract(row)) for row in output)
+                rows |= dict(zip(positions, extracted, strict=True))
             embedded.engine_seconds += seconds
-        computed = iter(rows[place] for place in range(len(readable)))
-        return [row if isinstance(row, NestvecError) else next(computed) for row in prepared]
+        if is_dense:
+            # The rows of an encoder with bridges are as long as the longest of their vectors.
+            return vectors[:, : manifest.dim], failed
+        zero = zero_output(manifest.kind, manifest.dim)
+        return [rows.get(at, zero) for at in range(len(prepared))], failed
+
+    def _prepare(
+        self, loaded: LoadedEncoder, part: str, values: Sequence[EmbedInput], role: Role | None
+    ) -> PreparedInputs:
+        tower = loaded.tower_of(values[0])
+        if _has_plain_texts(loaded, tower):
+            return [
+                row
+                for piece in slices(values)
+                for row in tokenize_inputs(loaded, piece, Truncation(), part=part, role=role)
+            ]
+        return self._runner.run(
+            prepare_inputs(loaded, tower, values, Truncation(), self.images, part=part, role=role)
+        )
 
     def _run(self, encoder: str, batch: Batch) -> Vectors:
         if isinstance(self.engine, BlockingEngine):
@@ -252,10 +285,35 @@ def base_names(models: Path, encoders: Iterable[str]) -> tuple[str, ...]:
 
 def prompted_inputs(loaded: LoadedEncoder, texts: Sequence[str], choice: PromptChoice) -> list[EmbedInput]:
     """The texts as the service prepares those of a request. Raises BodyInvalid, PromptNotOffered."""
-    return put_prompt([loaded.without_prompt(text) for text in texts], choice, loaded)
+    unprompted = [loaded.without_prompt(text) for text in texts] if loaded.reads_images else texts
+    return put_prompt(unprompted, choice, loaded)
 
 
-def in_form(rows: Sequence[Array], config: EmbeddingConfig, manifest: Manifest) -> Any:
+def _has_plain_texts(loaded: LoadedEncoder, tower: Modality) -> bool:
+    """Whether inputs of a tower are texts of which nothing is fetched or rendered."""
+    return tower == "text" and loaded.chat is None and loaded.manifest.towers["text"].rendering is None
+
+
+def _places_by_pass(
+    loaded: LoadedEncoder, inputs: Sequence[EmbedInput], expert: str | None, role: Role | None
+) -> dict[_GraphPass, Sequence[int]]:
+    """Which of the inputs each pass embeds. Raises ExpertNotOffered.
+
+    As in the service, the prompt that a text starts with says which of a bridge's maps it has, where the role
+    does not.
+    """
+    by_prompt = role is None and loaded.has_query_head
+    one_part = len(loaded.manifest.towers) == 1 and loaded.manifest.query_expert is None
+    if inputs and one_part and not by_prompt:
+        return {(loaded.part_of(inputs[0], expert, role), loaded.graph_exit(role)): range(len(inputs))}
+    places: dict[_GraphPass, list[int]] = {}
+    for position, value in enumerate(inputs):
+        exit = loaded.graph_exit(loaded.role_of(value) if by_prompt else role)
+        places.setdefault((loaded.part_of(value, expert, role), exit), []).append(position)
+    return {**places}
+
+
+def in_form(rows: Outputs, config: EmbeddingConfig, manifest: Manifest) -> Any:
     """An encoder's outputs as a column of the config's form stores them, see ``EmbeddedTexts``.
 
     Raises NotOffered for an encoder whose vectors are not of one kind with the column, DimNotOffered.
@@ -273,8 +331,12 @@ def in_form(rows: Sequence[Array], config: EmbeddingConfig, manifest: Manifest) 
             dict(zip(row["index"].tolist(), row["value"].tolist(), strict=True)) or dict(EMPTY_WEIGHTS)
             for row in largest
         ]
-    stacked = np.stack(rows) if rows else np.empty((0, manifest.dim), np.float32)
+    stacked = rows if isinstance(rows, np.ndarray) else _stack(rows, manifest.dim)
     vectors = nest(stacked, config.dim or manifest.dim, normalised=manifest.normalised)
     if config.form == "int8":
         return to_int8(vectors)
     return sign_bits(vectors) if config.form == "binary" else vectors
+
+
+def _stack(rows: Sequence[Array], dim: int) -> Vectors:
+    return np.stack(rows) if rows else np.empty((0, dim), np.float32)

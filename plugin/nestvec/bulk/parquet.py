@@ -74,7 +74,8 @@ class FileColumns:
 
     @property
     def repetitive(self) -> list[str]:
-        """The columns whose values may repeat; a dictionary of a vector's numbers takes time and room."""
+        """The columns whose values may repeat: a vector's numbers do not, and to compress them, or to make a
+        dictionary of them, takes time for nothing."""
         return [column.name for column in self.columns if column.type in _SCALARS]
 
     @property

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -121,11 +122,19 @@ class TaskRunner:
             batches = stack.enter_context(Background(self._batches(task, course), _READ_AHEAD))
             files = _Files(self, task, course)
             stack.callback(files.discard)
+            # Written while the next rows are embedded; at most one batch waits.
+            writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="nestvec-write"))
+            writing: Future[None] | None = None
             for batch in batches:
                 course.read += batch.read
-                files.write(*self._embed(batch, course))
+                embedded = self._embed(batch, course)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(files.write, *embedded)
                 course.rejected += [self._placed(row, task) for row in course.pending]
                 course.pending.clear()
+            if writing is not None:
+                writing.result()
             if course.read != task.rows:
                 raise JournalMismatch(
                     "a file has fewer rows than when the bulk job was begun",
@@ -247,7 +256,14 @@ class _Files:
             path = self._open.enter_context(self._runner.folder.temporary(f"{FILES}/{self._task.name}"))
             self._path, self._rows = path, 0
             columns = self._runner.columns
-            writer = pq.ParquetWriter(path, columns.schema, use_dictionary=columns.repetitive)
+            repetitive = columns.repetitive
+            writer = pq.ParquetWriter(
+                path,
+                columns.schema,
+                use_dictionary=repetitive,
+                compression=dict.fromkeys(repetitive, "snappy"),
+                write_statistics=repetitive,
+            )
             self._writer = self._open.enter_context(writer)
         self._writer.write_batch(self._runner.columns.batch(batch.rows, vectors))
         self._rows += len(batch.rows)

@@ -102,6 +102,21 @@ def test_a_task_that_fails_leaves_neither_a_record_nor_a_file(tmp_path: Path, ma
     assert written_files(tmp_path / "job") == []
 
 
+def test_a_batch_that_cannot_be_written_fails_its_task(tmp_path: Path, make_work: MakeWork) -> None:
+    class OneTooFew(FakeEmbedding):
+        def embed(self, texts, outputs):  # type: ignore[no-untyped-def]
+            embedded = super().embed(texts, outputs)
+            embedded.columns = {name: values[:-1] for name, values in embedded.columns.items()}
+            return embedded
+
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(10)])
+    with pytest.raises(ValueError, match="same length"):
+        TaskRunner(make_work(), OneTooFew())(task(path))
+    job = tmp_path / "job"
+    assert not (job / "tasks").exists()
+    assert written_files(job) == []
+
+
 def test_a_file_that_lost_rows_since_the_plan_is_an_error(tmp_path: Path, make_work: MakeWork) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(5)])
     with pytest.raises(JournalMismatch, match=r"fewer rows.*rows\.jsonl: 3 of 4 rows after row 2"):
