@@ -142,7 +142,7 @@ def test_gone_and_back_on_the_same_port(folders: dict[str, Path]) -> None:
             assert np.array_equal(await engine.run("tiny", collate_ids(ROWS[:2])), expected)
             await engine.close()
 
-    asyncio.run(asyncio.wait_for(whole(), 30))
+    asyncio.run(asyncio.wait_for(whole(), 240))
 
 
 def test_a_port_that_takes_calls_and_says_nothing_is_given_up(folders: dict[str, Path]) -> None:
@@ -153,7 +153,7 @@ def test_a_port_that_takes_calls_and_says_nothing_is_given_up(folders: dict[str,
                 await engine.run("tiny", collate_ids(ROWS[:2]))
             await engine.close()
 
-    asyncio.run(asyncio.wait_for(whole(), 30))
+    asyncio.run(asyncio.wait_for(whole(), 240))
 
 
 def test_a_call_that_is_given_up_is_cancelled(folders: dict[str, Path]) -> None:
