@@ -36,6 +36,9 @@ _BOOLEANS = {
     "0": False,
 }
 _NUMBER_BYTES = 8
+_ROUNDED_DOUBLE: Final = 1 << 53
+"""The first double that another whole number is rounded to: the next one."""
+
 _TEXT_TYPES = ("VARCHAR", "TEXT")
 
 
@@ -53,6 +56,8 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
             continue
         value = _value_or_default(row.get(column.name), column, schema)
         if value is not None:
+            if schema.mapping is not None:
+                _check_exact(value, column)
             stored[column.name] = convert_value(value, column, schema)
     if schema.mapping is None or not schema.mapping.ignore_extra:
         stored |= _extra_values(row, stored, schema)
@@ -204,6 +209,17 @@ def _to_integer(value: object, column: Column, cells: CellTypes) -> int:
             column, f"is outside {column.type}", value, f"Write a number from {low} to {high}."
         )
     return number
+
+
+def _check_exact(value: object, column: Column) -> None:
+    """Raise RowRejected for a whole number of a file that was read as a double, and may have been rounded."""
+    if column.type == "INT64" and isinstance(value, float) and abs(value) >= _ROUNDED_DOUBLE:
+        raise _value_error(
+            column,
+            "is a double from 2^53 on, which may have been rounded",
+            value,
+            "Write it as an integer, without a decimal point or an exponent; in Parquet, as INT64.",
+        )
 
 
 def _is_whole(value: float | Decimal) -> bool:

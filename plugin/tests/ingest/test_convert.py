@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import CellTypes
+from nestvec.ingest.columns import ColumnMap
 from nestvec.ingest.convert import MAX_JSON_BYTES, convert_row, request_bytes
 from nestvec.ingest.row_schema import RowSchema, check_header
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
@@ -65,6 +66,17 @@ def test_what_a_column_takes(typed: RowSchema, column: str, value: object, store
 )
 def test_what_a_cell_of_csv_becomes(text: RowSchema, column: str, cell: str, stored: object) -> None:
     assert convert_row(WORDS | {column: cell}, text)[column] == stored
+
+
+def test_a_double_of_a_file_that_may_be_a_rounded_integer_is_no_key(typed: RowSchema) -> None:
+    """Of a file only: a statement's own doubles are what they say."""
+    of_file = replace(typed, mapping=ColumnMap())
+    assert convert_row(BASE | {"id": 2.0**53 - 1}, of_file)["id"] == 2**53 - 1
+    assert convert_row(BASE | {"id": 2**53 + 1}, of_file)["id"] == 2**53 + 1
+    assert convert_row(BASE | {"id": 2.0**54}, typed)["id"] == 2**54
+    for value in (float(2**53 + 1), -(2.0**53), 2.0**54):
+        with pytest.raises(RowRejected, match=r"column id is a double from 2\^53 on"):
+            convert_row(BASE | {"id": value}, of_file)
 
 
 def test_null_and_empty_cells_are_left_to_milvus(typed: RowSchema, text: RowSchema) -> None:
