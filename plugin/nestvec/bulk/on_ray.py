@@ -152,7 +152,7 @@ def _connect(ray: Any, options: RayOptions) -> None:
         return
     for attempt in range(1, _STARTS + 1):
         try:
-            with patient_start(ray):
+            with patient_start(ray, lean=not options.dashboard):
                 ray.init(
                     # Otherwise it joins a cluster that runs on this machine, or that of RAY_ADDRESS.
                     address="local",
@@ -176,9 +176,13 @@ def _connect(ray: Any, options: RayOptions) -> None:
 
 
 @contextmanager
-def patient_start(ray: Any) -> Iterator[None]:
+def patient_start(ray: Any, *, lean: bool = False) -> Iterator[None]:
     """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start; and
-    end a start at once of which a daemon ended."""
+    end a start at once of which a daemon ended.
+
+    ``lean`` omits two daemons that a Ray of this machine has no use for: one that adds nodes to clusters, and
+    one that shows what workers print.
+    """
     private = getattr(ray, "_private", None)
     node_class = getattr(getattr(private, "node", None), "Node", None)
     start = getattr(node_class, "start_ray_processes", None)
@@ -187,6 +191,8 @@ def patient_start(ray: Any) -> Iterator[None]:
         return
 
     def start_and_wait(node: Any) -> None:
+        if lean:
+            node._ray_params.include_log_monitor = False
         # The raylet waits 15 s for the files in which its agents say which ports they chose.
         for name, port in zip(_AGENT_PORTS, _vacant_ports(len(_AGENT_PORTS)), strict=True):
             setattr(node._ray_params, name, port)
@@ -203,20 +209,22 @@ def patient_start(ray: Any) -> Iterator[None]:
 
     node_class.start_ray_processes = start_and_wait
     try:
-        with _watched_port(private.node):
+        with _watched_port(private.node, lean=lean):
             yield
     finally:
         node_class.start_ray_processes = start
 
 
 @contextmanager
-def _watched_port(module: Any) -> Iterator[None]:
-    """Have Ray notice that its GCS ended while it waits for the port of it."""
+def _watched_port(module: Any, *, lean: bool) -> Iterator[None]:
+    """Have Ray notice that its GCS ended while it waits for the port of it; and see ``patient_start``."""
     start, wait = module.Node.start_gcs_server, module.wait_for_persisted_port
     starting: list[Any] = []
 
     def start_gcs(node: Any) -> None:
         starting.append(node)
+        if lean:
+            node._ray_params.no_monitor = True
         start(node)
 
     def wait_alive(folder: str, number: str, name: str, *, timeout_ms: int) -> int:

@@ -135,6 +135,14 @@ def test_a_start_waits_for_the_node_and_for_no_agent(starting: SimpleNamespace) 
     assert vars(starting.node._ray_params) == starting.ports
 
 
+def test_a_start_that_is_lean_omits_daemons(starting: SimpleNamespace) -> None:
+    with patient_start(starting, lean=True):
+        starting.node.start_gcs_server()
+        starting.node.start_ray_processes()
+    omitted = {"no_monitor": True, "include_log_monitor": False}
+    assert vars(starting.node._ray_params) == {**omitted, **starting.ports}
+
+
 def test_a_start_ends_with_a_daemon(starting: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeNode, "dead", [("raylet", object())])
     with patient_start(starting), pytest.raises(RuntimeError, match="it ended: raylet"):
