@@ -16,8 +16,8 @@ import httpx
 import numpy as np
 import onnx
 import pytest
+from integration_tests.fixtures.services import PATIENT
 
-from nestvec.engines.factory import EngineOptions
 from nestvec.engines.triton import TritonEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
@@ -36,7 +36,8 @@ def service(models: Path, url: str, seconds: float = 20.0) -> Iterator[httpx.Cli
     """A client of the real service with the Triton engine; nothing is remembered between requests."""
     encoders = open_encoders(models)
     engine = TritonEngine({name: models / name for name in encoders}, url=url, seconds=seconds)
-    embedder = Embedder(encoders, engine, ServiceSettings(cache=CacheLimits(max_bytes=0)))
+    settings = ServiceSettings(cache=CacheLimits(max_bytes=0), load=PATIENT)
+    embedder = Embedder(encoders, engine, settings)
     with (
         serve_in_thread(embedder, bind("127.0.0.1", 0)) as address,
         httpx.Client(base_url=address, timeout=max(60.0, 1.5 * seconds), trust_env=False) as client,
@@ -105,14 +106,16 @@ def negated(source: Path, target: Path) -> None:
 
 def test_vectors_are_the_embedded_engines(models: Path, triton: Any) -> None:
     triton.start(models)
-    settings = ServiceSettings(engine=EngineOptions(name="triton", triton_url=triton.url))
-    found = []
-    for one in (settings, ServiceSettings()):
-        with serve_in_thread(open_embedder(models, (), one), bind("127.0.0.1", 0)) as address:
-            client = httpx.Client(base_url=address, timeout=120, trust_env=False)
-            found.append(vectors(client, TEXTS))
-    assert cosines(*found).min() > 0.99999
-    np.testing.assert_allclose(*found, atol=1e-5)
+    with service(models, triton.url, seconds=BACK_SECONDS) as client:
+        through = vectors(client, TEXTS)
+    embedder = open_embedder(models, (), ServiceSettings(load=PATIENT))
+    with (
+        serve_in_thread(embedder, bind("127.0.0.1", 0)) as address,
+        httpx.Client(base_url=address, timeout=BACK_SECONDS, trust_env=False) as client,
+    ):
+        embedded = vectors(client, TEXTS)
+    assert cosines(through, embedded).min() > 0.99999
+    np.testing.assert_allclose(through, embedded, atol=1e-5)
 
 
 def test_a_killed_triton_fails_what_it_held_and_answers_when_it_is_back(models: Path, triton: Any) -> None:
