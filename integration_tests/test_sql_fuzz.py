@@ -135,10 +135,30 @@ def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
         "INSERT INTO rows (id, a, u, g, v) (SELECT id + 100, (rows.*), u, g, v FROM rows)",
         "WITH w AS (SELECT * FROM rows) INSERT INTO rows (id, u, g, v) "
         "SELECT 1000 + id, '{1:1}/2'::sparsevec, g, v FROM w",
+        "UPDATE rows SET (a, s) = (3, (*)), u = u || cos(a) WHERE NOT (s < 2)",
+        "UPDATE rows SET a = (rows.*), u = upper(u)",
+        "UPDATE rows SET a = s + (*), u = upper(u)",
+        "INSERT INTO rows (id, u, g, v) VALUES (1, 'a', TRUE, '[1,2]') "
+        "ON CONFLICT (id) DO UPDATE SET a = (*)",
     ],
 )
 def test_the_error_of_a_statement_that_raised_another_is_nestvecs(written: str) -> None:
     assert failure(run, Session(tables={NAME: rows_table()}), written, {})[1] == ""
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "SELECT upper(:t)",
+        "SELECT id FROM rows WHERE lower(u) = ANY(ARRAY['a', :t])",
+        "UPDATE rows SET u = upper(:t)",
+        "INSERT INTO rows (id, a, u, g, v) VALUES (1, length('abc'), :t, FALSE, '[1,2]')",
+    ],
+)
+def test_a_text_that_no_column_holds_is_refused_wherever_it_stands(written: str, text: str) -> None:
+    session = Session(tables={NAME: rows_table()})
+    assert failure(run, session, written, {"t": text}) == ("SqlTypeMismatch", "")
 
 
 @pytest.mark.nightly

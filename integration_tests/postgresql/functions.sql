@@ -275,3 +275,8 @@ date_trunc('century', timestamp '2024-02-29'), date_trunc('century', timestamp '
 to_timestamp('2024-02-29 10:11:12','YYYY-MM-DD HH24:MI:SS')
 to_jsonb(timestamp '2024-01-01 10:00:00.5'), to_jsonb(timestamptz '2024-01-01 10:00:00+02'), jsonb_agg(timestamp '2024-01-01')
 round((2.5::float8)::numeric(1000,15)), (1.25)::numeric(1000,1), round(1.005::numeric(50,3),2)
+(interval '14 months 3 days')::text, (interval '-13 months')::text, (interval '-1 day 2 hours')::text, (interval '0')::text, (NULL::interval)::text
+'x' || (interval '1 month' * -1 + interval '2 days' - interval '3 hours 1.5 seconds'), concat(interval '1 year', interval '100 hours')
+age(date '2001-01-01', date '1999-03-15')::text, age(timestamp '2001-01-01', timestamp '1999-03-15') || '', (interval '1 year 1 mon')::varchar(8), (12345.5::float8)::varchar(3)
+'2024-01-01T10:11:12.123456+00:00'::date, '2024/01/02'::date, ' 2024-1-2 '::date, '2024-01-01 10:00 PM'::date, '2024-01-01 23:00+05:30'::date, '2024-01-01 23:00 Europe/Berlin'::date, 'epoch'::date
+date '2024-01-02' IN ('2024-01-01', '2024-01-02'), date '2024-01-02' BETWEEN '2024-01-01' AND '2024-01-03', '2024-01-02' <= date '2024-01-02', date_trunc('month', '2024-03-04'::date)

@@ -70,6 +70,18 @@ REFUSED = (
 """Calls that DuckDB answers, but otherwise."""
 
 
+NO_DATES = (
+    "'2024-01-01 xyz'::date",
+    "'2024-01-01xyz'::date",
+    "'2024-01-01 12:xx'::date",
+    "'24-01-01'::date",
+    "('2024-01-01' || ' x')::date",
+    "date '2024-01-02' > '2024-01-01 xyz'",
+    "date '2024-01-02' IN ('2024-01-02 xyz')",
+)
+"""Texts of which DuckDB would read a part."""
+
+
 @dataclass(frozen=True)
 class Twins:
     """The same rows by nestvec and by PostgreSQL."""
@@ -136,6 +148,14 @@ def test_a_function_with_another_meaning_in_duckdb_is_refused(twins: Twins, call
     assert twins.postgresql.execute(f"SELECT {called}".encode()).fetchall()
     with pytest.raises(dbapi.Error):
         twins.nestvec.execute(f"SELECT {called}")
+
+
+@pytest.mark.parametrize("expression", NO_DATES)
+def test_a_text_that_is_no_date_is_an_error_as_in_postgresql(twins: Twins, expression: str) -> None:
+    with pytest.raises(psycopg.errors.DataError):
+        twins.postgresql.execute(f"SELECT {expression}".encode())
+    with pytest.raises(dbapi.DataError, match="invalid input syntax for type date"):
+        twins.nestvec.execute(f"SELECT {expression}")
 
 
 @pytest.mark.nightly

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +17,7 @@ from nestvec_schemas.errors import nearest
 ParameterValues = Mapping[str, Any] | Sequence[Any]
 """Values by name for ``:name``, or in order for ``$1``, ``$2``."""
 
+_NOT_ALLOWED: Final = re.compile("[\0\ud800-\udfff]")
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 _FOREIGN: Final = {
     "torch": "tolist", "jax": "tolist", "jaxlib": "tolist", "tensorflow": "numpy", "pyarrow": "as_py",
@@ -55,6 +57,17 @@ def bind_params(values: ParameterValues | None) -> Params:
     if isinstance(values, Mapping):
         return Params({str(name): to_python(value) for name, value in values.items()})
     return Params({str(number): to_python(value) for number, value in enumerate(values, 1)})
+
+
+def check_characters(source: SourceText, text: str, node: exp.Expr) -> None:
+    """Raise SqlTypeMismatch for a text that no column holds: with NUL, or half of a surrogate pair."""
+    if _NOT_ALLOWED.search(text):
+        raise source.type_mismatch(
+            "the parameter value contains a character that is not allowed",
+            ascii(text)[:40],
+            node,
+            "Remove it.",
+        )
 
 
 def to_python(value: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
-from nestvec.sql.bind.params import PARAMETER_NODES, Params, to_python
+from nestvec.sql.bind.params import PARAMETER_NODES, Params, check_characters, to_python
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec_schemas.errors import nearest
@@ -151,13 +151,8 @@ class Scope:
 
 def _parameter_value(value: object, source: SourceText, node: exp.Expr) -> Value | None:
     """The value of a parameter. Raises SqlTypeMismatch if no column can hold it."""
-    if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-        raise source.type_mismatch(
-            "the parameter value contains a character that is not allowed",
-            ascii(value)[:40],
-            node,
-            "Remove it.",
-        )
+    if isinstance(value, str):
+        check_characters(source, value, node)
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):

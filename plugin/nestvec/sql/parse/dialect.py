@@ -320,7 +320,9 @@ _JSON_FUNCTIONS: Final = frozenset(
 
 
 def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
-    annotator._set_type(node, exp.DType.JSONB if node.name.upper() in _JSON_FUNCTIONS else exp.DType.UNKNOWN)
+    name = node.name.upper()
+    other = exp.DType.INTERVAL if name == "AGE" else exp.DType.UNKNOWN
+    annotator._set_type(node, exp.DType.JSONB if name in _JSON_FUNCTIONS else other)
     return node
 
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+DATE_TEXT: Final = (
+    r"\s*([-+]?[A-Za-z]+|[0-9]{3,6}[-/ ][0-9]{1,2}[-/ ][0-9]{1,2}"
+    r"((\s+|T)[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]*)?)?(\s?[AaPp][Mm])?)?"
+    r"\s*(Z|UTC|GMT|[-+][0-9]{1,2}(:?[0-9]{2}){0,2}|[A-Za-z_]+/[A-Za-z_/+-]+)?)\s*"
+)
+"""Texts that DuckDB and PostgreSQL read as the same date, or neither.
+
+DuckDB passes over whatever follows a date, and takes 24-01-01 for a day of the year 24.
+"""
+
 _VECTOR: Final = (
     "vector_dims(v) AS len(v::FLOAT[])",
     """pg_check_dims(v, dims) AS CASE WHEN v IS NULL THEN NULL WHEN len(v) = dims THEN v
@@ -87,6 +97,20 @@ _CASTS: Final = (
     r"""pg_whole(s, kind) AS CASE WHEN s IS NULL THEN NULL
     WHEN regexp_full_match(s, '\s*[+-]?[0-9]+\s*') THEN s
     ELSE error('invalid input syntax for type ' || kind || ': ''' || left(s, 40) || '''') END""",
+    f"""pg_date_text(s) AS CASE WHEN s IS NULL THEN NULL
+    WHEN regexp_full_match(s, '{DATE_TEXT}') THEN s
+    ELSE error('invalid input syntax for type date: ''' || left(s, 40) || '''') END""",
+    """pg_interval_unit(n, unit, signed) AS CASE WHEN n = 0 THEN '' ELSE CASE WHEN signed AND n > 0
+    THEN '+' ELSE '' END || n || ' ' || unit || CASE WHEN n = 1 THEN ' ' ELSE 's ' END END""",
+    """pg_interval_words(y, m, d, t) AS trim(pg_interval_unit(y, 'year', false) ||
+    pg_interval_unit(m, 'mon', y < 0) ||
+    pg_interval_unit(d, 'day', CASE WHEN m <> 0 THEN m < 0 ELSE y < 0 END) ||
+    CASE WHEN t = 0 AND (y <> 0 OR m <> 0 OR d <> 0) THEN '' ELSE CASE WHEN t > 0 AND
+    CASE WHEN d <> 0 THEN d < 0 WHEN m <> 0 THEN m < 0 ELSE y < 0 END THEN '+' ELSE '' END ||
+    to_microseconds(t)::VARCHAR END)""",
+    """pg_interval_text(i) AS pg_interval_words(date_part('year', i), date_part('month', i),
+    date_part('day', i), (date_part('hour', i) * 60 + date_part('minute', i)) * 60000000 +
+    date_part('microsecond', i))""",
     """pg_boolean(s) AS CASE WHEN s IS NULL THEN NULL
     WHEN lower(trim(s)) IN ('t', 'tr', 'tru', 'true', 'y', 'ye', 'yes', 'on', '1') THEN true
     WHEN lower(trim(s)) IN ('f', 'fa', 'fal', 'fals', 'false', 'n', 'no', 'of', 'off', '0') THEN false

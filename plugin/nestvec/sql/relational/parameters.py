@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.bind.params import PARAMETER_NODES, Params, to_python
+from nestvec.sql.bind.params import PARAMETER_NODES, Params, check_characters, to_python
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import SourceText
 
@@ -50,6 +50,7 @@ def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
     if isinstance(value, (int, float)):
         return _number(value)
     if isinstance(value, str):
+        check_characters(source, value, node)
         return exp.Literal.string(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         if len(value) > _MAX_ITEMS:

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.params import PARAMETER_NODES
+from nestvec.sql.bind.params import PARAMETER_NODES, check_characters
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
 from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec_schemas.errors import SqlError
@@ -94,13 +94,7 @@ def parameter_constant(scope: Scope, value: object, node: exp.Expr) -> TypedCons
     if isinstance(value, bool):
         return TypedConstant(value, "boolean")
     if isinstance(value, str):
-        if re.search("[\0\ud800-\udfff]", value):
-            raise scope.source.type_mismatch(
-                "the parameter value contains a character that is not allowed",
-                ascii(value)[:40],
-                node,
-                "Remove it.",
-            )
+        check_characters(scope.source, value, node)
         return TypedConstant(value, "unknown")
     if isinstance(value, int):
         return TypedConstant(value, "number")

@@ -8,7 +8,14 @@ from sqlglot import exp
 
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_computed, is_default, writable_column
+from nestvec.sql.bind.dml.literals import (
+    bind_value,
+    check_no_star,
+    fit_value,
+    is_computed,
+    is_default,
+    writable_column,
+)
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
 
@@ -77,6 +84,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
         if column.name in (*copied, *constants, *computed):
             raise source.syntax_error(f"column {column.name} is set twice", assignment.this, "Remove one.")
         value = assignment.args["expression"]
+        check_no_star(scope, value)
         if (
             isinstance(value, exp.Column)
             and identifier_name(value.args.get("table") or exp.Identifier(this="")) == "excluded"

@@ -136,6 +136,13 @@ def _number_or_bool(scope: Scope, text: str, column: Column, node: exp.Expr) -> 
     )
 
 
+def check_no_star(scope: Scope, value: exp.Expr) -> None:
+    """Raise SqlNotSupported for ``*`` in a value of SET, but for those of count() and of subqueries."""
+    for star in value.find_all(exp.Star):
+        if not isinstance(star.parent, exp.Count) and star.find_ancestor(exp.Query) is None:
+            raise scope.source.not_supported("* in SET", value, "Name the columns.")
+
+
 def is_computed(node: exp.Expr) -> bool:
     """Whether a value is computed, from columns or by operators and functions."""
     while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):

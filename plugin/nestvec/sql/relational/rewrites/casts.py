@@ -7,6 +7,7 @@ import re
 import orjson
 from sqlglot import exp
 
+from nestvec.sql.relational.macros import DATE_TEXT
 from nestvec.sql.relational.rewrites.arrays import typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import rewrite_bytes_or_time
 from nestvec.sql.relational.rewrites.nodes import (
@@ -18,12 +19,14 @@ from nestvec.sql.relational.rewrites.nodes import (
     is_text_constant,
     is_vector,
     kind,
+    value_text,
 )
 from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
 _MAX_DIGITS = 38
+_DATE_TEXT = re.compile(DATE_TEXT)
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
@@ -62,22 +65,38 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return node
     if kind(node.this) in TEXT_TYPES and to.this == exp.DType.BOOLEAN:
         return call("pg_boolean", node.this)
-    if to.this in TEXT_TYPES and kind(node.this) in FLOAT_TYPES:
-        return float_text(node.this, kind(node.this))
+    if kind(node.this) in TEXT_TYPES and to.this == exp.DType.DATE:
+        node.set("this", _date_text(node.this))
+        return node
     if to.this in exp.DataType.INTEGER_TYPES and kind(node.this) == exp.DType.DECIMAL:
         # Halves of a NUMERIC go away from zero, which DuckDB has as doubles at times.
         node.set("this", call("round", node.this))
         return node
+    text = value_text(node.this) if to.this in TEXT_TYPES else None
     if (
         to.this in (exp.DType.VARCHAR, exp.DType.CHAR)
         and to.expressions
         and isinstance(to.expressions[0].this, exp.Literal)
     ):
-        text = exp.cast(node.this.copy(), "text")
-        return call("left", text, to.expressions[0].this)
+        return call("left", text or exp.cast(node.this.copy(), "text"), to.expressions[0].this)
+    if text is not None:
+        return text
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node
+
+
+def date_constant(node: exp.Expr) -> exp.Expr:
+    """A constant in quotes beside a date."""
+    constant = exp.cast(_date_text(node), "date")
+    constant.type = exp.DataType(this=exp.DType.DATE)
+    return constant
+
+
+def _date_text(text: exp.Expr) -> exp.Expr:
+    """The text of a date: an error where DuckDB would read a part of it, or another year."""
+    plain = is_text_constant(text) and _DATE_TEXT.fullmatch(text.name)
+    return text.copy() if plain else call("pg_date_text", text)
 
 
 def _sized_numeric(to: exp.DataType) -> exp.DataType:

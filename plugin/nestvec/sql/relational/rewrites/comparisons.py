@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
-from nestvec.sql.relational.rewrites.casts import numeric_constant
+from nestvec.sql.relational.rewrites.casts import date_constant, numeric_constant
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     anonymous_name,
@@ -33,7 +33,11 @@ def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[ex
     return exp.paren(exp.or_(compare(strict), exp.paren(exp.and_(compare(equal), rest))))
 
 
-_TYPED_CONSTANTS = {**dict.fromkeys(BINARY_TYPES, bytea_constant), exp.DType.DECIMAL: numeric_constant}
+_TYPED_CONSTANTS = {
+    **dict.fromkeys(BINARY_TYPES, bytea_constant),
+    exp.DType.DECIMAL: numeric_constant,
+    exp.DType.DATE: date_constant,
+}
 """What makes values of constants in quotes that DuckDB would convert otherwise, beside these types."""
 
 

@@ -72,6 +72,13 @@ def float_text(node: exp.Expr, type_: exp.DType) -> exp.Expr:
     return call("pg_float_text", node, exp.Literal.number(_PLACES[type_]))
 
 
+def value_text(node: exp.Expr) -> exp.Expr | None:
+    """A number or an interval as PostgreSQL writes it; None for what DuckDB writes in the same way."""
+    if kind(node) in FLOAT_TYPES:
+        return float_text(node, kind(node))
+    return call("pg_interval_text", node) if kind(node) == exp.DType.INTERVAL else None
+
+
 def _fixed_text(node: exp.Expr, places: int, exact: bool) -> exp.Expr:
     """A number with this many digits behind the point."""
     if exact and places <= _MAX_PLACES:

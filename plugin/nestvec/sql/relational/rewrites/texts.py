@@ -10,15 +10,14 @@ from sqlglot import exp
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES
 from nestvec.sql.relational.rewrites.nodes import (
-    FLOAT_TYPES,
     TEXT_TYPES,
     Rule,
     anonymous_name,
     call,
-    float_text,
     is_text_constant,
     is_vector,
     kind,
+    value_text,
 )
 from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
@@ -76,8 +75,8 @@ def pad(node: exp.Pad) -> exp.Expr:
 def rewrite_concat(node: exp.Expr) -> exp.Expr:
     """In concat() a boolean is t or f, and a number as its cast writes it."""
     for item in node.expressions:
-        if kind(item) in FLOAT_TYPES:
-            item.replace(float_text(item, kind(item)))
+        if (text := value_text(item)) is not None:
+            item.replace(text)
         if kind(item) == exp.DType.BOOLEAN:
             case = exp.Case(ifs=[exp.If(this=item.copy(), true=exp.Literal.string("t"))])
             case.append("ifs", exp.If(this=exp.Not(this=item.copy()), true=exp.Literal.string("f")))
@@ -90,8 +89,8 @@ def joined(node: exp.DPipe) -> exp.Expr:
     if _is_array(node.this) or _is_array(node.expression):
         return _joined_arrays(node)
     for side in (node.this, node.expression):
-        if kind(side) in FLOAT_TYPES:
-            side.replace(float_text(side, kind(side)))
+        if (text := value_text(side)) is not None:
+            side.replace(text)
     return node
 
 

@@ -12,7 +12,14 @@ from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import bind_condition
-from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_computed, is_default, writable_column
+from nestvec.sql.bind.dml.literals import (
+    bind_value,
+    check_no_star,
+    fit_value,
+    is_computed,
+    is_default,
+    writable_column,
+)
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -170,6 +177,7 @@ def assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.E
     if not isinstance(node, exp.EQ):
         raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
     left, right = node.this, node.args["expression"]
+    check_no_star(scope, right)
     if not isinstance(left, (exp.Tuple, exp.Paren)):
         return [(left, right)]
     columns = left.expressions if isinstance(left, exp.Tuple) else [left.this]
