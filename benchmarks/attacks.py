@@ -217,6 +217,46 @@ async def descriptors(port: int, encoder: str, seconds: float) -> list[bytes]:
     return []
 
 
+async def empty_lines(port: int, encoder: str, seconds: float) -> list[bytes]:
+    """Connections that ask once, and from then on send an empty line now and then instead of a request."""
+    data = request(f"/embed?encoder={encoder}", b'{"inputs":["a"]}')
+
+    async def client() -> bytes:
+        end, first = time.monotonic() + seconds, b""
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(data)
+            first = await reader.read(400)
+            while time.monotonic() < end:
+                writer.write(b"\r\n")
+                await asyncio.sleep(1)
+            writer.close()
+        return first
+
+    return list(await asyncio.gather(*(client() for _ in range(500))))
+
+
+async def offers_in_pieces(port: int, encoder: str, seconds: float) -> list[bytes]:
+    """Requests that offer HTTP/2 as Java's client does, a few bytes at a time."""
+    offer = ("upgrade: h2c", "connection: Upgrade, HTTP2-Settings", "http2-settings: AAEAAEAA")
+    data = request(f"/embed?encoder={encoder}", b'{"inputs":["a"]}', *offer)
+    end = time.monotonic() + seconds
+
+    async def client() -> bytes:
+        first = b""
+        while time.monotonic() < end:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                for start in range(0, len(data), 7):
+                    writer.write(data[start : start + 7])
+                    await asyncio.sleep(0)
+                first = first or await reader.read(400)
+                writer.close()
+        return first
+
+    return list(await asyncio.gather(*(client() for _ in range(50))))
+
+
 async def bad_hosts(port: int, encoder: str, seconds: float) -> list[bytes]:
     body = b'{"inputs":["a"]}'
     data = request(f"/embed?encoder={encoder}", body).replace(b"host: 127.0.0.1", b"host: evil.example")
@@ -286,6 +326,8 @@ ATTACKS: dict[str, Attack] = {
     "bodies that stop": slow_bodies,
     "idle connections": descriptors,
     "foreign hosts": bad_hosts,
+    "empty lines, 500 connections": empty_lines,
+    "offers of HTTP/2 in pieces": offers_in_pieces,
 }
 IMAGE_ATTACKS: dict[str, Attack] = {"image of one row": strip, "64 images of 49 megapixels": bombs}
 BODY_BYTES = {name: 2 if "2 MB" in name else 31 for name in ATTACKS if " MB" in name}

@@ -43,6 +43,7 @@ from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.model_name import parse_model_name
+from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.towers import Modality, Role
 
 _STARTED: Final = int(time.time())
@@ -260,7 +261,16 @@ def _truncation(body: EmbeddingsRequest, query: QueryFields, server: ServiceSett
 
 
 def _prompt(body: EmbeddingsRequest) -> PromptName | None:
-    """The prompt that the body names, itself or by its input type. Raises BodyInvalid."""
-    if body.prompt_name is not None or body.input_type is None:
+    """The prompt that the body names, itself or by its input type. Raises BodyInvalid if they are those of
+    different roles."""
+    if body.input_type is None:
         return body.prompt_name
-    return ROLE_OF_TYPE[check_format(body.input_type, ROLE_OF_TYPE, "input_type")]
+    if body.prompt_name is None:
+        return ROLE_OF_TYPE[check_format(body.input_type, ROLE_OF_TYPE, "input_type")]
+    if body.prompt_name in ROLES and ROLE_OF_TYPE.get(body.input_type, body.prompt_name) != body.prompt_name:
+        raise BodyInvalid(
+            "the request names different prompts",
+            value=f"prompt_name={body.prompt_name}, input_type={body.input_type}",
+            next_step="Name one of them.",
+        )
+    return body.prompt_name

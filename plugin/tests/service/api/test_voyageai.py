@@ -91,3 +91,14 @@ def test_what_is_refused(service: str, fields: dict[str, object], message: str) 
     refused = httpx.post(f"{service}{URL}", json={"input": ["w1"], **fields})
     assert refused.status_code == 400
     assert message in refused.json()["error"]["message"]
+
+
+def test_a_prompt_of_another_role_than_the_input_type_is_refused(service: str) -> None:
+    body = {"model": "tiny", "input": ["w1"], "input_type": "document", "prompt_name": "query"}
+    refused = httpx.post(f"{service}{URL}", json=body, timeout=240)
+    assert refused.status_code == 400
+    message = refused.json()["error"]["message"]
+    assert "different prompts: prompt_name=query, input_type=document" in message
+    assert rows(post(service, input_type="query", prompt_name="query")) == rows(
+        post(service, input_type="query")
+    )
