@@ -12,8 +12,10 @@ from integration_tests.fixtures.checkpoints import (
     wordllama_folder,
 )
 from integration_tests.fixtures.repositories import (
+    bridged_static,
     exiting,
     models,
+    precisions,
     ranking,
     routed,
     static,
@@ -23,6 +25,7 @@ from integration_tests.fixtures.repositories import (
 from integration_tests.fixtures.services import client, serve, service
 
 __all__ = [
+    "bridged_static",
     "client",
     "exiting",
     "glove_folder",
@@ -31,6 +34,7 @@ __all__ = [
     "names",
     "no_late_writers",
     "papers",
+    "precisions",
     "ranking",
     "routed",
     "serve",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import httpx
@@ -12,24 +11,12 @@ import pytest
 from click.testing import CliRunner
 from integration_tests.fixtures.services import Serve
 
-from nestvec.bridge.build import BridgeRequest, build_bridge
 from nestvec.cli import cli
 from nestvec_schemas.samples.docstrings import sample_texts
-from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, normalise
 
 TEXTS = tuple(dict.fromkeys(" ".join(text.split())[:200] for text in sample_texts(500)))[:300]
 QUERIES = {number: " ".join(TEXTS[number].split()[2:8]) for number in range(0, 300, 6)}
-
-
-@pytest.fixture(scope="module")
-def bridged(static: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``glove``, 50 dims, ``wordllama``, and the bridge ``wordllama.as.glove``, of few steps."""
-    folder = tmp_path_factory.mktemp("bridged") / "models"
-    for name in ("glove", "wordllama"):
-        shutil.copytree(static / name, folder / name)
-    build_bridge(BridgeRequest(folder, "glove", "wordllama", Sample("docs", TEXTS), steps=5))
-    return folder
 
 
 def write_data(folder: Path) -> Path:
@@ -67,11 +54,11 @@ def evaluate(models: Path, data: Path, folder: Path, *options: str) -> tuple[int
 
 
 def test_new_queries_on_old_documents_are_measured_as_the_service_embeds_them(
-    bridged: Path, serve: Serve, tmp_path: Path
+    bridged_static: Path, serve: Serve, tmp_path: Path
 ) -> None:
-    data, service = write_data(tmp_path / "data"), serve(bridged)
+    data, service = write_data(tmp_path / "data"), serve(bridged_static)
     code, output = evaluate(
-        bridged, data, tmp_path, "--encoder", "glove", "--queries-encoder", "wordllama.as.glove"
+        bridged_static, data, tmp_path, "--encoder", "glove", "--queries-encoder", "wordllama.as.glove"
     )
     assert code == 0, output
     rows = {row["encoder"]: row for row in json.loads(output) if row["dim"] == 50}
@@ -87,9 +74,11 @@ def test_new_queries_on_old_documents_are_measured_as_the_service_embeds_them(
     assert new["ndcg@10"] != old["ndcg@10"]
 
 
-def test_queries_of_another_space_are_refused(bridged: Path, tmp_path: Path) -> None:
+def test_queries_of_another_space_are_refused(bridged_static: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
-    code, output = evaluate(bridged, data, tmp_path, "--encoder", "glove", "--queries-encoder", "wordllama")
+    code, output = evaluate(
+        bridged_static, data, tmp_path, "--encoder", "glove", "--queries-encoder", "wordllama"
+    )
     assert code != 0
     assert "different spaces cannot be compared" in output
     assert "--queries-encoder wordllama.as.glove" in output

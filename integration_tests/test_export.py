@@ -16,7 +16,6 @@ import pytest
 from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
 
-from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_exporters.verify.compare import compare_vectors
 from nestvec_schemas.errors import VerificationFailed
@@ -37,13 +36,10 @@ def nestvec(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
-@pytest.fixture(scope="session")
-def int8(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
-    models = tmp_path_factory.mktemp("int8")
-    options = ExportOptions(
-        str(minilm_checkpoint), models, "minilm", precision="int8-dynamic", dims=(64, 128)
-    )
-    return export(options), models / "minilm"
+@pytest.fixture(scope="module")
+def int8(precisions: Path) -> tuple[Manifest, Path]:
+    folder = precisions / "minilm-int8-dynamic"
+    return read_manifest(folder), folder
 
 
 def test_fp32_is_the_checkpoint(models: Path) -> None:

@@ -40,7 +40,7 @@ KINDS = {
     "static": ["wordllama", "glove"],
     "tiny_texts": ["decoder", "nllb", "canine", "byt5", "pixel"],
     "seeing": ["clip", "film", "naflex", "qwen", "llava"],
-    "halves": ["fp16"],
+    "precisions": ["minilm-fp16"],
     "bridged": ["minilm"],
 }
 """Encoders by the fixture of their repository."""
@@ -51,6 +51,8 @@ SCORING = {
     "GTE-ModernColBERT, LateOn": "late",
 }
 """Names of the encoders that score, by the family of their checkpoint."""
+
+DYNAMIC = "minilm-int8-dynamic"
 
 needs_bf16 = pytest.mark.skipif(not has_bf16(openvino_core()), reason="this CPU does not compute in bf16")
 
@@ -88,14 +90,6 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, checkpoint in checkpoints.items():
         export(ExportOptions(str(checkpoint), place / "models", name, verify="quick"))
     return place / "models"
-
-
-@pytest.fixture(scope="module")
-def halves(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``minilm`` in fp16."""
-    models = tmp_path_factory.mktemp("halves") / "models"
-    export(ExportOptions(str(minilm_checkpoint), models, "fp16", precision="fp16", verify="quick"))
-    return models
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +150,10 @@ def test_openvino_gives_the_vectors_of_onnx_runtime(folder: Path, name: str) -> 
 
 
 @pytest.fixture(scope="module")
-def mixed(models: Path, minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``minilm``, and ``dynamic``: the same in int8 with ranges that are computed for each batch."""
+def mixed(models: Path, precisions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm``, and DYNAMIC: the same in int8 with ranges that are computed for each batch."""
     folder = Path(shutil.copytree(models, tmp_path_factory.mktemp("mixed") / "models"))
-    dynamic = ExportOptions(
-        str(minilm_checkpoint), folder, "dynamic", precision="int8-dynamic", verify="quick"
-    )
-    export(dynamic)
+    shutil.copytree(precisions / DYNAMIC, folder / DYNAMIC)
     return folder
 
 
@@ -172,10 +163,10 @@ def test_an_encoder_that_openvino_does_not_run_is_on_onnx_runtime_by_name(mixed:
     engines = {name: encoder["engine"] for name, encoder in answer["encoders"].items()}
     assert engines["minilm"]["name"] == "openvino"
     assert engines["minilm"]["reason"] is None
-    assert engines["dynamic"]["name"] == "onnx"
-    assert "its int8 ranges are computed per batch" in engines["dynamic"]["reason"]
+    assert engines[DYNAMIC]["name"] == "onnx"
+    assert "its int8 ranges are computed per batch" in engines[DYNAMIC]["reason"]
     metrics = httpx.get(f"{service}/metrics", trust_env=False).text
-    assert 'encoder="dynamic",engine="onnx"' in metrics
+    assert f'encoder="{DYNAMIC}",engine="onnx"' in metrics
     assert 'encoder="minilm",engine="openvino"' in metrics
     for name in engines:
         response = httpx.post(
@@ -185,8 +176,8 @@ def test_an_encoder_that_openvino_does_not_run_is_on_onnx_runtime_by_name(mixed:
 
 
 def test_openvino_alone_refuses_it(mixed: Path) -> None:
-    with pytest.raises(EngineError, match=r"OpenVINO cannot run the encoder dynamic.*--engine onnx"):
-        OpenVinoEngine({"dynamic": mixed / "dynamic"})
+    with pytest.raises(EngineError, match=rf"OpenVINO cannot run the encoder {DYNAMIC}.*--engine onnx"):
+        OpenVinoEngine({DYNAMIC: mixed / DYNAMIC})
 
 
 def test_a_vector_in_fp32_does_not_depend_on_its_batch(models: Path) -> None:

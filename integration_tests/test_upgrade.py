@@ -22,7 +22,6 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec import add_embedding, connect, field_notes, index_params
 from nestvec.bridge import upgrade as bridge_upgrade
-from nestvec.bridge.build import BridgeRequest, build_bridge
 from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
@@ -37,7 +36,6 @@ from nestvec.milvus.catalog import read_table
 from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.samples.docstrings import sample_texts
-from nestvec_schemas.samples.sample import Sample
 
 TEXTS = tuple(dict.fromkeys(" ".join(text.split())[:200] for text in sample_texts(900)))[:600]
 
@@ -54,12 +52,9 @@ def plain(static: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bridged(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with the bridge ``wordllama.as.glove``; the few steps keep the test short."""
-    folder = tmp_path_factory.mktemp("bridged") / "models"
-    shutil.copytree(plain, folder)
-    build_bridge(BridgeRequest(folder, "glove", "wordllama", Sample("docs", TEXTS), steps=5))
-    return folder
+def bridged(bridged_static: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the bridge ``wordllama.as.glove``."""
+    return Path(shutil.copytree(bridged_static, tmp_path_factory.mktemp("bridged") / "models"))
 
 
 def create(client: MilvusClient, service: str, rows: int = len(TEXTS)) -> None:

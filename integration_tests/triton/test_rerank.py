@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,27 @@ TEXTS = [text[:300] for text in sample_texts(24)]
 NAMES = ("reranker", "colbert")
 
 
-@pytest.fixture(scope="module")
-def ranking(vectrix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ranking") / "models"
+@pytest.fixture
+def scoring(ranking: Path, vectrix: Path, tmp_path: Path) -> Path:
+    """The ``reranker``, and ``colbert`` with its marker tokens."""
+    folder = tmp_path / "models"
+    shutil.copytree(ranking / "reranker", folder / "reranker")
     own = ("vectrix_config.json",)  # the wheel's own file, which repeats what the graph is
-    export(ExportOptions(str(vectrix / "reranker_en"), folder, "reranker", ignore=own))
     marked = Overrides(pooling="tokens", query_prompt="[unused0]", document_prompt="[unused1]")
-    export(ExportOptions(str(vectrix / "colbert"), folder, "colbert", overrides=marked, ignore=own))
+    export(
+        ExportOptions(
+            str(vectrix / "colbert"), folder, "colbert", overrides=marked, ignore=own, verify="quick"
+        )
+    )
     return folder
 
 
-def test_scores_are_the_embedded_engines(ranking: Path, triton: Any) -> None:
-    triton.start(ranking)
+def test_scores_are_the_embedded_engines(scoring: Path, triton: Any) -> None:
+    triton.start(scoring)
     found = []
     for engine in (EngineOptions(name="triton", triton_url=triton.url), EngineOptions()):
         with serve_in_thread(
-            open_embedder(ranking, NAMES, ServiceSettings(engine=engine)), bind("127.0.0.1", 0)
+            open_embedder(scoring, NAMES, ServiceSettings(engine=engine)), bind("127.0.0.1", 0)
         ) as address:
             client = httpx.Client(base_url=address, timeout=120, trust_env=False)
             scores = []
