@@ -1,13 +1,16 @@
 """``nestvec bulk``: its rate against the engine's own loop and against ``nestvec ingest``, and kills.
 
-    python benchmarks/bulk.py speed --models models [--encoder minilm] [--rows 200000] [--json FILE]
+    python benchmarks/bulk.py speed --models models [--encoder minilm] [--rows 200000] [--rounds 3]
+        [--minutes 12] [--json FILE]
     python benchmarks/bulk.py turns --models models [--encoder minilm] [--rows 10240] [--json FILE]
     python benchmarks/bulk.py kills --models models [--encoder wordllama] [--rows 1000000] [--json FILE]
 
 ``speed``: the loop tokenizes 2,048 texts at a time, sorts them by length and runs batches, in this process
-with all cores; ``bulk`` does the same on a Ray of this machine, reads JSON lines and writes Parquet. The rate
-of ``bulk`` is that of its workers, without the start of Ray, which is stated. On a busy machine compare CPU
-seconds: those of the loop, of the workers, and (with control groups) of whole commands. ``turns``: what a
+with all cores; ``bulk`` does the same on a Ray of this machine, reads JSON lines, writes Parquet and inserts
+into Milvus Lite; then ``ingest`` inserts the same rows. They take turns, as many rounds as the minutes allow.
+The rate of ``bulk`` is from the beginning of its first task, which loads the engine, to the end of its last;
+that with the start of Ray is stated too, and "bulk / ingest" is of whole commands. On a busy machine compare
+CPU seconds: those of the loop, of the tasks, and (with control groups) of whole commands. ``turns``: what a
 worker does, without Ray, and the loop, on the same rows window by window in turns, so that a busy machine
 slows both.
 ``kills``: workers and the command itself are killed with SIGKILL at points spread over the rows, and every
@@ -142,44 +145,62 @@ def loop_rate(options: argparse.Namespace) -> tuple[float, float]:
 
 
 def speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    place = Place(folder, options, "bulk")
-    write_rows(place.source, options.rows)
-    loop = loop_rate(options)
+    """Rounds of the loop, ``bulk`` and ``ingest`` in turns, until one more would take longer than allowed."""
+    rounds: list[dict[str, float]] = []
+    began, longest = time.monotonic(), 0.0
+    while len(rounds) < options.rounds:
+        started = time.monotonic()
+        if rounds and started - began + longest > 60 * options.minutes:
+            break
+        rounds.append(speed_round(options, folder, len(rounds)))
+        longest = max(longest, time.monotonic() - started)
+        print(json.dumps(rounds[-1]), file=sys.stderr)
+    medians = {name: round(statistics.median(each[name] for each in rounds), 3) for name in rounds[0]}
+    print_table(rounds, medians)
+    return {"rows": options.rows, "encoder": options.encoder, "medians": medians, "rounds": rounds}
+
+
+def speed_round(options: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    load = os.getloadavg()[0]
+    place, other = (Place(folder, options, f"{name}{number}") for name in ("bulk", "ingest"))
+    if not place.source.exists():
+        write_rows(place.source, options.rows)
+    loop, loop_cpu = loop_rate(options)
     engine = ("--engine", options.engine, "--task-rows", str(options.task_rows), "--to", str(place.job))
     report, bulk_seconds, bulk_cpu = place.run("bulk", *engine)
-    phases = report["seconds"]
-    busy = sum(phases[name] for name in ("read", "tokenize", "engine", "write"))
-    again = loop_rate(options)
-    workers = max(1, len(report["workers"]))
-    rate = options.rows * workers / busy
-    ingest_place = Place(folder, options, "ingest")
-    _, ingest_seconds, ingest_cpu = ingest_place.run("ingest")
-    embedding_seconds = phases["total"] - phases["import"]
+    ingested, ingest_seconds, ingest_cpu = other.run("ingest")
+    counts = [report["imported"], ingested["inserted"]]
+    if counts != [options.rows, options.rows]:
+        raise SystemExit(f"{counts} of {options.rows} rows were stored")
+    first = min(path.stat().st_mtime for path in (place.job / "begun").iterdir())
+    last = max(path.stat().st_mtime for path in (place.job / "tasks").iterdir())
+    phases, rows = report["seconds"], options.rows
+    embedding = phases["total"] - phases["import"]
+    workers = report["workers"].values()
     return {
-        "rows": options.rows,
-        "encoder": options.encoder,
-        "loop_rows_per_second": [round(loop[0], 1), round(again[0], 1)],
-        "loop_rows_per_cpu_second": [round(loop[1], 1), round(again[1], 1)],
-        "workers": workers,
-        "worker_rows_per_second": round(rate, 1),
-        "worker_rows_per_cpu_second": round(options.rows / phases["cpu"], 1),
-        "bulk / loop": round(2 * rate / (loop[0] + again[0]), 3),
-        "bulk / loop, CPU seconds": round(2 * options.rows / phases["cpu"] / (loop[1] + again[1]), 3),
-        "phases": {name: round(value, 2) for name, value in phases.items()},
-        "start_of_ray_seconds": round(embedding_seconds - busy / workers, 1),
-        "bulk_seconds": round(bulk_seconds, 1),
-        "ingest_seconds": round(ingest_seconds, 1),
-        "bulk_cpu_seconds": round(bulk_cpu, 1),
-        "ingest_cpu_seconds": round(ingest_cpu, 1),
-        "bulk / ingest, CPU seconds": round(ingest_cpu / bulk_cpu, 3),
+        "load before": round(load, 2),
+        "loop rows/s": round(loop, 1),
+        "bulk rows/s": round(rows / (last - first), 1),
+        "bulk / loop": round(rows / (last - first) / loop, 3),
+        "bulk / loop, with the start of Ray": round(rows / embedding / loop, 3),
         "bulk / ingest": round(ingest_seconds / bulk_seconds, 3),
-        "bulk / ingest, without the start of Ray": round(
-            ingest_seconds / (bulk_seconds - (embedding_seconds - busy / workers)), 3
+        "bulk / ingest, without that start": round(
+            ingest_seconds / (bulk_seconds - embedding + last - first), 3
         ),
-        "worker_mb_beyond_engine": round(
-            max(each["bytes_beyond_engine"] for each in report["workers"].values()) / 1e6, 1
-        ),
+        "bulk / loop, CPU seconds of tasks": round(rows / phases["cpu"] / loop_cpu, 3),
+        "bulk / ingest, CPU seconds": round(ingest_cpu / bulk_cpu, 3),
+        "start of Ray, s": round(embedding - (last - first), 1),
+        "import, s": round(phases["import"], 1),
+        "bulk, s": round(bulk_seconds, 1),
+        "ingest, s": round(ingest_seconds, 1),
+        "MB beyond engine": round(max(each["bytes_beyond_engine"] for each in workers) / 1e6, 1),
+        **{f"{name}, s": round(phases[name], 2) for name in ("read", "tokenize", "engine", "write")},
     }
+
+
+def print_table(rounds: list[dict[str, float]], medians: dict[str, float]) -> None:
+    for name, median in medians.items():
+        print(f"{name:36}", *(f"{each[name]:>9}" for each in rounds), f"| {median:>9}")
 
 
 def turns(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -348,6 +369,8 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dims", type=lambda text: [int(dim) for dim in text.split(",")], default=None)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=12, help="no round begins that may end later")
     parser.add_argument("--task-rows", type=int, default=10_000)
     parser.add_argument("--worker-kills", type=int, default=10)
     parser.add_argument("--command-kills", type=int, default=3)
@@ -361,8 +384,9 @@ def main() -> None:
         result = {"date": f"{date.today()}", "cores": os.cpu_count(), **work(options, Path(folder))}
     print(json.dumps(result, indent=2))
     if options.json:
+        name = f"speed of {options.encoder}" if options.what == "speed" else options.what
         before = json.loads(options.json.read_text()) if options.json.exists() else {}
-        options.json.write_text(json.dumps({**before, options.what: result}, indent=2) + "\n")
+        options.json.write_text(json.dumps({**before, name: result}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
