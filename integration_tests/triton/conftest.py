@@ -70,6 +70,12 @@ class Triton:
             time.sleep(0.05)
         raise AssertionError(self._log.read_text()[-3000:])
 
+    def start_again_if_ended(self, models: Path) -> None:
+        """Its Python backend (2.51) can end it with a lock_exception after its processes stood still."""
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
+            self.start(models)
+
     def check_running(self) -> None:
         """Fail with its log if its process ended."""
         assert self._process is not None
