@@ -74,9 +74,17 @@ class FileColumns:
 
     @property
     def repetitive(self) -> list[str]:
-        """The columns whose values may repeat: a vector's numbers do not, and to compress them, or to make a
-        dictionary of them, takes time for nothing."""
+        """The columns whose values may repeat: a dictionary of a vector's numbers takes time for nothing."""
         return [column.name for column in self.columns if column.type in _SCALARS]
+
+    @property
+    def compression(self) -> dict[str, str]:
+        """The codecs of columns, by their paths in a file: vectors have none, which would save nothing."""
+        return {
+            f"{column.name}.list.element" if column.type == "ARRAY" else column.name: "snappy"
+            for column in self.columns
+            if column.type not in _VECTORS
+        }
 
     @property
     def row_bytes(self) -> int:

@@ -261,7 +261,7 @@ class _Files:
                 path,
                 columns.schema,
                 use_dictionary=repetitive,
-                compression=dict.fromkeys(repetitive, "snappy"),
+                compression=columns.compression,
                 write_statistics=repetitive,
             )
             self._writer = self._open.enter_context(writer)

@@ -151,7 +151,7 @@ def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=seconds,
         trust_env=not is_loopback(service),
-        verify=ssl.create_default_context() if service.startswith("https:") else _NO_TLS,
+        verify=ssl.create_default_context() if urlsplit(service).scheme == "https" else _NO_TLS,
     )
 
 

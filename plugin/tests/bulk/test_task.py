@@ -57,6 +57,9 @@ def test_a_task_writes_its_rows_with_all_vectors(tmp_path: Path, make_work: Make
     chunks = [group.column(number) for number in range(group.num_columns)]
     dictionaries = {chunk.path_in_schema: chunk.has_dictionary_page for chunk in chunks}
     assert (dictionaries["text"], dictionaries["text_16.list.element"]) == (True, False)
+    codecs = {chunk.path_in_schema: chunk.compression for chunk in chunks}
+    assert {codecs["text"], codecs["tags.list.element"], codecs["$meta"]} == {"SNAPPY"}
+    assert codecs["text_16.list.element"] == "UNCOMPRESSED"
     assert finished_tasks(OutputFolder(str(tmp_path / "job"))) == {3: record}
 
 

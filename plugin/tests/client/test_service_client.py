@@ -192,3 +192,13 @@ def test_somebody_else_answers(stranger: str) -> None:
 )
 def test_loopback(service: str, loopback: bool) -> None:
     assert is_loopback(service) is loopback
+
+
+def test_an_address_in_capital_letters_has_the_certificates_that_the_machine_trusts() -> None:
+    addresses = ("HTTPS://host", "http://host", "http://other")
+    clients = [asking.http_client(address, None, 1) for address in addresses]
+    contexts = [client._transport._pool._ssl_context for client in clients]  # type: ignore[attr-defined]
+    for client in clients:
+        client.close()
+    assert contexts[0] is not contexts[1]
+    assert contexts[1] is contexts[2]

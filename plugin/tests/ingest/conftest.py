@@ -98,6 +98,7 @@ class MemoryMilvus:
         self.crash_at, self.landed = crash_at, landed
         self.refuse = ""
         self.collection_id = 0
+        self.loaded = True
         self.embedded: tuple[EmbeddingColumn, ...] = ()
         """The columns that nestvec fills."""
 
@@ -115,9 +116,14 @@ class MemoryMilvus:
         return {**base, "fields": [*base["fields"], *columns]} if columns else base
 
     def get_load_state(self, name: str) -> dict[str, LoadState]:
-        return {"state": LoadState.Loaded}
+        return {"state": LoadState.Loaded if self.loaded else LoadState.NotLoad}
+
+    def load_collection(self, name: str) -> None:
+        self.loaded = True
 
     def query(self, name: str, *, filter: str, **options: Any) -> list[dict[str, Any]]:
+        if not self.loaded:
+            raise MilvusException(code=101, message="collection not loaded")
         if filter:
             assert options == {"output_fields": ["id"], "consistency_level": "Strong"}
             ids = json.loads(filter.removeprefix("id in "))

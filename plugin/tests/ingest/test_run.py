@@ -252,6 +252,16 @@ def test_a_collection_of_another_id_is_another(
     assert ingest(client, table, path, OPTIONS).resumed_at == 3
 
 
+def test_an_ingest_continues_in_a_collection_that_was_released(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    write_rows(path, [True] * 6)
+    ingest(client, make_table(), path, OPTIONS, stop=lambda: bool(client.rows))
+    client.loaded = False
+    assert ingest(client, make_table(), path, OPTIONS).resumed_at == 3
+
+
 def test_a_collection_with_any_of_the_last_rows_is_the_same(
     tmp_path: Path, milvus: Made, make_table: Made
 ) -> None:

@@ -12,7 +12,7 @@ from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.journal import Progress
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.lite import load_lite
+from nestvec.milvus.lite import is_loaded
 from nestvec_schemas.errors import JournalMismatch
 
 ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
@@ -74,9 +74,10 @@ class WrittenCollection:
 
 
 def has_any(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> bool:
-    """Whether a collection has a row of one of these keys. Raises StoreError."""
-    load_lite(client, table.name)
+    """Whether a collection has a row of one of these keys; loads it if necessary. Raises StoreError."""
     with milvus_errors(f"looking for rows of {table.name}"):
+        if not is_loaded(client, table.name):
+            client.load_collection(table.name)
         rows = client.query(
             table.name,
             filter=key_filter(table.primary, keys),
