@@ -157,7 +157,8 @@ def _print_error(message: str, text: Callable[[], None]) -> None:
 
 def main() -> None:
     """The entry point. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
-    if "serve" in sys.argv[1:]:
+    # The options before a command have no values.
+    if next((word for word in sys.argv[1:] if not word.startswith("-")), "") == "serve":
         hold_hangup()
     # gRPC writes of failed TLS handshakes to standard error, beside the error that says what is wrong.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

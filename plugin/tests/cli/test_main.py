@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli import COMMANDS, cli
+from nestvec.cli import COMMANDS, cli, main
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 HEAVY = {"torch", "transformers", "pymilvus", "fastapi", "onnxruntime", "pandas", "numpy", "rich", "sqlglot"}
@@ -62,3 +62,20 @@ def test_no_color_turns_colours_off(tmp_path: Path, variables: dict[str, str], c
     shown = subprocess.run(terminal, capture_output=True, text=True, env=kept | variables).stdout
     assert "there is no encoder in the model repository" in shown
     assert ("\x1b[31m" in shown) is coloured
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [(["serve"], True), (["-v", "serve"], True), (["sql", "--collection", "serve"], False)],
+)
+def test_only_a_service_holds_hangups_while_it_starts(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], holds: bool
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr("nestvec.cli.hold_hangup", lambda: calls.append("hold"))
+    monkeypatch.setattr("nestvec.cli.cli", lambda **_: 0)
+    monkeypatch.setattr("sys.argv", ["nestvec", *words])
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+    with pytest.raises(SystemExit):
+        main()
+    assert calls == ["hold"] * holds
