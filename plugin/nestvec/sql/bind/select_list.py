@@ -107,8 +107,10 @@ def ambiguous_output(source: SourceText, node: exp.Expr, name: str, clause: str)
 def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:
     """The columns of one entry of the list, and whether their names are written there."""
     inner = node.this if isinstance(node, exp.Alias) else node
+    if not node.is_star and without_parens(inner).is_star:
+        raise scope.source.not_supported("a row as one value", node, "Write * without () or AS.")
     star = inner.this if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star) else inner
-    if isinstance(star, exp.Star) and inner is node:
+    if isinstance(star, exp.Star):
         for column in _star(scope, inner, star):
             yield SelectItem(column.name, inner, column), True
     elif isinstance(node, exp.Alias):

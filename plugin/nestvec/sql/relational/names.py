@@ -64,12 +64,17 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
 
 
 def name_outputs(source: SourceText, tree: exp.Expr) -> None:
-    """Give every expression of a select list the name that PostgreSQL derives for it."""
+    """Give every expression of a select list the name that PostgreSQL derives for it.
+
+    Raises SqlNotSupported for ``(t.*)``, a row as one value in PostgreSQL and its columns in DuckDB.
+    """
     for select in tree.find_all(exp.Select):
         used: set[str] = set()
         for position, item in enumerate(select.expressions):
-            bare = item.this if isinstance(item, exp.Paren) else item
-            if bare.is_star:
+            bare = without_parens(item)
+            if without_parens(item.unalias()).is_star:
+                if not item.is_star:
+                    raise source.not_supported("a row as one value", item, "Write * without () or AS.")
                 continue
             named = isinstance(item, exp.Alias) or isinstance(bare, exp.Column)
             name = item.alias_or_name if named else _derived_name(source, bare)

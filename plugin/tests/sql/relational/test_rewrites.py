@@ -195,6 +195,11 @@ def test_constants_of_arrays() -> None:
         "SELECT regexp_matches('ab', 'a')",
         "SELECT format('%I', 'a')",
         "SELECT n FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES",
+        "SELECT (t.*) FROM t",
+        "SELECT upper(name), (t.*) FROM t",
+        "SELECT upper(name), ((t.*)) AS r FROM t",
+        "SELECT upper(name) FROM (SELECT name, (q.*) FROM t AS q) AS r",
+        "SELECT upper(name), t.* AS r FROM t",
     ],
 )
 def test_what_duckdb_reads_otherwise_is_refused(answer: Answer, statement: str) -> None:
