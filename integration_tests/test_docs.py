@@ -58,7 +58,7 @@ ELSEWHERE = {
 """Programs that console blocks may call and that are not run here, with the reason."""
 
 _BLOCK = re.compile(
-    r"^(?P<comments>(?:<!--.*?-->\n)*)```(?P<language>\w+)(?P<about>[^\n]*)\n(?P<text>.*?)^```$",
+    r"^(?P<comments>(?:<!--[^\n]*-->\n)*)```(?P<language>\w+)(?P<about>[^\n]*)\n(?P<text>.*?)^```$",
     re.M | re.S,
 )
 _COMMENT = re.compile(r"<!-- (not run|params|fails): (.*?) -->")
