@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,6 +34,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # As the commands set it: else gRPC may write "Other threads are currently calling into gRPC" into the log of
 # a service that the next test starts.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+# A service leaves SIGHUP alone where it is ignored, as under nohup; those of the tests handle it anyway.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # What engines compile for the tests is not kept; matplotlib's list of fonts stays where it is.
 _cache = tempfile.TemporaryDirectory(prefix="nestvec-test-cache-")
