@@ -147,7 +147,7 @@ class ServerPool:
         """Wait no longer for calls, and do not cancel them: each ends when answered, or past its deadline.
 
         Triton's gRPC endpoint can crash when a call is cancelled (triton-inference-server/server, issues 7368
-        and 8034: seen with 2.51, once in about six servers that stood still and went on).
+        and 8034; seen with 2.51, in two of eight runs of a server that stood still and went on).
         """
         for task in calls:
             self._superseded.add(task)

@@ -104,11 +104,16 @@ def ambiguous_output(source: SourceText, node: exp.Expr, name: str, clause: str)
     )
 
 
+def check_no_row_value(source: SourceText, item: exp.Expr) -> None:
+    """Raise SqlNotSupported for ``(t.*)`` in a select list, a row as one value, and for an alias of ``*``."""
+    if not item.is_star and without_parens(item.unalias()).is_star:
+        raise source.not_supported("a row as one value", item, "Write * without () or AS.")
+
+
 def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:
     """The columns of one entry of the list, and whether their names are written there."""
     inner = node.this if isinstance(node, exp.Alias) else node
-    if not node.is_star and without_parens(inner).is_star:
-        raise scope.source.not_supported("a row as one value", node, "Write * without () or AS.")
+    check_no_row_value(scope.source, node)
     star = inner.this if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star) else inner
     if isinstance(star, exp.Star):
         for column in _star(scope, inner, star):

@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 
 from sqlglot import exp
 
-from nestvec.sql.bind.select_list import ambiguous_output, distinct_name, output_label, output_name
+from nestvec.sql.bind.select_list import (
+    ambiguous_output,
+    check_no_row_value,
+    distinct_name,
+    output_label,
+    output_name,
+)
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 
 FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "READ_JSON_AUTO", "PARQUET_SCAN")
@@ -66,16 +72,15 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
 def name_outputs(source: SourceText, tree: exp.Expr) -> None:
     """Give every expression of a select list the name that PostgreSQL derives for it.
 
-    Raises SqlNotSupported for ``(t.*)``, a row as one value in PostgreSQL and its columns in DuckDB.
+    Raises SqlNotSupported for ``(t.*)``, which DuckDB would expand.
     """
     for select in tree.find_all(exp.Select):
         used: set[str] = set()
         for position, item in enumerate(select.expressions):
-            bare = without_parens(item)
-            if without_parens(item.unalias()).is_star:
-                if not item.is_star:
-                    raise source.not_supported("a row as one value", item, "Write * without () or AS.")
+            check_no_row_value(source, item)
+            if item.is_star:
                 continue
+            bare = without_parens(item)
             named = isinstance(item, exp.Alias) or isinstance(bare, exp.Column)
             name = item.alias_or_name if named else _derived_name(source, bare)
             unique = distinct_name(name, used)
