@@ -310,6 +310,8 @@ def _print_reports(reports: Mapping[Path, IngestReport], args: IngestArgs) -> No
                 click.echo(f"{path}:")
             _print_lines(report, args.collection, dry_run=dry_run)
     for path, report in reports.items():
+        for warning in report.warnings:
+            click.echo(f"Warning: {warning}", err=True)
         if not report.finished:
             _print_stopped(path)
             sys.exit(130)
@@ -331,9 +333,11 @@ def _document(report: IngestReport, collection: str, *, dry_run: bool) -> dict[s
         "collection": collection,
         "inserted": 0 if dry_run else report.inserted,
         **({"accepted": report.inserted} if dry_run else {}),
+        "replaced": report.replaced,
         "rejected": report.rejected,
         "rejects": str(report.rejects) if report.rejects else None,
         **({"reasons": list(report.reasons)} if dry_run else {}),
+        "warnings": list(report.warnings),
         "resumed_at": report.resumed_at,
         "finished": report.finished,
         "seconds": round(report.seconds, 3),
@@ -354,6 +358,9 @@ def _print_lines(report: IngestReport, collection: str, *, dry_run: bool) -> Non
             f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, "
             f"{_rate(report):.0f} rows/s."
         )
+    if report.replaced:
+        replace_ = "would replace" if dry_run else "replaced"
+        click.echo(f"Later rows of the same keys {replace_} {report.replaced} of them.")
     if report.rejected:
         where = f"see {report.rejects} for the reasons" if report.rejects else "the first reasons"
         click.echo(f"{report.rejected} rejected; {where}:")

@@ -135,3 +135,16 @@ def hash_prefix(path: Path, size: int) -> ContentHash:
     hasher = ContentHasher(path, size)
     hasher._run()
     return hasher.present()
+
+
+def hash_prefixes(path: Path, sizes: Iterable[int]) -> dict[int, str]:
+    """The SHA-256 of a file's first bytes, by their number, of those that the file has. Raises OSError."""
+    digests, running, done = dict[int, str](), hashlib.sha256(), 0
+    with path.open("rb") as file:
+        for size in sorted(sizes):
+            while done < size and (chunk := file.read(min(_CHUNK_BYTES, size - done))):
+                running.update(chunk)
+                done += len(chunk)
+            if done == size:
+                digests[size] = running.hexdigest()
+    return digests

@@ -12,7 +12,7 @@ import orjson
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.datasets.readers.rows import QuotedText
-from nestvec.ingest.columns import ignore_step
+from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column, TypeParams
@@ -139,8 +139,12 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
         elif column.nullable or column.has_default:
             return None
         else:
+            mapping = schema.mapping or ColumnMap()
+            names = [name for name, target in mapping.renamed.items() if target == column.name]
+            mapped = f", and the row has no {names[0]}, which is mapped to it" if names else ""
             raise RowRejected(
-                f"column {column.name} is missing", next_step=f"Add {column.name} to every row."
+                f"column {column.name} is missing{mapped}",
+                next_step=f"Add {names[0] if names else column.name} to every row.",
             )
     if column.name in schema.sources and isinstance(value, str) and not value:
         raise _value_error(
@@ -344,7 +348,12 @@ def _check_dynamic(extra: Mapping[str, object]) -> dict[str, object]:
                 "a dynamic field has a name that Milvus reserves", value=name, next_step="Rename it."
             )
     if extra:
-        _check_json(dict(extra), "the dynamic part of the row")
+        try:
+            _check_json(dict(extra), "the dynamic part of the row")
+        except RowRejected:
+            for name, value in extra.items():
+                _check_json(value, f"dynamic field {name}")
+            raise
     return dict(extra)
 
 

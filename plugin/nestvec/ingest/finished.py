@@ -17,11 +17,14 @@ from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pymilvus import MilvusClient
 
-from nestvec.ingest.content import ContentHash, hash_prefix
+from nestvec.ingest.content import ContentHash, hash_prefixes
 from nestvec.ingest.journal import IngestIdentity, Journal, journal_path
 from nestvec.ingest.write.names import leads_to, readers_name
 
 _TAIL_BYTES: Final = 1 << 20
+
+_MAX_CONTENTS: Final = 16
+"""Contents of one file that are remembered, of a name that a new file takes each day, for instance."""
 
 _MAX_FORMER: Final = 8
 """Collections of before that are looked for: each change makes one."""
@@ -65,11 +68,11 @@ def _read(record: Path) -> FinishedIngest | None:
 
 
 def _shorter(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
-    """The earlier ingest of the file at this path, if it has only become longer since."""
-    record = _read(_record_of_name(path, identity))
-    if record is None or not 0 < record.content.size < identity.size:
-        return None
-    return record if hash_prefix(path, record.content.size).sha256 == record.content.sha256 else None
+    """The latest earlier ingest of the file at this path, if it has only become longer since."""
+    records = [record for record in _read_of_name(path, identity) if 0 < record.content.size < identity.size]
+    digests = hash_prefixes(path, {record.content.size for record in records}) if records else {}
+    same = [record for record in records if digests.get(record.content.size) == record.content.sha256]
+    return same[-1] if same else None
 
 
 def read_earlier(path: Path, identity: IngestIdentity, former: Sequence[str]) -> FinishedIngest | None:
@@ -112,10 +115,24 @@ def former_names(client: MilvusClient, name: str) -> tuple[str, ...]:
 
 def write_finished(path: Path, identity: IngestIdentity, finished: FinishedIngest) -> None:
     """Record an ingest. A state folder that is not writable keeps no record."""
+    others = [record for record in _read_of_name(path, identity) if record.content != finished.content]
+    of_name = [*others, finished][-_MAX_CONTENTS:]
     with suppress(OSError):
-        for record in (_record_path(path, identity), _record_of_name(path, identity)):
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(finished.model_dump_json())
+        for place, records in (
+            (_record_path(path, identity), [finished]),
+            (_record_of_name(path, identity), of_name),
+        ):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("\n".join(record.model_dump_json() for record in records))
+
+
+def _read_of_name(path: Path, identity: IngestIdentity) -> list[FinishedIngest]:
+    """The records of the contents that the file of this name had, the latest last; a line each."""
+    try:
+        lines = _record_of_name(path, identity).read_text().splitlines()
+        return [FinishedIngest.model_validate_json(line) for line in lines]
+    except (OSError, ValueError):
+        return []
 
 
 def _record_path(path: Path, identity: IngestIdentity) -> Path:
@@ -126,7 +143,7 @@ def _record_path(path: Path, identity: IngestIdentity) -> Path:
 
 
 def _record_of_name(path: Path, identity: IngestIdentity) -> Path:
-    """The record of the file that was ingested last under this name."""
+    """The records of what was ingested under this name."""
     return _record_named(identity, str(path.absolute()))
 
 

@@ -94,3 +94,9 @@ class IngestReport:
 
     this_run: int = 0
     """Rows inserted by this run."""
+
+    replaced: int = 0
+    """Rows among those of this run whose key a later row has, which replaced them."""
+
+    warnings: tuple[str, ...] = ()
+    """What no row of this run had, although the options name it."""

@@ -74,6 +74,18 @@ def row_schema(table: Table, cells: CellTypes | None = None, mapping: ColumnMap 
     )
 
 
+def checked_schema(
+    table: Table, header: tuple[str, ...] | None, cells: CellTypes, columns: ColumnMap, name: str
+) -> RowSchema:
+    """What the rows of a source of this name and header may contain. Raises IngestError for a header that
+    gives no row."""
+    columns = columns.with_header(header, path=name)
+    schema = row_schema(table, cells, columns)
+    if header is not None:
+        check_header(header, schema, path=name)
+    return schema
+
+
 def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
     """Raise IngestError if a header has a column that the table does not take, or lacks one that it needs."""
     mapping = schema.mapping or ColumnMap()

@@ -20,6 +20,7 @@ from nestvec.ingest.batches import (
     check_batch_rows,
     max_batch_rows,
 )
+from nestvec.ingest.check.row_notes import RowNotes
 from nestvec.ingest.content import ContentHash, ContentHasher, RowDigests
 from nestvec.ingest.finished import FinishedIngest, former_names, read_earlier, write_finished
 from nestvec.ingest.image_check import image_columns
@@ -28,7 +29,7 @@ from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import append_rejected, rejection_reasons, rejects_path
 from nestvec.ingest.row_count import row_counter
-from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
+from nestvec.ingest.row_schema import RowSchema, checked_schema, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested, wait_for_milvus
 from nestvec.ingest.write.stored_keys import WrittenCollection
 from nestvec.ingest.write.writers import (
@@ -76,7 +77,8 @@ def ingest(
     patience = Patience(delivery.retry_seconds, stop, delivery.waiting, delivery.clock)
     target = _Target(client, table, is_lite(client), patience)
     where = journals.journal_path(source.anchor, table.name)
-    run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
+    journal = _read_journal(table, source, options, rejects)
+    run = _FileIngest(where, rejects, journal, advance, RowNotes(schema, source))
     try:
         # Before the journal is written: nothing remains if the answer is no.
         finished = _may_store(target, source, options, run.journal)
@@ -98,11 +100,8 @@ def open_rows(table: Table, path: Path, options: IngestOptions) -> tuple[RowSour
     """A file, and what its rows may contain. Raises FileUnreadable, IngestError for a header that gives no
     row."""
     source = open_source(path, options.kind, options.reading)
-    columns = options.columns.with_header(source.columns, path=source.input.name)
-    schema = row_schema(table, source.cells, columns)
-    if source.columns is not None:
-        check_header(source.columns, schema, path=source.input.name)
-    return source, schema
+    name = source.input.name
+    return source, checked_schema(table, source.columns, source.cells, options.columns, name)
 
 
 def _write_rows(
@@ -245,8 +244,8 @@ class _FileIngest:
     rejects: Path
     journal: Journal
     advance: Advance
+    notes: RowNotes
     hasher: ContentHasher = field(init=False)
-    reasons: list[str] = field(default_factory=list)
     collection: WrittenCollection = field(init=False)
     first: Progress = field(init=False)
     """The progress of earlier runs."""
@@ -292,17 +291,19 @@ class _FileIngest:
             inserted=reached.inserted,
             rejected=reached.rejected,
             seconds=seconds,
-            reasons=tuple(self.reasons),
+            reasons=self.notes.reasons,
             rejects=self.rejects if reached.rejected else None,
             resumed_at=self.first.read,
             finished=finished,
             this_run=reached.inserted - self.first.inserted,
+            replaced=self.notes.replaced,
+            warnings=self.notes.warnings if finished else (),
         )
 
     def following(self, source: RowSource) -> Iterator[SourceRow]:
         """The source's rows after those of earlier runs."""
         reached = self.journal.reached
-        items = source.items(reached.read)
+        items = self.notes.follow(source.items(reached.read))
         if source.format not in LINE_FORMATS or not source.resumable:
             return items
         self.digests = RowDigests(reached.read, reached.rows_sha256)
@@ -335,7 +336,7 @@ class _FileIngest:
         journals.write_journal(self.journal_path, self.journal)
         if self.digests is not None:
             self.digests.forget(self.journal.reached.read)
-        self.reasons += rejection_reasons(part.rejected)[: MAX_REASONS - len(self.reasons)]
+        self.notes.add(part)
         if isinstance(self.advance, Meter) and self.advance.total is None:
             self.advance.total = self.total()
         self.advance(part.read)

@@ -76,6 +76,12 @@ def test_a_file_of_an_unknown_kind_is_refused_before_milvus_is_opened(tmp_path: 
         ),
         (IngestReport(0, 2, 1.0, ("line 2: bad",), Path("r.jsonl")), 1, "2 rejected"),
         (
+            IngestReport(3, 0, 1.0, replaced=2),
+            None,
+            "3 rows into c; 1.0 s, 0 rows/s.\nLater rows of the same keys replaced 2 of them.",
+        ),
+        (IngestReport(3, 0, 1.0, warnings=("No column x.",)), None, "Warning: No column x."),
+        (
             IngestReport(3, 0, 1.0, finished=False),
             130,
             "Stopped. To continue, run the same command again (without --restart).",

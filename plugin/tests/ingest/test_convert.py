@@ -159,8 +159,14 @@ def test_a_dynamic_table_keeps_other_columns(typed: RowSchema, text: RowSchema) 
     assert convert_row(WORDS | {"more": "x", "empty": ""}, cells) == BASE | {"more": "x"}
     with pytest.raises(RowRejected, match="reserves: \\$meta"):
         convert_row(BASE | {"$meta": {}}, dynamic)
-    with pytest.raises(RowRejected, match="more than 65536 bytes"):
+    with pytest.raises(RowRejected, match="dynamic field more has more than 65536 bytes"):
         convert_row(BASE | {"more": "x" * MAX_JSON_BYTES}, dynamic)
+    half = "x" * (MAX_JSON_BYTES // 2)
+    with pytest.raises(RowRejected, match="the dynamic part of the row has more than 65536 bytes"):
+        convert_row(BASE | {"more": half, "other": half}, dynamic)
+    for value in (Decimal("1.5"), math.nan, {"price": Decimal(1)}):
+        with pytest.raises(RowRejected, match="dynamic field other "):
+            convert_row(BASE | {"more": 1, "other": value}, dynamic)
     with pytest.raises(RowRejected, match="nestvec fills this column"):
         convert_row(BASE | {"text_4": [1]}, dynamic)
 

@@ -80,6 +80,22 @@ def test_it_is_said_of_a_file_that_has_become_longer(path: Path, milvus: Made, m
     assert len(calls) == 1
 
 
+def test_it_is_said_of_an_earlier_content_of_the_file_that_has_become_longer(
+    path: Path, milvus: Made, make_table: Made
+) -> None:
+    client, table, calls = milvus(), make_table(auto_id=True), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=False))
+    first = path.read_text()
+    for text in (first, '{"text": "c", "note": "3"}\n', '{"text": "d", "note": "4"}\n'):
+        path.write_text(text)
+        assert ingest(client, table, path, options).finished
+    assert calls == []
+    path.write_text(first + '{"text": "e", "note": "5"}\n')
+    assert not ingest(client, table, path, options).finished
+    assert [call.rows for call in calls] == [2]
+    assert len(client.rows) == 4
+
+
 def test_a_state_folder_that_is_not_writable_is_no_error(
     path: Path, milvus: Made, make_table: Made, state_folder: Path
 ) -> None:

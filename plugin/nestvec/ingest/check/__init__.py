@@ -1,1 +1,1 @@
-"""Checks of rows before anything is written."""
+"""What is noticed of the rows of a file: before anything is written, and while they are."""

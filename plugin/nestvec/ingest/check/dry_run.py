@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nestvec.ingest.batches import batch_rows, max_batch_rows
+from nestvec.ingest.check.row_notes import RowNotes
 from nestvec.ingest.options import IngestOptions, IngestReport
-from nestvec.ingest.rejects import rejection_reasons
-from nestvec.ingest.run import MAX_REASONS, open_rows
+from nestvec.ingest.run import open_rows
 from nestvec.milvus.catalog import Table
 from nestvec.terminal.progress import Advance
 
@@ -27,19 +27,22 @@ def check_rows(
     """
     started = time.monotonic()
     source, schema = open_rows(table, path, options)
-    accepted, rejected, finished, reasons = 0, 0, True, list[str]()
-    for batch in batch_rows(source.items(), schema, max_batch_rows(table, options.batch)):
+    notes = RowNotes(schema, source)
+    accepted, rejected, finished = 0, 0, True
+    for batch in batch_rows(notes.follow(source.items()), schema, max_batch_rows(table, options.batch)):
         if stop():
             finished = False
             break
         accepted += len(batch.rows)
         rejected += len(batch.rejected)
-        reasons += rejection_reasons(batch.rejected)[: MAX_REASONS - len(reasons)]
+        notes.add(batch)
         advance(batch.read)
     return IngestReport(
         inserted=accepted,
         rejected=rejected,
         seconds=time.monotonic() - started,
-        reasons=tuple(reasons),
+        reasons=notes.reasons,
         finished=finished,
+        replaced=notes.replaced,
+        warnings=notes.warnings if finished else (),
     )
