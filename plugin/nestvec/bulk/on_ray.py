@@ -35,6 +35,9 @@ _LOOPBACK: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.2
 _PORT_POLL_MS: Final = 1_000
 
+_CONNECT_SECONDS: Final = 10
+"""How long a cluster may take to accept a connection."""
+
 _STARTS: Final = 4
 """Attempts at starting a Ray of this machine."""
 
@@ -66,7 +69,8 @@ class RayOptions:
     """Where the tasks run."""
 
     address: str | None = None
-    """``auto`` or the address of a cluster; None for a Ray of this machine, which ends with the job."""
+    """``auto`` or the address of a cluster; None or ``local`` for a Ray of this machine, which ends with the
+    job."""
 
     workers: int = 0
     """0 for as many as the cluster's CPUs or GPUs carry."""
@@ -79,6 +83,11 @@ class RayOptions:
 
     dashboard: bool = False
     """Whether a Ray of this machine serves its dashboard, on loopback."""
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of a cluster; None for a Ray of this machine."""
+        return None if self.address == "local" else self.address
 
 
 class _Worker:
@@ -107,13 +116,13 @@ def cluster(options: RayOptions) -> Iterator[Any]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     loaded = sys.modules.get("ray")
     in_use = loaded is not None and loaded.is_initialized()
-    if options.address is None and not in_use:
+    if options.cluster is None and not in_use:
         if loaded is not None and not _OWN_RAY.keys() <= os.environ.keys():
             # It has read its settings: its daemons would have a token that this process does not send.
             raise IngestError(
-                "ray was imported before the bulk job, which could not start a Ray of its own safely",
+                "ray was imported before nestvec, which could not start a Ray of its own safely",
                 value="ray",
-                next_step="Call ray.init() before, whose Ray the job uses then; or run the job in a process "
+                next_step="Call ray.init() before, whose Ray nestvec uses then; or run nestvec in a process "
                 "that does not import ray.",
             )
         os.environ |= {name: value for name, value in _OWN_RAY.items() if name not in os.environ}
@@ -124,7 +133,7 @@ def cluster(options: RayOptions) -> Iterator[Any]:
         import ray  # noqa: PLC0415 - an optional package, and slow to import
     except ImportError as error:
         raise IngestError(
-            "nestvec bulk needs a package that is not installed",
+            "embedding on Ray needs a package that is not installed",
             value="ray",
             next_step="Install it: pip install 'nestvec[ray]'.",
         ) from error
@@ -138,16 +147,17 @@ def cluster(options: RayOptions) -> Iterator[Any]:
 def _connect(ray: Any, options: RayOptions) -> None:
     """Start a Ray of this machine, or join the cluster at the address. Raises IngestError."""
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if options.address is not None:
+    if options.cluster is not None:
         try:
-            ray.init(address=options.address, **quiet)
+            _check_listening(options.cluster)
+            ray.init(address=options.cluster, **quiet)
         # What it raises depends on how the address is wrong.
         except Exception as error:
             raise IngestError(
                 "the Ray cluster cannot be reached",
-                value=f"{options.address} ({str(error)[:200]})",
-                next_step="Check --ray, and that the cluster has this machine's version of ray; omit it for "
-                "a Ray of this machine.",
+                value=f"{options.cluster} ({str(error)[:200]})",
+                next_step="Check --ray, and that the cluster has this machine's version of ray; --ray local "
+                "is a Ray of this machine.",
             ) from error
         return
     for attempt in range(1, _STARTS + 1):
@@ -171,8 +181,17 @@ def _connect(ray: Any, options: RayOptions) -> None:
                 raise IngestError(
                     "Ray does not start on this machine",
                     value=str(error)[:300],
-                    next_step="Run the command again when the machine is less busy: finished tasks are kept.",
+                    next_step="Run the command again when the machine is less busy: it continues.",
                 ) from error
+
+
+def _check_listening(address: str) -> None:
+    """Raise OSError if nothing listens at an address, where Ray itself would try for minutes."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
 @contextmanager
@@ -330,7 +349,7 @@ def pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
         raise IngestError(
             "no node of the Ray cluster has what a worker needs",
             value=f"{cpus:g} CPUs, {options.gpus:g} GPUs; the largest node has {largest:g} CPUs",
-            next_step="Choose fewer with --worker-cpus and --worker-gpus.",
+            next_step="Add a node that has them, or choose fewer with --worker-cpus and --worker-gpus.",
         )
     return cpus, max(1, min(options.workers or room, tasks))
 

@@ -126,7 +126,7 @@ class BulkArgs:
         "--ray",
         metavar="ADDRESS",
         show_default="a Ray of this machine, for this command",
-        help="Ray cluster: auto, HOST:PORT or ray://HOST:10001.",
+        help="Ray cluster: auto, HOST:PORT or ray://HOST:10001; local for a Ray of this machine.",
     ),
     option(
         "--workers",
@@ -211,10 +211,10 @@ def command(args: BulkArgs) -> None:
     """Embed the rows of a file, a folder, a pattern or a bucket on Ray, and import them into a collection.
 
     SOURCE has JSONL, JSON, CSV, TSV or Parquet files, which may be compressed as for nestvec ingest, or is
-    the folder of a Delta table. Each task's rows become a Parquet file that Milvus's bulk import reads; where
-    there is no import, in Milvus Lite, the rows are inserted. Rows that cannot be stored go to rejected.jsonl
-    in the folder of the job. After an interruption, the same command continues with the tasks that are not
-    finished.
+    the folder of a Delta or Lance table. Each task's rows become a Parquet file that Milvus's bulk import
+    reads; where there is no import, in Milvus Lite, the rows are inserted. Rows that cannot be stored go to
+    rejected.jsonl in the folder of the job. After an interruption, the same command continues with the tasks
+    that are not finished.
 
     \b
     Examples:

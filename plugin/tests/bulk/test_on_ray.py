@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -47,11 +48,36 @@ def test_a_ray_that_never_starts_is_an_error() -> None:
         _connect(FakeRay(failures=99), RayOptions())
 
 
-def test_a_cluster_that_is_not_there_is_an_error_at_once() -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "auto"])
+def test_ray_is_not_tried_where_nothing_listens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as vacant:
+        vacant.bind(("127.0.0.1", 0))
+        port = vacant.getsockname()[1]
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        ray = FakeRay()
+        with pytest.raises(IngestError, match=r"cannot be reached: .*refused.*--ray local"):
+            _connect(ray, RayOptions(address.format(port)))
+        assert not ray.started
+        vacant.listen()
+        _connect(ray, RayOptions(address.format(port)))
+        assert len(ray.started) == 1
+
+
+@pytest.mark.parametrize("address", ["auto", "nonsense"])
+def test_a_cluster_that_ray_does_not_find_is_an_error_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     ray = FakeRay(failures=99)
-    with pytest.raises(IngestError, match=r"cannot be reached: 10\.0\.0\.1:6379"):
-        _connect(ray, RayOptions("10.0.0.1:6379"))
+    with pytest.raises(IngestError, match=f"cannot be reached: {address} .The current node timed out"):
+        _connect(ray, RayOptions(address))
     assert len(ray.started) == 1
+
+
+def test_local_is_a_ray_of_this_machine() -> None:
+    ray = FakeRay()
+    _connect(ray, RayOptions("local"))
+    assert ray.started[0]["_node_ip_address"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +181,7 @@ def test_a_ray_that_was_imported_before_is_refused(monkeypatch: pytest.MonkeyPat
     for name in _OWN_RAY:
         monkeypatch.delenv(name, raising=False)
     with (
-        pytest.raises(IngestError, match=r"imported before the bulk job.*ray\.init\(\)"),
+        pytest.raises(IngestError, match=r"imported before nestvec.*ray\.init\(\)"),
         cluster(RayOptions()),
     ):
         pass
