@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from pymilvus import DataType, MilvusClient
 
+from nestvec.bulk.imports.server import ServerImport
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import ImportRecord, OutputFile, read_imports, write_imports
 from nestvec.bulk.plan import input_files, plan_tasks
-from nestvec.bulk.server_import import ServerImport
 from nestvec.bulk.task import EngineChoice, TaskRunner, Work
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.write.patience import Patience

@@ -1,24 +1,20 @@
-"""Tasks on Ray: an actor pool of Ray Data, whose workers each load the engine once."""
+"""Ray for a job: a cluster that is there, or a Ray of this machine for as long as the job runs."""
 
 from __future__ import annotations
 
 import logging
 import os
-import pickle
 import secrets
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
-from nestvec.bulk.manifest import TaskRecord
-from nestvec.bulk.plan import Task
-from nestvec.bulk.task import TaskRunner, Work
-from nestvec_schemas.errors import IngestError, NestvecError
+from nestvec_schemas.errors import IngestError
 
 _LOCAL_STORE_BYTES: Final = 128 << 20
 """Memory for Ray's objects on this machine: only tasks and records pass through it."""
@@ -60,9 +56,6 @@ _OWN_RAY: Final = {
 }
 """Ray's settings for a Ray of this machine, which its daemons and its workers inherit."""
 
-_IN_FLIGHT: Final = 2
-"""Tasks that each worker has, the one that it runs included."""
-
 
 @dataclass(frozen=True)
 class RayOptions:
@@ -88,21 +81,6 @@ class RayOptions:
     def cluster(self) -> str | None:
         """The address of a cluster; None for a Ray of this machine."""
         return None if self.address == "local" else self.address
-
-
-class _Worker:
-    """What each actor runs."""
-
-    def __init__(self, work: Work) -> None:
-        self._runner = TaskRunner(work)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            record = self._runner(Task.model_validate_json(row["task"]))
-        # Not raised: Ray would wrap it in tracebacks.
-        except NestvecError as error:
-            return {"record": "", "error": pickle.dumps(error)}
-        return {"record": record.model_dump_json(), "error": b""}
 
 
 @contextmanager
@@ -289,47 +267,6 @@ def _end_daemons(error: BaseException) -> None:
                 end(check_alive=False, allow_graceful=False)
 
 
-def run_tasks(
-    ray: Any, work: Work, tasks: Sequence[Task], options: RayOptions, stop: Callable[[], bool]
-) -> Iterator[TaskRecord]:
-    """The record of each task, as it is finished, until ``stop``. Raises NestvecError.
-
-    A worker that is lost is replaced, and its task is run again.
-    """
-    if not tasks:
-        return
-    cpus, workers = pool_size(ray, options, len(tasks))
-    engine = replace(work.engine, options=_with_threads(work, cpus))
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
-    for name in ("ray.data", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    rows = [{"task": task.model_dump_json()} for task in tasks]
-    records = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _Worker,
-        fn_constructor_args=(replace(work, engine=engine),),
-        compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=_IN_FLIGHT
-        ),
-        num_cpus=cpus,
-        num_gpus=options.gpus or None,
-    )
-    try:
-        for row in records.iter_rows():
-            if row["error"]:
-                # From a worker of this job, which has this process's rights.
-                raise pickle.loads(row["error"])  # noqa: S301
-            yield TaskRecord.model_validate_json(row["record"])
-            if stop():
-                return
-    except ray.exceptions.RayError as error:
-        raise IngestError(
-            "a worker failed on a task, and Ray did not run it again",
-            value=str(error).strip().splitlines()[-1][:300],
-            next_step="Read Ray's logs, and run the command again: finished tasks are kept.",
-        ) from error
-
-
 def pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
     """CPUs of a worker, and the number of workers. Raises IngestError if no node carries one."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -352,8 +289,3 @@ def pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
             next_step="Add a node that has them, or choose fewer with --worker-cpus and --worker-gpus.",
         )
     return cpus, max(1, min(options.workers or room, tasks))
-
-
-def _with_threads(work: Work, cpus: float) -> Any:
-    engine = work.engine.options
-    return engine if engine.threads else replace(engine, threads=max(1, int(cpus)))

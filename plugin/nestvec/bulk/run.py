@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 
 from pymilvus import MilvusClient
 
 from nestvec.bulk import manifest as manifests
-from nestvec.bulk.lite import LiteTarget
+from nestvec.bulk.actor_pool import run_tasks
+from nestvec.bulk.imports.lite import LiteTarget, OrderedInserts
+from nestvec.bulk.imports.server import ServerImport, allow_vectors
 from nestvec.bulk.locations import OutputFolder, is_remote, is_within
 from nestvec.bulk.manifest import BEGUN, FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
-from nestvec.bulk.on_ray import cluster, run_tasks
+from nestvec.bulk.on_ray import cluster
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import InputFile, Task, input_files, plan_tasks
-from nestvec.bulk.server_import import ServerImport, allow_vectors
 from nestvec.bulk.task import Work
 from nestvec.ingest.run import MAX_REASONS
 from nestvec.ingest.write.patience import Patience, StopRequested
@@ -58,7 +59,8 @@ class BulkJob:
         self.lite = is_lite(self.client)
 
     def run(self) -> BulkReport:
-        """Embed what is not embedded yet, then import what is not imported yet.
+        """Embed what is not embedded yet, and import what is not imported yet: into Milvus Lite while later
+        tasks are embedded, into a server after all of them.
 
         A record is written for each task after its files, so that a run that is killed anywhere repeats only
         the tasks that workers were in. Raises StoreInUse while another run has the folder, NestvecError.
@@ -80,8 +82,12 @@ class BulkJob:
         if self.options.imports:
             check_writable(self.client, self.table)
             self._check_collection(plan, list(done.values()))
-        self._embed(plan, tasks, done, report)
-        report.finished = len(done) == len(tasks)
+        embed = self._embed_into_lite if self.lite and self.options.imports else self._embed
+        try:
+            embed(plan, tasks, done, report)
+        except StopRequested:
+            report.finished = False
+        report.finished &= len(done) == len(tasks)
         report.repeated = max(0, manifests.count_begun(self.folder, plan.id) - len(done))
         self._summarise(list(done.values()), report)
         if report.finished:
@@ -207,18 +213,62 @@ class BulkJob:
     def _embed(
         self, plan: JobPlan, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport
     ) -> None:
+        if len(done) == len(tasks):
+            return
+        with self.progress("Embedding", sum(task.rows for task in tasks)) as advance:
+            skip = getattr(advance, "skip", advance)
+            skip(sum(record.task.rows for record in done.values()))
+            with closing(self._run_tasks(plan, tasks, done, report)) as records:
+                for record in records:
+                    advance(record.task.rows if record is not None else 0)
+
+    def _embed_into_lite(
+        self, plan: JobPlan, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport
+    ) -> None:
+        """Embed, and insert the rows of finished tasks meanwhile. Raises NestvecError, StopRequested."""
+        self._check_files(list(done.values()))
+        imports = manifests.read_imports(self.folder)
+        doing = "Inserting" if len(done) == len(tasks) else "Embedding and inserting"
+        with (
+            self.progress(f"{doing} into {self.table.name}", sum(task.rows for task in tasks)) as advance,
+            self._lite_target(plan).inserting(imports, advance) as insert,
+        ):
+            inserts = OrderedInserts(done, insert)
+            try:
+                with closing(self._run_tasks(plan, tasks, done, report, inserts.is_ready)) as records:
+                    for record in records:
+                        if record is None:
+                            inserts.step()
+                # Ray has ended.
+                while inserts.is_ready():
+                    inserts.step()
+            finally:
+                report.imported, report.seconds["import"] = inserts.rows, inserts.seconds
+
+    def _run_tasks(
+        self,
+        plan: JobPlan,
+        tasks: list[Task],
+        done: dict[int, TaskRecord],
+        report: BulkReport,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> Generator[TaskRecord | None]:
+        """Run the tasks that are not done until the job is to stop, and note each; see ``run_tasks``."""
         waiting = [task for task in tasks if task.number not in done]
         if not waiting:
             return
         work = Work(self.table, self.folder.address, self.options.rows, self.options.engine, plan=plan.id)
-        with self.progress("Embedding", sum(task.rows for task in tasks)) as advance:
-            skip = getattr(advance, "skip", advance)
-            skip(sum(record.task.rows for record in done.values()))
-            with cluster(self.options.ray) as ray:
-                for record in run_tasks(ray, work, waiting, self.options.ray, self.stop):
+        with (
+            cluster(self.options.ray) as ray,
+            closing(run_tasks(ray, work, waiting, self.options.ray, is_busy)) as records,
+        ):
+            for record in records:
+                if record is not None:
                     done[record.task.number] = record
-                    advance(record.task.rows)
                     _add_to_report(record, report)
+                yield record
+                if self.stop():
+                    return
 
     def _summarise(self, records: list[TaskRecord], report: BulkReport) -> None:
         records = sorted(records, key=lambda record: record.task.number)
@@ -266,35 +316,39 @@ class BulkJob:
             collection_id=int(described.get("collection_id") or 0),
         )
 
-    def _import(self, plan: JobPlan, records: list[TaskRecord], report: BulkReport) -> None:
-        started = time.monotonic()
+    def _check_files(self, records: list[TaskRecord]) -> None:
+        """Raise JournalMismatch if a file that is to be imported is damaged; StopRequested."""
+        if not records:
+            return
         patience = self._patience()
-        with self.progress("Checking the files", report.rows) as advance:
+        with self.progress("Checking the files", sum(record.rows for record in records)) as advance:
 
             def next_file(rows: int) -> None:
                 advance(rows)
                 patience.check()
 
             manifests.check_files(self.folder, records, next_file)
-        imports = manifests.read_imports(self.folder)
-        doing = f"Inserting into {self.table.name}" if self.lite else f"Importing into {self.table.name}"
-        with self.progress(doing, report.rows) as advance:
-            if self.lite:
-                target = self._lite_target(plan)
-                report.imported = target.insert(records, imports, advance)
-                read = sum(record.task.rows for record in records)
-                is_limited = self.options.rows.reading.limit is not None
-                # The source has more rows than were read: those of before stay.
-                replaced = min(plan.replaced_rows, read) if is_limited else plan.replaced_rows
-                target.remove_replaced(records, replaced)
-            else:
+
+    def _import(self, plan: JobPlan, records: list[TaskRecord], report: BulkReport) -> None:
+        """Import into a server; or end the import into Milvus Lite, where all rows are inserted."""
+        started = time.monotonic()
+        if self.lite:
+            read = sum(record.task.rows for record in records)
+            is_limited = self.options.rows.reading.limit is not None
+            # The source has more rows than were read: those of before stay.
+            replaced = min(plan.replaced_rows, read) if is_limited else plan.replaced_rows
+            self._lite_target(plan).remove_replaced(records, replaced)
+        else:
+            self._check_files(records)
+            imports = manifests.read_imports(self.folder)
+            with self.progress(f"Importing into {self.table.name}", report.rows) as advance:
                 allow_vectors(self.client, self.table)
                 ordered = sorted(records, key=lambda record: record.task.number)
                 files = [file for record in ordered for file in record.files]
                 report.imported = self._server_import().run(files, imports, advance)
         # Nobody sees what was imported if a change has replaced the collection meanwhile.
         check_writable(self.client, self.table)
-        report.seconds["import"] = time.monotonic() - started
+        report.seconds["import"] = report.seconds.get("import", 0.0) + time.monotonic() - started
 
 
 def _overlap(before: tuple[InputFile, ...], now: list[InputFile]) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
 from pymilvus import DataType, MilvusClient
 
+from nestvec.bulk.imports.server import ServerImport
 from nestvec.bulk.manifest import (
     ImportRecord,
     finished_tasks,
@@ -23,7 +24,6 @@ from nestvec.bulk.manifest import (
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.run import BulkJob
-from nestvec.bulk.server_import import ServerImport
 from nestvec.bulk.task import EngineChoice, TaskRunner, Work
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.write.patience import Patience

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.bulk.lite import LiteTarget
+from nestvec.bulk.imports.lite import LiteTarget
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import FILES, OutputFile, TaskRecord, read_imports
 from nestvec.bulk.plan import Task
@@ -47,7 +48,8 @@ def records(folder: Path, *, auto_id: bool) -> list[TaskRecord]:
         if not auto_id:
             columns = {"id": [3 * number, 3 * number + 1, 3 * number + 2], **columns}
         pq.write_table(pa.table(columns), folder / name)
-        files.append(OutputFile(name=name, rows=3, size=1, sha256=""))
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        files.append(OutputFile(name=name, rows=3, size=1, sha256=digest))
     task = Task(number=0, address="rows.jsonl", start=0, rows=6, first=0)
     return [TaskRecord(task=task, files=tuple(files), rows=6, rejected=0)]
 
@@ -64,7 +66,8 @@ def test_a_collection_that_was_created_again_is_refused(
         target = LiteTarget(client, read_table(client, "docs"), folder, first_key, Patience(0))
         imports = read_imports(folder)
         target.check_collection(done, imports)
-        return target.insert(done, imports, lambda rows: None)
+        with target.inserting(imports, lambda rows: None) as insert_task:
+            return sum(insert_task(record) for record in done)
 
     create(client, auto_id=auto_id)
     assert (insert(), insert()) == (6, 0)
@@ -86,7 +89,8 @@ def test_an_empty_collection_is_refused_though_the_files_were_removed(
     folder = OutputFolder(str(tmp_path / "job"))
     done = records(tmp_path / "job", auto_id=False)
     target = LiteTarget(client, read_table(client, "docs"), folder, None, Patience(0))
-    target.insert(done, read_imports(folder), lambda rows: None)
+    with target.inserting(read_imports(folder), lambda rows: None) as insert_task:
+        assert insert_task(done[0]) == 6
     for file in done[0].files:
         folder.remove(file.name)
     target.check_collection(done, read_imports(folder))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +13,17 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from pymilvus import MilvusClient
 
+from nestvec.bulk.imports.replay import ComputedVectors, replaying
 from nestvec.bulk.locations import LocalCopies, OutputFolder, is_remote
 from nestvec.bulk.manifest import (
     ImportRecord,
     OutputFile,
     TaskRecord,
+    check_files,
     other_collection,
     write_imports,
 )
 from nestvec.bulk.parquet import FileColumns, read_batches
-from nestvec.bulk.replay import ComputedVectors, replaying
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
@@ -58,32 +60,40 @@ class LiteTarget:
             return KeyedWriter(self.client, self.table)
         return LiteKeyWriter(self.client, self.table, self.first_key)
 
-    def insert(
-        self, records: list[TaskRecord], imports: dict[str, ImportRecord], advance: Callable[[int], None]
-    ) -> int:
-        """Write the rows of all files after those of earlier runs. Returns how many. Raises NestvecError."""
-        columns = FileColumns.of(self.table)
-        vectors, stored_rows = ComputedVectors(self.table), 0
+    @contextmanager
+    def inserting(
+        self, imports: dict[str, ImportRecord], advance: Callable[[int], None]
+    ) -> Iterator[Callable[[TaskRecord], int]]:
+        """A function that writes the rows of a task's files that earlier runs did not, and returns how many.
+
+        The last row of a key remains, so that the tasks have to come in the order of the source. Each file is
+        compared with what was written before. The function raises NestvecError, StopRequested.
+        """
+        columns, vectors = FileColumns.of(self.table), ComputedVectors(self.table)
         delivery = Delivery(
             partial(write_checked, self.writer, self.table, self.patience),
             BatchSize(_BATCH_ROWS),
             self.patience,
         )
+
+        def insert(record: TaskRecord) -> int:
+            check_files(self.folder, [record], lambda rows: self.patience.check())
+            offset, stored_rows = record.task.first, 0
+            for file in record.files:
+                if file.name in imports and imports[file.name].state == "done":
+                    advance(file.rows)
+                else:
+                    for count in self._insert_file(file, columns, vectors, delivery, offset):
+                        advance(count)
+                        stored_rows += count
+                    imports[file.name] = ImportRecord(file=file.name, state="done", rows=file.rows)
+                    write_imports(self.folder, imports)
+                offset += file.rows
+            advance(record.rejected)
+            return stored_rows
+
         with self._services(vectors):
-            for record in sorted(records, key=lambda task_record: task_record.task.number):
-                offset = record.task.first
-                for file in record.files:
-                    progress = imports.get(file.name, ImportRecord(file=file.name, state="started"))
-                    if progress.state != "done":
-                        for count in self._insert_file(file, columns, vectors, delivery, offset):
-                            advance(count)
-                            stored_rows += count
-                        imports[file.name] = ImportRecord(file=file.name, state="done", rows=file.rows)
-                        write_imports(self.folder, imports)
-                    else:
-                        advance(file.rows)
-                    offset += file.rows
-        return stored_rows
+            yield insert
 
     def remove_replaced(self, records: list[TaskRecord], replaced_rows: int) -> None:
         """Remove rows of earlier plans at places where the source has no row any more, or a rejected one.
@@ -172,6 +182,32 @@ class LiteTarget:
             for service in self.table.services:
                 stack.enter_context(replaying(service, vectors))
             yield
+
+
+@dataclass
+class OrderedInserts:
+    """Inserts finished tasks in the order of the source, while later ones run."""
+
+    done: Mapping[int, TaskRecord]
+    """The finished tasks, by number; others are added meanwhile."""
+
+    insert: Callable[[TaskRecord], int]
+    rows: int = 0
+    seconds: float = 0.0
+    _next: int = 0
+
+    def is_ready(self) -> bool:
+        """Whether the next task is finished."""
+        return self._next in self.done
+
+    def step(self) -> None:
+        """Insert the rows of the next task. Raises NestvecError, StopRequested."""
+        started = time.monotonic()
+        try:
+            self.rows += self.insert(self.done[self._next])
+        finally:
+            self.seconds += time.monotonic() - started
+        self._next += 1
 
 
 def _unused(records: list[TaskRecord], rows: int) -> Iterator[tuple[int, int]]:

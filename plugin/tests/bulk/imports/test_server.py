@@ -9,9 +9,9 @@ import pytest
 from plugin.tests.bulk.conftest import make_table
 from pymilvus import MilvusException
 
+from nestvec.bulk.imports.server import ServerImport
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import OutputFile, read_imports
-from nestvec.bulk.server_import import ServerImport
 from nestvec.ingest.write.patience import Patience
 from nestvec_schemas.errors import JournalMismatch, NestvecError, StoreRefused
 

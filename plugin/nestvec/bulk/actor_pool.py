@@ -1,0 +1,103 @@
+"""Tasks on Ray: a pool of actors, each of which loads the engine once."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from nestvec.bulk.manifest import TaskRecord
+from nestvec.bulk.on_ray import RayOptions, pool_size
+from nestvec.bulk.plan import Task
+from nestvec.bulk.task import TaskRunner, Work
+from nestvec_schemas.errors import IngestError, NestvecError
+
+_IN_FLIGHT: Final = 2
+"""Tasks that each worker has, the one that it runs included: it goes on while the job is busy otherwise."""
+
+
+class _Worker:
+    """What each actor runs."""
+
+    def __init__(self, work: Work) -> None:
+        self._runner = TaskRunner(work)
+
+    def ready(self) -> tuple[str, bytes]:
+        """An answer without a record, once the process runs."""
+        return "", b""
+
+    def run(self, task: str) -> tuple[str, bytes]:
+        """The record of a task; or the error, pickled."""
+        try:
+            return self._runner(Task.model_validate_json(task)).model_dump_json(), b""
+        # Not raised: Ray would wrap it in tracebacks.
+        except NestvecError as error:
+            return "", pickle.dumps(error)
+
+
+def run_tasks(
+    ray: Any,
+    work: Work,
+    tasks: Sequence[Task],
+    options: RayOptions,
+    is_busy: Callable[[], bool] = lambda: False,
+) -> Generator[TaskRecord | None]:
+    """The record of each task, as it is finished; None where none is while the caller ``is_busy`` otherwise.
+
+    A worker that is lost is replaced, and its tasks are run again. Raises NestvecError.
+    """
+    if not tasks:
+        return
+    cpus, workers = pool_size(ray, options, len(tasks))
+    work = replace(work, engine=replace(work.engine, options=_with_threads(work, cpus)))
+    actor = ray.remote(num_cpus=cpus, num_gpus=options.gpus or None, max_restarts=-1, max_task_retries=-1)(
+        _Worker
+    )
+    pool = [actor.remote(work) for _ in range(workers)]
+    waiting = deque(tasks)
+    # A worker has no task before it runs: there may be no place for it yet.
+    running = {worker.ready.remote(): number for number, worker in enumerate(pool)}
+    try:
+        while running:
+            finished, _ = ray.wait(list(running), timeout=0 if is_busy() else None)
+            if not finished:
+                yield None
+                continue
+            number = running.pop(finished[0])
+            record = _result(ray, finished[0])
+            count = sum(each == number for each in running.values())
+            while waiting and (not count or (count < _IN_FLIGHT and len(waiting) >= workers)):
+                task = waiting.popleft()
+                running[pool[number].run.remote(task.model_dump_json())] = number
+                count += 1
+            if not count:
+                # Its CPUs may be what a worker waits for that was lost with its node.
+                ray.kill(pool[number])
+            if record is not None:
+                yield record
+    finally:
+        for worker in pool:
+            ray.kill(worker)
+
+
+def _result(ray: Any, reference: Any) -> TaskRecord | None:
+    """The record in the answer of a worker; None if it has none."""
+    try:
+        record, error = ray.get(reference)
+    except ray.exceptions.RayError as failure:
+        raise IngestError(
+            "a worker failed on a task, and Ray did not run it again",
+            value=str(failure).strip().splitlines()[-1][:300],
+            next_step="Read Ray's logs, and run the command again: finished tasks are kept.",
+        ) from failure
+    if error:
+        # From a worker of this job, which has this process's rights.
+        raise pickle.loads(error)  # noqa: S301
+    return TaskRecord.model_validate_json(record) if record else None
+
+
+def _with_threads(work: Work, cpus: float) -> Any:
+    engine = work.engine.options
+    return engine if engine.threads else replace(engine, threads=max(1, int(cpus)))
