@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pyarrow as pa
 from platformdirs import user_state_path
@@ -32,6 +32,9 @@ class FileStat:
     address: str
     size: int
     mtime_ns: int
+
+    is_lance: bool = False
+    """Whether it is the folder of a Lance table."""
 
 
 def is_remote(address: str) -> bool:
@@ -118,6 +121,27 @@ def open_store(address: str) -> tuple[Any, str]:
     """
     store, path = fs.FileSystem.from_uri(address.replace("gcs://", "gs://", 1))
     return store, path.rstrip("/")
+
+
+def store_url(address: str) -> str:
+    """An address as packages of tables take it, with ``storage_options``."""
+    return address.partition("?")[0].replace("gcs://", "gs://", 1) if is_remote(address) else address
+
+
+def storage_options(address: str) -> dict[str, str]:
+    """What packages of tables are told of the store of an address, whose credentials are those of the
+    environment."""
+    if urlsplit(address).scheme != "s3":
+        return {}
+    query = dict(parse_qsl(urlsplit(address).query))
+    endpoint = query.get("endpoint_override", "")
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{query.get('scheme', 'https')}://{endpoint}"
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
+    options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": query.get("region", "")}
+    # pyarrow takes an endpoint without TLS, as that of a store on this machine, without being told.
+    options["AWS_ALLOW_HTTP"] = "true" if endpoint.startswith("http://") else ""
+    return {name: value for name, value in options.items() if value}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from nestvec.bulk.lance_table import open_lance
 from nestvec.bulk.locations import LocalCopies
 from nestvec.bulk.tables import source_files
 from nestvec.datasets.readers import RowSource, open_source
@@ -26,8 +27,17 @@ class JobRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TableVersion(JobRecord):
+    """A version of a table whose rows are not simply those of its files."""
+
+    version: int
+
+    sha256: str
+    """Of what says which rows it has."""
+
+
 class InputFile(JobRecord):
-    """A file of rows, and what says that it is still the same."""
+    """A file of rows, or a table, and what says that it is still the same."""
 
     address: str
     size: int
@@ -41,9 +51,12 @@ class InputFile(JobRecord):
     sha256: str = ""
     """Of all of it; empty in plans of before it was recorded."""
 
+    table: TableVersion | None = None
+    """The version of a table."""
+
 
 class Task(JobRecord):
-    """Consecutive rows of one file."""
+    """Consecutive rows of one file, or of a table."""
 
     number: int
     address: str
@@ -55,6 +68,9 @@ class Task(JobRecord):
 
     first: int
     """Rows of all files before it."""
+
+    table: TableVersion | None = None
+    """The version of the table whose rows they are."""
 
     @property
     def name(self) -> str:
@@ -74,6 +90,8 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
     for stat in source_files(source, ignore_extra=options.columns.ignore_extra):
         if left is not None and left <= 0:
             break
+        if stat.is_lance:
+            return [_lance_input(stat.address, options)]
         path = copies.path(stat.address)
         rows = count_rows(open_source(path, options.kind, options.reading))
         rows = rows if left is None else min(rows, left)
@@ -89,6 +107,20 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
             )
         )
     return files
+
+
+def _lance_input(address: str, options: IngestOptions) -> InputFile:
+    table = open_lance(address, options.reading, kind=options.kind)
+    limit = options.reading.limit
+    return InputFile(
+        address=address,
+        size=table.size,
+        mtime_ns=0,
+        head_sha256="",
+        rows=table.rows if limit is None else min(table.rows, limit),
+        sha256=table.sha256,
+        table=TableVersion(version=table.version, sha256=table.sha256),
+    )
 
 
 def count_rows(source: RowSource) -> int:
@@ -118,5 +150,7 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
     for file in files:
         for start in range(0, file.rows, max_rows):
             rows = min(max_rows, file.rows - start)
-            yield Task(number=number, address=file.address, start=start, rows=rows, first=first)
+            yield Task(
+                number=number, address=file.address, start=start, rows=rows, first=first, table=file.table
+            )
             number, first = number + 1, first + rows

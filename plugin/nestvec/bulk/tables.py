@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from nestvec.bulk.locations import FileStat, is_remote, list_entries, list_files, without_hidden
+from nestvec.bulk.locations import (
+    FileStat,
+    is_remote,
+    list_entries,
+    list_files,
+    storage_options,
+    store_url,
+    without_hidden,
+)
 from nestvec_schemas.errors import FileUnreadable, IngestError
 
 _DELTA: Final = "_delta_log"
 _PARTITION: Final = re.compile(r"[^=/]+=[^/]*")
 
-_UNREAD: Final = (
-    (re.compile(r"(.*/)?_versions/[^/]+\.manifest"), "Lance tables", "lance.dataset(PATH).to_batches()"),
-    (re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json"), "Iceberg tables", "table.scan().to_arrow()"),
-)
-"""What a file's path below the source says of a table that is not read, and what reads it."""
+_LANCE: Final = re.compile(r"(?P<table>(.*/)?)_versions/[^/]+\.manifest")
+_ICEBERG: Final = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
 
 
 def source_files(source: str, *, ignore_extra: bool = False) -> list[FileStat]:
-    """The files of rows of a source; those of a Delta table are its present Parquet files.
+    """The files of rows of a source; those of a Delta table are its present Parquet files, that of a Lance
+    table is its folder.
 
     With ``ignore_extra``, the values in the names of partitions are left out. Raises FileUnreadable,
     IngestError if a package is missing.
@@ -32,6 +37,9 @@ def source_files(source: str, *, ignore_extra: bool = False) -> list[FileStat]:
     paths = [path for path, _ in entries]
     if any(path.startswith(f"{_DELTA}/") for path in paths):
         return _delta_files(source)
+    if any(_LANCE.fullmatch(path) and path.startswith("_versions/") for path in paths):
+        address = source if is_remote(source) else str(Path(source).absolute())
+        return [FileStat(address, size=0, mtime_ns=0, is_lance=True)]
     for path in paths:
         _check_no_table(source, path)
         partitions = [part for part in path.split("/")[:-1] if _PARTITION.fullmatch(part)]
@@ -50,19 +58,22 @@ def source_files(source: str, *, ignore_extra: bool = False) -> list[FileStat]:
 
 
 def _check_no_table(source: str, path: str) -> None:
-    if f"/{_DELTA}/" in path:
+    lance = _LANCE.fullmatch(path)
+    kind = "Delta" if f"/{_DELTA}/" in path else "Lance" if lance else ""
+    if kind:
+        below = lance["table"].rstrip("/") if lance else path.partition(f"/{_DELTA}/")[0]
         raise FileUnreadable(
-            "the folder has a Delta table in a folder below it, whose files may have rows that were deleted",
-            value=f"{source.rstrip('/')}/{path.partition(f'/{_DELTA}/')[0]}"[:300],
+            f"a folder below this one is a {kind} table, whose files may have rows that were deleted",
+            value=f"{source.rstrip('/')}/{below}"[:300],
             next_step="Name the table's folder.",
         )
-    for pattern, what, reader in _UNREAD:
-        if pattern.fullmatch(path):
-            raise FileUnreadable(
-                f"{what} are not read",
-                value=source,
-                next_step=f"Write it as Parquet files: {reader} reads it, pyarrow.parquet writes them.",
-            )
+    if _ICEBERG.fullmatch(path):
+        raise FileUnreadable(
+            "Iceberg tables are not read",
+            value=source,
+            next_step="Write it as Parquet files: table.scan().to_arrow() reads it, pyarrow.parquet writes "
+            "them.",
+        )
 
 
 def _delta_files(source: str) -> list[FileStat]:
@@ -87,12 +98,10 @@ def _delta_table(source: str) -> Any:
         raise IngestError(
             "a Delta table needs a package that is not installed",
             value="deltalake",
-            next_step="Install it: pip install deltalake.",
+            next_step="Install it: pip install 'nestvec[delta]'.",
         ) from error
-    # pyarrow takes an endpoint without TLS, as that of a store on this machine, without being told.
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
     try:
-        return DeltaTable(source, storage_options={"AWS_ALLOW_HTTP": "true"} if plain else None)
+        return DeltaTable(store_url(source), storage_options=storage_options(source))
     except (DeltaError, OSError, ValueError) as error:
         raise FileUnreadable(
             "the Delta table cannot be read",

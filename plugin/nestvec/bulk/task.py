@@ -18,6 +18,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
+from nestvec.bulk.lance_table import reopen_lance
 from nestvec.bulk.locations import LocalCopies, OutputFolder
 from nestvec.bulk.manifest import (
     FILES,
@@ -30,12 +31,14 @@ from nestvec.bulk.manifest import (
 )
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import Task
+from nestvec.datasets.readers import SourceRow
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
 from nestvec.ingest.background import Background
 from nestvec.ingest.batches import RowBatch, batch_rows
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.rejects import RejectedRow, rejection_reasons
+from nestvec.ingest.row_schema import RowSchema, checked_schema
 from nestvec.ingest.run import MAX_REASONS, open_rows
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
@@ -163,13 +166,20 @@ class TaskRunner:
 
     def _batches(self, task: Task, course: _Course) -> Iterator[RowBatch]:
         started = time.perf_counter()
-        path = self.copies.path(task.address)
-        source, schema = open_rows(self.work.table, path, self.work.reading)
-        items = islice(source.items(task.start), task.rows)
+        items, schema = self._rows(task)
         for batch in batch_rows(items, schema, WINDOW, task.start):
             course.seconds["read"] += time.perf_counter() - started
             yield batch
             started = time.perf_counter()
+
+    def _rows(self, task: Task) -> tuple[Iterator[SourceRow], RowSchema]:
+        if task.table is None:
+            source, schema = open_rows(self.work.table, self.copies.path(task.address), self.work.reading)
+            return islice(source.items(task.start), task.rows), schema
+        table = reopen_lance(task.address, task.table.version, task.table.sha256)
+        columns = self.work.reading.columns
+        schema = checked_schema(self.work.table, table.columns, table.cells, columns, table.name)
+        return table.items(task.start, task.rows), schema
 
     def _embed(self, batch: RowBatch, course: _Course) -> tuple[RowBatch, dict[str, Any]]:
         """A batch without the rows that cannot be embedded, and the vectors of the others by column."""
@@ -210,7 +220,7 @@ class TaskRunner:
         }
 
     def _placed(self, row: RejectedRow, task: Task) -> RejectedRow:
-        name = task.address.partition("?")[0].rpartition("/")[2]
+        name = task.address.partition("?")[0].rstrip("/").rpartition("/")[2]
         return replace(row, place=f"{name}, {row.place}")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pytest
+from moto.server import ThreadedMotoServer
 
 from nestvec.bulk.embedding import EmbeddedTexts, VectorOutput
 from nestvec.bulk.task import EngineChoice, Work
@@ -123,3 +125,23 @@ def make_work(tmp_path: Path) -> MakeWork:
         return Work(make_table(), str(tmp_path / "job"), options, engine, max_file_bytes)
 
     return make
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3-compatible store with the bucket ``corpus``."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in (
+            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+        ):
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="corpus")
+        yield
+    finally:
+        server.stop()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row
 
 from nestvec.bulk.locations import LocalCopies, OutputFolder, list_files
@@ -16,26 +14,6 @@ from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.task import TaskRunner
 from nestvec.ingest.options import IngestOptions
 from nestvec_schemas.errors import FileUnreadable
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An S3-compatible store with the bucket ``corpus``."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in (
-            ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):
-            monkeypatch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="corpus")
-        yield
-    finally:
-        server.stop()
 
 
 @pytest.mark.usefixtures("store")

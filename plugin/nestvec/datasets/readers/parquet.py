@@ -30,7 +30,7 @@ def parquet_items(source: Input, options: ReadOptions, skip: int) -> Iterator[So
         while groups and number + file.metadata.row_group(groups[0]).num_rows <= skip:
             number += file.metadata.row_group(groups.pop(0)).num_rows
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups):
-            for value in _values(batch):
+            for value in arrow_rows(batch):
                 number += 1
                 if number > skip:
                     yield SourceRow(f"row {number}", value)
@@ -57,7 +57,8 @@ def _open(source: Input) -> Iterator[Any]:
             yield file
 
 
-def _values(batch: Any) -> Iterator[dict[str, object] | RowRejected]:
+def arrow_rows(batch: Any) -> Iterator[dict[str, object] | RowRejected]:
+    """The rows of a RecordBatch, and why those are none that Python cannot represent."""
     try:
         values = batch.to_pylist()
     # A text that is not UTF-8, or a date out of Python's range: find the row.

@@ -91,7 +91,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     options = options or ReadOptions()
     name = format_name(path, kind)
     file_format = FORMATS[name]
-    _check_options(name, options)
+    check_options(name, options, is_text=file_format.text)
     if options.delimiter is None and file_format.delimiter is not None:
         options = replace(options, delimiter=file_format.delimiter)
     source = Input(path, options.encoding)
@@ -137,7 +137,7 @@ def _unknown_format(path: Path, name: str) -> FileUnreadable:
     )
 
 
-def _check_options(name: str, options: ReadOptions) -> None:
+def check_options(name: str, options: ReadOptions, *, is_text: bool) -> None:
     """Raise FileUnreadable for an option that means nothing in this format."""
     defaults = ReadOptions()
     for field, what in (
@@ -149,7 +149,7 @@ def _check_options(name: str, options: ReadOptions) -> None:
     ):
         if name not in ("csv", "tsv") and getattr(options, field) != getattr(defaults, field):
             raise _meaningless(name, what, "CSV and TSV files")
-    if options.encoding is not None and not FORMATS[name].text:
+    if options.encoding is not None and not is_text:
         raise _meaningless(name, "an encoding", "text files")
 
 
