@@ -78,7 +78,7 @@ def install_bridge(
 ) -> Manifest:
     """Fold a bridge into the encoder in ``folder``, in place of one of its name, and return the new manifest.
 
-    ``bridge`` has a ``query_exit`` if ``maps`` have one of queries, and no digest yet.
+    ``bridge`` has a ``query_exit`` if ``maps`` have one of queries.
     The encoder is built beside the repository and replaced at once, after ``check`` has accepted the new
     folder; its own vectors and its fingerprint stay what they were. Raises CheckpointError if it cannot be
     written, and what ``check`` raises.
@@ -90,7 +90,7 @@ def install_bridge(
         for source in _parts(folder):
             shutil.copytree(source, work / source.name, copy_function=_link)
         built = work / folder.name
-        manifest = _fold(built, name, bridge.model_copy(update={"maps": maps.digest()}), maps)
+        manifest = _fold(built, name, bridge, maps)
         check(built)
         install(built, models, force=True)
     return manifest

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +10,6 @@ from numpy.typing import NDArray
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
 Rows = NDArray[np.intp]
-
-_DIGEST_LENGTH: Final = 16
 
 
 @dataclass(frozen=True)
@@ -96,19 +92,6 @@ class BridgeMaps:
     def queries(self) -> BridgeMap:
         """What maps queries."""
         return self.own_queries or self.documents
-
-    def digest(self) -> str:
-        """Hexadecimal digest of all their numbers."""
-        arrays: list[Matrix] = []
-        for mapping in filter(None, (self.documents, self.own_queries)):
-            hidden = mapping.hidden
-            arrays += [mapping.matrix, mapping.bias]
-            arrays += [] if hidden is None else [hidden.weights, hidden.bias, hidden.output]
-        content = hashlib.sha256()
-        for array in arrays:
-            content.update(f"{array.shape}".encode())
-            content.update(np.ascontiguousarray(array, np.float32).tobytes())
-        return content.hexdigest()[:_DIGEST_LENGTH]
 
 
 def linear(matrix: Matrix) -> BridgeMap:

@@ -6,9 +6,10 @@ serves it as an encoder of its own, ``bge.as.minilm``, for which ``?encoder=bge&
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nestvec_schemas.towers import Record, Role
 
@@ -36,10 +37,6 @@ class Bridge(Record):
     query_exit: Annotated[int, Field(ge=1)] | None = None
     """The same for texts that are known to be queries, where they have a map of their own; all other texts
     have the one of ``exit``."""
-
-    maps: str | None = None
-    """Digest of the maps' numbers: two fits between the same encoders differ in it. None for a bridge that
-    was installed before it was recorded."""
 
     dim: Annotated[int, Field(ge=1)]
     dims: tuple[int, ...]
@@ -73,6 +70,14 @@ class Bridge(Record):
 
     held_out_images: int = 0
     """Number of images that ``recall`` is of: by chance it is k of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_digest(cls, values: Any) -> Any:
+        """Manifests were written with a digest of the maps' numbers, which nothing read."""
+        if isinstance(values, Mapping):
+            return {name: value for name, value in values.items() if name != "maps"}
+        return values
 
     @property
     def exits(self) -> tuple[int, ...]:
