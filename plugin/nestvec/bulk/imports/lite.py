@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from pymilvus import MilvusClient
 
-from nestvec.bulk.imports.replay import ComputedVectors, replaying
+from nestvec.bulk.imports.replay import ComputedVectors, giving_directly, replaying
 from nestvec.bulk.locations import LocalCopies, OutputFolder, is_remote
 from nestvec.bulk.manifest import (
     ImportRecord,
@@ -180,6 +180,7 @@ class LiteTarget:
     def _services(self, vectors: ComputedVectors) -> Iterator[None]:
         with ExitStack() as stack:
             for service in self.table.services:
+                stack.enter_context(giving_directly(service, vectors))
                 stack.enter_context(replaying(service, vectors))
             yield
 

@@ -1,0 +1,143 @@
+"""Which tasks the actors of a pool have, by a stand-in for Ray."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from plugin.tests.bulk.conftest import MakeWork
+
+from nestvec.bulk.actor_pool import run_tasks
+from nestvec.bulk.manifest import TaskRecord
+from nestvec.bulk.on_ray import RayOptions
+from nestvec.bulk.plan import Task
+from nestvec_schemas.errors import IngestError
+
+TASKS = [Task(number=number, address="rows.jsonl", start=0, rows=2, first=0) for number in range(7)]
+
+
+class LostActorError(Exception):
+    pass
+
+
+@dataclass
+class FakeActor:
+    """Its calls; they are finished by ``FakeRay.wait``."""
+
+    number: int
+    calls: list[tuple[FakeActor, str]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("ready", "run"):
+            raise AttributeError(name)
+
+        def call(*arguments: str) -> tuple[FakeActor, str]:
+            reference = (self, *(arguments or ("",)))
+            self.calls.append(reference)  # type: ignore[arg-type]
+            return reference  # type: ignore[return-value]
+
+        return type("Method", (), {"remote": staticmethod(call)})()
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+@dataclass
+class FakeRay:
+    """A node of ``cpus``, whose actors finish their calls in turns; the tasks of ``failures`` fail."""
+
+    cpus: int
+    failures: dict[int, Exception] = field(default_factory=dict)
+    actors: list[FakeActor] = field(default_factory=list)
+    killed: Counter[int] = field(default_factory=Counter)
+    most: int = 0
+    patient_waits: int = 0
+
+    class exceptions:
+        RayError = LostActorError
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": float(self.cpus)}}]
+
+    def remote(self, **options: Any) -> Callable[[type], Any]:
+        assert options["max_restarts"] == options["max_task_retries"] == -1
+
+        def decorate(kind: type) -> Any:
+            def make(work: Any) -> FakeActor:
+                self.actors.append(FakeActor(len(self.actors)))
+                return self.actors[-1]
+
+            return type("Actor", (), {"remote": staticmethod(make)})
+
+        return decorate
+
+    def wait(self, references: list[Any], timeout: float | None) -> tuple[list[Any], list[Any]]:
+        self.most = max([self.most, *(len(actor.calls) for actor in self.actors)])
+        if timeout == 0:
+            return [], references
+        self.patient_waits += 1
+        actor = max(self.actors, key=lambda actor: (len(actor.calls), -actor.number))
+        finished = actor.calls.pop(0)
+        assert finished in references
+        return [finished], [each for each in references if each is not finished]
+
+    def get(self, reference: tuple[FakeActor, str]) -> tuple[str, bytes]:
+        _, task = reference
+        if not task:
+            return "", b""
+        number = Task.model_validate_json(task).number
+        failure = self.failures.get(number)
+        if isinstance(failure, LostActorError):
+            raise failure
+        if failure is not None:
+            return "", pickle.dumps(failure)
+        return TaskRecord(task=TASKS[number], files=(), rows=2, rejected=0).model_dump_json(), b""
+
+    def kill(self, actor: FakeActor) -> None:
+        self.killed[actor.number] += 1
+
+
+@pytest.mark.parametrize(("tasks", "workers"), [(7, 1), (7, 3), (2, 3), (3, 3), (1, 1)])
+def test_every_task_is_run_by_workers_that_have_two(make_work: MakeWork, tasks: int, workers: int) -> None:
+    ray = FakeRay(cpus=4 * workers)
+    records = list(run_tasks(ray, make_work(), TASKS[:tasks], RayOptions()))
+    assert sorted(record.task.number for record in records if record) == list(range(tasks))
+    assert None not in records
+    # As many tasks as workers are one for each.
+    assert (len(ray.actors), ray.most) == (min(tasks, workers), 2 if tasks > workers else 1)
+    assert set(ray.killed) == set(range(len(ray.actors)))
+
+
+def test_a_busy_caller_does_not_wait(make_work: MakeWork) -> None:
+    ray, busy = FakeRay(cpus=4), [True, False, True, False, False]
+    records = list(run_tasks(ray, make_work(), TASKS[:2], RayOptions(), lambda: busy.pop(0)))
+    assert [record and record.task.number for record in records] == [None, None, 0, 1]
+    assert ray.patient_waits == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (IngestError("the text is odd", next_step="Repair it."), "the text is odd"),
+        (LostActorError("first line\nthe node is gone"), "a worker failed on a task.*the node is gone"),
+    ],
+)
+def test_the_error_of_a_task_ends_the_workers(make_work: MakeWork, failure: Exception, message: str) -> None:
+    ray = FakeRay(cpus=8, failures={1: failure})
+    records = run_tasks(ray, make_work(), TASKS, RayOptions())
+    with pytest.raises(IngestError, match=message):
+        list(records)
+    assert set(ray.killed) == {0, 1}
+
+
+def test_a_caller_that_stops_ends_the_workers(make_work: MakeWork) -> None:
+    ray = FakeRay(cpus=8)
+    records = run_tasks(ray, make_work(), TASKS, RayOptions())
+    next(records)
+    assert not ray.killed
+    records.close()
+    assert set(ray.killed) == {0, 1}
