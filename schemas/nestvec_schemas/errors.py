@@ -22,6 +22,7 @@ NestvecError
 │   └── DatasetUnusable         a folder of a corpus, queries and relevance judgements
 ├── RequestError                a request to the service is wrong
 │   ├── PathUnknown
+│   ├── MethodNotAllowed        the path has other methods
 │   ├── HostNotAllowed          the service does not answer to the name in the Host header
 │   ├── BodyNotJson
 │   ├── BodyInvalid
@@ -160,7 +161,14 @@ class RequestError(NestvecError):
 
 
 class PathUnknown(RequestError):
-    """The service has nothing at this path, or not with this method."""
+    """The service has nothing at this path."""
+
+
+class MethodNotAllowed(RequestError):
+    """The service has this path, but not with this method."""
+
+    allowed: tuple[str, ...] = ()
+    """The methods that it has."""
 
 
 class HostNotAllowed(RequestError):

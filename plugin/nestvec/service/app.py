@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from nestvec._version import __version__
 from nestvec.service.api import (
@@ -101,7 +104,10 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         embedder.start()
-        await embedder.wait_until_measured(_MEASURE_SECONDS)
+        # FastAPI builds the routes when the first request needs them, which would keep all others waiting.
+        await asyncio.gather(
+            asyncio.to_thread(_build_routes, app), embedder.wait_until_measured(_MEASURE_SECONDS)
+        )
         operations.start()
         yield
         await operations.close()
@@ -122,8 +128,13 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     operations = app.state.operations = _add_operations(app, embedder, api_keys)
     service_metrics.watch_encoders(embedder)
     _add_routes(app)
+    routers = [*_ROUTERS, *([] if embedder.settings.access.admin_keys is None else [admin.router])]
     if settings.access.ui:
-        app.include_router(ui_router())
+        routers.append(ui_router())
+        app.include_router(routers[-1])
+    app.state.routes = [
+        route for router in (app.router, *routers) for route in router.routes if isinstance(route, Route)
+    ]
     describe_security(app, needs_key=settings.access.api_keys is not None)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
@@ -211,6 +222,12 @@ def _add_routes(app: FastAPI) -> None:
     )
 
 
+def _build_routes(app: FastAPI) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": [], "app": app}
+    for route in app.router.routes:
+        route.matches(scope)
+
+
 async def _metrics(request: Request) -> Response:
     """Prometheus metrics. Needs no API key."""
     service_metrics: metrics.Metrics = request.app.state.metrics
@@ -224,4 +241,11 @@ async def _handle_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:
+    path: str = request.scope["path"]
+    if isinstance(error, HTTPException) and error.status_code in (404, 405) and error.__cause__ is None:
+        routes: list[Route] = request.app.state.routes
+        methods = [route.methods or () for route in routes if route.path_regex.match(path)]
+        allowed = sorted(set(chain.from_iterable(methods)))
+        status = 405 if allowed else 404
+        error = HTTPException(status, headers={"allow": ", ".join(allowed)})
     return error_response(request.url.path, error)

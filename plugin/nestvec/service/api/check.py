@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -12,6 +12,7 @@ from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
 from nestvec.service.bodies.fields import Texts
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import BodyInvalid
@@ -23,6 +24,8 @@ router = APIRouter(tags=["nestvec"], responses=error_models("/check"), route_cla
 
 class CheckRequest(ApiRequest):
     """The texts, as they will be sent to be embedded."""
+
+    returned: ClassVar[Returned] = "tokens"
 
     inputs: Annotated[Texts, Field(examples=[["file:///images/a.png"]])]
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.requests import ClientDisconnect
 
 from nestvec.service.api.json_body import WrittenJson, dump_json, off_loop
@@ -35,6 +35,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.message_text import shown
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import OutputKind
 from nestvec_schemas.vectors import check_prefix_dim, nest
@@ -42,6 +43,8 @@ from nestvec_schemas.vectors import check_prefix_dim, nest
 T = TypeVar("T")
 
 FINGERPRINT_HEADER: Final = "x-nestvec-fingerprint"
+
+_MAX_NAME: Final = 64
 
 _CHARACTERS_PER_NUMBER: Final = 8
 """Characters of an input that take as long to handle as a number of a response."""
@@ -61,6 +64,38 @@ class TruncationFields(ApiRequest):
         named = (self.truncation_direction or "").lower()
         directions: dict[str, Direction] = {"right": "right", "left": "left"}
         return Truncation(query.overlong or by_field[self.truncate], directions.get(named))
+
+
+class ParameterFields(TruncationFields):
+    """A request whose fields, but its inputs, may also be in ``parameters``, as Hugging Face's clients write
+    them."""
+
+    parameters: dict[str, Any] | None = Field(None, description="The other fields may be in here.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def unpack_parameters(cls, values: Any) -> Any:
+        """The parameters as fields of the body. Raises BodyInvalid for one that the body has otherwise."""
+        parameters = values.get("parameters") if isinstance(values, dict) else None
+        if not isinstance(parameters, dict):
+            return values
+        unpacked = {}
+        for name, value in parameters.items():
+            if name in ("inputs", "parameters"):
+                raise BodyInvalid(
+                    "the inputs are no parameter",
+                    value=f"parameters.{name}",
+                    next_step="Send them as inputs.",
+                )
+            if value is not None and values.get(name) not in (None, value):
+                raise BodyInvalid(
+                    f"the request has two values of {name[:_MAX_NAME]}",
+                    value=f"{shown(values[name])} and {shown(value)}",
+                    next_step="Send one of them.",
+                )
+            if value is not None:
+                unpacked[name] = value
+        return values | unpacked
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -19,6 +19,7 @@ from nestvec.service.api.common import (
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec_schemas.manifest import PromptName
 
@@ -27,6 +28,8 @@ router = APIRouter(tags=["TEI"], responses=error_models("/embed_all"), route_cla
 
 class EmbedAllRequest(TruncationFields):
     """TEI's request for token vectors; ``prompt_name`` says which side of a comparison the texts are on."""
+
+    returned: ClassVar[Returned] = "token vectors"
 
     inputs: Annotated[Inputs, Field(description="A text, texts, or token ids.", examples=[["heat flow"]])]
     prompt_name: PromptName | None = Field(

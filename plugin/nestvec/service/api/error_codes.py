@@ -49,6 +49,7 @@ _PROMPT: Final = ErrorCodes(TeiCode(422, "Validation"), OpenAICode(400, code="in
 
 ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
     (errors.PathUnknown, _codes((404, "Validation"), 404)),
+    (errors.MethodNotAllowed, _codes((405, "Validation"), 405, "method_not_allowed")),
     (errors.HostNotAllowed, _codes((421, "Validation"), 421, "host_not_allowed")),
     (errors.Unauthorized, _codes((401, "Unauthorized"), 401, "invalid_api_key")),
     (errors.NotOffered, _codes((424, "Backend"), 404, "model_not_found")),

@@ -20,6 +20,7 @@ from nestvec_schemas.errors import (
     BodyNotJson,
     DeadlineExceeded,
     EngineError,
+    MethodNotAllowed,
     NestvecError,
     Overloaded,
     PathUnknown,
@@ -96,6 +97,8 @@ def error_response(path: str, error: Exception) -> Response:
         headers["retry-after"] = str(seconds)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if isinstance(nestvec_error, MethodNotAllowed):
+        headers["allow"] = ", ".join(nestvec_error.allowed)
     content = orjson.dumps(body.model_dump())
     return Response(content, status_code=status, media_type="application/json", headers=headers)
 
@@ -128,14 +131,26 @@ def to_nestvec_error(error: BaseException, path: str) -> NestvecError:
 def _http_error(error: HTTPException, path: str) -> NestvecError:
     if isinstance(error.__cause__, NestvecError):
         return error.__cause__
-    if error.status_code in (404, 405):
+    if error.status_code == 405:
+        return _method_not_allowed((error.headers or {}).get("allow", ""), path)
+    if error.status_code == 404:
         return PathUnknown(
-            "the service has no endpoint with this path and method",
+            "the service has no endpoint with this path",
             value=path,
             next_step="The paths are listed at /docs.",
         )
     # Bytes that are not UTF-8, or nesting too deep for the parser: FastAPI raises 400 for both.
     return BodyNotJson("the body cannot be read as JSON", value=str(error.__cause__), next_step=_EXAMPLE)
+
+
+def _method_not_allowed(allowed: str, path: str) -> MethodNotAllowed:
+    error = MethodNotAllowed(
+        "the service has this path, but not with this method",
+        value=path,
+        next_step=f"Call it with {allowed.replace(', ', ' or ')}.",
+    )
+    error.allowed = tuple(allowed.split(", "))
+    return error
 
 
 def _validation_error(error: RequestValidationError) -> NestvecError:

@@ -3,14 +3,14 @@ provider and ``InferenceClient``; and TEI's ``/similarity``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, SkipValidation, model_validator
+from pydantic import BaseModel, Field, SkipValidation
 
 from nestvec.service.api.common import (
     EmbedCall,
-    TruncationFields,
+    ParameterFields,
     check_count,
     embed_dense,
     embedder_of,
@@ -18,7 +18,6 @@ from nestvec.service.api.common import (
     score_connected,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.request_model import check_name
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     PROMPT_DESCRIPTION,
@@ -27,47 +26,24 @@ from nestvec.service.api.selection import (
     select_encoder,
 )
 from nestvec.service.bodies.fields import ReadBy, TextOrTexts
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.json_scanner import invalid
 from nestvec.service.bodies.readers import BodyReader
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.ranking import RankingTask
-from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
-from nestvec_schemas.message_text import shown
 
 router = APIRouter(
     tags=["Hugging Face"], responses=error_models("/pipeline/feature-extraction"), route_class=BodyRoute
 )
 
-_PARAMETERS: Final = ("prompt_name", "normalize", "truncate", "truncation_direction", "dimensions")
 
-
-class PipelineFields(TruncationFields):
-    """The parameters of a pipeline, themselves or in ``parameters``."""
+class PipelineFields(ParameterFields):
+    """What both pipelines have."""
 
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
-    parameters: dict[str, Any] | None = Field(None, description="The other fields may be in here.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def unpack_parameters(cls, values: Any) -> Any:
-        """The parameters as fields of the body. Raises BodyInvalid for one that the body has otherwise."""
-        parameters = values.get("parameters") if isinstance(values, dict) else None
-        if not isinstance(parameters, dict):
-            return values
-        for name, value in parameters.items():
-            if name not in _PARAMETERS:
-                check_name(str(name), _PARAMETERS)
-            elif value is not None and values.get(name) not in (None, value):
-                raise BodyInvalid(
-                    f"the request has two values of {name}",
-                    value=f"{shown(values[name])} and {shown(value)}",
-                    next_step="Send one of them.",
-                )
-        unpacked = {name: parameters[name] for name in _PARAMETERS if parameters.get(name) is not None}
-        return values | unpacked
 
 
 class FeatureExtractionRequest(PipelineFields):
@@ -101,6 +77,8 @@ def _read_similarity_inputs(reader: BodyReader, where: str) -> SimilarityInputs:
 
 class SimilarityRequest(PipelineFields):
     """``model`` in the path names the encoder: a dense one, a cross-encoder, or one for late interaction."""
+
+    returned: ClassVar[Returned] = "scores"
 
     inputs: Annotated[SimilarityInputs, SkipValidation(), ReadBy(_read_similarity_inputs)]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from nestvec.service.api.cohere import TRUNCATE_VALUES
 from nestvec.service.api.common import (
     EmbedCall,
     as_input_list,
@@ -37,6 +38,7 @@ from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.encoders import EncoderNames, LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.inputs import EmbedInput, InputPart
 from nestvec.service.preprocess.modality import Modalities
+from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
@@ -47,6 +49,8 @@ from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.towers import Modality, Role
 
 _STARTED: Final = int(time.time())
+
+_TWO_TRUNCATIONS: Final = "says twice what happens to overlong texts"
 
 PATHS = ("/v1/embeddings", "/embeddings")
 
@@ -108,6 +112,11 @@ class EmbeddingsRequest(ApiRequest):
         None,
         description="From vLLM: false for vectors that are not normalised. Default: as the encoder was "
         "trained.",
+    )
+    normalize: bool | None = Field(None, description="The same, for clients of other servers.")
+    normalized: bool | None = Field(None, description="The same, for Jina.")
+    truncate: bool | Literal["NONE", "START", "END"] | None = Field(
+        None, description="From NVIDIA, as Cohere has it: the side on which overlong texts are truncated."
     )
     add_special_tokens: Literal[True] | None = Field(None, description="From vLLM: only true is supported.")
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
@@ -192,7 +201,7 @@ async def embeddings(
         config=select_encoder(query, body_config(body.model, _dim(body), body.exit)),
         truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
-        normalised=body.use_activation,
+        normalised=_normalised(body),
         modality=modality,
         prompt=_prompt(body),
     )
@@ -252,12 +261,40 @@ def _dim(body: EmbeddingsRequest) -> int | None:
     )
 
 
+def _normalised(body: EmbeddingsRequest) -> bool | None:
+    """Whether vectors are normalised, by any name; None by none. Raises BodyInvalid if they differ."""
+    names = ("use_activation", "normalize", "normalized")
+    return cast(bool | None, _only_value(body, names, "says twice whether vectors are normalised"))
+
+
 def _truncation(body: EmbeddingsRequest, query: QueryFields, server: ServiceSettings) -> Truncation:
-    by_field: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
-    truncates = body.truncation
+    by_field: dict[object, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
+    side: Direction | None = None
+    if isinstance(body.truncate, str):
+        by_truncate, side = TRUNCATE_VALUES[body.truncate]
+        truncates: object = by_truncate == "truncate"
+        _only_value(body, ("truncation",), _TWO_TRUNCATIONS, truncates)
+    else:
+        truncates = _only_value(body, ("truncation", "truncate"), _TWO_TRUNCATIONS)
     if truncates is None and body.truncate_prompt_tokens is not None:
         truncates = True
-    return Truncation(query.overlong or by_field[truncates], body.truncation_side)
+    return Truncation(query.overlong or by_field[truncates], body.truncation_side or side)
+
+
+def _only_value(
+    body: EmbeddingsRequest, names: Sequence[str], problem: str, expected: object = None
+) -> object:
+    """The value of whichever of these fields the body has. Raises BodyInvalid for two, or for another than
+    ``expected``."""
+    values = {name: value for name in names if (value := getattr(body, name)) is not None}
+    different = {*values.values(), *(() if expected is None else (expected,))}
+    if len(different) > 1:
+        raise BodyInvalid(
+            f"the request {problem}",
+            value=", ".join(f"{name}={str(value).lower()}" for name, value in values.items()),
+            next_step="Name one of them.",
+        )
+    return next(iter(different), None)
 
 
 def _prompt(body: EmbeddingsRequest) -> PromptName | None:

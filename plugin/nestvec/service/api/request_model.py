@@ -8,35 +8,11 @@ from typing import Any, ClassVar, Final, get_args
 
 from pydantic import BaseModel, model_validator
 
+from nestvec.service.bodies.foreign_fields import Returned, foreign_meaning, plain_name, same_meaning
 from nestvec_schemas.errors import BodyInvalid
 
 _SIMILAR: Final = 0.85
 """Names that are at least so similar are taken for a slip (``difflib``'s ratio)."""
-
-_LENGTH_NAMES: Final = frozenset(
-    {
-        "matryoshkadim",
-        "truncatedim",
-        "vectordim",
-        "dim",
-        "dims",
-        "dimension",
-        "dimensions",
-        "outputdim",
-        "outputdimension",
-        "outputdimensions",
-        "outputdimensionality",
-        "embeddingdim",
-        "embeddingdimension",
-        "embeddingdimensions",
-    }
-)
-"""Names of the length of vectors in all kinds of APIs, without underscores and in lower case."""
-
-_PROMPT_NAMES: Final = frozenset({"prompt", "promptname"})
-_NORMALISED_NAMES: Final = frozenset({"normalize", "normalise", "normalizeembeddings"})
-_MEANINGS: Final = (_LENGTH_NAMES, _PROMPT_NAMES, _NORMALISED_NAMES)
-"""Names that mean the same in one API or another."""
 
 _MESSAGES: Final = "messages"
 """What vLLM's embedding and pooling requests may have in place of an input."""
@@ -45,10 +21,13 @@ _MESSAGES: Final = "messages"
 class ApiRequest(BaseModel):
     """A request's body.
 
-    Fields that only other servers know are ignored, as these do. One whose name resembles a field of this
-    request, or means one elsewhere, is refused: the response would be another than meant.
+    Fields that only other servers know are ignored, as these do. One that resembles a field of this request,
+    or changes elsewhere what is returned, is refused: the response would be another than meant.
     So are true and false for a number: pydantic would take ``true`` for a length of 1.
     """
+
+    returned: ClassVar[Returned] = "vectors"
+    """What the path returns."""
 
     number_fields: ClassVar[frozenset[str]] = frozenset()
     """The fields that are whole numbers."""
@@ -85,25 +64,36 @@ class ApiRequest(BaseModel):
                     next_step="Send the texts as input.",
                 )
             for name in values.keys() - fields:
-                check_name(str(name), fields)
+                check_field(str(name), values[name], fields, cls.returned)
         return values
+
+
+def check_field(name: str, value: object, fields: Iterable[str], returned: Returned) -> None:
+    """Raise BodyInvalid for an unknown field that resembles one of ``fields``, or would change elsewhere what
+    is returned. A null is ignored."""
+    if value is None:
+        return
+    names = list(fields)
+    check_name(name, names)
+    meaning = foreign_meaning(name, value, returned)
+    if meaning is not None:
+        meant = same_meaning(name, names)
+        raise BodyInvalid(
+            f"this path has no such field for {meaning.what}",
+            value=name,
+            next_step=f"Did you mean '{meant[0]}'?" if meant else meaning.next_step,
+        )
 
 
 def check_name(name: str, fields: Iterable[str]) -> None:
     """Raise BodyInvalid for the name of an unknown field that resembles one of ``fields``, or means one."""
-    plain = _plain(name)
-    meant = [field for field in fields if _plain(field) == plain]
-    for names in _MEANINGS:
-        if plain in names:
-            meant = meant or [field for field in fields if _plain(field) in names]
-    meant = meant or difflib.get_close_matches(name[:64], list(fields), n=1, cutoff=_SIMILAR)
+    names = list(fields)
+    meant = [field for field in names if plain_name(field) == plain_name(name)]
+    meant = meant or same_meaning(name, names, always=True)
+    meant = meant or difflib.get_close_matches(name[:64], names, n=1, cutoff=_SIMILAR)
     if meant:
         raise BodyInvalid(
             "the request has a field that this path does not know",
             value=name,
             next_step=f"Did you mean '{meant[0]}'?",
         )
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()

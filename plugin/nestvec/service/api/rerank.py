@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -20,6 +20,7 @@ from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, body_config, requested_model, select_encoder
 from nestvec.service.api.vllm import VllmFields
 from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDocument
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.embedding_result import EmbeddingResult
@@ -49,6 +50,8 @@ FormatQuery = Annotated[
 class RerankRequest(VllmFields):
     """``texts`` is TEI's field; ``documents`` is that of the others. Null and blank ones get the lowest
     score."""
+
+    returned: ClassVar[Returned] = "scores"
 
     query: Text = Field(examples=["what is heat flow"])
     texts: NullableTexts | None = Field(None, description="The documents, for TEI.", examples=[["waves"]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -23,6 +23,7 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.encoders import LoadedEncoder
 from nestvec_schemas.errors import BodyInvalid
@@ -40,6 +41,8 @@ WordsQuery = Annotated[bool, Query(alias="words", description="Return each index
 
 class SparseRequest(TruncationFields):
     """TEI's request for sparse vectors; fields that TEI does not have are in the query string."""
+
+    returned: ClassVar[Returned] = "sparse vectors"
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)

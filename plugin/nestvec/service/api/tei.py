@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -14,7 +14,7 @@ from nestvec._version import __version__
 from nestvec.engines.contract import EngineInfo
 from nestvec.service.api.common import (
     EmbedCall,
-    TruncationFields,
+    ParameterFields,
     as_input_list,
     check_count,
     embed_dense,
@@ -36,6 +36,7 @@ from nestvec.service.api.selection import (
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.threads import WorkThread
 from nestvec.service.bodies.fields import Inputs, TextOrTexts
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
@@ -64,7 +65,7 @@ INPUTS_FIELD: Final = Field(
 )
 
 
-class EmbedRequest(TruncationFields):
+class EmbedRequest(ParameterFields):
     """TEI's request. The fields that TEI does not have may also be in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
@@ -79,6 +80,8 @@ class EmbedRequest(TruncationFields):
 
 class TokenizeRequest(ApiRequest):
     """TEI's request for the tokens of texts."""
+
+    returned: ClassVar[Returned] = "tokens"
 
     inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
     add_special_tokens: bool = True

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, model_validator
@@ -38,6 +38,7 @@ from nestvec.service.api.selection import (
     select_encoder,
 )
 from nestvec.service.bodies.fields import Inputs, TextOrTexts
+from nestvec.service.bodies.foreign_fields import Returned
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
@@ -145,6 +146,8 @@ class PoolingResponse(BaseModel):
 class ScoreRequest(VllmFields):
     """vLLM's request: one text, as ``text_1``, ``queries`` or ``data_1``, with others, as ``text_2``,
     ``documents``, ``items`` or ``data_2``."""
+
+    returned: ClassVar[Returned] = "scores"
 
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     text_1: TextOrTexts | None = Field(None, description="One text.", examples=["what is heat flow"])

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from starlette.datastructures import Headers
-
 from nestvec_schemas.errors import BodyTypeUnsupported
 
 _JSON: Final = re.compile(
@@ -17,7 +15,8 @@ _JSON: Final = re.compile(
 _CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii")
 
 
-_ABOUT_CONTENT: Final = frozenset({b"content-type", b"content-encoding"})
+_NAMES: Final = ("content-type", "content-encoding")
+_ABOUT_CONTENT: Final = frozenset(name.encode() for name in _NAMES)
 _MAX_ACCEPTED: Final = 256
 _MAX_ACCEPTED_BYTES: Final = 256
 """Sets of headers that are kept, and bytes of their names and values: a client chooses how many it sends."""
@@ -34,10 +33,16 @@ class ContentHeaders:
         about_content = tuple([header for header in headers if header[0] in _ABOUT_CONTENT])
         if about_content in self._accepted:
             return
-        check_content(Headers(raw=list(about_content)))
+        check_content({name: _all_values(about_content, name.encode()) for name in _NAMES})
         size = sum(len(name) + len(value) for name, value in about_content)
         if size <= _MAX_ACCEPTED_BYTES and len(self._accepted) < _MAX_ACCEPTED:
             self._accepted.add(about_content)
+
+
+def _all_values(headers: Iterable[tuple[bytes, bytes]], header: bytes) -> str:
+    """The values of a header that may be there several times, each once: they must not differ."""
+    values = [value.decode("latin-1") for name, value in headers if name == header]
+    return ", ".join(dict.fromkeys(values))
 
 
 def check_content(headers: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from nestvec.service.middleware.connection_gate import CONNECTION, ConnectionGate, client_of
 from nestvec.service.middleware.context import ARRIVED, BODY_ARRIVED
+from nestvec.service.middleware.half_close import HalfClosedClient
 from nestvec.service.middleware.joined_writes import JoinedWrites
 from nestvec.service.middleware.whole_response import DefaultHeaders, WholeResponse
 from nestvec.service.settings import ConnectionLimits
@@ -21,6 +22,7 @@ _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
 
+_MAX_SHOWN: Final = 64
 
 _HIGH_WATER: Final = 64 << 10
 """Unread bytes from which no further response is written."""
@@ -28,6 +30,10 @@ _HIGH_WATER: Final = 64 << 10
 
 class TooManyPipelined(Exception):
     """A client sent more requests than it may before it reads a response. An internal error."""
+
+
+class EncodingUnsupported(Exception):
+    """A request's transfer encoding is not supported. An internal error."""
 
 
 class LimitedConnection(HttpToolsProtocol):
@@ -39,6 +45,10 @@ class LimitedConnection(HttpToolsProtocol):
     ``header_bytes``, not counting the first read, are answered with 431. More than ``pipelined_requests``
     before a response, or a request of more than ``max_request_bytes`` on the wire (endless trailers) before
     its response, close the connection.
+
+    A client that ends its side after whole requests gets their responses, but over TLS, where asyncio does
+    not support it. A transfer encoding other than chunked is answered with 501. The connection is closed
+    after a final response to a client that waits for 100 (Continue): its body may come or not.
 
     An offer to go on in another protocol is ignored. Java's HTTP client offers HTTP/2 with every first
     request; httptools then takes its body for that protocol.
@@ -69,6 +79,10 @@ class LimitedConnection(HttpToolsProtocol):
     _next_waits = False
     """Whether the response is complete but unread, so that the next request waits."""
     _flooded = False
+    _transfer_encoding: bytes | None = None
+    """Of a request that is refused for it."""
+    _half_closed: HalfClosedClient | None = None
+    _answered_cycle: RequestResponseCycle | None = None
     _writes: JoinedWrites | None = None
     """What the request that is being answered writes to."""
 
@@ -83,10 +97,27 @@ class LimitedConnection(HttpToolsProtocol):
         self._stop_message_timer()
         self._next_waits = False
         self._note_unread(0)
+        if self._half_closed is not None:
+            self._half_closed.stop()
+            self._half_closed = None
         super().connection_lost(exc)
         for call in list(self._calls_when_lost):
             call()
         self._calls_when_lost.clear()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Keep the connection open while whole requests are to be answered; None closes it."""
+        cycle, is_incomplete = self.cycle, self._in_headers or self._in_body
+        if self.scheme == "https" or is_incomplete or cycle is None or cycle.response_complete:
+            return None
+        cycle.keep_alive = False  # the newest: the connection is closed after its response
+        if self._half_closed is None:
+            self._half_closed = HalfClosedClient(self.transport, self._may_send_interim)
+        return True
+
+    def _may_send_interim(self) -> bool:
+        cycle = self._answered_cycle
+        return cycle is not None and not cycle.response_started and cycle.scope["http_version"] == "1.1"
 
     def data_received(self, data: bytes) -> None:
         self._bytes_read += len(data)
@@ -158,6 +189,10 @@ class LimitedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_headers, self._in_body = False, True
         self._stop_message_timer()
+        encodings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if encodings and (len(encodings) > 1 or encodings[0].strip().lower() != b"chunked"):
+            self._transfer_encoding = b", ".join(encodings)
+            raise EncodingUnsupported
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -172,7 +207,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # Requests of a connection are answered one after the other.
-        self._writes = JoinedWrites(self.transport, cycle)
+        self._writes, self._answered_cycle = JoinedWrites(self.transport, cycle), cycle
         cycle.transport = cast(asyncio.Transport, self._writes)
         transport, defaults = self.transport, self.default_headers
 
@@ -200,6 +235,9 @@ class LimitedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         if self._flooded:
             self.transport.abort()
+        elif self._transfer_encoding is not None:
+            self.transport.write(_unsupported(self._transfer_encoding))
+            self.transport.close()
         else:
             super().send_400_response(msg)
 
@@ -265,8 +303,10 @@ class LimitedConnection(HttpToolsProtocol):
 
     def _end_late_message(self) -> None:
         self._message_timer = None
-        if self._in_headers and self.cycle is not None and not self.cycle.response_complete:
-            # An earlier request is worked on, and reading may be paused meanwhile.
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if self._read_timer is not None or (self._in_headers and is_answering):
+            # The client still reads a response, or an earlier request is worked on, and reading may be
+            # paused meanwhile.
             self._start_message_timer()
         else:
             self.transport.abort()
@@ -275,6 +315,16 @@ class LimitedConnection(HttpToolsProtocol):
         if self._message_timer is not None:
             self._message_timer.cancel()
             self._message_timer = None
+
+
+def _unsupported(encoding: bytes) -> bytes:
+    """The response to a request with this transfer encoding."""
+    shown = "".join(char if char.isprintable() else "?" for char in encoding[:_MAX_SHOWN].decode("latin-1"))
+    text = f"The transfer encoding is not supported: {shown}. Send the body as it is, or chunked.".encode()
+    return (
+        b"HTTP/1.1 501 Not Implemented\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(text), text)
+    )
 
 
 def _new_parser(connection: HttpToolsProtocol) -> HttpRequestParser:

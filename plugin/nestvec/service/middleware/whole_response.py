@@ -51,6 +51,9 @@ class WholeResponse:
 
     async def send(self, message: Any) -> None:
         """As an ASGI server's ``send``; the start of a plain response waits for its body."""
+        if self._cycle.waiting_for_100_continue and message["type"] == "http.response.start":
+            # The client may send its body all the same, or another request instead of it.
+            self._cycle.keep_alive = False
         is_plain = message.get(PLAIN_HEADERS) and message["status"] == HTTPStatus.OK
         if is_plain and not self._cycle.response_started:
             self._start = message

@@ -43,6 +43,7 @@ FAILURE_CAUSES = {
     400: "validation",
     401: "unauthorized",
     404: "validation",
+    405: "validation",
     408: "timeout",
     413: "validation",
     415: "validation",

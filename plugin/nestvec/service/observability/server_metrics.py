@@ -32,14 +32,20 @@ class ServerCollector(Collector):
         in_flight = GaugeMetricFamily(
             "nestvec_triton_in_flight", "Batches that a Triton has now.", labels=("address",)
         )
+        abandoned = GaugeMetricFamily(
+            "nestvec_triton_abandoned",
+            "Batches that were given up, and that a Triton still works on.",
+            labels=("address",),
+        )
         batches = CounterMetricFamily(
             "nestvec_triton_batches",
-            "Batches that a Triton ended: success, cancelled (another was faster), or why they failed.",
+            "Batches that a Triton ended: success, cancelled (nobody waited for it), or why they failed.",
             labels=("address", "outcome"),
         )
         for server in servers:
             is_up.add_metric([server.address], server.is_up)
             in_flight.add_metric([server.address], server.in_flight)
+            abandoned.add_metric([server.address], server.abandoned)
             for outcome, count in sorted({"success": 0, **server.outcomes}.items()):
                 batches.add_metric([server.address, outcome], count)
         hedges = CounterMetricFamily(
@@ -50,4 +56,4 @@ class ServerCollector(Collector):
         if pooled is not None:
             for outcome in ("won", "lost"):
                 hedges.add_metric([outcome], pooled.hedges.get(outcome, 0))
-        yield from (is_up, in_flight, batches, hedges)
+        yield from (is_up, in_flight, abandoned, batches, hedges)

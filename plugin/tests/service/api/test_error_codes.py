@@ -21,6 +21,7 @@ from nestvec_schemas import errors
         (errors.DimNotOffered, 422, "Validation", 400, 400),
         (errors.EncoderNotFound, 404, "Validation", 404, 404),
         (errors.PathUnknown, 404, "Validation", 404, 404),
+        (errors.MethodNotAllowed, 405, "Validation", 405, 405),
         (errors.Unauthorized, 401, "Unauthorized", 401, 401),
         (errors.NotOffered, 424, "Backend", 404, 404),
         (errors.Overloaded, 429, "Overloaded", 429, 429),

@@ -83,10 +83,21 @@ def test_every_path_of_feature_extraction(service: str, path: str, nested: bool)
     assert np.array_equal(np.float32(rows), tei(service, inputs="w2", prompt_name="query", dimensions=4))
 
 
-def test_parameters_do_not_replace_the_inputs(service: str) -> None:
-    body: dict[str, object] = {"inputs": "w2", "parameters": {"inputs": [1, 2, None]}}
-    rows = post(f"{service}/models/tiny", body)
-    assert np.array_equal(np.float32(rows), tei(service, inputs="w2"))
+@pytest.mark.parametrize("path", ["/models/tiny", "/embed", "/"])
+@pytest.mark.parametrize("name", ["inputs", "parameters"])
+def test_parameters_do_not_replace_the_inputs(service: str, path: str, name: str) -> None:
+    body: dict[str, object] = {"inputs": "w2", "parameters": {name: [1, 2, None]}}
+    response = httpx.post(f"{service}{path}", json=body)
+    assert response.status_code == 422
+    assert f"parameters.{name}. Send" in response.text
+
+
+@pytest.mark.parametrize("path", ["/embed", "/", "/models/tiny"])
+def test_parameters_are_obeyed_on_every_path_of_texts(service: str, path: str) -> None:
+    body = {"inputs": "w2", "parameters": {"normalize": False, "dimensions": 4, "prompt_name": "query"}}
+    rows = np.float32(httpx.post(f"{service}{path}", json=body).raise_for_status().json())
+    assert np.array_equal(rows, tei(service, inputs="w2", normalize=False, dimensions=4, prompt_name="query"))
+    assert not np.array_equal(rows, tei(service, inputs="w2", dimensions=4, prompt_name="query"))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,13 @@ def test_the_response_names_the_model_that_the_request_named(
 def test_fields_of_other_servers_are_ignored(service: str) -> None:
     """Those of vLLM, and what frameworks add."""
     plain = rows(httpx.post(f"{service}/v1/embeddings", json={"input": "w1"}))
-    more = {"add_special_tokens": True, "priority": 0, "request_id": "a", "late_chunking": False, "task": "x"}
+    more = {
+        "add_special_tokens": True,
+        "priority": 0,
+        "request_id": "a",
+        "late_chunking": False,
+        "task": "embed",
+    }
     assert np.array_equal(plain, rows(httpx.post(f"{service}/v1/embeddings", json={"input": "w1", **more})))
 
 
@@ -82,3 +88,55 @@ def test_a_misspelt_field_is_refused(service: str, path: str, body: dict[str, ob
     refused = httpx.post(f"{service}{path}", json=body)
     assert refused.status_code in (400, 422)
     assert f"Did you mean '{meant}'?" in refused.text
+
+
+@pytest.mark.parametrize("name", ["normalize", "normalized", "use_activation"])
+def test_normalisation_has_three_names(service: str, name: str) -> None:
+    url, body = f"{service}/v1/embeddings", {"input": "w1", "dimensions": 4}
+    plain, raw = rows(httpx.post(url, json=body)), rows(httpx.post(url, json={**body, name: False}))
+    assert not np.array_equal(plain, raw)
+    assert np.allclose(plain, raw / np.linalg.norm(raw), atol=1e-6)
+    assert np.array_equal(plain, rows(httpx.post(url, json={**body, name: True})))
+
+
+@pytest.mark.parametrize(
+    ("fields", "side"),
+    [
+        ({"truncate": "START"}, "Left"),
+        ({"truncate": "END"}, "Right"),
+        ({"truncate": True}, None),
+        ({"truncate": "END", "truncation": True}, "Right"),
+        ({"truncate": "END", "truncation_side": "left"}, "Left"),
+    ],
+)
+def test_truncate_is_obeyed_as_nvidia_and_tei_have_it(
+    service: str, fields: dict[str, object], side: str | None
+) -> None:
+    long = " ".join(f"w{number}" for number in range(20))
+    embedded = rows(httpx.post(f"{service}/v1/embeddings", json={"input": long, **fields}))
+    tei = {"inputs": long, "truncate": True} | ({} if side is None else {"truncation_direction": side})
+    assert np.array_equal(embedded, np.float32(httpx.post(f"{service}/embed", json=tei).json()))
+
+
+@pytest.mark.parametrize("fields", [{"truncate": "NONE"}, {"truncate": False}])
+def test_a_long_text_is_refused_if_the_request_forbids_truncation(
+    service: str, fields: dict[str, object]
+) -> None:
+    long = " ".join(f"w{number}" for number in range(20))
+    refused = httpx.post(f"{service}/v1/embeddings", json={"input": long, **fields})
+    assert refused.status_code == 400
+    assert "truncation is off" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"normalize": True, "use_activation": False}, "use_activation=false, normalize=true"),
+        ({"truncate": "NONE", "truncation": True}, "truncation=true"),
+        ({"truncate": False, "truncation": True}, "truncation=true, truncate=false"),
+    ],
+)
+def test_two_names_that_disagree_are_refused(service: str, fields: dict[str, object], message: str) -> None:
+    refused = httpx.post(f"{service}/v1/embeddings", json={"input": "w1", **fields})
+    assert refused.status_code == 400
+    assert message in refused.text

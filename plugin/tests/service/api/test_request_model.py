@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pydantic import ValidationError
 
 from nestvec.service.api import check, cohere, embed_all, huggingface, openai, rerank, sparse, tei, vllm
 from nestvec.service.api.request_model import ApiRequest
@@ -65,3 +66,60 @@ def test_a_misspelt_field_is_refused(body: type[ApiRequest]) -> None:
 def test_a_name_that_means_a_field_elsewhere_is_refused(name: str, meant: str) -> None:
     with pytest.raises(BodyInvalid, match=f"does not know: {name}. Did you mean '{meant}'"):
         tei.EmbedRequest.model_validate({"inputs": "w1", name: 1})
+
+
+FOREIGN: dict[str, object] = {
+    "pooling": "mean",
+    "pooling_type": "CLS",
+    "instruction": "Find passages",
+    "prompts": {"query": "q: "},
+    "max_length": 3,
+    "max_input_tokens": 3,
+    "auto_truncate": True,
+    "late_chunking": True,
+    "task_type": "RETRIEVAL_QUERY",
+    "is_query": True,
+    "dimensionality": 4,
+    "embedding_size": 4,
+    "embedding_dtype": "int8",
+    "precision": "int8",
+    "return_sparse": True,
+    "chat_template": "x",
+    "fingerprint": "x",
+    "on_error": "zero",
+}
+"""Fields that change the vectors of other servers, and of which no path has one in its body."""
+
+EMBEDDING = (cohere.CohereEmbedRequest, openai.EmbeddingsRequest, tei.EmbedRequest, vllm.PoolingRequest)
+SCORING = (huggingface.SimilarityRequest, rerank.RerankRequest, vllm.ScoreRequest)
+
+
+@pytest.mark.parametrize("body", [*EMBEDDING, huggingface.FeatureExtractionRequest])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_changes_the_vectors_of_other_servers_is_refused(body: type[ApiRequest], name: str) -> None:
+    with pytest.raises(BodyInvalid, match=f": {name}. [A-Z]"):
+        body.model_validate({name: FOREIGN[name]})
+
+
+@pytest.mark.parametrize("body", SCORING)
+@pytest.mark.parametrize("name", ["instruction", "max_length", "late_chunking", "parameters", "overlong"])
+def test_what_changes_the_scores_of_other_servers_is_refused(body: type[ApiRequest], name: str) -> None:
+    value = {"inputs": "w1"} if name == "parameters" else FOREIGN.get(name, "mean")
+    with pytest.raises(BodyInvalid):
+        body.model_validate({name: value})
+
+
+@pytest.mark.parametrize("body", [*EMBEDDING, *SCORING])
+def test_what_changes_nothing_is_ignored(body: type[ApiRequest]) -> None:
+    harmless = {
+        **dict.fromkeys(FOREIGN),
+        **{"user": "a", "priority": 1, "request_id": "b", "metadata": {}, "options": {"use_cache": True}},
+        **{"late_chunking": False, "return_sparse": False, "chat_template_kwargs": {}},
+        **{"precision": "float32", "batch_size": 8},
+    }
+    ApiRequest.model_validate(harmless)
+    for name, value in harmless.items():
+        try:
+            body.model_validate({name: value})
+        except ValidationError as error:  # of the fields that are required
+            assert name not in [place for detail in error.errors() for place in detail["loc"]]

@@ -56,3 +56,14 @@ def test_only_a_few_short_headers_are_remembered() -> None:
     assert len(content._accepted) == 256
     with pytest.raises(BodyTypeUnsupported):
         content.check([json, (b"content-encoding", b"gzip")])
+
+
+@pytest.mark.parametrize(
+    "second", [(b"content-type", b"text/plain"), (b"content-encoding", b"gzip"), (b"content-encoding", b"br")]
+)
+def test_headers_that_are_there_twice_must_not_differ(second: tuple[bytes, bytes]) -> None:
+    first = [(b"content-type", b"application/json"), (b"content-encoding", b"identity")]
+    ContentHeaders().check([*first, *first])
+    for headers in ([*first, second], [second, *first]):
+        with pytest.raises(BodyTypeUnsupported):
+            ContentHeaders().check(headers)

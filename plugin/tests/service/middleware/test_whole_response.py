@@ -28,7 +28,7 @@ class Cycle:
         self.keep_alive, self.disconnected = True, False
         self.flow = SimpleNamespace(write_paused=False)
         self.response_started = self.response_complete = False
-        self.waiting_for_100_continue = True
+        self.waiting_for_100_continue = False
         self.message_event, self.ended = asyncio.Event(), 0
         self.in_parts: list[Any] = []
         vars(self).update(changes)
@@ -117,3 +117,9 @@ def test_default_headers_follow_the_server() -> None:
         == b"HTTP/1.1 200 OK\r\ndate: 1\r\n"
     )
     assert defaults.start_of_response([(b"date", b"2")]) == b"HTTP/1.1 200 OK\r\ndate: 2\r\n"
+
+
+def test_a_client_that_waits_to_send_its_body_has_the_connection_closed() -> None:
+    cycle = Cycle(waiting_for_100_continue=True)
+    assert sent(cycle, start(status=415), body_of()).writes == []
+    assert (len(cycle.in_parts), cycle.keep_alive) == (2, False), "uvicorn closes it"
