@@ -227,7 +227,9 @@ class ServerState:
     in_flight: int
     """Calls."""
     outcomes: Mapping[str, int]
-    """Calls that ended: ``success``, ``cancelled``, or why they failed."""
+    """Calls that ended, or were given up: ``success``, ``cancelled``, or why they failed."""
+    abandoned: int = 0
+    """Calls that were given up and have not ended."""
 
 
 @runtime_checkable

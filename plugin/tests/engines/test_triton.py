@@ -13,6 +13,7 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
+from nestvec.engines.triton import server as triton_server
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
@@ -98,7 +99,8 @@ def test_what_triton_refuses_says_where_and_what_to_do(
     assert "127.0.0.1" in str(found.value)
 
 
-def test_a_slow_triton_meets_the_deadline(folders: dict[str, Path]) -> None:
+def test_a_slow_triton_meets_the_deadline(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_server, "_CLOSE_SECONDS", 0.1)
     protocol = Protocol()
     protocol.seconds = 30.0
     with pytest.raises(DeadlineExceeded, match=r"did not answer in time for 3 inputs with tiny: 0\.2 s"):
@@ -156,7 +158,10 @@ def test_a_port_that_takes_calls_and_says_nothing_is_given_up(folders: dict[str,
     asyncio.run(asyncio.wait_for(whole(), 240))
 
 
-def test_a_call_that_is_given_up_is_cancelled(folders: dict[str, Path]) -> None:
+def test_a_call_that_is_given_up_ends_its_wait(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_server, "_CLOSE_SECONDS", 0.1)
     protocol = Protocol()
     protocol.seconds = 30.0
 

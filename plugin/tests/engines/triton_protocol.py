@@ -30,6 +30,8 @@ class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         self.output, self.type = "sentence_embedding", "FP32"
         self.is_live = True
         self.loads = 0
+        self.cancelled = 0
+        """Calls that were cancelled, or reached their deadline on the wire."""
         self.load_error = ""
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
@@ -54,9 +56,13 @@ class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             assert exits.shape == (len(ids), 1)
             self.exits += exits[:, 0].tolist()
         self.sizes.append(len(ids))
-        await asyncio.sleep(self.seconds)
-        if self.hold:
-            await self.hold.wait()
+        try:
+            await asyncio.sleep(self.seconds)
+            if self.hold:
+                await self.hold.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.status:
             await context.abort(*self.status)
         vectors = np.stack([fake_vector(row[keep > 0], DIM) for row, keep in zip(ids, mask, strict=True)])

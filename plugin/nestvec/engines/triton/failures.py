@@ -45,6 +45,22 @@ def call_failure(
     return CallFailure(kind, _error(kind, address, (model, inputs), value, message), address, message)
 
 
+def late_call(address: str, model: str, inputs: int, seconds: float) -> CallFailure:
+    """A call that nobody waits for any longer."""
+    error = _error("late", address, (model, inputs), f"{seconds:g} s", "")
+    return CallFailure("late", error, address, f"no answer within {seconds:g} s")
+
+
+def overdue_calls(address: str, model: str, count: int) -> CallFailure:
+    """The server owes the answers to ``count`` calls that were given up."""
+    error = DeadlineExceeded(
+        f"Triton at {address} gets no batch of {model} before it has ended some that were given up",
+        value=f"{count} calls",
+        next_step="See its log, and restart it if it does not answer any more.",
+    )
+    return CallFailure("late", error, address, f"{count} calls that were given up have not ended")
+
+
 def unusable_output(address: str, model: str, output: str, problem: str) -> CallFailure:
     """The response lacks the output that it should have."""
     error = EngineError(

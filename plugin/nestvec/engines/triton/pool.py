@@ -138,10 +138,9 @@ class ServerPool:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         for task in self._superseded:
-            task.cancel()
+            task.cancel()  # the call itself goes on
         await asyncio.gather(*self._superseded, return_exceptions=True)
-        for server in (*self.servers.values(), *self._leaving):
-            await server.close()
+        await asyncio.gather(*(server.close() for server in (*self.servers.values(), *self._leaving)))
 
     def leave_running(self, calls: Iterable[asyncio.Task[Vectors]]) -> None:
         """Wait no longer for calls, and do not cancel them: each ends when answered, or past its deadline.
@@ -230,7 +229,7 @@ class ServerPool:
         for target in set(self.servers) - set(targets):
             self._leaving.append(self.servers.pop(target))
             logger.warning("Triton at %s is gone from the name", target)
-        for server in [server for server in self._leaving if not server.in_flight]:
+        for server in [server for server in self._leaving if not (server.in_flight or server.abandoned)]:
             self._leaving.remove(server)
             await server.close()
 

@@ -15,7 +15,14 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from nestvec.engines.contract import Batch, GraphInputs, ServerState
 from nestvec.engines.headers import current_headers
-from nestvec.engines.triton.failures import CallFailure, call_failure, unusable_output
+from nestvec.engines.triton.abandoned import MAX_CANARIES, AbandonedCalls
+from nestvec.engines.triton.failures import (
+    CallFailure,
+    call_failure,
+    late_call,
+    overdue_calls,
+    unusable_output,
+)
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.vectors import Vectors
 
@@ -27,6 +34,12 @@ READY_SECONDS: Final = 1.5
 
 _LOAD_SECONDS: Final = 300.0
 """For Triton to load a graph: TensorRT may build an engine."""
+
+_CALL_SECONDS: Final = 300.0
+"""The deadline of a call on the wire, long after nobody waits for it: Triton may crash at it."""
+
+_CLOSE_SECONDS: Final = 5.0
+"""How long calls that nobody waits for may end before the connection is closed, which cancels them."""
 
 _FRESH_SECONDS: Final = 10.0
 """How long an answer proves that a model still answers."""
@@ -82,6 +95,7 @@ class TritonServer:
         """In flight, by model."""
         self.work = 0
         """Tokens in flight, with padding."""
+        self.abandoned = AbandonedCalls()
         self.outcomes: Counter[str] = Counter()
         self.last_answer = 0.0
         """When it last answered any call, in seconds of the monotonic clock."""
@@ -91,11 +105,11 @@ class TritonServer:
     @property
     def state(self) -> ServerState:
         """For the metrics."""
-        return ServerState(self.address, self.is_up, self.in_flight, dict(self.outcomes))
+        return ServerState(self.address, self.is_up, self.in_flight, dict(self.outcomes), len(self.abandoned))
 
     @property
     def in_flight(self) -> int:
-        """Calls in flight."""
+        """Calls in flight, without those that nobody waits for."""
         return sum(self.calls.values())
 
     @property
@@ -114,7 +128,7 @@ class TritonServer:
         self.work += work
         outcome = "cancelled"
         try:
-            vectors = await self._infer(graph, batch, seconds)
+            vectors = await self._infer_within(graph, batch, seconds)
             outcome = "success"
         except CallFailure as failure:
             outcome = failure.kind
@@ -127,19 +141,43 @@ class TritonServer:
         self._note_answer(model)
         return vectors
 
-    async def _infer(self, graph: Graph, batch: Batch, seconds: float) -> Vectors:
+    async def _infer_within(self, graph: Graph, batch: Batch, seconds: float) -> Vectors:
+        """The same as ``_infer``; a call that takes longer, or that nobody waits for, is left to its end."""
+        if self.abandoned.is_full:
+            raise overdue_calls(self.address, graph.model, len(self.abandoned))
+        call = asyncio.create_task(self._infer(graph, batch))
+        try:
+            await asyncio.wait([call], timeout=seconds)
+        finally:
+            if not call.done():
+                self._abandon(call, graph.model, batch.padded)
+        if call.done():
+            return call.result()
+        raise late_call(self.address, graph.model, len(batch), seconds)
+
+    def _abandon(self, call: asyncio.Task[Vectors], model: str, work: int) -> None:
+        def end(call: asyncio.Task[Vectors]) -> None:
+            self.work -= work
+            if not call.cancelled() and call.exception() is None:
+                self._note_answer(model)
+
+        self.work += work
+        call.add_done_callback(end)
+        self.abandoned.add(call, model)
+
+    async def _infer(self, graph: Graph, batch: Batch) -> Vectors:
         model, output = graph.model, graph.output
         try:
             answer = await self._client().infer(
                 model,
                 _infer_inputs(graph.inputs, batch),
                 outputs=[InferRequestedOutput(output)],
-                client_timeout=seconds,
+                client_timeout=_CALL_SECONDS,
                 headers=current_headers() or None,
             )
             vectors: Vectors | None = answer.as_numpy(output)
         except InferenceServerException as error:
-            raise call_failure(self.address, model, len(batch), seconds, error) from error
+            raise call_failure(self.address, model, len(batch), _CALL_SECONDS, error) from error
         except ValueError as error:
             raise unusable_output(self.address, model, output, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
@@ -200,8 +238,10 @@ class TritonServer:
             return True
         if self.calls[model] and not is_doubtful:  # those that wait now will tell
             return True
+        if self.abandoned.by_model[model] >= MAX_CANARIES:  # one that ends will tell
+            return False
         try:
-            await self._infer(canary.graph, canary.batch, READY_SECONDS)
+            await self._infer_within(canary.graph, canary.batch, READY_SECONDS)
         except CallFailure as failure:
             return failure.kind == "invalid"
         self.last_answer = self._answered[model] = time.monotonic()
@@ -217,7 +257,8 @@ class TritonServer:
         await self._control(model, self._client().unload_model(model))
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, after a moment for the calls that nobody waits for."""
+        await self.abandoned.ended(_CLOSE_SECONDS)
         opened, self._open_client = self._open_client, None
         if opened is not None:
             await opened.close()
