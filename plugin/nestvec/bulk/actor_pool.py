@@ -56,11 +56,11 @@ def run_tasks(
         _Worker
     )
     pool = [actor.remote(work) for _ in range(workers)]
-    waiting = deque(tasks)
+    waiting, unfinished = deque(tasks), len(tasks)
     # A worker has no task before it runs: there may be no place for it yet.
     running = {worker.ready.remote(): number for number, worker in enumerate(pool)}
     try:
-        while running:
+        while unfinished:
             finished, _ = ray.wait(list(running), timeout=0 if is_busy() else None)
             if not finished:
                 yield None
@@ -76,6 +76,7 @@ def run_tasks(
                 # Its CPUs may be what a worker waits for that was lost with its node.
                 ray.kill(pool[number])
             if record is not None:
+                unfinished -= 1
                 yield record
     finally:
         for worker in pool:

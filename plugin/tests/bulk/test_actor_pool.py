@@ -48,10 +48,12 @@ class FakeActor:
 
 @dataclass
 class FakeRay:
-    """A node of ``cpus``, whose actors finish their calls in turns; the tasks of ``failures`` fail."""
+    """A node of ``cpus``, whose actors finish their calls in turns; the tasks of ``failures`` fail, and the
+    actors ``absent`` never start."""
 
     cpus: int
     failures: dict[int, Exception] = field(default_factory=dict)
+    absent: frozenset[int] = frozenset()
     actors: list[FakeActor] = field(default_factory=list)
     killed: Counter[int] = field(default_factory=Counter)
     most: int = 0
@@ -80,7 +82,8 @@ class FakeRay:
         if timeout == 0:
             return [], references
         self.patient_waits += 1
-        actor = max(self.actors, key=lambda actor: (len(actor.calls), -actor.number))
+        present = [actor for actor in self.actors if actor.number not in self.absent]
+        actor = max(present, key=lambda actor: (len(actor.calls), -actor.number))
         finished = actor.calls.pop(0)
         assert finished in references
         return [finished], [each for each in references if each is not finished]
@@ -110,6 +113,14 @@ def test_every_task_is_run_by_workers_that_have_two(make_work: MakeWork, tasks: 
     # As many tasks as workers are one for each.
     assert (len(ray.actors), ray.most) == (min(tasks, workers), 2 if tasks > workers else 1)
     assert set(ray.killed) == set(range(len(ray.actors)))
+
+
+def test_a_worker_without_a_place_has_no_tasks(make_work: MakeWork) -> None:
+    ray = FakeRay(cpus=8, absent=frozenset({0}))
+    records = list(run_tasks(ray, make_work(), TASKS, RayOptions()))
+    assert [record and record.task.number for record in records] == list(range(7))
+    assert [len(actor.calls) for actor in ray.actors] == [1, 0]
+    assert set(ray.killed) == {0, 1}
 
 
 def test_a_busy_caller_does_not_wait(make_work: MakeWork) -> None:
