@@ -76,6 +76,7 @@ def test_texts_find_themselves_among_old_vectors(service: str, dim: int) -> None
     assert ((new @ old.T).argmax(axis=1) == np.arange(200)).mean() > 0.5
 
 
+@pytest.mark.nightly
 def test_a_compatible_version_needs_no_map(
     models: Path, minilm_checkpoint: Path, repository: Path, tmp_path: Path
 ) -> None:
