@@ -52,3 +52,7 @@ SELECT id, encode(substring(raw, 1, 1), 'hex') AS a, substring(raw, 2) AS b, sub
 SELECT NULL::int / 0 AS a, NULL::float8 / 0 AS b, NULL::int % 0 AS c, sum(a) / count(*) AS d, sum(a::numeric) / count(*) AS e FROM rows WHERE id < 0
 SELECT id, a / (id - id) AS x FROM rows WHERE a IS NULL
 SELECT DATE '1900-01-01' BETWEEN '1900-01-01 23:59:59' AND '2024-03-01 12:30:15+02'::timestamptz
+SELECT count(*) FROM typed WHERE ts > '2000-01-01 00:00:00.1234567 -07' OR tz >= '1999-01-01 00:00:00 PST'
+SELECT id, coalesce(ts, '2024-01-01 00:00:00.1234567') AS x, coalesce(tz, '2024-01-01 -07') AS y FROM typed
+SELECT id FROM typed WHERE tm > '10:00 AM' AND day <> 'Jan 31, 2024'
+SELECT id, day - '2024-01-01' AS x, greatest(day, '2024-01-01 AD') AS y FROM typed

@@ -280,3 +280,13 @@ round((2.5::float8)::numeric(1000,15)), (1.25)::numeric(1000,1), round(1.005::nu
 age(date '2001-01-01', date '1999-03-15')::text, age(timestamp '2001-01-01', timestamp '1999-03-15') || '', (interval '1 year 1 mon')::varchar(8), (12345.5::float8)::varchar(3)
 '2024-01-01T10:11:12.123456+00:00'::date, '2024/01/02'::date, ' 2024-1-2 '::date, '2024-01-01 10:00 PM'::date, '2024-01-01 23:00+05:30'::date, '2024-01-01 23:00 Europe/Berlin'::date, 'epoch'::date
 date '2024-01-02' IN ('2024-01-01', '2024-01-02'), date '2024-01-02' BETWEEN '2024-01-01' AND '2024-01-03', '2024-01-02' <= date '2024-01-02', date_trunc('month', '2024-03-04'::date)
+extract(year FROM date '0001-01-01' - 400)
+'10:11:12.56789'::time(2)
+('23:59:59.96'::time(1))::text
+'2024-01-02 10:11:12.1299999'::timestamp(3)
+date_trunc('day', '2024-01-01 05:00 -07'::timestamptz)
+extract(epoch FROM timestamptz '2024-07-01')
+date '2024-03-01' - '2024-02-01'
+nullif(date '2024-01-05', 'Jan 5 2024')
+CASE WHEN 1 > 2 THEN date '2024-01-01' ELSE 'Feb 3 2024' END
+CASE WHEN 1 < 2 THEN '1.005' ELSE 2::numeric END

@@ -21,15 +21,41 @@ _UNITS: Final = (1_000_000, 100_000, 10_000, 1_000, 100, 10, 1)
 
 _DAY: Final = timedelta(days=1)
 
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,20}))?)?"
-_OFFSET = r"(?P<sign>[+-])(?P<off>\d{1,2})(?::?(?P<offmin>\d{2}))?"
-_ZONE = rf"\s*(?:(?P<zulu>Z|UTC|GMT)|{_OFFSET}|(?P<name>[A-Za-z_]+/[\w/+-]+))?"
+_CLOCK = (
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{0,20}))?)?"
+    r"(?:\s*(?P<half>[AP]M)(?![a-z]))?"
+)
+_OFFSET = r"(?P<sign>[+-])(?P<off>\d{1,2})(?::?(?P<offmin>\d{2})(?::?(?P<offsec>\d{2}))?)?"
+_HOURS_OF_ZONES: Final = {
+    "z": 0, "utc": 0, "ut": 0, "gmt": 0, "wet": 0, "cet": 1, "met": 1, "bst": 1, "west": 1, "eet": 2,
+    "cest": 2, "mest": 2, "msk": 3, "eest": 3, "jst": 9, "kst": 9, "aest": 10, "aedt": 11, "nzst": 12,
+    "nzdt": 13, "edt": -4, "est": -5, "cdt": -5, "cst": -6, "mdt": -6, "mst": -7, "pdt": -7, "pst": -8,
+}  # fmt: skip
+"""Abbreviations that PostgreSQL knows, by the hours that they are before UTC."""
+_ZONE = rf"\s*(?:(?P<zone>(?:{'|'.join(_HOURS_OF_ZONES)})(?![a-z]))|{_OFFSET}|(?P<name>[A-Za-z_]+/[\w/+-]+))?"
 _TIMESTAMP = re.compile(
-    r"\s*(?P<year>\d{4,6}(?=-)|\d{4})(?P<dash>-?)(?P<month>\d{1,2}(?=-)|\d{2})(?P=dash)(?P<day>\d{1,2})"
-    rf"(?:(?:T|\s+){_CLOCK}{_ZONE})?\s*",
+    r"\s*(?P<year>\d{3,6}(?=[-/. ])|\d{4})(?P<dash>[-/. ]?)(?P<month>\d{1,2}(?=[-/. ])|\d{2})(?P=dash)"
+    rf"(?P<day>\d{{1,2}})(?:(?:T|\s+){_CLOCK})?{_ZONE}(?:\s+(?P<era>AD|BC))?\s*",
     re.ASCII | re.IGNORECASE,
 )
-_TIME = re.compile(rf"\s*{_CLOCK}\s*", re.ASCII)
+_DATED_TIME = re.compile(r"\s*\d{4}-\d{1,2}-\d{1,2} +\d{1,2}:", re.ASCII)
+_TIME = re.compile(rf"\s*{_CLOCK}{_ZONE}\s*", re.ASCII | re.IGNORECASE)
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+)
+_MONTH += r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+_OTHER_DAYS: Final = tuple(
+    re.compile(rf"\s*{pattern}(?=\s|$)", re.ASCII | re.IGNORECASE)
+    for pattern in (
+        rf"{_MONTH}\.?\s+(?P<day>\d{{1,2}})(?:,\s*|\s+)(?P<year>\d{{4}})",
+        rf"(?P<day>\d{{1,2}})[-\s]{_MONTH}[-\s](?P<year>\d{{4}})",
+        r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})",
+    )
+)
+"""Days that do not begin with the year; of two numbers the first is the month, PostgreSQL's default."""
+
+_CLOCK_WORDS: Final = ("now", "today", "tomorrow", "yesterday", "allballs")
 _WRITE: Final[Mapping[str, str]] = {
     "date": "Write it as '2024-01-31'.",
     "time": "Write it as '13:45:00'.",
@@ -84,12 +110,18 @@ def time_to_micros(value: object) -> int:
     """Microseconds since midnight."""
     if isinstance(value, time):
         return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
-    match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None or not isinstance(value, str):
+    if not isinstance(value, str):
         raise _rejected("time", value)
+    match = _TIME.fullmatch(value)
+    if match is None:
+        if not _DATED_TIME.match(value):
+            raise _rejected("time", value)
+        moment, _ = _parse(value, "time")
+        return _micros(moment) - _micros(datetime.combine(moment, time()))
     micros = _clock(match, value) // _MICROSECOND
-    if micros >= 86_400_000_000:
+    if micros >= 86_400_000_000 or match["name"]:
         raise _rejected("time", value)
+    _offset(match, _EPOCH, value)
     return micros
 
 
@@ -138,15 +170,26 @@ def _naive_utc(value: datetime) -> datetime:
 
 def _parse(text: str, kind: str) -> tuple[datetime, timedelta]:
     """The moment as written, and the offset of its zone from UTC."""
-    match = _TIMESTAMP.fullmatch(text)
+    iso = _year_first(text)
+    match = _TIMESTAMP.fullmatch(iso)
     if text.strip().lower() == "epoch":
         return _EPOCH, timedelta()
     if match is None:
         raise _rejected(kind, text)
+    if match["hour"] is None and match["sign"] == "-" and iso[match.start("sign") - 1] != " ":
+        raise _rejected(kind, text)
+    if (match["era"] or "").upper() == "BC":
+        raise RowRejected(
+            f"a {kind} before the year 1 is not supported", value=text[:60], next_step=_WRITE[kind]
+        )
     try:
         moment = datetime(int(match["year"]), int(match["month"]), int(match["day"]))
         if match["hour"] is not None:
-            moment += _clock(match, text)
+            clock = _clock(match, text)
+            # 24:00 and a second that rounds up are of the next day, which a date is not.
+            moment += min(clock, _DAY - _MICROSECOND) if kind == "date" else clock
+            if kind == "time" and clock >= _DAY:
+                raise _rejected(kind, text)
         return moment, _offset(match, moment, text)
     except (ValueError, OverflowError) as error:
         raise RowRejected(
@@ -154,11 +197,28 @@ def _parse(text: str, kind: str) -> tuple[datetime, timedelta]:
         ) from error
 
 
+def _year_first(text: str) -> str:
+    """``Jan 5 2024 12:00`` and ``01/05/2024`` as ``2024-01-05``; other texts as they are."""
+    for pattern in _OTHER_DAYS:
+        match = pattern.match(text)
+        if match is not None:
+            groups = match.groupdict()
+            name = groups.get("name")
+            month = groups["month"] if name is None else _MONTHS.index(name[:3].lower()) + 1
+            return f"{groups['year']}-{int(month):02}-{int(groups['day']):02}{text[match.end() :]}"
+    return text
+
+
 def _clock(match: re.Match[str], text: str) -> timedelta:
     hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
-    fraction = match["fraction"] or "0"
-    # PostgreSQL rounds to microseconds.
-    micros = round(int(fraction.ljust(7, "0")[:7]) / 10)
+    if match["half"]:
+        if hour > 12:
+            raise RowRejected(
+                "date/time field value out of range", value=text[:60], next_step="Correct the time of day."
+            )
+        hour = hour % 12 + 12 * (match["half"].upper() == "PM")
+    # PostgreSQL rounds to microseconds, as a double.
+    micros = round(float(f"0.{match['fraction'] or 0}") * 1e6)
     clock = timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micros)
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and clock != _DAY):
         raise RowRejected(
@@ -169,8 +229,10 @@ def _clock(match: re.Match[str], text: str) -> timedelta:
 
 def _offset(match: re.Match[str], moment: datetime, text: str) -> timedelta:
     if match["sign"]:
-        size = timedelta(hours=int(match["off"]), minutes=int(match["offmin"] or 0))
-        if size >= timedelta(hours=16):
+        size = timedelta(
+            hours=int(match["off"]), minutes=int(match["offmin"] or 0), seconds=int(match["offsec"] or 0)
+        )
+        if size >= timedelta(hours=16) or int(match["offmin"] or 0) > 59 or int(match["offsec"] or 0) > 59:
             raise RowRejected(
                 "time zone displacement out of range", value=text[:60], next_step="Correct the zone."
             )
@@ -185,9 +247,18 @@ def _offset(match: re.Match[str], moment: datetime, text: str) -> timedelta:
             raise RowRejected(
                 "there is no such time zone", value=match["name"][:60], next_step="Write an offset: +01."
             ) from error
-    return timedelta()
+    return timedelta(hours=_HOURS_OF_ZONES[(match["zone"] or "z").lower()])
 
 
 def _rejected(kind: str, value: object) -> RowRejected:
     shown = value[:60] if isinstance(value, str) else type(value).__name__
+    word = shown.strip().lower()
+    if isinstance(value, str) and word in _CLOCK_WORDS:
+        return RowRejected(
+            f"the word '{word}' for a {kind} is not supported",
+            value=shown,
+            next_step="Write now(), current_date, current_date + 1 or '00:00'.",
+        )
+    if word.lstrip("+-") in ("infinity", "inf"):
+        return RowRejected(f"an infinite {kind} is not supported", value=shown, next_step=_WRITE[kind])
     return RowRejected(f"this is not a {kind}", value=shown, next_step=_WRITE[kind])

@@ -109,6 +109,12 @@ def test_a_uuid_reads_back_from_each_of_its_notations(value: uuid.UUID) -> None:
         ("timestamp", "2024-01-31 13:45:00+01", dt.datetime(2024, 1, 31, 13, 45)),
         ("timestamp", "2024-01-31 24:00:00", dt.datetime(2024, 2, 1)),
         ("timestamp", "2024-01-31 13:45:00.1234567", dt.datetime(2024, 1, 31, 13, 45, 0, 123457)),
+        ("timestamp", "2024-01-31 13:45:00.12345651", dt.datetime(2024, 1, 31, 13, 45, 0, 123457)),
+        ("timestamptz", "2024-01-31 13:45 PST", dt.datetime(2024, 1, 31, 21, 45, tzinfo=dt.UTC)),
+        ("timestamptz", "Jan 31, 2024 1:45 PM -07", dt.datetime(2024, 1, 31, 20, 45, tzinfo=dt.UTC)),
+        ("date", "2024-01-31 24:00", dt.date(2024, 1, 31)),
+        ("date", "1/31/2024 AD", dt.date(2024, 1, 31)),
+        ("time", "12:30:00 AM", dt.time(0, 30)),
         ("timestamp", "epoch", dt.datetime(1970, 1, 1)),
         ("date", "20240131", dt.date(2024, 1, 31)),
         ("date", "2024-1-3", dt.date(2024, 1, 3)),
@@ -131,7 +137,9 @@ def test_texts_in_the_notation_of_postgresql(sql_type: str, text: object, expect
         ("timestamptz", "2024-01-31 10:00 Mars/Olympus"), ("time", "24:30"), ("uuid", "x" * 36),
         ("numeric", "NaN"), ("numeric", "1__0"), ("numeric", True), ("numeric(4,2)", "100"),
         ("int2", 32768), ("int4", 1 << 31), ("bytea", "\\xabc"), ("bytea", "\\9"), ("bytea", b"x" * 32_768),
-        ("numeric", "9" * 1_001), ("timestamp", "99999-01-01"), ("timestamptz", "0001-01-01 00:00+23"),
+        ("numeric", "9" * 1_001), ("timestamp", "99999-01-01"), ("date", "infinity"),
+        ("date", "0044-03-15 BC"), ("timestamptz", "2024-01-31 10:00 XYZ"), ("date", "today"),
+        ("time", "10:00 Europe/Berlin"), ("timestamptz", "0001-01-01 00:00+23"),
     ],
 )  # fmt: skip
 def test_what_is_not_of_the_type_is_rejected(sql_type: str, value: object) -> None:

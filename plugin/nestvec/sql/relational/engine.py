@@ -26,6 +26,7 @@ from nestvec.sql.relational.documents.containment import json_contains, json_nor
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
+from nestvec.sql.relational.rewrites.datetime_texts import datetime_number
 from nestvec_schemas.errors import (
     NestvecError,
     SqlDataError,
@@ -79,6 +80,9 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     if postgres and not files:
         # What is loaded may still connect.
         database.execute("SET enable_external_access = false")
+    # Else it is that of the machine, while stored times are of UTC.
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
+    database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
     for macro in MACROS:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-DATE_TEXT: Final = (
-    r"\s*([-+]?[A-Za-z]+|[0-9]{3,6}[-/ ][0-9]{1,2}[-/ ][0-9]{1,2}"
-    r"((\s+|T)[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]*)?)?(\s?[AaPp][Mm])?)?"
-    r"\s*(Z|UTC|GMT|[-+][0-9]{1,2}(:?[0-9]{2}){0,2}|[A-Za-z_]+/[A-Za-z_/+-]+)?)\s*"
-)
-"""Texts that DuckDB and PostgreSQL read as the same date, or neither.
-
-DuckDB passes over whatever follows a date, and takes 24-01-01 for a day of the year 24.
-"""
+_DAY: Final = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
+_CLOCK: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
+_ZONE: Final = "(Z|[+-](0[0-9]|1[0-5])(:[0-5][0-9])?)?"
+"""Parts of texts that DuckDB reads as PostgreSQL does, and most have; others are read in Python."""
 
 _VECTOR: Final = (
     "vector_dims(v) AS len(v::FLOAT[])",
@@ -97,9 +92,22 @@ _CASTS: Final = (
     r"""pg_whole(s, kind) AS CASE WHEN s IS NULL THEN NULL
     WHEN regexp_full_match(s, '\s*[+-]?[0-9]+\s*') THEN s
     ELSE error('invalid input syntax for type ' || kind || ': ''' || left(s, 40) || '''') END""",
-    f"""pg_date_text(s) AS CASE WHEN s IS NULL THEN NULL
-    WHEN regexp_full_match(s, '{DATE_TEXT}') THEN s
-    ELSE error('invalid input syntax for type date: ''' || left(s, 40) || '''') END""",
+    f"""pg_date_of(s) AS CASE WHEN s IS NULL THEN NULL WHEN regexp_full_match(s, '{_DAY}') THEN s::DATE
+    ELSE DATE '1970-01-01' + pg_datetime_number(s, 'date')::INT END""",
+    f"""pg_time_of(s) AS CASE WHEN s IS NULL THEN NULL WHEN regexp_full_match(s, '{_CLOCK}') THEN s::TIME
+    ELSE TIME '00:00:00' + to_microseconds(pg_datetime_number(s, 'time')) END""",
+    f"""pg_timestamp_of(s) AS CASE WHEN s IS NULL THEN NULL
+    WHEN regexp_full_match(s, '{_DAY}( {_CLOCK})?') THEN s::TIMESTAMP
+    ELSE make_timestamp(pg_datetime_number(s, 'timestamp')) END""",
+    f"""pg_timestamptz_of(s) AS CASE WHEN s IS NULL THEN NULL
+    WHEN regexp_full_match(s, '{_DAY}( {_CLOCK}{_ZONE})?') THEN s::TIMESTAMPTZ
+    ELSE make_timestamptz(pg_datetime_number(s, 'timestamptz')) END""",
+    # Before the year 1 comes the year -1, in DuckDB 0.
+    "pg_year(t) AS date_part('year', t) - CASE WHEN date_part('year', t) > 0 THEN 0 ELSE 1 END",
+    """pg_round_time(t, unit) AS CASE WHEN epoch_us(t) + unit // 2 >= 86400000000 THEN TIME '24:00:00'
+    ELSE TIME '00:00:00' + to_microseconds((epoch_us(t) + unit // 2) // unit * unit) END""",
+    """pg_make_date(y, m, d) AS CASE WHEN y < 1 THEN error('a date before the year 1 is not supported')
+    ELSE make_date(y, m, d) END""",
     """pg_interval_unit(n, unit, signed) AS CASE WHEN n = 0 THEN '' ELSE CASE WHEN signed AND n > 0
     THEN '+' ELSE '' END || n || ' ' || unit || CASE WHEN n = 1 THEN ' ' ELSE 's ' END END""",
     """pg_interval_words(y, m, d, t) AS trim(pg_interval_unit(y, 'year', false) ||

@@ -36,11 +36,20 @@ MAX_RESULT_VALUES: Final = 20_000_000
 """Values of a result, which is held in memory as Python's objects: some 2 GB of numbers."""
 _BATCH_ROWS: Final = 10_000
 
-_PARTS: Final = (
+_INTERVAL: Final = (
     "CASE WHEN {0} IS NOT NULL THEN [date_part('year', {0}) * 12 + date_part('month', {0}), "
     "date_part('day', {0}), (date_part('hour', {0}) * 60 + date_part('minute', {0})) * 60000000 + "
     "date_part('microsecond', {0})] END"
 )
+_FINITE: Final = (
+    "CASE WHEN isfinite({0}) OR {0} IS NULL THEN {0} "
+    "ELSE error('an infinite date in a result is not supported') END"
+)
+_CONVERTED: Final = {
+    "INTERVAL": _INTERVAL,
+    **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"), _FINITE),
+}
+"""What is read of values that Python does not have, or has as the last day of 9999."""
 
 _MAX_INT64: Final = (1 << 63) - 1
 
@@ -52,8 +61,9 @@ def read_result(
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
     connection.execute(plan.sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]
-    if "INTERVAL" in kinds:
-        connection.execute(_with_interval_parts(plan.sql, kinds), dict(params) or None)
+    infinite = bool(plan.reads_files or plan.postgres) or "infinity" in plan.sql
+    if "INTERVAL" in kinds or (infinite and not _CONVERTED.keys().isdisjoint(kinds)):
+        connection.execute(_with_converted(plan.sql, kinds), dict(params) or None)
     rows = _fetch_rows(connection, len(kinds))
     columns = [
         _column(kind, [row[at] for row in rows], plan.output.decimals, plan.output.vectors.get(at, ""))
@@ -82,12 +92,10 @@ def _fetch_rows(connection: duckdb.DuckDBPyConnection, width: int) -> list[tuple
     return rows
 
 
-def _with_interval_parts(sql: str, kinds: list[str]) -> str:
-    """The statement with intervals as [months, days, microseconds]: Python's have no months."""
+def _with_converted(sql: str, kinds: list[str]) -> str:
+    """The statement with intervals as [months, days, microseconds], and an error for infinite dates."""
     names = [f"c{at}" for at in range(len(kinds))]
-    outputs = (
-        _PARTS.format(name) if kind == "INTERVAL" else name for name, kind in zip(names, kinds, strict=True)
-    )
+    outputs = (_CONVERTED.get(kind, "{0}").format(name) for name, kind in zip(names, kinds, strict=True))
     return f"SELECT {', '.join(outputs)} FROM ({sql}) AS result({', '.join(names)})"  # noqa: S608 - planned
 
 
@@ -114,6 +122,8 @@ def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> t
         return "JSON", _each(values, _document)
     if kind == "TIMESTAMP WITH TIME ZONE":
         return "TIMESTAMPTZ", _each(values, _in_utc)
+    if kind in ("DATE", "TIMESTAMP"):
+        return kind, _each(values, _before_year_one)
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
@@ -135,9 +145,16 @@ def _sparse(text: str) -> dict[int, float]:
     return {int(index): weight for index, weight in orjson.loads(text).items()}
 
 
-def _in_utc(value: datetime) -> datetime:
+def _in_utc(value: Any) -> Any:
     """A time as it is read without DuckDB: DuckDB's values have a time zone of pytz."""
-    return value.astimezone(UTC)
+    return value.astimezone(UTC) if isinstance(value, datetime) else _before_year_one(value)
+
+
+def _before_year_one(value: Any) -> Any:
+    """A date as it is; one that Python does not have, as PostgreSQL writes it: ``0044-03-15 BC``."""
+    if isinstance(value, str) and " (BC)" in value:
+        return value.replace(" (BC)", "") + " BC"
+    return value
 
 
 def _floats(array: Iterable[Any]) -> list[Any]:

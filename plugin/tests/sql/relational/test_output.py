@@ -1,4 +1,7 @@
+import os
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +23,32 @@ def test_a_time_with_a_zone_is_in_utc_as_without_duckdb() -> None:
     assert result.types == ("TIMESTAMPTZ",)
     assert result.rows == ((datetime(2024, 1, 1, tzinfo=UTC),), (None,))
     assert result.rows[0][0].tzinfo is UTC
+
+
+def test_dates_that_python_does_not_have_are_as_postgresql_writes_them() -> None:
+    values = "make_date(-43, 3, 15), make_timestamp(0, 1, 1, 2, 0, 0), make_timestamptz(10000, 1, 1, 0, 0, 0)"
+    plan = RelationalPlan(sql=f"SELECT {values}", columns=("a", "b", "c"), relations=())
+    with open_engine() as connection:
+        result = read_result(connection, plan, {})
+    assert result.rows == (("0044-03-15 BC", "0001-01-01 02:00:00 BC", "10000-01-01 00:00:00+00"),)
+
+
+def test_an_infinite_date_in_a_result_is_an_error() -> None:
+    plan = RelationalPlan(sql="SELECT '-infinity'::TIMESTAMPTZ", columns=("a",), relations=())
+    with pytest.raises(SqlDataError, match="an infinite date"), open_engine() as connection:
+        read_result(connection, plan, {})
+
+
+def test_times_are_of_utc_whatever_the_zone_of_the_machine() -> None:
+    program = (
+        "from nestvec.sql.relational.engine import open_engine\n"
+        "with open_engine() as connection:\n"
+        "    print(*connection.execute(\"SELECT '2024-07-01'::TIMESTAMPTZ::VARCHAR\").fetchone())\n"
+    )
+    environment = {**os.environ, "TZ": "America/New_York"}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "2024-07-01 00:00:00+00"
 
 
 @pytest.mark.parametrize(("decimals", "number"), [(False, 1.5), (True, Decimal("1.5"))])

@@ -8,6 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.casts import numeric_constant
+from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     INTEGERS,
@@ -36,6 +37,9 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
     if type(node) in _VECTOR_ARITHMETIC and (is_vector(left) or is_vector(right)):
         return call(_VECTOR_ARITHMETIC[type(node)], left, right)
+    if isinstance(node, exp.Sub) and kind(left) in DATETIME_TYPES and is_text_constant(right):
+        node.set("expression", datetime_of_text(right, kind(left)))
+        return node
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
         converted = _widened(_numeric(side, other), other)
         if converted is not side:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.datetime_texts import datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
 from nestvec.sqltypes.values import bytea_bytes
 from nestvec_schemas.errors import SqlNotSupported
@@ -26,6 +27,9 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
         # DuckDB has only casts to a time with a zone; the clock is that of the session in both.
         node.set("this", exp.cast(node.this.copy(), "timestamp"))
         return node
+    if to.this == exp.DType.TIME and to.expressions and to.expressions[0].this.name in "012345":
+        clock = datetime_of_text(node.this, to.this) if kind(node.this) in TEXT_TYPES else node.this
+        return call("pg_round_time", clock, exp.Literal.number(10 ** (6 - int(to.expressions[0].this.name))))
     if to.this == exp.DType.INTERVAL and kind(node.this) == exp.DType.TIME:
         return call("to_microseconds", call("epoch_us", node.this))
     if to.this in TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
@@ -71,7 +75,11 @@ def _check_hex(node: exp.Expr, function: str) -> None:
 
 def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:
     """A timestamp with these digits of seconds; DuckDB cuts it to one of its own precisions."""
-    moment = exp.cast(node.this.copy(), exp.DataType(this=node.args["to"].this, nested=False))
+    to = node.args["to"].this
+    if kind(node.this) in TEXT_TYPES:
+        moment = datetime_of_text(node.this, to)
+    else:
+        moment = exp.cast(node.this.copy(), exp.DataType(this=to, nested=False))
     if digits >= 6:
         return moment
     unit = 10 ** (6 - digits)

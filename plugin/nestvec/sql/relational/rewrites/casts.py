@@ -7,9 +7,9 @@ import re
 import orjson
 from sqlglot import exp
 
-from nestvec.sql.relational.macros import DATE_TEXT
 from nestvec.sql.relational.rewrites.arrays import typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import rewrite_bytes_or_time
+from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     JSON_TYPES,
@@ -26,7 +26,6 @@ from nestvec.sqltypes.vectors import to_sparse
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
 _MAX_DIGITS = 38
-_DATE_TEXT = re.compile(DATE_TEXT)
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
@@ -65,9 +64,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return node
     if kind(node.this) in TEXT_TYPES and to.this == exp.DType.BOOLEAN:
         return call("pg_boolean", node.this)
-    if kind(node.this) in TEXT_TYPES and to.this == exp.DType.DATE:
-        node.set("this", _date_text(node.this))
-        return node
+    if kind(node.this) in TEXT_TYPES and to.this in DATETIME_TYPES:
+        return datetime_of_text(node.this, to.this)
     if to.this in exp.DataType.INTEGER_TYPES and kind(node.this) == exp.DType.DECIMAL:
         # Halves of a NUMERIC go away from zero, which DuckDB has as doubles at times.
         node.set("this", call("round", node.this))
@@ -84,19 +82,6 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node
-
-
-def date_constant(node: exp.Expr) -> exp.Expr:
-    """A constant in quotes beside a date."""
-    constant = exp.cast(_date_text(node), "date")
-    constant.type = exp.DataType(this=exp.DType.DATE)
-    return constant
-
-
-def _date_text(text: exp.Expr) -> exp.Expr:
-    """The text of a date: an error where DuckDB would read a part of it, or another year."""
-    plain = is_text_constant(text) and _DATE_TEXT.fullmatch(text.name)
-    return text.copy() if plain else call("pg_date_text", text)
 
 
 def _sized_numeric(to: exp.DataType) -> exp.DataType:
@@ -126,12 +111,19 @@ def numeric_constant(node: exp.Expr) -> exp.Expr:
 
 
 def type_items(node: exp.Expr) -> exp.Expr:
-    """Constants in quotes beside NUMERIC in an array, coalesce(), greatest() and their like."""
-    items = [item for value in node.args.values() for item in (value if isinstance(value, list) else [value])]
+    """Constants in quotes beside NUMERIC, or times, in an array, coalesce(), CASE and their like."""
+    if isinstance(node, exp.Case):
+        items = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
+    else:
+        items = [item for arg in node.args.values() for item in (arg if isinstance(arg, list) else [arg])]
     values = [item for item in items if isinstance(item, exp.Expr)]
-    if any(kind(item) == exp.DType.DECIMAL for item in values):
-        for item in filter(is_text_constant, values):
-            item.replace(numeric_constant(item))
+    kinds = {kind(value) for value in values if not is_text_constant(value)}
+    times = kinds & DATETIME_TYPES.keys()
+    for value in filter(is_text_constant, values):
+        if exp.DType.DECIMAL in kinds:
+            value.replace(numeric_constant(value))
+        elif len(times) == 1:
+            value.replace(datetime_of_text(value, *times))
     return node
 
 

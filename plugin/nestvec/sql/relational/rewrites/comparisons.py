@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
-from nestvec.sql.relational.rewrites.casts import date_constant, numeric_constant
+from nestvec.sql.relational.rewrites.casts import numeric_constant
+from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     anonymous_name,
@@ -33,10 +38,10 @@ def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[ex
     return exp.paren(exp.or_(compare(strict), exp.paren(exp.and_(compare(equal), rest))))
 
 
-_TYPED_CONSTANTS = {
+_TYPED_CONSTANTS: Final[dict[exp.DType, Callable[[exp.Expr], exp.Expr]]] = {
     **dict.fromkeys(BINARY_TYPES, bytea_constant),
     exp.DType.DECIMAL: numeric_constant,
-    exp.DType.DATE: date_constant,
+    **{each: partial(datetime_of_text, type_=each) for each in DATETIME_TYPES},
 }
 """What makes values of constants in quotes that DuckDB would convert otherwise, beside these types."""
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES
 from nestvec.sql.relational.rewrites.nodes import call, kind
 
 _OF_A_SECOND: Final = {"SECOND": 1_000_000.0, "SECONDS": 1_000_000.0, "MILLISECONDS": 1_000.0}
@@ -18,6 +19,8 @@ _FROM_YEAR_ONE: Final = ("century", "centuries", "millennium", "millenniums", "m
 def time_part(node: exp.Extract) -> exp.Expr:
     """``extract(second FROM t)`` has a fraction, which DuckDB cuts off."""
     part, value = node.name, node.expression
+    if part.upper() == "YEAR" and kind(value) in DATETIME_TYPES:
+        return call("pg_year", value)
     divisor = _OF_A_SECOND.get(part.upper())
     if divisor is None:
         return call("date_part", exp.Literal.string(part.lower()), value)
