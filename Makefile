@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton/ready.txt
 PYMILVUS26 := .venv-pymilvus-2.6/ready.txt
+NIGHTLY := .venv-nightly/ready.txt
 MODELS ?= models
 
 .PHONY: demo test check lint types unit integration nightly compatibility docs bench triton lock sbom clean
@@ -29,9 +30,11 @@ unit: $(READY)
 	$(BIN)/pytest tests schemas exporters plugin
 
 # Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core.
-nightly: $(READY) $(TRITON) compatibility
+# Then what needs large packages, in an environment of its own: Delta and Lance tables, and Spark (Java 17).
+nightly: $(READY) $(TRITON) $(NIGHTLY) compatibility
 	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify
 	$(BIN)/pytest -m nightly integration_tests
+	$(dir $(NIGHTLY))bin/python -m pytest plugin/tests/bulk integration_tests/test_spark.py
 
 # The tests that call Milvus, with pymilvus 2.6: the project's own environment has the newest.
 compatibility: $(PYMILVUS26)
@@ -65,8 +68,12 @@ triton: $(TRITON)
 $(TRITON): tools/triton/requirements.txt | $(READY)
 	$(BIN)/python tools/triton/server.py setup
 
-$(PYMILVUS26): pyproject.toml tools/pymilvus26.py | $(READY)
-	$(BIN)/python tools/pymilvus26.py
+$(PYMILVUS26): pyproject.toml tools/environments.py | $(READY)
+	$(BIN)/python tools/environments.py pymilvus-2.6
+	touch $@
+
+$(NIGHTLY): pyproject.toml tools/environments.py | $(READY)
+	$(BIN)/python tools/environments.py nightly
 	touch $@
 
 # torch 2.13.0 first and alone: asked for by version, the CPU build is taken where one is at hand.
@@ -78,4 +85,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf site $(VENV) .venv-triton .venv-pymilvus-2.6 .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) .venv-triton .venv-pymilvus-2.6 .venv-nightly .mypy_cache .ruff_cache .pytest_cache .hypothesis

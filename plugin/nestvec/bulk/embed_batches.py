@@ -22,8 +22,9 @@ from nestvec_schemas.model_name import parse_model_name
 class Embed:
     """Adds the columns ``vector_64``, ``vector_384``, … to batches: one pass for all of them.
 
-    It takes and returns what Ray Data calls ``numpy`` (a mapping of arrays), ``pandas`` and ``pyarrow``. Each
-    process loads the engine once, whatever the number of batches, and it pickles without it.
+    It takes and returns what Ray Data calls ``numpy`` (a mapping of arrays), ``pandas`` and ``pyarrow``, and
+    the RecordBatch of Spark's ``mapInArrow``. A pandas Series of texts becomes a data frame of the vectors
+    alone. Each process loads the engine once, whatever the number of batches, and it pickles without it.
     """
 
     encoder: str
@@ -67,12 +68,16 @@ class Embed:
         if isinstance(batch, Mapping):
             vectors = self.vectors(list(np.asarray(batch[self.column]).tolist()))
             return {**batch, **{name: _objects(values) for name, values in vectors.items()}}
-        if isinstance(batch, pa.Table):
+        if isinstance(batch, pa.Table | pa.RecordBatch):
+            arrow = _arrow if isinstance(batch, pa.Table) else _spark_arrow
             for name, values in self.vectors(batch.column(self.column).to_pylist()).items():
-                batch = batch.append_column(name, _arrow(values))
+                batch = batch.append_column(name, arrow(values))
             return batch
-        vectors = self.vectors(batch[self.column].tolist())
-        return batch.assign(**{name: list(values) for name, values in vectors.items()})
+        # A Series is to become a data frame.
+        frame = batch.to_frame(self.column) if hasattr(batch, "to_frame") else batch
+        vectors = self.vectors(frame[self.column].tolist())
+        with_vectors = frame.assign(**{name: list(values) for name, values in vectors.items()})
+        return with_vectors if frame is batch else with_vectors[list(vectors)]
 
     def vectors(self, texts: Sequence[Any]) -> dict[str, Any]:
         """The columns of n texts: (n, dim) arrays, or mappings of ids to weights of a sparse encoder."""
@@ -83,11 +88,12 @@ class Embed:
                     value=type(text).__name__,
                     next_step="Filter such rows out before.",
                 )
-        embedded = self._engine().embed(texts, self.outputs)
+        # An empty batch has columns of the same types as others.
+        embedded = self._engine().embed(texts or ["empty"], self.outputs)
         if embedded.failed:
             position, error = next(iter(embedded.failed.items()))
             raise error.reworded(cause=f"row {position} of the batch: {error.cause}")
-        return embedded.columns
+        return {name: values[: len(texts)] for name, values in embedded.columns.items()}
 
     def _engine(self) -> TextEmbedding:
         if self.service is not None:
@@ -126,3 +132,12 @@ def _arrow(values: Any) -> Any:
         return pa.array([list(row.items()) for row in values], kind)
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _spark_arrow(values: Any) -> Any:
+    """As Spark's ``mapInArrow`` takes it, which has RecordBatches: it has neither lists of a fixed length nor
+    unsigned numbers."""
+    array = _arrow(values)
+    if isinstance(values, list):
+        return array
+    return array.cast(pa.list_(pa.int16() if values.dtype == np.uint8 else array.type.value_type))
