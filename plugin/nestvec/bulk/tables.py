@@ -112,5 +112,6 @@ def _delta_table(source: str) -> Any:
 
 def _addresses(source: str, uris: Sequence[str]) -> list[str]:
     if is_remote(source):
-        return [str(uri) for uri in uris]
+        query = "".join(source.partition("?")[1:])
+        return [f"{uri}{query}" for uri in uris]
     return [str(Path(unquote(str(uri).removeprefix("file://")))) for uri in uris]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from plugin.tests.bulk.conftest import write_rows
 
+from nestvec.bulk.plan import input_files
 from nestvec.bulk.tables import source_files
+from nestvec.ingest.options import IngestOptions
 from nestvec_schemas.errors import FileUnreadable
 
 
@@ -43,8 +48,12 @@ def test_a_folder_of_an_equals_sign_above_the_source_is_no_partition(tmp_path: P
     assert len(source_files(str(tmp_path / "run=1" / "in"))) == 1
 
 
-def test_a_delta_table_is_its_present_files(tmp_path: Path) -> None:
-    deltalake = pytest.importorskip("deltalake", reason="the extra delta; make nightly runs it")
+@pytest.fixture
+def deltalake() -> Any:
+    return pytest.importorskip("deltalake", reason="the extra delta; make nightly runs it")
+
+
+def test_a_delta_table_is_its_present_files(deltalake: Any, tmp_path: Path) -> None:
     folder = str(tmp_path / "a table")
     for start in (0, 10):
         rows = pa.table({"id": list(range(start, start + 10)), "text": ["a"] * 10})
@@ -55,4 +64,28 @@ def test_a_delta_table_is_its_present_files(tmp_path: Path) -> None:
     log = next((tmp_path / "a table" / "_delta_log").glob("*0.json"))
     log.write_text("{")
     with pytest.raises(FileUnreadable, match="Delta table cannot be read"):
+        source_files(folder)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_delta_table_in_a_bucket(deltalake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "table"
+    deltalake.write_deltalake(str(folder), pa.table({"id": [1, 2], "text": ["a", "b"]}))
+    deltalake.write_deltalake(str(folder), pa.table({"id": [3], "text": ["c"]}), mode="append")
+    deltalake.DeltaTable(str(folder)).delete("id = 1")
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        key = f"delta tables/t/{path.relative_to(folder).as_posix()}"
+        boto3.client("s3").put_object(Bucket="corpus", Key=key, Body=path.read_bytes())
+    endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+    for query in ("", f"?endpoint_override={endpoint}&scheme=http&region=us-east-1"):
+        if query:
+            monkeypatch.delenv("AWS_ENDPOINT_URL")
+        files = input_files(f"s3://corpus/delta%20tables/t{query}", IngestOptions("a.db"))
+        assert sorted(file.rows for file in files) == [1, 1]
+
+
+def test_a_delta_table_with_values_beside_its_files_is_refused(deltalake: Any, tmp_path: Path) -> None:
+    folder, rows = str(tmp_path / "table"), pa.table({"id": [1, 2], "year": [2020, 2021]})
+    deltalake.write_deltalake(folder, rows, partition_by=["year"])
+    with pytest.raises(FileUnreadable, match=r"values that are not in its Parquet files: year"):
         source_files(folder)
