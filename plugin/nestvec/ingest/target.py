@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pymilvus import MilvusClient
 
+DEFAULT_DATABASE: Final = "default"
+"""Milvus's name of the database of requests that name none."""
+
 
 def journal_target(uri: str, database: str = "") -> str:
-    """The path of a Milvus Lite database, or an address, independently of the current folder."""
+    """The path of a Milvus Lite database, or an address, independently of the current folder; and the database
+    there, unless it is that of requests that name none."""
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
-    return f"{place}#{database}" if database else place
+    return place if database in ("", DEFAULT_DATABASE) else f"{place}#{database}"
 
 
 def client_target(client: MilvusClient) -> str:

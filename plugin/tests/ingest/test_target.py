@@ -14,6 +14,7 @@ def test_it_is_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     assert journal_target("x.db") == journal_target(str(tmp_path / "x.db")) == str(tmp_path / "x.db")
     assert journal_target("http://h:1/", "a") == "http://h:1#a"
+    assert journal_target("http://h:1", "default") == journal_target("http://h:1") == "http://h:1"
 
 
 def test_a_client_of_milvus_lite_names_the_file_and_not_its_port(

@@ -129,7 +129,8 @@ class ChangeJournal:
     def count(self) -> int:
         """The number of rows that are copied."""
         with _errors(self.path, self._collection):
-            return int(self._file.execute("SELECT count(*) FROM rows").fetchone()[0])
+            query = "SELECT count(*) FROM rows WHERE digest != ?"
+            return int(self._file.execute(query, (UNFINISHED,)).fetchone()[0])
 
     def digests(self, keys: Sequence[object]) -> dict[object, bytes]:
         """The digests of the rows of these keys that are copied."""

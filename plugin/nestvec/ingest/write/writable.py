@@ -19,6 +19,7 @@ from nestvec.ingest.write.patience import Patience
 from nestvec.ingest.write.writers import Writer
 from nestvec.milvus.catalog import EmbeddingColumn, Table, described_embeddings
 from nestvec.milvus.connection import milvus_errors
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
 from nestvec_schemas.errors import CollectionRetired, NestvecError, StoreError, StoreRefused
 from nestvec_schemas.model_name import format_model_name
 
@@ -56,7 +57,7 @@ def check_patiently(client: MilvusClient, table: Table, patience: Patience) -> N
 
 def check_writable(client: MilvusClient, table: Table) -> None:
     """Raise CollectionRetired if readers use another collection than ``table`` since a change, and
-    StoreRefused if a column that nestvec fills is made otherwise now than ``table`` says.
+    StoreRefused if a column that nestvec fills is made otherwise now than ``table`` says, or is new.
 
     Vectors may be made anew by another encoder while rows are written: the collection's name leads to
     another one then, and no Milvus compares the vectors that it is given. Raises StoreError.
@@ -65,9 +66,18 @@ def check_writable(client: MilvusClient, table: Table) -> None:
         described = client.describe_collection(table.name)
     _check_current(client, described)
     columns = client_side_columns(table)
-    if not columns:
+    new = {str(field["name"]) for field in described["fields"]} - {column.name for column in table.columns}
+    if not (columns or new):
         return
     present = {column.column: column for column in described_embeddings(described)}
+    for name in sorted(new & present.keys()):
+        if present[name].config.form in CLIENT_SIDE_FORMS:
+            # Milvus would refuse the rows one by one, for lack of it.
+            raise StoreRefused(
+                f"{table.name}.{name} was added since this began, and nestvec fills it",
+                value=_described(present[name]),
+                next_step="Run it again: it fills the column, too.",
+            )
     for column in columns:
         now = present.get(column.column)
         if now is not None and (now, now.config.fingerprint) == (column, column.config.fingerprint):

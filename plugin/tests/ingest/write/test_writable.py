@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import DataType, MilvusClient, MilvusException
 
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.patience import Patience
 from nestvec.ingest.write.writable import RETIRED_PROPERTY, check_writable, unmark_retired, write_checked
 from nestvec.ingest.write.writers import KeyedWriter
 from nestvec.milvus.catalog import Column, Table
-from nestvec_schemas.errors import CollectionRetired
+from nestvec.milvus.providers import write_note
+from nestvec_schemas.embedding_config import VECTOR_TYPES, EmbeddingConfig, Form
+from nestvec_schemas.errors import CollectionRetired, StoreRefused
 
 TABLE = Table("papers__1", (Column("id", "INT64", primary=True), Column("n", "INT64")))
 BATCH = RowBatch(0, 1, rows=({"id": 1, "n": 1},), positions=(0,))
@@ -23,6 +25,7 @@ class Milvus:
 
     def __init__(self, mark: str = "", papers: str | None = "papers__2") -> None:
         self.mark, self.papers = mark, papers
+        self.fields: list[dict[str, Any]] = []
         self.written = 0
         self.failures: list[MilvusException | None] = []
         self.removes_properties = True
@@ -37,7 +40,7 @@ class Milvus:
         if name == "papers":
             return {"collection_name": self.papers, "fields": []}
         properties = {RETIRED_PROPERTY: self.mark} if self.mark else {}
-        return {"collection_name": name, "fields": [], "properties": properties}
+        return {"collection_name": name, "fields": self.fields, "properties": properties}
 
     def upsert(self, name: str, rows: list[Any], **options: Any) -> None:
         self.written += len(rows)
@@ -104,3 +107,24 @@ def test_a_mark_is_removed_on_a_milvus_that_removes_no_property_too(removes: boo
     unmark_retired(cast(MilvusClient, milvus), "papers__1")
     assert milvus.mark == ""
     check_writable(cast(MilvusClient, milvus), TABLE)
+
+
+@pytest.mark.parametrize("form", ["sparse", "float"])
+def test_a_column_that_nestvec_must_fill_and_that_was_added_meanwhile_is_no_fault_of_the_rows(
+    form: Form,
+) -> None:
+    milvus = Milvus()
+    config = EmbeddingConfig("words", dim=None if form == "sparse" else 4, form=form)
+    described = {
+        "name": "text_new",
+        "type": DataType[VECTOR_TYPES[form]],
+        "params": {} if config.dim is None else {"dim": config.dim},
+        "description": write_note("http://127.0.0.1:1", config, "text"),
+    }
+    milvus.fields = [{"name": "id", "type": DataType.INT64}, described, {"name": "m", "type": DataType.INT8}]
+    if form == "sparse":
+        with pytest.raises(StoreRefused, match=r"papers__1.text_new was added since this began.*by words"):
+            write(milvus)
+        assert milvus.written == 0
+        milvus.fields = milvus.fields[::2]
+    assert write(milvus) is BATCH
