@@ -14,8 +14,8 @@ DEFAULT_DATABASE: Final = "default"
 
 
 def journal_target(uri: str, database: str = "") -> str:
-    """The path of a Milvus Lite database, or an address, independently of the current folder; and the database
-    there, unless it is that of requests that name none."""
+    """The path of a Milvus Lite database, or an address, independently of the current folder; and the
+    database there, unless it is that of requests that name none."""
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
     return place if database in ("", DEFAULT_DATABASE) else f"{place}#{database}"
 
