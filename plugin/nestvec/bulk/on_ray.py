@@ -177,8 +177,8 @@ def patient_start(ray: Any, *, lean: bool = False) -> Iterator[None]:
     """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start; and
     end a start at once of which a daemon ended.
 
-    ``lean`` omits two daemons that a Ray of this machine has no use for: one that adds nodes to clusters, and
-    one that shows what workers print.
+    ``lean`` omits three daemons that a Ray of this machine has no use for: one that adds nodes to clusters,
+    one that shows what workers print, and the dashboard's server, which Ray starts without a dashboard, too.
     """
     private = getattr(ray, "_private", None)
     node_class = getattr(getattr(private, "node", None), "Node", None)
@@ -222,6 +222,7 @@ def _watched_port(module: Any, *, lean: bool) -> Iterator[None]:
         starting.append(node)
         if lean:
             node._ray_params.no_monitor = True
+            node._webui_url, node.start_api_server = "", lambda **options: None
         start(node)
 
     def wait_alive(folder: str, number: str, name: str, *, timeout_ms: int) -> int:

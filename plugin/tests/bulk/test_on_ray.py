@@ -110,9 +110,13 @@ class FakeNode:
     def __init__(self) -> None:
         self._ray_params, self._session_dir, self._node_id = SimpleNamespace(), "session", "node"
         self.gcs_address, self.questions, self.has_started = "gcs", 0, False
+        self.has_dashboard = False
 
     def start_gcs_server(self) -> None:
         pass
+
+    def start_api_server(self, **options: object) -> None:
+        self.has_dashboard = True
 
     def start_ray_processes(self) -> None:
         self.has_started = True
@@ -167,6 +171,8 @@ def test_a_start_that_is_lean_omits_daemons(starting: SimpleNamespace) -> None:
         starting.node.start_ray_processes()
     omitted = {"no_monitor": True, "include_log_monitor": False}
     assert vars(starting.node._ray_params) == {**omitted, **starting.ports}
+    starting.node.start_api_server(include_dashboard=False)
+    assert not starting.node.has_dashboard
 
 
 def test_a_start_ends_with_a_daemon(starting: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
