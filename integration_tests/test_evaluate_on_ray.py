@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from nestvec.bulk.on_ray import RayOptions
-from nestvec.bulk.windows import ray_windows
+from nestvec.bulk.ordered_pool import ordered_pool
+from nestvec.bulk.windows import RayWindows
 from nestvec.cli.evaluate import _open_encoder
 from nestvec.evaluate.evaluation import Evaluation, evaluate, exact_index, open_datasets
 from nestvec.evaluate.outcomes import EvaluateOptions
@@ -45,7 +46,7 @@ def kill_a_worker() -> bool:
             with suppress(OSError):
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 parents[int(entry.name)] = int(stat[1])
-                if b"_WindowWorker" in (entry / "cmdline").read_bytes():
+                if b"ray::_Worker" in (entry / "cmdline").read_bytes():
                     workers.append(int(entry.name))
     for worker in workers:
         above = worker
@@ -81,9 +82,9 @@ def test_windows_are_encoded_by_workers_of_which_some_are_lost(static: Path, tmp
         return evaluate(datasets, variants, EvaluateOptions(("float",), 100, 0, 0), backend)
 
     here = run("here", run_here)
-    with ray_windows(RayOptions(cpus=0.5)) as run_windows:
-        there = run("ray", run_windows)
-        again = run("ray", run_windows)
+    with ordered_pool(RayOptions(cpus=0.5)) as pool:
+        there = run("ray", RayWindows(pool))
+        again = run("ray", RayWindows(pool))
     assert any(killed)
     assert metrics(here) == metrics(there) == metrics(again)
     for path in (tmp_path / "here").rglob("vectors.f32"):

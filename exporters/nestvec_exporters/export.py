@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,17 +36,30 @@ from nestvec_schemas.towers import MAIN_PART, part_of
 if TYPE_CHECKING:
     from nestvec_exporters.component import Component
     from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+    from nestvec_exporters.nesting.sampling import RunBatches
     from nestvec_exporters.verify.reference import Reference
     from nestvec_exporters.verify.served import OpenServed
 
 
+@dataclass(frozen=True)
+class _Runs:
+    """What runs the encoder elsewhere; see ``export``."""
+
+    open_served: OpenServed | None
+    run_batches: RunBatches | None
+
+
 def export(
-    options: ExportOptions, listener: Listener | None = None, open_served: OpenServed | None = None
+    options: ExportOptions,
+    listener: Listener | None = None,
+    open_served: OpenServed | None = None,
+    run_batches: RunBatches | None = None,
 ) -> Manifest:
     """Export a checkpoint to ``options.models / options.name`` and return the manifest written there.
 
     ``open_served`` runs the encoder as a service does (``nestvec.service.verification.open_served``), for
     comparing what it gives with the checkpoint's own library; without it, the graphs are run here.
+    ``run_batches`` embeds the sample elsewhere than in this process.
 
     The encoder appears completely or not at all. Raises CheckpointError (not found, unsupported, exists
     already, or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where
@@ -72,7 +85,8 @@ def export(
     with quiet(), workspace(options.models) as work:
         if isinstance(source, Merge):
             source = _merged(source, work, progress)
-        manifest = _build(options, source, experts, work, progress, open_served=open_served)
+        runs = _Runs(open_served, run_batches)
+        manifest = _build(options, source, experts, work, progress, runs=runs)
         install(work / options.name, options.models, force=options.force)
     return manifest
 
@@ -100,7 +114,7 @@ def _build(
     work: Path,
     listener: Listener,
     *,
-    open_served: OpenServed | None,
+    runs: _Runs,
 ) -> Manifest:
     """Build the encoder in a folder of its name in ``work``, and its parts beside that."""
     from nestvec_exporters.component import verify_component, write_component  # noqa: PLC0415 - seconds of imports
@@ -125,7 +139,7 @@ def _build(
     loaded.save_files(folder)
     sample = _sample(options, loaded.dim)
     traced = [_trace(component, work, ladders, listener) for component in components]
-    fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
+    fitted = _fit(options, loaded, traced[0], folder, sample, listener, runs) if sample else None
     references = _references(checkpoint, experts, components, options)
     libraries = _with_library(references, loaded)
     verifications, quantisations = [], {}
@@ -149,7 +163,7 @@ def _build(
     write_manifest(folder, manifest)
     listener.stage("comparing with the checkpoint's own library")
     exported = Exported(folder, manifest, None if fitted is None else fitted.rotation)
-    verification = _verify_by_library(options, loaded, exported, references, open_served)
+    verification = _verify_by_library(options, loaded, exported, references, runs.open_served)
     manifest = manifest.model_copy(update={"verification": verification})
     write_manifest(folder, manifest)
     return manifest
@@ -332,9 +346,13 @@ def _fit(
     folder: Path,
     sample: Sample,
     listener: Listener,
+    runs: _Runs,
 ) -> NestingFit:
     from nestvec_exporters.nesting.fit_texts import fit_texts  # noqa: PLC0415
-    from nestvec_exporters.nesting.sampling import exit_vectors  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.nesting.sampling import (  # noqa: PLC0415 - seconds of imports
+        exit_vectors,
+        run_batches_here,
+    )
 
     listener.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
     document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
@@ -345,7 +363,8 @@ def _fit(
     ]
     rows = loaded.main_tower.rows(folder, texts, loaded.main_tower.spec.max_tokens)
     ladders = validated_ladders(loaded.kind, loaded.dim, loaded.layers, options)
-    vectors = exit_vectors(traced, rows, ladders.layers, listener.step)
+    run_batches = runs.run_batches or run_batches_here
+    vectors = exit_vectors(traced, rows, ladders.layers, listener.step, run_batches)
     listener.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     fitting = FitOptions(options.rotation, ladders.dims, options.seed)
     return fit_nesting(vectors, fitting_texts, fitting, listener.step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +19,66 @@ _BATCH_TOKENS = 4096
 """Tokens of a batch, padding included."""
 
 _MAX_BATCH_TEXTS = 64
-_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_CPU_PROVIDERS = ("CPUExecutionProvider",)
+_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", *_CPU_PROVIDERS)
+
+
+Outputs = list[Array]
+"""A batch's arrays, of each output that is computed."""
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """A graph, and its outputs to compute. It pickles."""
+
+    graph: Path
+    outputs: tuple[str, ...]
+
+    def open(self, graph: Path, threads: int = 0, device: str = "auto") -> Callable[[Arrays], Outputs]:
+        """What runs a batch, in the graph's file or a copy of it.
+
+        ``threads`` 0 is all cores; ``device`` auto prefers a GPU to the CPU.
+        """
+        import onnxruntime  # noqa: PLC0415 - slow
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        # Spinning threads take cores from other processes, and a long pass gains nothing from them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        preferred = _PREFERRED_PROVIDERS if device == "auto" else _CPU_PROVIDERS
+        providers = [name for name in preferred if name in onnxruntime.get_available_providers()]
+        session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
+        names = [tensor.name for tensor in session.get_inputs()]
+        return lambda arrays: session.run(self.outputs, {name: arrays[name] for name in names})
+
+
+RunBatches = Callable[[GraphRun, Iterator[Arrays]], Iterator[Outputs]]
+"""Runs a graph on batches, in this process or elsewhere: the outputs of each, in order."""
+
+
+def run_batches_here(run: GraphRun, batches: Iterator[Arrays]) -> Iterator[Outputs]:
+    """Batch after batch in this process."""
+    return map(run.open(run.graph), batches)
 
 
 def exit_vectors(
-    graph: Path, rows: Sequence[Arrays], layers: Sequence[int], on_step: OnStep
+    graph: Path,
+    rows: Sequence[Arrays],
+    layers: Sequence[int],
+    on_step: OnStep,
+    run_batches: RunBatches = run_batches_here,
 ) -> dict[int, Vectors]:
     """Each exit's vectors of ``rows``, (n, dim) float32 in their order, from one pass over the rows.
 
     ``layers`` are the exits, deepest first.
     """
-    import onnxruntime  # noqa: PLC0415 - slow
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Spinning threads take cores from other processes, and a long pass gains nothing from them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = [name for name in _PREFERRED_PROVIDERS if name in onnxruntime.get_available_providers()]
-    session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
-    names = [tensor.name for tensor in session.get_inputs()]
-    outputs = [OUTPUT, *(exit_output(layer) for layer in layers[1:])]
+    outputs = (OUTPUT, *(exit_output(layer) for layer in layers[1:]))
+    positions = _batches([len(next(iter(row.values()))) for row in rows])
+    batches = (pad_rows([rows[index] for index in batch]) for batch in positions)
     vectors_by_layer: dict[int, Vectors] = {}
     done = 0
-    for batch in _batches([len(next(iter(row.values()))) for row in rows]):
-        arrays = pad_rows([rows[index] for index in batch])
-        answers = session.run(outputs, {name: arrays[name] for name in names})
+    for batch, answers in zip(positions, run_batches(GraphRun(graph, outputs), batches), strict=True):
         for layer, answer in zip(layers, answers, strict=True):
             empty = np.empty((len(rows), answer.shape[1]), np.float32)
             vectors_by_layer.setdefault(layer, empty)[batch] = answer

@@ -22,6 +22,7 @@ from nestvec.cli.options import (
     option_group,
     optional_milvus_options,
 )
+from nestvec.cli.ray_options import RayPoolArgs, ray_pool_options
 
 if TYPE_CHECKING:
     from nestvec.evaluate.evaluation import Evaluation
@@ -84,7 +85,7 @@ class EvaluateArgs:
     languages: tuple[str, ...]
     variants: VariantArgs
     search: SearchArgs
-    ray: str | None
+    ray: RayPoolArgs
     output: OutputArgs
 
 
@@ -210,16 +211,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     ),
 )
 @optional_milvus_options
-@option_group(
-    "Ray",
-    option(
-        "--ray",
-        metavar="ADDRESS",
-        show_default="encode in this process",
-        help="Encode on Ray: local for workers of this machine; auto, HOST:PORT or ray://HOST:10001 for "
-        "those of a cluster, whose machines have the folders of --models and of images.",
-    ),
-)
+@ray_pool_options("Encode", "whose machines have the folders of --models and of images")
 @option_group(
     "Output",
     option("--json", metavar="FILE", help="Write the rows as JSON; - is standard output."),
@@ -252,10 +244,7 @@ def command(args: EvaluateArgs) -> None:
         --top 128,64 --rerank cross
       nestvec evaluate scifact --encoder minilm --queries-encoder bge.as.minilm
     """
-    if args.ray is not None:
-        from nestvec.bulk.forks import allow_forks
-
-        allow_forks()
+    args.ray.prepare()
     from nestvec.evaluate.evaluation import evaluate, open_datasets
     from nestvec.evaluate.outcomes import EvaluateOptions
     from nestvec.evaluate.report.output import check_writable
@@ -325,18 +314,17 @@ def _open_encoder(variant: EncoderVariant) -> Any:
 
 
 @contextmanager
-def _windows(address: str | None) -> Iterator[RunWindows]:
+def _windows(args: RayPoolArgs) -> Iterator[RunWindows]:
     """What encodes the texts that are not cached."""
     from nestvec.evaluate.vectors.window_work import run_here
 
-    if address is None:
-        yield run_here
-        return
-    from nestvec.bulk.on_ray import RayOptions
-    from nestvec.bulk.windows import ray_windows
+    with args.pool() as pool:
+        if pool is None:
+            yield run_here
+        else:
+            from nestvec.bulk.windows import RayWindows
 
-    with ray_windows(RayOptions(None if address == "local" else address)) as run_windows:
-        yield run_windows
+            yield RayWindows(pool)
 
 
 @contextmanager

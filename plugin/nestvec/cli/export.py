@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +29,12 @@ from nestvec.cli.options import (
     optional_milvus_options,
     prompt_options,
 )
+from nestvec.cli.ray_options import RayPoolArgs, ray_pool_options
 
 if TYPE_CHECKING:
     from nestvec_exporters import ExportOptions, Overrides
     from nestvec_exporters.merge import Merge
+    from nestvec_exporters.nesting.sampling import RunBatches
     from nestvec_exporters.training_data import TrainingData
     from nestvec_schemas.samples.sample import Sample
 
@@ -48,6 +52,7 @@ _NAME_LENGTH = 64
 @triton_options
 @trust_options
 @optional_milvus_options
+@ray_pool_options("Embed the texts of --rotate and --exits", "which need no folder of yours")
 @json_option
 def command(args: ExportArgs) -> None:
     """Export CHECKPOINT, a local folder or a Hugging Face id, to a Triton model repository.
@@ -72,6 +77,9 @@ def command(args: ExportArgs) -> None:
       nestvec export CHECKPOINT --merge 'base+0.5*A' --with A=biomed \\
         --fit pairs.jsonl
     """
+    args.nesting.ray.prepare()
+    if args.nesting.ray.ray is not None and args.nesting.rotate is None and args.nesting.exits is None:
+        raise click.UsageError("--ray needs --rotate or --exits, whose texts the encoder embeds.")
     from nestvec.cli.reports.declarations import print_declarations
     from nestvec.cli.reports.export_report import print_export
     from nestvec.service.verification import open_served
@@ -83,14 +91,26 @@ def command(args: ExportArgs) -> None:
     if args.trust.explain:
         print_declarations(options, as_json=args.target.json)
         return
-    with reraise_interrupt() as check, stages() as shown:
+    with _batches(args.nesting.ray) as run_batches, reraise_interrupt() as check, stages() as shown:
 
         def stage(name: str) -> None:
             check()
             shown.stage(name)
 
-        manifest = export(options, Listener(stage, shown.step), open_served)
+        manifest = export(options, Listener(stage, shown.step), open_served, run_batches)
     print_export(manifest, args.target.to, as_json=args.target.json, fitted=args.merging.fit is not None)
+
+
+@contextmanager
+def _batches(args: RayPoolArgs) -> Iterator[RunBatches | None]:
+    """What embeds the sample; None for this process."""
+    with args.pool() as pool:
+        if pool is None:
+            yield None
+        else:
+            from nestvec.bulk.graph_batches import RayBatches
+
+            yield RayBatches(pool)
 
 
 def _options(args: ExportArgs) -> ExportOptions:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from nestvec.bulk.windows import _WindowWorker
+import pytest
+
+from nestvec.bulk.windows import _OpenEncoder
 from nestvec.evaluate.variants import RequestedSizes, choose_variants
 from nestvec.evaluate.vectors.window_work import WindowWork
 from nestvec_schemas.errors import EncoderNotFound, EngineError
@@ -21,13 +22,11 @@ def test_a_worker_whose_encoder_is_not_that_of_the_command_says_so(
     (variant,) = choose_variants(folder.parent, [folder.name], (), RequestedSizes())
     work = WindowWork("papers", "document", "text", variant, variant.manifest.depth)
     files = read_manifest(folder).files
-    assert _WindowWorker(work, files, 1, "cpu")._opened().manifest.files == files
+    assert callable(_OpenEncoder(work, files)(1, "cpu"))
     other = {**files, "1/model.onnx": "0" * 64}
-    result, error = _WindowWorker(work, other, 1, "cpu").encode(["w1"])
-    raised = pickle.loads(error)
-    assert result is None
-    assert isinstance(raised, EngineError)
-    assert f"other files of the encoder than the machine of this command: {folder} on" in str(raised)
-    worker = _WindowWorker(work, files, 1, "cpu")
+    with pytest.raises(EngineError, match=r"other files of the encoder than the machine") as caught:
+        _OpenEncoder(work, other)(1, "cpu")
+    assert f"{folder} on" in str(caught.value)
     shutil.rmtree(folder)
-    assert isinstance(pickle.loads(worker.encode(["w1"])[1]), EncoderNotFound)
+    with pytest.raises(EncoderNotFound):
+        _OpenEncoder(work, files)(1, "cpu")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from nestvec.cli import cli
 from nestvec.cli.evaluate import default_cache
-from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound, ExitNotOffered
+from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound, ExitNotOffered, IngestError
 
 
 def evaluate(*arguments: str) -> Result:
@@ -21,6 +23,7 @@ def evaluate(*arguments: str) -> Result:
         (["--forms", "floot"], "Did you mean 'float'?"),
         (["--precision", "fp8"], "is not one of fp32, fp16, int8"),
         (["--candidates", "0"], "is not in the range"),
+        (["--workers", "2"], "--workers needs --ray: add it, or omit --workers."),
     ],
 )
 def test_a_mistyped_option_is_a_usage_error(options: list[str], message: str) -> None:
@@ -55,3 +58,30 @@ def test_vectors_are_kept_where_the_desktop_keeps_such(
     assert default_cache() == tmp_path / "nestvec"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache() == Path.home() / ".cache" / "nestvec"
+
+
+def test_ray_is_connected_before_anything_is_encoded(
+    models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, line in (
+        ("corpus.jsonl", '{"_id": "d", "text": "heat"}'),
+        ("queries.jsonl", '{"_id": "q", "text": "heat"}'),
+        ("qrels/test.tsv", "q\td\t1"),
+    ):
+        path = tmp_path / "papers" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(line)
+    cache = tmp_path / "cache"
+    arguments = [str(tmp_path / "papers"), "--models", str(models_folder), "--encoder", "tiny"]
+    with socket.socket() as vacant:
+        vacant.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{vacant.getsockname()[1]}"
+        done = evaluate(*arguments, "--cache", str(cache), "--ray", address)
+    assert isinstance(done.exception, IngestError)
+    assert f"the Ray cluster cannot be reached: {address}" in str(done.exception)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = evaluate(*arguments, "--cache", str(cache), "--ray", "auto")
+    assert "embedding on Ray needs a package that is not installed: ray. Install it: pip install" in str(
+        done.exception
+    )
+    assert not cache.exists()

@@ -63,6 +63,8 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         (["x", "--queries", __file__], "--queries needs --rotate"),
         (["x", "--rotate", "demo", "--rotation", "pca", "--queries", __file__], "needs --rotation learned"),
         (["x", "--rotate", "demo", "--queries", "no/such/log"], "'no/such/log' does not exist"),
+        (["x", "--ray", "auto"], "--ray needs --rotate or --exits"),
+        (["x", "--rotate", "demo", "--worker-cpus", "2"], "--worker-cpus needs --ray: add it, or omit"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli.options import MilvusArgs, PromptArgs, integers, name_value_pairs, option, option_group
+from nestvec.cli.ray_options import RayPoolArgs
 
 if TYPE_CHECKING:
     from nestvec_exporters.source_options import SourceForm
@@ -56,6 +57,9 @@ class NestingArgs:
     sample_column: str | None
     sample_size: int
     seed: int
+
+    ray: RayPoolArgs
+    """What embeds the sample."""
 
 
 @dataclass(frozen=True)
