@@ -56,3 +56,4 @@ SELECT count(*) FROM typed WHERE ts > '2000-01-01 00:00:00.1234567 -07' OR tz >=
 SELECT id, coalesce(ts, '2024-01-01 00:00:00.1234567') AS x, coalesce(tz, '2024-01-01 -07') AS y FROM typed
 SELECT id FROM typed WHERE tm > '10:00 AM' AND day <> 'Jan 31, 2024'
 SELECT id, day - '2024-01-01' AS x, greatest(day, '2024-01-01 AD') AS y FROM typed
+SELECT (rows).id, -(rows).a AS x, (rows).meta->'n' AS y, (rows).tags[1] AS z FROM rows WHERE (rows).a > 0

@@ -31,6 +31,15 @@ _CASTS: Final = {
 }
 
 
+_CONSTRUCTS: Final[dict[type[exp.Expr], str]] = {
+    exp.Array: "array",
+    exp.Exists: "exists",
+    exp.Interval: "interval",
+    exp.AtTimeZone: "timezone",
+}
+"""Names of columns that are no function's."""
+
+
 @dataclass(frozen=True)
 class OutputColumn:
     """One column of the result."""
@@ -187,4 +196,4 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
     if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.selects) == 1:
         item = node.this.selects[0]
         return item.alias if isinstance(item, exp.Alias) else output_name(source, item)
-    return "bool" if isinstance(node, exp.Boolean) else UNNAMED
+    return _CONSTRUCTS.get(type(node), UNNAMED)

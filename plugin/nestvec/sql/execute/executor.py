@@ -61,6 +61,9 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
         scored_rows = yield from run_node(session, plan.node)
         columns = [column_values(output.expression, scored_rows) for output in plan.outputs]
     except KeyError as error:
+        table = session.tables.get(source_of(plan.node).collection)
+        if table is None or table.column(error.args[0]) is None:
+            raise
         raise missing_column(error.args[0]) from error
     rows = tuple(zip(*columns, strict=True))
     return StatementResult(

@@ -1,4 +1,4 @@
-"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, LIMIT 2.5, FLOAT(24)."""
+"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, LIMIT 2.5, FLOAT(24), (t).id."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _MAX_BIGINT: Final = 1 << 63
 
 def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     """The tree, changed in place where it has such a spelling. Raises SqlTypeMismatch."""
-    limits = sizes = False
+    limits = sizes = fields = False
     for before, token in pairwise(source.tokens):
         if before.token_type in (TokenType.LIMIT, TokenType.OFFSET):
             limits |= token.text.upper() in ("ALL", "NULL") or token.token_type in _CONSTANTS
+        fields |= before.token_type == TokenType.R_PAREN and token.token_type == TokenType.DOT
         sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
     if limits:
         _drop_empty_limits(tree)
         _round_limits(tree)
+    if fields:
+        tree = _unwrap_fields(tree)
     if sizes:
         _size_floats(source, tree)
     return tree
@@ -52,6 +55,24 @@ def _round_limits(tree: exp.Expr) -> None:
         if digits or number is not None:
             value.set("this", digits[1] if digits else str(number))
             value.set("is_string", False)
+
+
+def _unwrap_fields(tree: exp.Expr) -> exp.Expr:
+    """``(t).id`` is the column ``t.id``: no column has fields of its own."""
+    for node in list(tree.find_all(exp.Dot)):
+        inner = node.this.unnest()
+        if (
+            not isinstance(node.this, exp.Paren)
+            or not isinstance(inner, exp.Column)
+            or inner.args.get("table")
+        ):
+            continue
+        column = exp.Column(this=node.expression.copy(), table=inner.this.copy())
+        column.meta.update(inner.this.meta)
+        if node is tree:
+            return column
+        node.replace(column)
+    return tree
 
 
 def _rounded(number: str) -> int | None:
