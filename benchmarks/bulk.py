@@ -128,7 +128,8 @@ class Place:
 
 def loop_rate(options: argparse.Namespace) -> tuple[float, float]:
     """Texts per second, and per CPU second, of the loop."""
-    embedding = EngineEmbedding(options.models, (options.encoder,), EngineOptions(options.engine))
+    engine = EngineOptions(options.engine, threads=getattr(options, "threads", 0))
+    embedding = EngineEmbedding(options.models, (options.encoder,), engine)
     loaded = embedding.encoders[options.encoder]
     texts = [text_of(number) for number in range(options.rows)]
     seconds = cpu_seconds = 0.0
