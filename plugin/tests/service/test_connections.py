@@ -200,6 +200,40 @@ def test_too_many_pipelined_requests_close_the_connection(embedder: Embedder, re
         assert eventually(lambda: server.gate.connections == 0)
 
 
+BAD_CHUNK = (
+    b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b'transfer-encoding: chunked\r\n\r\nz\r\n{"inputs":"w1"}\r\n0\r\n\r\n'
+)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        b"garbage\r\n\r\n",
+        BAD_CHUNK,
+        SMALL.replace(b"host", b"transfer-encoding: gzip\r\nhost"),
+        SMALL.replace(b"host", b"x y: z\r\nhost"),
+    ],
+)
+def test_requests_before_an_unreadable_one_are_answered(
+    embedder: Embedder, unreadable: bytes, count: int
+) -> None:
+    """Its error came first, and was taken for the response to the first of them."""
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        connection.sendall(OFFER * count + unreadable)
+        data = received(connection)
+    assert data.count(b"HTTP/1.1 200") == data.count(b"[[") == data.count(b"HTTP/1.1 ") == count
+
+
+def test_an_unreadable_request_alone_is_refused(embedder: Embedder) -> None:
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        connection.sendall(OFFER)
+        assert len(answered(connection, 200)) == 1
+        connection.sendall(BAD_CHUNK)
+        assert received(connection).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_last_response_that_is_not_read_is_given_up(embedder: Embedder) -> None:
     closing = LARGE.replace(b"host: localhost", b"host: localhost\r\nconnection: close")
     with (

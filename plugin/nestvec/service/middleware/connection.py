@@ -191,7 +191,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._stop_message_timer()
         encodings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if encodings and (len(encodings) > 1 or encodings[0].strip().lower() != b"chunked"):
-            self._transfer_encoding = b", ".join(encodings)
+            self._transfer_encoding, self._in_body = b", ".join(encodings), False
             raise EncodingUnsupported
         super().on_headers_complete()
 
@@ -235,11 +235,28 @@ class LimitedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         if self._flooded:
             self.transport.abort()
+        elif self._closes_after_earlier_requests():
+            return
         elif self._transfer_encoding is not None:
             self.transport.write(_unsupported(self._transfer_encoding))
             self.transport.close()
         else:
             super().send_400_response(msg)
+
+    def _closes_after_earlier_requests(self) -> bool:
+        """Whether requests before the one that cannot be read are still to be answered; if so, the connection
+        is closed after that. An error now would be taken for the response to the first of them."""
+        earlier: RequestResponseCycle | None = self.cycle
+        if self._in_body:
+            if not self.pipeline:
+                return False
+            self.pipeline.popleft()  # the newest
+            earlier = self.pipeline[0][0] if self.pipeline else self._answered_cycle
+        if earlier is None or earlier.response_complete:
+            return False
+        self.cycle, self._in_headers, self._in_body = earlier, False, False
+        earlier.keep_alive = False
+        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
