@@ -85,7 +85,7 @@ class Embed:
             if not isinstance(text, str) or not text:
                 raise RowRejected(
                     f"row {position} of the batch has no text in column {self.column}",
-                    value=type(text).__name__,
+                    value=_no_text(text),
                     next_step="Filter such rows out before.",
                 )
         # An empty batch has columns of the same types as others.
@@ -116,6 +116,13 @@ def _outputs(config: EmbeddingConfig, dims: tuple[int, ...], forms: tuple[Form, 
             parts = ["vector", *([] if dim is None else [str(dim)]), *([] if form == "float" else [form])]
             outputs.append(VectorOutput("_".join(parts), replace(config, dim=dim, form=form)))
     return outputs
+
+
+def _no_text(value: Any) -> str:
+    # pandas has NaN for null.
+    if value is None or (isinstance(value, float) and value != value):
+        return "null"
+    return "an empty text" if value == "" else type(value).__name__
 
 
 def _objects(values: Any) -> Any:

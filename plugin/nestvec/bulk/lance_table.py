@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,8 @@ def _open(address: str, version: int | None = None) -> Any:
             value="pylance",
             next_step="Install it, on every machine of the cluster: pip install 'nestvec[lance]'.",
         ) from error
+    # It warns of every fork. Those of Ray's start only start other programs.
+    warnings.filterwarnings("ignore", "lance is not fork-safe")
     with _lance_errors(address):
         return lance.dataset(store_url(address), version=version, storage_options=storage_options(address))
 
