@@ -41,7 +41,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(pictures: Path, serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("clip")
     checkpoint = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
-    export(ExportOptions(str(checkpoint), place / "models", "clip"))
+    export(ExportOptions(str(checkpoint), place / "models", "clip", verify="quick"))
     settings = ServiceSettings(images=ImagePolicy(frozenset({"file"}), roots=(pictures,)))
     return serve(place / "models", settings)
 

@@ -43,7 +43,7 @@ def test_a_merge_of_two_exports_like_any(names: dict[str, str], tmp_path: Path) 
     expression = "base+[0.1,0.2,0.3,0.4,0.5,0.6]*A-0.2*B"
     stages = list[str]()
     manifest = export(
-        ExportOptions("", tmp_path / "models", "merged", merge=Merge(expression, names)),
+        ExportOptions("", tmp_path / "models", "merged", merge=Merge(expression, names), verify="quick"),
         Listener(stage=stages.append),
     )
     assert "merging the checkpoints" in stages and manifest.source == expression
@@ -55,7 +55,9 @@ def test_a_merge_of_two_exports_like_any(names: dict[str, str], tmp_path: Path) 
 def test_the_command_merges(names: dict[str, str], tmp_path: Path) -> None:
     models = tmp_path / "models"
     words = ["--merge", "base+0.5*A-0.2*B", "--with", f"A={names['A']}", "--with", f"B={names['B']}"]
-    done = CliRunner().invoke(cli, ["export", names["base"], "--to", str(models), *words, "--json"])
+    done = CliRunner().invoke(
+        cli, ["export", names["base"], "--to", str(models), *words, "--verify", "quick", "--json"]
+    )
     assert done.exit_code == 0, done.output
     manifest = read_manifest(models / "model-merged")
     assert manifest.source == "base+0.5*A-0.2*B"
@@ -120,8 +122,9 @@ def test_the_command_fits_and_says_what_it_found(
     rows = ({"query": one, "document": two} for one, two in reversed_words[:220])
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     words = ["--merge", "base+0.5*A", "--with", f"A={names['A']}", "--fit", str(tmp_path / "pairs.jsonl")]
+    words += ["--fit-steps", "1", "--verify", "quick"]
     models = tmp_path / "models"
-    done = CliRunner().invoke(cli, ["export", names["base"], "--to", str(models), *words, "--fit-steps", "1"])
+    done = CliRunner().invoke(cli, ["export", names["base"], "--to", str(models), *words])
     assert done.exit_code == 0, done.output
     source = read_manifest(models / "model-merged").source
     assert source.startswith("base+[0.")

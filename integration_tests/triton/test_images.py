@@ -56,17 +56,17 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ``naflex``, whose images keep their shapes."""
     place = tmp_path_factory.mktemp("seeing")
     clip = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
-    export(ExportOptions(str(clip), place / "models", "clip"))
-    export(ExportOptions(str(clip), place / "models", "film", overrides=Overrides(frames=2)))
+    export(ExportOptions(str(clip), place / "models", "clip", verify="quick"))
+    export(ExportOptions(str(clip), place / "models", "film", overrides=Overrides(frames=2), verify="quick"))
     vit = tiny_image_models.write(tiny_image_models.VISION["vit"], place / "vit")
     config = json.loads((vit / "config.json").read_text())
     told = {"type": "lstm", "hidden_size": 24, "bidirectional": True, "frames": 4}
     (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
     network = torch.nn.LSTM(48, 24, bidirectional=True)
     save_file(dict(network.state_dict()), vit / "frame_pooling.safetensors")
-    export(ExportOptions(str(vit), place / "models", "lrcn"))
+    export(ExportOptions(str(vit), place / "models", "lrcn", verify="quick"))
     naflex = tiny_image_models.write(tiny_image_models.NAFLEX, place / "naflex")
-    export(ExportOptions(str(naflex), place / "models", "naflex"))
+    export(ExportOptions(str(naflex), place / "models", "naflex", verify="quick"))
     return place / "models"
 
 
