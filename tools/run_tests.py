@@ -1,7 +1,7 @@
 """Run all tests, several parts at a time: one more than the machine has cores, since each waits now and then.
 
-Options are pytest's. The exit status is 0 only if all parts ran and passed. What a part prints is shown while
-it runs if no earlier part still runs, and otherwise after those.
+Options are pytest's. The exit status is 0 only if all parts ran and passed. What a part prints, its slowest
+tests at the end, is shown while it runs if no earlier part still runs, and otherwise after those.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Part:
         self.output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by ``close``
         self._read = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *arguments],
+            [sys.executable, "-m", "pytest", "--durations=15", *options, *arguments],
             stdout=self.output,
             stderr=subprocess.STDOUT,
             env=environment,
