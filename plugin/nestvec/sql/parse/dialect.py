@@ -12,6 +12,8 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
+from nestvec.sql.parse.result_types import RESULT_TYPES
+
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
 """The distance operators of pgvector 0.8, and the BM25 operator of pg_textsearch. Operators without a metric
 in Milvus parse too, so that errors can name them."""
@@ -289,84 +291,11 @@ class NestvecSql(Postgres):
             return order
 
 
-def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
-    """A number with a fraction is NUMERIC, which sqlglot takes for a double."""
-    annotated: exp.Literal = annotator._annotate_literal(node)
-    if not node.is_string and not node.is_int:
-        annotator._set_type(annotated, exp.DType.DECIMAL)
-    return annotated
-
-
-def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
-    """The average of whole numbers is NUMERIC, of others a double."""
-    kind = node.this.type.this if node.this.type is not None else None
-    exact = kind in exp.DataType.INTEGER_TYPES or kind == exp.DType.DECIMAL
-    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
-    return node
-
-
-_JSON_FUNCTIONS: Final = frozenset(
-    [
-        "JSONB_SET",
-        "TO_JSONB",
-        "JSONB_AGG",
-        "JSONB_BUILD_OBJECT",
-        "JSON_BUILD_OBJECT",
-        "JSONB_BUILD_ARRAY",
-        "JSON_BUILD_ARRAY",
-    ]
-)
-"""Functions that sqlglot does not know, and that give JSON."""
-
-
-def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
-    name = node.name.upper()
-    other = exp.DType.INTERVAL if name == "AGE" else exp.DType.UNKNOWN
-    annotator._set_type(node, exp.DType.JSONB if name in _JSON_FUNCTIONS else other)
-    return node
-
-
-def _is_json(node: exp.Expr) -> bool:
-    return node.type is not None and node.type.this in (exp.DType.JSON, exp.DType.JSONB)
-
-
-def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
-    """``jsonb - key`` is JSON."""
-    if _is_json(node.this):
-        annotator._set_type(node, exp.DType.JSONB)
-    else:
-        annotator._annotate_binary(node)
-    return node
-
-
-def _annotate_joined(annotator: Any, node: exp.DPipe) -> exp.DPipe:
-    """``jsonb || jsonb`` is JSON, where one may be a constant; anything else is a text."""
-    sides = (node.this, node.expression)
-    constants = [isinstance(side, exp.Literal) and side.is_string for side in sides]
-    of_json = any(map(_is_json, sides)) and all(
-        _is_json(side) or constant for side, constant in zip(sides, constants, strict=True)
-    )
-    annotator._set_type(node, exp.DType.JSONB if of_json else exp.DType.VARCHAR)
-    return node
-
-
 class CaseSensitiveSql(NestvecSql):
     """The same grammar for trees whose names are folded and quoted already, with PostgreSQL's types."""
 
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
-    EXPRESSION_METADATA: Any = {  # noqa: RUF012 - sqlglot declares it without ClassVar
-        **Postgres.EXPRESSION_METADATA,
-        exp.Literal: {"annotator": _annotate_literal},
-        exp.Avg: {"annotator": _annotate_avg},
-        exp.Anonymous: {"annotator": _annotate_unknown},
-        exp.Sub: {"annotator": _annotate_minus},
-        exp.DPipe: {"annotator": _annotate_joined},
-        exp.JSONBDeleteAtPath: {"returns": exp.DType.JSONB},
-        exp.JSONExtract: {"returns": exp.DType.JSONB},
-        exp.JSONBExtract: {"returns": exp.DType.JSONB},
-        exp.JSONExtractScalar: {"returns": exp.DType.VARCHAR},
-        exp.JSONBExtractScalar: {"returns": exp.DType.VARCHAR},
-    }
+    EXPRESSION_METADATA: Any = {**Postgres.EXPRESSION_METADATA, **RESULT_TYPES}  # noqa: RUF012 - as sqlglot
 
 
 # sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.

@@ -17,6 +17,7 @@ from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
+from nestvec.sql.parse.tokens import tokenize
 from nestvec.sql.parse.transactions import parse_transaction
 from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, nearest
 
@@ -160,7 +161,7 @@ def _tokenized(statement: str) -> SourceText:
             "Remove it.",
         )
     try:
-        return SourceText(statement, tuple(NestvecSql().tokenize(statement)))
+        return SourceText(statement, tuple(tokenize(statement)))
     except TokenError as error:
         match = re.search(r":(\d+)$", str(error.__cause__ or ""))
         position = int(match[1]) if match else max(statement.rfind("/*"), 0)

@@ -23,6 +23,7 @@ from nestvec.sql.relational.documents.changes import (
     json_set,
 )
 from nestvec.sql.relational.documents.containment import json_contains, json_normal
+from nestvec.sql.relational.documents.order import json_print, json_sort_key
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -87,6 +88,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
+    database.create_function("pg_json_sort_key", json_sort_key, ["JSON"], "BLOB")
+    database.create_function("pg_json_document", json_print, ["VARCHAR"], "VARCHAR")
     database.create_function("pg_json_concat", json_concat, ["JSON", "JSON"], "JSON")
     database.create_function("pg_json_delete", json_delete, ["JSON", "VARCHAR[]"], "JSON")
     database.create_function("pg_json_delete_key", json_delete_key, ["JSON", "VARCHAR"], "JSON")

@@ -50,12 +50,11 @@ _ARITHMETIC: Final = (
     "pg_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a / b END",
     "pg_remainder(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a % b END",
     "pg_shift_left(a, n) AS CASE WHEN a < 0 THEN -((-a) << n) ELSE a << n END",
-    "pg_finite(x) AS CASE WHEN isinf(x) THEN error('value out of range: overflow') ELSE x END",
     """pg_in_range(x, infinite) AS CASE WHEN isinf(x) AND NOT infinite
     THEN error('value out of range: overflow') ELSE x END""",
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
-    ELSE pg_finite(pow(a, b)) END""",
+    ELSE pg_in_range(pow(a, b), isinf(a::DOUBLE) OR isinf(b::DOUBLE)) END""",
     "pg_acosh(x) AS CASE WHEN x < 1 THEN error('input is out of range') ELSE acosh(x) END",
     """pg_bucket_up(x, low, high, n) AS CASE WHEN x < low THEN 0 WHEN x >= high THEN n + 1
     ELSE floor(n * ((x - low) / (high - low)))::INT + 1 END""",
@@ -79,8 +78,8 @@ _ARITHMETIC: Final = (
     """pg_exponent_text(digits, exponent) AS left(digits, 1) ||
     CASE WHEN rtrim(digits[2:], '0') = '' THEN '' ELSE '.' || rtrim(digits[2:], '0') END ||
     'e+' || lpad(exponent::VARCHAR, 2, '0')""",
-    r"""pg_float_text(x, places) AS CASE WHEN isnan(x) THEN 'NaN' WHEN x = 'inf' THEN 'Infinity'
-    WHEN x = '-inf' THEN '-Infinity'
+    r"""pg_float_text(x, places) AS CASE WHEN isnan(x) THEN 'NaN' WHEN x = 'inf'::DOUBLE THEN 'Infinity'
+    WHEN x = '-inf'::DOUBLE THEN '-Infinity'
     WHEN strlen(regexp_extract(x::VARCHAR, '^-?([0-9]+)(\.[0-9]+)?$', 1)) > places THEN
     CASE WHEN x < 0 THEN '-' ELSE '' END || pg_exponent_text(
     replace(regexp_replace(abs(x)::VARCHAR, '\.0$', ''), '.', ''),
@@ -192,8 +191,8 @@ _JSON: Final = (
     ELSE CASE WHEN j IS NOT NULL THEN error('cannot get array length of a non-array') END END""",
     """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
     ELSE CASE WHEN n IN (0, -1) THEN j END END""",
-    r"""pg_json_print(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN rtrim(regexp_replace(
-    j::VARCHAR, '((?:"(?:[^"\\]|\\.)*"|[^":,])*)([:,]|$)', '\1\2 ', 'g')) ELSE j::VARCHAR END""",
+    """pg_json_print(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_document(j::VARCHAR)
+    ELSE j::VARCHAR END""",
     """pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_print(j)
     ELSE j ->> '$' END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)

@@ -113,7 +113,7 @@ CONSTANTS: list[tuple[str, Any]] = [
     ("1::text || 1.0::text || 0.1::text || TRUE::text", "11.00.1true"),
     ("1e15::float::text", "1e+15"),
     ("1e14::float::text", "100000000000000"),
-    ("1e-5::text", "1e-05"),
+    ("1e-5::text", "0.00001"),
     ("0.0001::text", "0.0001"),
     ("(-0.5)::text", "-0.5"),
     ("cast('abcdef' AS varchar(3))", "abc"),

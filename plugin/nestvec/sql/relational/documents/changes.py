@@ -48,6 +48,9 @@ def json_delete_at(document: str, path: Sequence[str | None]) -> str:
     value = _parsed(document)
     if not isinstance(value, dict):
         _array(value)
+    if not value:
+        # Before the path is read.
+        return _text(value)
     return _text(_changed(value, list(path), lambda holder, key: holder.pop(key), create=False))
 
 

@@ -10,8 +10,10 @@ from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_avg, 
 from nestvec.sql.relational.rewrites.arithmetic import (
     arithmetic,
     div_quotient,
+    plain_number,
     quotient,
     remainder,
+    rewrite_exp,
     rewrite_power,
     rewrite_round,
     shifted_left,
@@ -28,7 +30,14 @@ from nestvec.sql.relational.rewrites.arrays import (
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
 from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
-from nestvec.sql.relational.rewrites.comparisons import between, compare, is_boolean, is_distinct, membership
+from nestvec.sql.relational.rewrites.comparisons import (
+    between,
+    compare,
+    is_boolean,
+    is_distinct,
+    membership,
+    ordered_documents,
+)
 from nestvec.sql.relational.rewrites.functions import (
     bit_length,
     bits,
@@ -64,6 +73,7 @@ from nestvec.sql.relational.rewrites.nodes import (
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to, split_by
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
+    array_joined,
     joined,
     match_words,
     pad,
@@ -112,6 +122,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.StringToArray: lambda node: call("pg_string_to_array", node.this, node.expression),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
     exp.In: membership,
+    exp.Ordered: ordered_documents,
     exp.Extract: time_part,
     exp.TimestampTrunc: cut_time,
     exp.Encode: encoded,
@@ -123,11 +134,13 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.IntDiv: div_quotient,
     exp.BitwiseLeftShift: shifted_left,
     exp.Pow: rewrite_power,
-    exp.Exp: lambda node: call("pg_finite", node),
+    exp.Exp: rewrite_exp,
+    exp.Literal: plain_number,
     exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
     exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,
     exp.DPipe: lambda node: json_joined(node) if kind(node) in JSON_TYPES else joined(node),
+    exp.ArrayConcat: array_joined,
     exp.JSONBDeleteAtPath: json_without_path,
     exp.ConcatWs: rewrite_concat,
     exp.SplitPart: split_part,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
@@ -18,9 +20,12 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
 )
 
+_EXPONENT: Final = re.compile(r"[0-9.]{1,40}[eE][+-]?[0-9]{1,3}")
+
 
 def quotient(node: exp.Div) -> exp.Expr:
-    left, right = _numeric(node.this, node.expression), _numeric(node.expression, node.this)
+    left = _widened(_numeric(node.this, node.expression), node.expression)
+    right = _widened(_numeric(node.expression, node.this), node.this)
     both_integers = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
     divided = call("pg_integer_quotient" if both_integers else "pg_quotient", left, right)
     return _in_range(node, divided)
@@ -125,6 +130,24 @@ def div_quotient(node: exp.IntDiv) -> exp.Expr:
 
 def rewrite_power(node: exp.Pow) -> exp.Expr:
     return call("pg_power", node.this, node.expression)
+
+
+def rewrite_exp(node: exp.Exp) -> exp.Expr:
+    """``exp(x)`` that is an error where it overflows; of infinity, it is infinite."""
+    return call("pg_in_range", node, call("isinf", exp.cast(node.this.copy(), "double")))
+
+
+_MAX_DIGITS: Final = 18
+
+
+def plain_number(node: exp.Literal) -> exp.Expr:
+    """``1e2`` is NUMERIC, as ``100.`` is to DuckDB, which takes it for a double."""
+    if node.is_string or not _EXPONENT.fullmatch(node.name):
+        return node
+    digits = f"{Decimal(node.name):f}"
+    if len(digits.replace(".", "")) > _MAX_DIGITS:
+        return node
+    return exp.Literal.number(digits if "." in digits else f"{digits}.")
 
 
 def shifted_left(node: exp.BitwiseLeftShift) -> exp.Expr:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import orjson
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
-from nestvec.sql.relational.rewrites.bytes_and_times import rewrite_bytes_or_time
+from nestvec.sql.relational.rewrites.bytes_and_times import (
+    BINARY_TYPES,
+    bytea_constant,
+    rewrite_bytes_or_time,
+)
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
@@ -21,6 +28,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
     value_text,
 )
+from nestvec.sqltypes.jsonb import jsonb_text
 from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
@@ -50,6 +58,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return _sparse(node.this)
     if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
         return typed_array(node.this, to.expressions[0].this if to.expressions else None)
+    if to.this == exp.DType.JSONB and is_text_constant(node.this):
+        node.set("this", exp.Literal.string(jsonb_text(node.this.name)))
     if to.this in JSON_TYPES:
         node.set("to", exp.DataType.build("json"))
     if to.this in TEXT_TYPES and is_vector(node.this):
@@ -111,20 +121,33 @@ def numeric_constant(node: exp.Expr) -> exp.Expr:
 
 
 def type_items(node: exp.Expr) -> exp.Expr:
-    """Constants in quotes beside NUMERIC, or times, in an array, coalesce(), CASE and their like."""
+    """Constants in quotes in an array, coalesce(), CASE and their like: of the type beside them."""
     if isinstance(node, exp.Case):
         items = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
     else:
         items = [item for arg in node.args.values() for item in (arg if isinstance(arg, list) else [arg])]
     values = [item for item in items if isinstance(item, exp.Expr)]
-    kinds = {kind(value) for value in values if not is_text_constant(value)}
-    times = kinds & DATETIME_TYPES.keys()
-    for value in filter(is_text_constant, values):
-        if exp.DType.DECIMAL in kinds:
-            value.replace(numeric_constant(value))
-        elif len(times) == 1:
-            value.replace(datetime_of_text(value, *times))
+    convert = _conversion([value for value in values if not is_text_constant(value)])
+    if convert is not None:
+        for value in filter(is_text_constant, values):
+            value.replace(convert(value))
     return node
+
+
+def _conversion(values: list[exp.Expr]) -> Callable[[Any], exp.Expr] | None:
+    """What makes values of constants in quotes beside these; None where DuckDB converts them itself."""
+    kinds = {kind(value) for value in values}
+    times = kinds & DATETIME_TYPES.keys()
+    if exp.DType.DECIMAL in kinds:
+        return numeric_constant
+    if len(times) == 1:
+        return partial(datetime_of_text, type_=times.pop())
+    if kinds & BINARY_TYPES:
+        return bytea_constant
+    array = next((value.type for value in values if kind(value) == exp.DType.ARRAY), None)
+    if array is None or not array.expressions or any(map(is_vector, values)):
+        return None
+    return partial(typed_array, element=array.expressions[0].this)
 
 
 def _unsized_numeric(value: exp.Expr) -> exp.DataType:

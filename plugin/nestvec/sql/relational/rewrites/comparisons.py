@@ -113,7 +113,7 @@ def compare(node: exp.Binary) -> exp.Expr:
     type_arrays(node)
     if _quantifier(node.expression) is not None:
         return _quantified(node)
-    if isinstance(node, (exp.EQ, exp.NEQ)) and JSON_TYPES & {kind(left), kind(right)}:
+    if JSON_TYPES & {kind(left), kind(right)}:
         return _compare_documents(node)
     for name, other in (("this", node.expression), ("expression", node.this)):
         side = node.args[name]
@@ -130,13 +130,27 @@ def compare(node: exp.Binary) -> exp.Expr:
 
 def _compare_documents(node: exp.Binary) -> exp.Binary:
     """Documents are equal whatever the order of their keys; DuckDB compares their texts."""
+    macro = "pg_json_normal" if isinstance(node, (exp.EQ, exp.NEQ)) else "pg_json_sort_key"
     for name in ("this", "expression"):
         side = node.args[name]
         if isinstance(side, exp.Literal) and side.is_string:
             side = exp.cast(side.copy(), "json")
         elif kind(side) not in JSON_TYPES:
             return node
-        node.set(name, call("pg_json_normal", side))
+        node.set(name, call(macro, side))
+    return node
+
+
+def ordered_documents(node: exp.Ordered) -> exp.Expr:
+    """ORDER BY documents, which DuckDB orders as texts.
+
+    Of DISTINCT rows and of UNION, it takes no other expressions than those of the select list.
+    """
+    query = node.find_ancestor(exp.Query)
+    listed = isinstance(query, exp.SetOperation) or (query is not None and query.args.get("distinct"))
+    if listed or kind(node.this) not in JSON_TYPES:
+        return node
+    node.set("this", call("pg_json_sort_key", node.this))
     return node
 
 
@@ -148,7 +162,7 @@ def between(node: exp.Between) -> exp.Expr:
     stated_kinds = {kind(side) for side in (value, low, high) if not is_text_constant(side)}
     # A constant is of the value's type, and not of the other bound's.
     mixed = len(stated_kinds) > 1 and any(map(is_text_constant, (low, high)))
-    if not symmetric and not mixed and not kinds & {exp.DType.FLOAT, *_TYPED_CONSTANTS}:
+    if not symmetric and not mixed and not kinds & {exp.DType.FLOAT, *JSON_TYPES, *_TYPED_CONSTANTS}:
         return node
     # Not least() and greatest(), which pass over NULL.
     ranges = ((low, high), (high, low)) if symmetric else ((low, high),)

@@ -40,7 +40,9 @@ def json_object(node: exp.Expr) -> exp.Expr:
 
 
 def iso_time(node: exp.Expr) -> exp.Expr:
-    """A value of JSON: a timestamp has a T, and minutes in its zone."""
+    """A value of JSON: a timestamp has a T, and minutes in its zone; an interval is its text."""
+    if kind(node) == exp.DType.INTERVAL:
+        return call("pg_interval_text", node)
     if kind(node) not in TIMESTAMPS:
         return node
     text = call("replace", exp.cast(node.copy(), "text"), exp.Literal.string(" "), exp.Literal.string("T"))

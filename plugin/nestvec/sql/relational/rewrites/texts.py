@@ -8,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
-from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES
+from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
 from nestvec.sql.relational.rewrites.nodes import (
     TEXT_TYPES,
     Rule,
@@ -88,10 +88,21 @@ def joined(node: exp.DPipe) -> exp.Expr:
     """Numbers beside texts as their casts write them; an array beside another, or beside an element."""
     if _is_array(node.this) or _is_array(node.expression):
         return _joined_arrays(node)
-    for side in (node.this, node.expression):
+    for side, other in ((node.this, node.expression), (node.expression, node.this)):
         if (text := value_text(side)) is not None:
             side.replace(text)
+        elif is_text_constant(side) and kind(other) in BINARY_TYPES:
+            side.replace(bytea_constant(side))
     return node
+
+
+def array_joined(node: exp.ArrayConcat) -> exp.Expr:
+    """``array_cat(a, b)``."""
+    if len(node.expressions) != 1:
+        return node
+    joined_arrays = exp.DPipe(this=node.this.copy(), expression=node.expressions[0].copy())
+    joined_arrays.type = node.type
+    return joined(joined_arrays)
 
 
 _ARRAY_JOINS = ("LIST_CONCAT", "LIST_APPEND", "LIST_PREPEND")

@@ -1,0 +1,122 @@
+"""Random expressions of every type, several functions deep: nestvec's values are PostgreSQL's."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import psycopg
+import pytest
+from integration_tests.fixtures.answers import LAZY, differing
+from integration_tests.fixtures.postgres import PostgresServer
+from integration_tests.fixtures.random_expressions import ExpressionWriter
+from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
+from integration_tests.fixtures.random_typed import create_statements
+from integration_tests.fixtures.reports import Report
+
+import nestvec
+from nestvec import dbapi
+from nestvec.milvus.connection import open_milvus
+
+FIRST_SEED: Final = int(os.environ.get("NESTVEC_SEED", "1000"))
+"""Where the seeds of a nightly run begin: another number, other statements."""
+
+UNKNOWN_TYPE: Final = re.compile("polymorphic type|is not unique|could not determine")
+"""Errors of PostgreSQL for a constant or a call whose type it does not choose; nestvec takes a text."""
+
+DIGITS: Final = re.compile(r"Overflow in|Could not cast value|out of range")
+"""Numbers that need more digits than DuckDB has, or than PostgreSQL's wrapping shifts have."""
+
+DIFFERED: Final = Path(__file__).with_name("expressions.sql").read_text(encoding="utf-8").splitlines()
+"""Statements that once had another answer than PostgreSQL's, or none."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The same rows by nestvec and by PostgreSQL."""
+
+    nestvec: dbapi.Connection
+    postgresql: psycopg.Connection
+
+    def outcome(self, statement: str) -> tuple[str, str]:
+        """How the answers compare, in a word, and how they differ; empty for not at all."""
+        try:
+            expected: Any = self.postgresql.execute(statement.encode()).fetchall()
+        except psycopg.Error as error:
+            expected = error
+        try:
+            answered: Any = self.nestvec.execute(statement).fetchall()
+        except dbapi.NotSupportedError:
+            return "not supported", ""
+        except dbapi.Error as error:
+            answered = error
+        if isinstance(expected, psycopg.Error):
+            text = str(expected)
+            # psycopg has errors of its own, for times that Python does not have.
+            free = isinstance(answered, dbapi.Error) or not expected.sqlstate
+            excused = free or LAZY.search(text) or UNKNOWN_TYPE.search(text)
+            return "an error", "" if excused else f"PostgreSQL refuses it: {text}\n  nestvec: {answered[:2]}"
+        if isinstance(answered, dbapi.Error):
+            limit = DIGITS.search(str(answered))
+            return ("too many digits", "") if limit else ("refused", f"nestvec refuses it: {answered}")
+        missing, extra = differing(expected, answered)
+        return "same", f"missing {missing[:2]}, extra {extra[:2]}" if missing or extra else ""
+
+
+@pytest.fixture(scope="module")
+def twins(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    path, rows = str(tmp_path_factory.mktemp("expressions") / "rows.db"), random_rows(Random(37), 30)
+    for row in rows:
+        # Numbers that sums and products of some do not overflow.
+        for column in ("p", "r"):
+            size = abs(row[column] or 1.0)
+            row[column] = row[column] if math.isfinite(size) and 1e-30 < size < 1e30 else 1.25
+        row["b"] = row["b"] and row["b"] % 1000
+        row["s"] = row["s"] and row["s"] % 100
+    with open_milvus(path) as client:
+        create_in_milvus(client, rows)
+    with nestvec.connect(path) as connection, postgresql.connect() as oracle:
+        oracle.execute("SET TimeZone = 'UTC'")
+        create_in_postgresql(oracle, rows)
+        for statement in create_statements(seed=7, number=30):
+            connection.execute(statement)
+            oracle.execute(statement.encode())
+        yield Twins(connection, oracle)
+        oracle.execute("DROP TABLE rows, typed")
+
+
+def check(twins: Twins, report: Report, seeds: range) -> None:
+    """One expression of each seed."""
+    outcomes, differences = Counter[str](), []
+    for seed in seeds:
+        statement = ExpressionWriter(Random(seed)).statement()
+        outcome, difference = twins.outcome(statement)
+        outcomes[outcome] += 1
+        if difference:
+            differences.append(f"{seed}: {statement}\n  {difference}")
+    report(f"{len(seeds)} expressions: {dict(outcomes)}, {len(differences)} differences")
+    assert not differences, "\n".join(differences[:10])
+    assert outcomes["same"] > len(seeds) * 3 // 4
+
+
+def test_random_expressions_have_postgresqls_values(twins: Twins, report: Report) -> None:
+    check(twins, report, range(200))
+
+
+@pytest.mark.parametrize("statement", DIFFERED)
+def test_an_expression_that_differed_has_postgresqls_value(twins: Twins, statement: str) -> None:
+    assert twins.outcome(statement) == ("same", "")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(10))
+def test_many_random_expressions_have_postgresqls_values(twins: Twins, report: Report, part: int) -> None:
+    first = FIRST_SEED + 1_000 * part
+    check(twins, report, range(first, first + 1_000))

@@ -1,0 +1,231 @@
+"""The types of PostgreSQL's functions and operators, where sqlglot has none or another's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlglot import exp
+
+_MOMENTS: Final = (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ)
+_DAYS_AND_MOMENTS: Final = (exp.DType.DATE, *_MOMENTS)
+_BYTES: Final = (exp.DType.BINARY, exp.DType.VARBINARY)
+_JSON: Final = (exp.DType.JSON, exp.DType.JSONB)
+_TEXTS: Final = exp.DataType.build("array<text>")
+_POSITIONS: Final = exp.DataType.build("array<int>")
+
+_BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
+    **dict.fromkeys(
+        (
+            "JSONB_SET", "TO_JSONB", "JSONB_AGG", "JSONB_BUILD_OBJECT", "JSON_BUILD_OBJECT",
+            "JSONB_BUILD_ARRAY", "JSON_BUILD_ARRAY", "JSONB_EXTRACT_PATH", "JSON_EXTRACT_PATH",
+        ),
+        exp.DType.JSONB,
+    ),
+    **dict.fromkeys(
+        (
+            "OCTET_LENGTH", "CARDINALITY", "ARRAY_UPPER", "ARRAY_LOWER", "JSONB_ARRAY_LENGTH",
+            "JSON_ARRAY_LENGTH",
+        ),
+        exp.DType.INT,
+    ),
+    **dict.fromkeys(
+        (
+            "QUOTE_LITERAL", "JSONB_TYPEOF", "JSON_TYPEOF", "JSONB_EXTRACT_PATH_TEXT",
+            "JSON_EXTRACT_PATH_TEXT",
+        ),
+        exp.DType.VARCHAR,
+    ),
+    "AGE": exp.DType.INTERVAL,
+    "ISFINITE": exp.DType.BOOLEAN,
+    "MAKE_DATE": exp.DType.DATE,
+    "ARRAY_POSITIONS": _POSITIONS,
+    "REGEXP_SPLIT_TO_ARRAY": _TEXTS,
+}  # fmt: skip
+_OF_FIRST: Final = ("ARRAY_REPLACE", "TRIM_ARRAY")
+"""Functions that give what their first argument is."""
+
+
+def _kind(node: exp.Expr | None) -> exp.DType | None:
+    type_ = node.type if node is not None else None
+    return type_.this if type_ is not None else None
+
+
+def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
+    name = node.name.upper()
+    type_: Any = _BY_NAME.get(name, exp.DType.UNKNOWN)
+    if name in _OF_FIRST and node.expressions:
+        type_ = node.expressions[0].type or exp.DType.UNKNOWN
+    if name == "TIMEZONE" and len(node.expressions) > 1:
+        type_ = _in_zone(node.expressions[1])
+    annotator._set_type(node, type_)
+    return node
+
+
+def _annotate_as_first(annotator: Any, node: exp.Expr) -> exp.Expr:
+    annotator._set_type(node, node.this.type or exp.DType.UNKNOWN)
+    return node
+
+
+def _annotate_joined(annotator: Any, node: exp.DPipe) -> exp.DPipe:
+    """An array beside another or an element, two documents or two strings of bytes; else a text."""
+    sides = (node.this, node.expression)
+    array = next((side.type for side in sides if _kind(side) == exp.DType.ARRAY), None)
+    of_json, of_bytes = (
+        any(_kind(side) in kinds for side in sides)
+        and all(_kind(side) in kinds or isinstance(side, exp.Literal) for side in sides)
+        for kinds in (_JSON, _BYTES)
+    )
+    other = exp.DType.JSONB if of_json else exp.DType.VARBINARY if of_bytes else exp.DType.VARCHAR
+    annotator._set_type(node, array or other)
+    return node
+
+
+def _annotate_plus(annotator: Any, node: exp.Add) -> exp.Add:
+    kinds = {_kind(node.this), _kind(node.expression)}
+    if exp.DType.DATE in kinds and kinds & {exp.DType.TIME, exp.DType.INTERVAL}:
+        annotator._set_type(node, exp.DType.TIMESTAMP)
+    elif exp.DType.INTERVAL in kinds and (others := kinds & {exp.DType.TIME, *_MOMENTS}):
+        annotator._set_type(node, others.pop())
+    else:
+        _annotate_numbers(annotator, node)
+    return node
+
+
+def _annotate_numbers(annotator: Any, node: exp.Binary) -> None:
+    """A REAL beside a whole number or a NUMERIC is computed in doubles."""
+    annotator._annotate_binary(node)
+    kinds = {_kind(node.this), _kind(node.expression)}
+    if exp.DType.FLOAT in kinds and kinds & {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}:
+        annotator._set_type(node, exp.DType.DOUBLE)
+
+
+def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
+    """``jsonb - key`` is JSON; the difference of two days is a number, that of other times an interval."""
+    left, right = _kind(node.this), _kind(node.expression)
+    if left in _JSON:
+        annotator._set_type(node, exp.DType.JSONB)
+    elif left == right == exp.DType.DATE:
+        annotator._set_type(node, exp.DType.INT)
+    elif (left in _DAYS_AND_MOMENTS and right in _DAYS_AND_MOMENTS) or left == right == exp.DType.TIME:
+        annotator._set_type(node, exp.DType.INTERVAL)
+    elif left == exp.DType.DATE and right == exp.DType.INTERVAL:
+        annotator._set_type(node, exp.DType.TIMESTAMP)
+    elif right == exp.DType.INTERVAL and left in (exp.DType.TIME, *_MOMENTS):
+        annotator._set_type(node, left)
+    else:
+        _annotate_numbers(annotator, node)
+    return node
+
+
+def _annotate_scaled(annotator: Any, node: exp.Binary) -> exp.Binary:
+    """An interval times a number, or divided by it."""
+    if exp.DType.INTERVAL in (_kind(node.this), _kind(node.expression)):
+        annotator._set_type(node, exp.DType.INTERVAL)
+    elif isinstance(node, exp.Div) and exp.DType.FLOAT not in (_kind(node.this), _kind(node.expression)):
+        annotator._annotate_div(node)
+    else:
+        _annotate_numbers(annotator, node)
+    return node
+
+
+def _in_zone(moment: exp.Expr) -> exp.DType:
+    """The type of ``moment AT TIME ZONE zone``; a day is that of the session's zone."""
+    kind = _kind(moment)
+    if kind in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ):
+        return exp.DType.TIMESTAMPTZ
+    return exp.DType.TIMESTAMP if kind in _DAYS_AND_MOMENTS else exp.DType.UNKNOWN
+
+
+def _annotate_in_zone(annotator: Any, node: exp.AtTimeZone) -> exp.AtTimeZone:
+    annotator._set_type(node, _in_zone(node.this))
+    return node
+
+
+def _annotate_cut(annotator: Any, node: exp.TimestampTrunc) -> exp.TimestampTrunc:
+    """A day is taken for a moment of the session's zone."""
+    kind = _kind(node.this) or exp.DType.UNKNOWN
+    annotator._set_type(node, exp.DType.TIMESTAMPTZ if kind == exp.DType.DATE else kind)
+    return node
+
+
+def _annotate_array(annotator: Any, node: exp.Array) -> exp.Array:
+    """``ARRAY(SELECT …)`` has what the query selects."""
+    query = node.expressions[0] if len(node.expressions) == 1 else None
+    if isinstance(query, exp.Query):
+        selected = query.selects[0].type if query.selects else None
+        is_typed = selected is not None and selected.this != exp.DType.UNKNOWN
+        items = [selected] if is_typed else []
+        annotator._set_type(node, exp.DataType(this=exp.DType.ARRAY, expressions=items, nested=True))
+    else:
+        annotator._annotate_by_args(node, "expressions", array=True)
+        if _kind(node) != exp.DType.ARRAY:
+            annotator._set_type(node, exp.DataType(this=exp.DType.ARRAY, nested=True))
+    return node
+
+
+def _annotate_bracket(annotator: Any, node: exp.Bracket) -> exp.Bracket:
+    if _kind(node.this) in _JSON:
+        annotator._set_type(node, exp.DType.JSONB)
+    else:
+        annotator._annotate_bracket(node)
+    return node
+
+
+def _annotate_substring(annotator: Any, node: exp.Substring) -> exp.Substring:
+    annotator._set_type(node, exp.DType.VARBINARY if _kind(node.this) in _BYTES else exp.DType.VARCHAR)
+    return node
+
+
+def _annotate_part(annotator: Any, node: exp.Extract) -> exp.Extract:
+    """``extract(year FROM t)`` is NUMERIC, ``date_part('year', t)`` a double."""
+    called = node.meta.get("call") or ("",)
+    annotator._set_type(node, exp.DType.DOUBLE if called[0] == "date_part" else exp.DType.DECIMAL)
+    return node
+
+
+def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
+    """A number with a fraction is NUMERIC, which sqlglot takes for a double."""
+    annotated: exp.Literal = annotator._annotate_literal(node)
+    if not node.is_string and not node.is_int:
+        annotator._set_type(annotated, exp.DType.DECIMAL)
+    return annotated
+
+
+def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
+    """The average of whole numbers is NUMERIC, of others a double."""
+    exact = _kind(node.this) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
+    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
+    return node
+
+
+def _same(rule: dict[str, Any], *nodes: type[exp.Expr]) -> dict[type[exp.Expr], dict[str, Any]]:
+    return {node: dict(rule) for node in nodes}
+
+
+RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
+    exp.Literal: {"annotator": _annotate_literal},
+    exp.Avg: {"annotator": _annotate_avg},
+    exp.Anonymous: {"annotator": _annotate_unknown},
+    exp.Add: {"annotator": _annotate_plus},
+    exp.Sub: {"annotator": _annotate_minus},
+    **_same({"annotator": _annotate_scaled}, exp.Mul, exp.Div),
+    exp.DPipe: {"annotator": _annotate_joined},
+    exp.AtTimeZone: {"annotator": _annotate_in_zone},
+    exp.TimestampTrunc: {"annotator": _annotate_cut},
+    exp.UnixToTime: {"returns": exp.DType.TIMESTAMPTZ},
+    exp.Array: {"annotator": _annotate_array},
+    exp.Bracket: {"annotator": _annotate_bracket},
+    exp.Extract: {"annotator": _annotate_part},
+    exp.Substring: {"annotator": _annotate_substring},
+    **_same(
+        {"annotator": _annotate_as_first}, exp.ArrayAppend, exp.ArrayPrepend, exp.ArrayRemove, exp.Collate
+    ),
+    exp.StringToArray: {"returns": _TEXTS},
+    exp.ArrayPosition: {"returns": exp.DType.INT},
+    exp.Atan2: {"returns": exp.DType.DOUBLE},
+    exp.Factorial: {"returns": exp.DType.DECIMAL},
+    exp.SHA2Digest: {"returns": exp.DType.VARBINARY},
+    **_same({"returns": exp.DType.JSONB}, exp.JSONBDeleteAtPath, exp.JSONExtract, exp.JSONBExtract),
+    **_same({"returns": exp.DType.VARCHAR}, exp.JSONExtractScalar, exp.JSONBExtractScalar),
+}
+"""What is added to sqlglot's own table of PostgreSQL's types."""

@@ -1,0 +1,91 @@
+"""The tokens of a statement: numbers in every notation of PostgreSQL 16, and strings in dollars."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import ClassVar, Final
+
+from sqlglot import Token, TokenType
+
+from nestvec.sql.parse.dialect import NestvecSql
+
+_NUMBER: Final = re.compile(
+    r"0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+"
+    r"|[0-9](?:_?[0-9])*(?:\.(?:[0-9](?:_?[0-9])*)?)?(?:[eE][+-]?[0-9](?:_?[0-9])*)?"
+)
+_OTHER_BASE: Final = re.compile("0[xXoObB]")
+_MOST_PARTS: Final = 8
+"""Tokens that sqlglot makes of one number, at most: 1_000.5_0e1_0."""
+_OPENING_DOLLARS: Final = re.compile(r"\$(?:[^\W\d]\w*)?\$")
+
+
+class _WithDollarStrings(NestvecSql):
+    class Tokenizer(NestvecSql.Tokenizer):
+        HEREDOC_STRINGS: ClassVar[list[str | tuple[str, str]]] = ["$"]
+        HEREDOC_TAG_IS_IDENTIFIER = True
+        HEREDOC_STRING_ALTERNATIVE = TokenType.PARAMETER
+
+
+def tokenize(statement: str) -> list[Token]:
+    """The tokens of a statement. Raises sqlglot's TokenError for a string that is not closed."""
+    # With dollars, sqlglot reads ($1,$2) as a string that is not closed.
+    dialect = _WithDollarStrings() if _OPENING_DOLLARS.search(statement) else NestvecSql()
+    tokens = dialect.tokenize(statement)
+    kinds = {token.token_type for token in tokens}
+    if TokenType.HEREDOC_STRING in kinds:
+        tokens = [_as_string(token) for token in tokens]
+    if kinds & {TokenType.HEX_STRING, TokenType.BIT_STRING} or _has_split_number(tokens):
+        tokens = _with_whole_numbers(statement, tokens)
+    return tokens
+
+
+def _as_string(token: Token) -> Token:
+    return _copied(token, TokenType.STRING) if token.token_type == TokenType.HEREDOC_STRING else token
+
+
+def _copied(token: Token, kind: TokenType, text: str | None = None, end: Token | None = None) -> Token:
+    last = end or token
+    return Token(
+        kind,
+        token.text if text is None else text,
+        line=last.line,
+        col=last.col,
+        start=token.start,
+        end=last.end,
+        comments=token.comments,
+    )
+
+
+def _has_split_number(tokens: list[Token]) -> bool:
+    """Whether a word follows a number without a space, as in 1_000 and 0o17."""
+    return any(
+        token.token_type == TokenType.NUMBER and following.start == token.end + 1
+        for token, following in pairwise(tokens)
+        if following.token_type == TokenType.VAR
+    )
+
+
+def _with_whole_numbers(statement: str, tokens: list[Token]) -> list[Token]:
+    """The tokens with 0x1F, 0o17, 0b11 and 1_000 as numbers, which sqlglot takes for bytes or for two."""
+    merged: list[Token] = []
+    covered = -1
+    for at, token in enumerate(tokens):
+        if token.start <= covered:
+            continue
+        number = _NUMBER.match(statement, token.start) if statement[token.start].isdecimal() else None
+        end = number.end() - 1 if number is not None and _is_odd(number[0]) else -1
+        # 1_000_ is no number: its last token goes on after it.
+        last = next((each for each in tokens[at : at + _MOST_PARTS] if each.end == end), None)
+        if number is None or last is None:
+            merged.append(token)
+            continue
+        covered = end
+        text = number[0].replace("_", "")
+        digits = str(int(text, 0)) if _OTHER_BASE.match(text) else text
+        merged.append(_copied(token, TokenType.NUMBER, digits, last))
+    return merged
+
+
+def _is_odd(number: str) -> bool:
+    return "_" in number or _OTHER_BASE.match(number) is not None
