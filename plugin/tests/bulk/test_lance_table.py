@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -224,3 +226,14 @@ def test_a_column_that_the_collection_lacks_is_refused(
     (task, *_) = plan_tasks(list(planned[1].files), 4)
     with pytest.raises(IngestError, match="more"):
         TaskRunner(work, FakeEmbedding())(task)
+
+
+def test_nothing_is_printed_when_ray_starts_its_processes(planned: tuple[str, JobPlan]) -> None:
+    """Lance warns of forks; Ray starts programs with functions that run in a fork."""
+    code = (
+        "import subprocess, sys; from nestvec.bulk.lance_table import open_lance\n"
+        "from nestvec.datasets.readers import ReadOptions; open_lance(sys.argv[1], ReadOptions())\n"
+        "subprocess.run(['true'], preexec_fn=lambda: None, check=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, planned[0]], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
