@@ -54,7 +54,7 @@ class FailingMilvus:
         self.most_at_once = 0
 
     def describe_collection(self, name: str) -> dict[str, Any]:
-        return {"collection_id": 7}
+        return {"collection_id": 7, "fields": []}
 
     def get_server_version(self) -> str:
         return self.version
