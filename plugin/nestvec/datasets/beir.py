@@ -5,6 +5,7 @@ The corpus is read line by line and never held in memory; of its ids, only the j
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from array import array
@@ -54,7 +55,7 @@ class JudgedQueries:
 
     own_documents: NDArray[np.int64]
     """(q,): the number of the document that is the query itself (same id and text), which searches ignore; -1
-    without one."""
+    without one, or if it is judged relevant."""
 
     unjudged: int = 0
     """Queries in the file without judgements."""
@@ -138,7 +139,10 @@ def open_dataset(folder: Path) -> Dataset:
             key: {str(corpus.judged[document]): score for document, score in judgements.qrels[key].items()}
             for key in ids
         },
-        own_documents=np.array([corpus.own.get(key, -1) for key in ids], np.int64),
+        own_documents=np.array(
+            [-1 if judgements.qrels[key].get(key, 0) > 0 else corpus.own.get(key, -1) for key in ids],
+            np.int64,
+        ),
         unjudged=len(texts) - len(ids),
     )
     return Dataset(
@@ -252,6 +256,8 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     line = 0
     while raw := file.readline(_MAX_LINE_BYTES + 1):
         line += 1
+        if line == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
         if len(raw) > _MAX_LINE_BYTES:
             raise DatasetUnusable(
                 f"line {line} of {path} is longer than 16 MiB", next_step="Write one record per line."

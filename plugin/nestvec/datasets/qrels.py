@@ -38,10 +38,11 @@ def read_qrels(path: Path) -> ParsedQrels:
     queries: dict[str, int] = {}
     documents: dict[str, int] = {}
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetUnusable(f"{path} cannot be read", value=str(error), next_step=_LINE_FORMAT) from error
-    for line_number, raw in enumerate(content.splitlines(), start=1):
+    # Not splitlines, which ends lines at characters of ids, too.
+    for line_number, raw in enumerate(content.split("\n"), start=1):
         cells = tuple(cell.strip() for cell in raw.split("\t"))
         if not raw.strip() or (line_number == 1 and cells == HEADER):
             continue

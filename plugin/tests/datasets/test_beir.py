@@ -49,6 +49,26 @@ def test_titles_blank_lines_and_numeric_ids_may_be_there_or_not(write_data: Writ
     assert dataset.queries.qrels == {"q": {"0": 1}}
 
 
+def test_a_document_that_is_the_query_stays_if_it_is_relevant(write_data: WriteData) -> None:
+    judgements = f"{HEADER}a\ta\t1\nb\ta\t1\nb\tb\t0\n"
+    folder = write_data(corpus=records("a", "b"), queries=records("a", "b"), qrels=judgements)
+    assert open_dataset(folder).queries.own_documents.tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("name", ["d", "d\u2028e", "d\x85e", "d e"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_of_other_editors_are_read(write_data: WriteData, name: str, end: str) -> None:
+    folder = write_data(
+        corpus=records("c", name), queries=records("q"), qrels=f"{HEADER}q\t{name}\t2\nq\tc\t1\n"
+    )
+    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / "test.tsv"):
+        content = path.read_text(encoding="utf-8")
+        path.write_bytes(b"\xef\xbb\xbf" + content.replace("\n", end).encode())
+    dataset = open_dataset(folder)
+    assert dataset.queries.qrels == {"q": {"1": 2, "0": 1}}
+    assert list(dataset.read_corpus()) == ["c", name]
+
+
 def test_a_query_that_is_a_document_itself_is_known(write_data: WriteData) -> None:
     corpus = '{"_id": "q", "title": "t", "text": "the query"}\n{"_id": "r", "text": "x"}'
     queries = '{"_id": "q", "text": "the query"}\n{"_id": "r", "text": "another"}'

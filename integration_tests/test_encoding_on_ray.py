@@ -1,4 +1,4 @@
-"""An evaluation whose texts are encoded on Ray has the vectors and the results of one in this process."""
+"""Evaluations and rotations whose texts are encoded on Ray are those of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from integration_tests.fixtures.tiny_checkpoints import write_tiny
 
+from nestvec.bulk.graph_batches import RayBatches
 from nestvec.bulk.on_ray import RayOptions
 from nestvec.bulk.ordered_pool import ordered_pool
 from nestvec.bulk.windows import RayWindows
@@ -21,6 +23,11 @@ from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.variants import RequestedSizes, choose_variants
 from nestvec.evaluate.vectors.sources import Backend
 from nestvec.evaluate.vectors.window_work import RunWindows, run_here
+from nestvec_exporters import ExportOptions, Listener, Overrides, export
+from nestvec_exporters.nesting.sampling import RunBatches
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import ROTATION
+from nestvec_schemas.samples.sample import Sample
 
 DOCUMENTS = 1_700
 """Four windows."""
@@ -97,3 +104,39 @@ def metrics(evaluation: Evaluation) -> list[dict[str, object]]:
         {name: value for name, value in row.items() if not name.startswith("ms_per_")}
         for row in evaluation.rows
     ]
+
+
+@pytest.mark.nightly
+def test_a_rotation_is_fitted_on_vectors_from_workers_of_which_some_are_lost(tmp_path: Path) -> None:
+    write_tiny("decoder", tmp_path / "checkpoint")
+    sample = Sample("texts", tuple(f"text {n} " + "word " * (n % 9) for n in range(600)))
+    killed: list[bool] = []
+
+    def run(name: str, run_batches: RunBatches | None) -> Manifest:
+        stages: list[str] = []
+
+        def step(done: int, total: int) -> None:
+            if run_batches and stages[-1].startswith("embedding") and not any(killed) and done < total:
+                killed.append(kill_a_worker())
+
+        options = ExportOptions(
+            str(tmp_path / "checkpoint"),
+            tmp_path / name,
+            "tiny",
+            rotation="pca",
+            exits=(1,),
+            sample=sample,
+            verify="quick",
+            overrides=Overrides(pooling="lasttoken"),
+        )
+        return export(options, Listener(stages.append, step), run_batches=run_batches)
+
+    here = run("here", None)
+    with ordered_pool(RayOptions(cpus=0.5)) as pool:
+        there = run("ray", RayBatches(pool))
+    assert any(killed)
+    assert here.fit and there.fit
+    assert there.fit.texts == here.fit.texts
+    assert there.fit.plain == pytest.approx(here.fit.plain, abs=0.01)
+    rotations = [np.load(tmp_path / name / "tiny" / ROTATION) for name in ("here", "ray")]
+    np.testing.assert_allclose(rotations[1], rotations[0], atol=1e-3)
