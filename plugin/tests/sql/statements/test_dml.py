@@ -241,6 +241,7 @@ class _Empty:
         answers = {
             "query": [], "list_indexes": [], "list_collections": ["papers"], "has_collection": False,
             "get_server_version": "milvus_lite", "get_load_state": {"state": None},
+            "describe_collection": {"fields": []},
         }  # fmt: skip
 
         def answer(*args: Any, **kwargs: Any) -> Any:
