@@ -57,3 +57,7 @@ SELECT id, coalesce(ts, '2024-01-01 00:00:00.1234567') AS x, coalesce(tz, '2024-
 SELECT id FROM typed WHERE tm > '10:00 AM' AND day <> 'Jan 31, 2024'
 SELECT id, day - '2024-01-01' AS x, greatest(day, '2024-01-01 AD') AS y FROM typed
 SELECT (rows).id, -(rows).a AS x, (rows).meta->'n' AS y, (rows).tags[1] AS z FROM rows WHERE (rows).a > 0
+SELECT jsonb_agg(r ORDER BY id) AS x, jsonb_object_agg(id, r) AS y FROM rows WHERE r = 0.1::real
+SELECT jsonb_agg(a ORDER BY id DESC) FILTER (WHERE a < 5) AS x, jsonb_agg(id ORDER BY id) FILTER (WHERE r < 5) AS y FROM rows WHERE id < 20
+SELECT id, jsonb_agg(a) OVER (ORDER BY id) AS x FROM rows WHERE id < 5
+SELECT jsonb_agg(ts ORDER BY id) AS x FROM typed

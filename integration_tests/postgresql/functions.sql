@@ -290,3 +290,4 @@ date '2024-03-01' - '2024-02-01'
 nullif(date '2024-01-05', 'Jan 5 2024')
 CASE WHEN 1 > 2 THEN date '2024-01-01' ELSE 'Feb 3 2024' END
 CASE WHEN 1 < 2 THEN '1.005' ELSE 2::numeric END
+jsonb_build_object('a', 0.1::real)

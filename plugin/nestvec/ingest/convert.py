@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from nestvec.datasets.readers import CellTypes
-from nestvec.datasets.readers.rows import QuotedText
+from nestvec.datasets.readers.rows import JsonRow, QuotedText
 from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
@@ -48,7 +49,9 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
     with a template is composed if the row does not have it.
     """
+    text = row.text if isinstance(row, JsonRow) else b""
     row = row if schema.mapping is None else schema.mapping.apply(row)
+    row = _with_exact_numbers(row, text, schema) if text else row
     stored: dict[str, object] = {}
     absent = [name for name in schema.table.composed if row.get(name) in (None, "")]
     for column in schema.expected:
@@ -62,6 +65,23 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     if schema.mapping is None or not schema.mapping.ignore_extra:
         stored |= _extra_values(row, stored, schema)
     return stored | _compose(stored, absent, schema) if absent else stored
+
+
+def _with_exact_numbers(row: Mapping[str, object], text: bytes, schema: RowSchema) -> Mapping[str, object]:
+    """The row with the digits of its text in NUMERIC columns, where it has rounded doubles."""
+    names = [
+        column.name
+        for column in schema.expected
+        if (column.type_params.sql_type or "").startswith("numeric") and type(row.get(column.name)) is float
+    ]
+    if not names:
+        return row
+    try:
+        exact = json.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise RowRejected("the row has too many levels", next_step="Nest its values less deeply.") from None
+    exact = exact if schema.mapping is None else schema.mapping.apply(exact)
+    return {**row, **{name: exact[name] for name in names}}
 
 
 def _extra_values(

@@ -10,7 +10,14 @@ from typing import Final
 import orjson
 
 from nestvec.datasets.readers.options import ReadOptions
-from nestvec.datasets.readers.rows import MAX_RAW_LENGTH, MAX_ROW_BYTES, SourceRow, not_utf8, too_long
+from nestvec.datasets.readers.rows import (
+    MAX_RAW_LENGTH,
+    MAX_ROW_BYTES,
+    JsonRow,
+    SourceRow,
+    not_utf8,
+    too_long,
+)
 from nestvec.datasets.readers.streams import Input
 from nestvec.sqltypes.documents import parse_exact
 from nestvec_schemas.errors import FileUnreadable, RowRejected
@@ -19,6 +26,8 @@ _CHUNK_BYTES: Final = 1 << 16
 _STRUCTURE: Final = re.compile(rb'["{}\[\]]')
 _IN_STRING: Final = re.compile(rb'["\\]')
 _AFTER_SCALAR: Final = re.compile(rb"[\s,\]}]")
+_LONG_NUMBER: Final = re.compile(rb"[0-9.]{17}")
+"""More digits than a double has for certain."""
 _BETWEEN: Final = re.compile(rb"[\s,]*")
 
 
@@ -85,6 +94,10 @@ def _object(text: bytes, unit: str) -> Mapping[str, object]:
             value=type(value).__name__,
             next_step=f"Write one object per {unit}.{hint}",
         )
+    if any(type(item) is float for item in value.values()) and _LONG_NUMBER.search(text):
+        row = JsonRow(value)
+        row.text = text
+        return row
     return value
 
 

@@ -29,6 +29,12 @@ class SourceRow:
     """The text of a row that could not be read, at most MAX_RAW_LENGTH characters."""
 
 
+class JsonRow(dict[str, object]):
+    """A row of JSON with its text, which has digits that its doubles may not have."""
+
+    text: bytes = b""
+
+
 @dataclass(frozen=True)
 class CellTypes:
     """How a format represents values."""

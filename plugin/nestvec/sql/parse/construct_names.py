@@ -21,6 +21,7 @@ _CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (exp.Case, "CASE"),
     (_JSON_NODES, "a JSON operator"),
     ((exp.Parameter, exp.Placeholder, exp.SessionParameter), "a parameter"),
+    (exp.JSONBPathExists, "@?, a JSON path,"),
     (exp.ILike, "ILIKE"),
     (exp.Escape, "ESCAPE"),
     ((exp.RegexpLike, exp.RegexpILike), "a regular expression"),

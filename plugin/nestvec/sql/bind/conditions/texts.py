@@ -160,6 +160,10 @@ def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Narrowed:
     if len(columns) != 1 or not isinstance(columns[0], exp.Column):
         raise scope.source.not_supported("@@ with anything but a column", node, "Write title @@ 'words'.")
     column = filterable_column(scope, columns[0])
+    if column.type == "JSON":
+        raise scope.source.not_supported(
+            "@@ of JSON, a JSON path,", node, "Write meta @> '{\"a\": 1}', or compare meta->>'a'."
+        )
     if not column.type_params.analyzed:
         raise scope.source.type_mismatch(
             f"column {column.name} has no analyzer",

@@ -61,6 +61,7 @@ from nestvec.sql.relational.rewrites.json_operators import (
     json_with,
     json_without,
     json_without_path,
+    jsonb_array,
     of_values,
 )
 from nestvec.sql.relational.rewrites.nodes import (
@@ -77,6 +78,7 @@ from nestvec.sql.relational.rewrites.texts import (
     joined,
     match_words,
     pad,
+    path_exists,
     renamed,
     rewrite_concat,
     split_part,
@@ -174,6 +176,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.Array, exp.Case, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
     exp.Substring: substring,
     exp.MatchAgainst: match_words,
+    exp.JSONBPathExists: path_exists,
     exp.Pad: pad,
 }
 
@@ -189,7 +192,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "JSON_BUILD_OBJECT": of_values("json_object"),
     "JSONB_BUILD_ARRAY": of_values("json_array"),
     "JSON_BUILD_ARRAY": of_values("json_array"),
-    "JSONB_AGG": lambda node: json_array(exp.JSONArrayAgg(this=node.expressions[0].copy())),
+    "JSONB_AGG": jsonb_array,
     "JSON_ARRAY_LENGTH": renamed("json_array_size"),
     "JSONB_ARRAY_LENGTH": renamed("json_array_size"),
     "REGEXP_SPLIT_TO_ARRAY": split_by("regexp_split_to_array"),

@@ -25,7 +25,10 @@ from nestvec_schemas.errors import SqlNotSupported
 
 def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
     """The values of a group as JSON; DuckDB's own function takes neither ORDER BY nor FILTER."""
-    gathered = exp.ArrayAgg(this=iso_time(node.this).copy())
+    items = node.this.copy()
+    if isinstance(items, exp.Order):
+        items.set("this", json_value(items.this))
+    gathered = exp.ArrayAgg(this=items if isinstance(items, exp.Order) else json_value(items))
     if not isinstance(node.parent, (exp.Filter, exp.Window)):
         return call("to_json", gathered)
     node.replace(gathered)
@@ -33,14 +36,27 @@ def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
     return node
 
 
+def jsonb_array(node: exp.Anonymous) -> exp.Expr:
+    """``jsonb_agg(…)``, which sqlglot does not know, with the FILTER or OVER around it."""
+    gathered = exp.JSONArrayAgg(this=node.expressions[0].copy())
+    node.replace(gathered)
+    array = json_array(gathered)
+    if array is not gathered:
+        array.type = node.type
+        gathered.replace(array)
+    return node
+
+
 def json_object(node: exp.Expr) -> exp.Expr:
     """Keys and values of a group as JSON."""
     key, value = node.expressions or [node.this, node.args["expression"]]
-    return call("json_group_object", key, iso_time(value))
+    return call("json_group_object", key, json_value(value))
 
 
-def iso_time(node: exp.Expr) -> exp.Expr:
-    """A value of JSON: a timestamp has a T, and minutes in its zone; an interval is its text."""
+def json_value(node: exp.Expr) -> exp.Expr:
+    """A value of JSON: a timestamp has a T and minutes in its zone; intervals and REALs are their texts."""
+    if kind(node) == exp.DType.FLOAT:
+        return exp.cast(exp.cast(node.copy(), "text"), "double")
     if kind(node) == exp.DType.INTERVAL:
         return call("pg_interval_text", node)
     if kind(node) not in TIMESTAMPS:
@@ -53,7 +69,7 @@ def iso_time(node: exp.Expr) -> exp.Expr:
 
 def of_values(name: str) -> Rule:
     """A function that makes JSON of its arguments."""
-    return lambda node: call(name, *map(iso_time, node.expressions))
+    return lambda node: call(name, *map(json_value, node.expressions))
 
 
 def json_key(node: exp.Expr) -> exp.Expr:

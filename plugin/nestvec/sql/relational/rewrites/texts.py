@@ -10,6 +10,7 @@ from sqlglot import exp
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
 from nestvec.sql.relational.rewrites.nodes import (
+    JSON_TYPES,
     TEXT_TYPES,
     Rule,
     anonymous_name,
@@ -158,8 +159,18 @@ def text_format(node: exp.Format) -> exp.Expr:
     return rewrite_concat(exp.Concat(expressions=[part.copy() for part in parts], safe=True, coalesce=True))
 
 
+_JSON_STEP = "Write meta #>> '{a,b}' = 'x', meta @> '{\"a\": 1}' or meta ? 'a'."
+
+
+def path_exists(node: exp.JSONBPathExists) -> exp.Expr:
+    """Refuse ``@?``, which DuckDB does not parse."""
+    raise SqlNotSupported("@?, a JSON path, is not supported", next_step=_JSON_STEP)
+
+
 def match_words(node: exp.MatchAgainst) -> exp.Expr:
     """Refuse an ``@@`` that Milvus did not take."""
+    if any(kind(side) in JSON_TYPES for side in (node.this, *node.expressions)):
+        raise SqlNotSupported("@@ of JSON, a JSON path, is not supported", next_step=_JSON_STEP)
     raise SqlNotSupported(
         "@@ of anything but a column in WHERE is not supported", next_step="Write WHERE column @@ 'words'."
     )
@@ -167,6 +178,11 @@ def match_words(node: exp.MatchAgainst) -> exp.Expr:
 
 def time_format(node: exp.Expr) -> exp.Expr:
     """Refuse a pattern of to_char() or to_timestamp() that sqlglot takes over in part."""
+    if isinstance(node, exp.TimeToStr) and kind(node.this) in exp.DataType.NUMERIC_TYPES:
+        raise SqlNotSupported(
+            "to_char() of a number is not supported",
+            next_step="Write round(x, 2)::text, or lpad(x::text, 5, '0').",
+        )
     pattern = node.args.get("format")
     # sqlglot has replaced what it knows by %Y and so on.
     pattern_text = pattern.name if isinstance(pattern, exp.Literal) else "a computed pattern"
