@@ -19,7 +19,15 @@ from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
 from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.write.patience import Clock
-from nestvec_schemas.errors import SpecError, StoreInUse
+from nestvec.ingest.write.stored_keys import key_filter
+from nestvec.milvus.catalog import Column
+from nestvec_schemas.errors import IngestError, SpecError, StoreInUse
+
+
+def replace_row(client: MilvusClient, values: dict[str, Any]) -> None:
+    """Replace a row with all of it: an upsert in Milvus Lite keeps dynamic fields that the new row lacks."""
+    client.delete("papers", filter=key_filter(Column("id", "VARCHAR"), [values["id"]]))
+    client.insert("papers", [values])
 
 
 @contextmanager
@@ -173,6 +181,40 @@ def test_what_cannot_be_embedded_is_refused_before_anything_is_made(
         plan_or_continue(client, "papers", Change((change.add[0].model_copy(update={"service": service}),)))
     assert sorted(client.list_collections()) == ["nulls", "papers"]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("no_late_writers")
+def test_a_dynamic_field_that_a_new_field_would_hide_is_named(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    client.upsert("papers", [row(5, "text number 5") | {"text_64": 7}])
+    change = embedding(service, 64)
+    plan, _ = plan_or_continue(client, "papers", change)
+    with pytest.raises(IngestError, match=r'same name as a new field: text_64: id key "5'):
+        run_change(client, plan, change)
+    assert client.describe_collection("papers")["collection_name"] == "papers"
+    replace_row(client, row(5, "text number 5"))
+    run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    check(client, service, papers, (64,))
+
+
+@pytest.mark.usefixtures("no_late_writers")
+def test_a_row_that_loses_a_dynamic_field_meanwhile_loses_it_in_the_copy(
+    client: MilvusClient, papers: Rows, service: str
+) -> None:
+    key, copied = row(1, "")["id"], list[int]()
+    papers[key] = {name: value for name, value in papers[key].items() if name != "extra"}
+
+    def meanwhile(rows: int) -> None:
+        if not copied:
+            replace_row(client, papers[key])
+        copied.append(rows)
+
+    change = embedding(service, 64)
+    plan, _ = plan_or_continue(client, "papers", change)
+    run_change(client, plan, change, ChangeOptions(advance=meanwhile))
+    assert sum(copied) > ROWS
+    check(client, service, papers, (64,))
 
 
 @pytest.mark.usefixtures("no_late_writers")

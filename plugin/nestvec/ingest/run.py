@@ -177,7 +177,7 @@ class _Target:
         """How rows are stored once; ``before`` is called if only the collection's count says whether they
         are."""
         if not self.table.primary.auto_id:
-            return KeyedWriter(self.client, self.table)
+            return KeyedWriter(self.client, self.table, keeps_dynamic=self.lite and self.table.dynamic)
         if first_key is not None:
             return LiteKeyWriter(self.client, self.table, first_key)
         return CountedWriter(self.client, self.table, self.patience, before)

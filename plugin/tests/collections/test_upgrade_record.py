@@ -15,7 +15,7 @@ from nestvec.collections.upgrade.columns import UpgradeRequest, choose_columns
 from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
 from nestvec.collections.upgrade.run import UpgradePlan, begin_upgrade, restore_kept
 from nestvec.engines.fake import FakeEngine
-from nestvec.milvus.catalog import read_table
+from nestvec.milvus.catalog import Column, Table, read_table
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
@@ -181,3 +181,12 @@ def test_what_cannot_be_upgraded(service: str) -> None:
     ):
         with pytest.raises(SpecError, match=cause):
             choose_columns(table, request)
+
+
+def test_a_collection_without_an_embedding_has_nothing_to_upgrade() -> None:
+    table = Table("papers", (Column("id", "INT64", primary=True),))
+    with pytest.raises(SpecError) as caught:
+        choose_columns(table, UpgradeRequest("papers", "new"))
+    assert str(caught.value).startswith("this collection has no field that a service embeds: papers. Add one")
+    with pytest.raises(SpecError, match="no field of this name that a service embeds: text"):
+        choose_columns(table, UpgradeRequest("papers", "new", "text"))

@@ -68,7 +68,10 @@ class Copy:
         changes = 0
         for partition in self._partitions():
             pages = self._own(self._changed(self.source.pages((partition,)), number))
-            changes += self._write(self._journalled(self._moved(pages), number), partition, number)
+            # Milvus Lite keeps dynamic fields of a row that is replaced by one without them.
+            anew = self.source.lite and self.table.dynamic
+            moved = self._moved(pages, anew=anew)
+            changes += self._write(self._journalled(moved, number), partition, number)
         return changes + self._delete_unseen(number)
 
     def merge(self) -> int:
@@ -95,6 +98,7 @@ class Copy:
         """The rows that are not copied as they are now; the others are marked as seen."""
         key = self.source.key.name
         for page in pages:
+            self._check_names(page.rows)
             recorded = self.journal.digests([row[key] for row in page.rows])
             marks = {row[key]: digest(row, page.partition) for row in page.rows}
             same = [(name, mark) for name, mark in marks.items() if recorded.get(name) == mark]
@@ -102,16 +106,29 @@ class Copy:
             unchanged = {name for name, _ in same}
             yield replace(page, rows=tuple(row for row in page.rows if row[key] not in unchanged))
 
-    def _moved(self, pages: Iterable[Page]) -> Iterator[Page]:
-        """The same rows, after those that were in another partition are deleted there.
+    def _check_names(self, rows: Sequence[Row]) -> None:
+        """Raise IngestError for a row with a dynamic field of the name of a new one, which would hide it."""
+        for row in rows:
+            for name in self.source.new_fields & row.keys():
+                raise IngestError(
+                    f"a row of {self.source.collection} has a dynamic field of the same name as a new field: "
+                    f"{name}",
+                    value=f"{self.source.key.name} {str(row[self.source.key.name])[:60]}",
+                    next_step="Remove it from the rows; then the same command continues. Or begin again with "
+                    "--restart and another name: name in a spec, of nestvec collection alter.",
+                )
+
+    def _moved(self, pages: Iterable[Page], *, anew: bool = False) -> Iterator[Page]:
+        """The same rows, after those that were in another partition are deleted there; with ``anew``, in
+        their own, too.
 
         Others are not: readers may use the second collection already.
         """
         key = self.source.key.name
         for page in pages:
             recorded = list(self.journal.digests([row[key] for row in page.rows]))
-            others = set(self.target.partitions()) - {page.partition} if recorded else ()
-            for partition in others:
+            others = set(self.target.partitions()) - (set() if anew else {page.partition})
+            for partition in others if recorded else ():
                 self._delete(list(self.target.rows(recorded, partition)))
             yield page
 

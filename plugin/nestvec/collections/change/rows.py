@@ -55,6 +55,8 @@ class RowReader:
 
     lite: bool
     patience: Patience
+    new_fields: frozenset[str] = frozenset()
+    """Fields that the rows are to get: no dynamic field of these names is read as NULL."""
 
     @property
     def key(self) -> Column:
@@ -166,7 +168,12 @@ class RowReader:
         plain = {name: _plain_value(row.get(name)) for name in self.fields}
         if self.table.dynamic:
             columns = {column.name for column in self.table.columns} | {DYNAMIC_COLUMN.name}
-            plain |= {name: value for name, value in row.items() if name not in columns}
+            plain |= {
+                name: value
+                for name, value in row.items()
+                # Milvus Lite gives a NULL for a name that any row of before had.
+                if name not in columns and not (value is None and name in self.new_fields)
+            }
         return plain
 
 

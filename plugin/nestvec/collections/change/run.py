@@ -317,8 +317,9 @@ class _Run:
         before, after = self._check_fields(source)
         fields = tuple(_stored(before, self.change))
         new = tuple(item for item in after.embeddings if item.column in self.change.fields)
+        names = frozenset(self.change.fields)
         return Copy(
-            source=RowReader(client, source, before, fields, lite=lite, patience=patience),
+            source=RowReader(client, source, before, fields, lite=lite, patience=patience, new_fields=names),
             target=RowReader(client, self.names.target, after, fields, lite=lite, patience=patience),
             table=after,
             embeddings=new,

@@ -146,12 +146,16 @@ def _named(table: Table, field: str | None) -> list[EmbeddingColumn]:
         columns = list(table.embeddings)
     else:
         columns = [column for column in table.embeddings if field in (column.source, column.column)]
+    if not columns and field is None:
+        raise SpecError(
+            "this collection has no field that a service embeds",
+            value=table.name,
+            next_step="Add one with the new encoder: nestvec collection embed.",
+        )
     if not columns:
         names = sorted({name for column in table.embeddings for name in (column.source, column.column)})
         raise SpecError(
-            f"{table.name} has no field of this name that a service embeds"
-            if field
-            else f"{table.name} has no field that a service embeds",
+            f"{table.name} has no field of this name that a service embeds",
             value=field,
             next_step=f"Available: {', '.join(names) or 'none'}.{nearest(field or '', names)}",
         )

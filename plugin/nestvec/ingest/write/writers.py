@@ -18,9 +18,10 @@ from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.journal import unknown_batch
 from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience
-from nestvec.milvus.catalog import Table
+from nestvec.ingest.write.stored_keys import key_filter
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.lite import count_rows
+from nestvec.milvus.lite import count_rows, load_lite
 from nestvec_schemas.errors import NestvecError
 
 SETTLE_SECONDS: Final = 35.0
@@ -61,10 +62,15 @@ class KeyedWriter:
     partition: str = ""
     """The partition of the rows; empty where Milvus chooses it."""
 
+    keeps_dynamic: bool = False
+    """Whether a row would keep the dynamic fields of the one that it replaces, as in Milvus Lite."""
+
     def __call__(self, batch: RowBatch) -> RowBatch:
         """Write a batch and return it. Raises NestvecError."""
         if batch.rows:
-            _upsert(self.client, self.table, list(batch.rows), self.partition)
+            rows = list(batch.rows)
+            rows = _with_nulls(self.client, self.table, rows) if self.keeps_dynamic else rows
+            _upsert(self.client, self.table, rows, self.partition)
         return batch
 
 
@@ -184,3 +190,20 @@ def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]], p
     options = {"partition_name": partition} if partition else {}
     with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
         client.upsert(table.name, rows, **options, **_NO_RETRIES)
+
+
+def _with_nulls(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows with NULL for each dynamic field that only the row has which one of them replaces."""
+    key, columns = table.primary.name, {column.name for column in table.columns} | {DYNAMIC_COLUMN.name}
+    load_lite(client, table.name)
+    with milvus_errors(f"reading the rows of {table.name} that are to be replaced"):
+        present = client.query(
+            table.name,
+            filter=key_filter(table.primary, [row[key] for row in rows]),
+            output_fields=[key, DYNAMIC_COLUMN.name],
+        )
+    names = {
+        before[key]: [name for name, value in before.items() if name not in columns and value is not None]
+        for before in present
+    }
+    return [dict.fromkeys(names.get(row[key], ()), None) | row for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from pymilvus import DataType, MilvusClient
 
 from nestvec.datasets.readers import SourceRow
+from nestvec.ingest import IngestOptions, ingest
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.delivery import Delivery
@@ -77,3 +79,33 @@ def test_a_collection_that_is_gone_is_a_lasting_fault(client: MilvusClient) -> N
     with pytest.raises(StoreRefused) as caught:
         KeyedWriter(client, table)(batch(["a"], keys=True))
     assert classify(caught.value).kind == "lasting"
+
+
+def test_a_row_does_not_keep_the_dynamic_fields_of_the_one_that_it_replaces(
+    client: MilvusClient, tmp_path: Path
+) -> None:
+    schema = client.create_schema(enable_dynamic_field=True)
+    schema.add_field("id", DataType.VARCHAR, max_length=9, is_primary=True)
+    schema.add_field("v", DataType.FLOAT_VECTOR, dim=2)
+    indexes = client.prepare_index_params("v", index_type="FLAT", metric_type="L2")
+    client.create_collection("c", schema=schema, index_params=indexes)
+    table, path = read_table(client, "c"), tmp_path / "x.jsonl"
+
+    def write(*rows: dict[str, object]) -> None:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert ingest(client, table, path, IngestOptions("memory")).inserted == len(rows)
+
+    write(
+        {"id": 'a"', "v": [1, 2], "old": 1, "both": 1},
+        {"id": "b", "v": [1, 2], "old": 2},
+        {"id": "c", "v": [1, 2], "old": 3},
+    )
+    client.release_collection("c")
+    write({"id": 'a"', "v": [1, 2], "both": 2, "new": 3}, {"id": "c", "v": [1, 2]})
+    client.load_collection("c")
+    rows = client.query("c", filter="", limit=10, output_fields=["*"])
+    present = {
+        row["id"]: {name: row.get(name) for name in ("old", "both", "new") if row.get(name) is not None}
+        for row in rows
+    }
+    assert present == {'a"': {"both": 2, "new": 3}, "b": {"old": 2}, "c": {}}
