@@ -117,9 +117,25 @@ def cluster(options: RayOptions) -> Iterator[Any]:
         ) from error
     with ExitStack() as stack:
         if not ray.is_initialized():
+            stack.enter_context(_quiet_messages(ray))
             _connect(ray, options)
             stack.callback(ray.shutdown)
         yield ray
+
+
+@contextmanager
+def _quiet_messages(ray: Any) -> Iterator[None]:
+    """Keep what Ray says of workers that ended out of the standard output, where a command's report goes."""
+    module = getattr(getattr(ray, "_private", None), "worker", None)
+    enabled = getattr(module, "_worker_logs_enabled", None)
+    if module is None or enabled is None:
+        yield
+        return
+    module._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        module._worker_logs_enabled = enabled
 
 
 def _connect(ray: Any, options: RayOptions) -> None:

@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nestvec.bulk.on_ray import _OWN_RAY, RayOptions, _connect, cluster, patient_start, pool_size
+from nestvec.bulk.on_ray import (
+    _OWN_RAY,
+    RayOptions,
+    _connect,
+    _quiet_messages,
+    cluster,
+    patient_start,
+    pool_size,
+)
 from nestvec_schemas.errors import IngestError
 
 
@@ -219,3 +227,14 @@ def test_a_start_ends_with_a_gcs_that_never_says_its_port(
         with pytest.raises(RuntimeError, match="no gcs after"):
             module.wait_for_persisted_port("s", "n", "gcs", timeout_ms=0)
     assert module.wait_for_persisted_port is before
+
+
+def test_ray_prints_nothing_of_lost_workers_into_the_report_of_a_command() -> None:
+    worker = SimpleNamespace(_worker_logs_enabled=True)
+    ray = SimpleNamespace(_private=SimpleNamespace(worker=worker))
+    with pytest.raises(KeyboardInterrupt), _quiet_messages(ray):
+        assert not worker._worker_logs_enabled
+        raise KeyboardInterrupt
+    assert worker._worker_logs_enabled
+    with _quiet_messages(FakeRay()):
+        pass
