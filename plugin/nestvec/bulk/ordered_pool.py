@@ -132,9 +132,10 @@ class _Job:
             if number in self.results:
                 yield self.results.pop(number)
                 number += 1
-            elif self.running:
+            elif number < self.read:
                 self._wait()
             else:
+                # A worker that is not there yet, as after a node was lost, is not needed any more.
                 return
 
     def end(self) -> None:

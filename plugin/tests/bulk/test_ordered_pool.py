@@ -124,6 +124,21 @@ def test_workers_that_are_lost_are_replaced_and_their_values_computed_again() ->
     assert set(ray.started) == set(ray.killed)
 
 
+def test_a_job_ends_without_a_worker_for_which_there_is_no_room() -> None:
+    ray = FakeRay()
+    wait = ray.wait
+
+    def wait_for_the_first(calls: list[Any], timeout: float | None) -> tuple[list[Any], list[Any]]:
+        answering = [call for call in calls if call[0] is ray.started[0]]
+        assert answering, "it waits for a worker that never starts"
+        return wait(answering, timeout)
+
+    ray.wait = wait_for_the_first  # type: ignore[method-assign]
+    assert mapped(ray, iter(range(9)), cpus=1) == [2 * value for value in range(9)]
+    assert len(ray.started) == 3
+    assert set(ray.started) == set(ray.killed)
+
+
 @pytest.mark.parametrize(("value", "what"), [(7, "on the same texts"), (None, "at their start")])
 def test_a_value_that_no_worker_survives_is_an_error(value: int | None, what: str) -> None:
     ray = FakeRay(is_lost=lambda number: number == value)
