@@ -80,13 +80,16 @@ def overhead(options: argparse.Namespace) -> Figures:
     The client's own time is in it. That of Python's http.client is some 0.25 ms more than that of a bare
     socket, which a client in Go or C comes near to: both are measured.
 
-    In blocks, not in turn: an engine's threads spin for a while after a run, and would slow the other's.
+    ``engine alone`` is a session of ONNX Runtime by its defaults, whose threads spin after a run; ``as
+    served``, one with the service's options.
+
+    In blocks, not in turn: threads that spin would slow the others.
     """
     choice = EngineChoice(options.engine, options.precision)
-    loop = Loop(options.models / options.encoder, choice)
+    folder = options.models / options.encoder
+    loop, served = Loop(folder, choice), Loop(folder, choice, as_served=True)
     texts = [f"how do I read rows from file number {number}" for number in range(100)]
-    names = ("query over HTTP, ms", "engine alone, ms", "overhead, ms", "overhead by a bare socket, ms")
-    figures: Figures = {name: [] for name in names}
+    figures: Figures = {}
     with service(options.models, options.encoder, *choice.arguments) as (port, _):
         client, bare = tei(port, options.encoder), BareClient(port, options.encoder)
         client.post(["warm"])
@@ -97,10 +100,19 @@ def overhead(options: argparse.Namespace) -> Figures:
             time.sleep(0.2)
             alone = median_ms(marked(texts, str(number)), lambda text: loop.run([loop.ids(text)]))
             time.sleep(0.2)
-            for name, figure in zip(
-                names, (over_http, alone, over_http - alone, by_socket - alone), strict=True
-            ):
-                figures[name].append(figure)
+            alike = median_ms(marked(texts, str(number)), lambda text: served.run([served.ids(text)]))
+            time.sleep(0.2)
+            measured = {
+                "query over HTTP, ms": over_http,
+                "engine alone, ms": alone,
+                "engine alone as served, ms": alike,
+                "overhead, ms": over_http - alone,
+                "overhead by a bare socket, ms": by_socket - alone,
+                "overhead as served, ms": over_http - alike,
+                "overhead as served, by a bare socket, ms": by_socket - alike,
+            }
+            for name, figure in measured.items():
+                figures.setdefault(name, []).append(figure)
         bare.close()
     return figures
 
