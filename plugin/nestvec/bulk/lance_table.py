@@ -56,7 +56,7 @@ class LanceTable:
         return CellTypes(json_text=True)
 
     def items(self, skip: int, count: int) -> Iterator[SourceRow]:
-        """The ``count`` rows after the first ``skip``; of the others, next to nothing is read.
+        """The ``count`` rows after the first ``skip``; hardly anything of the others is read.
 
         Raises FileUnreadable.
         """
@@ -161,5 +161,5 @@ def _lance_errors(address: str) -> Iterator[None]:
         raise FileUnreadable(
             "the Lance table cannot be read",
             value=f"{address.partition('?')[0]}: {reason}"[:300],
-            next_step="Check that all of its folder is there, and the credentials of its store.",
+            next_step="Check that its folder is complete, and the credentials of its store.",
         ) from error

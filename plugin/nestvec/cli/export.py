@@ -52,7 +52,7 @@ _NAME_LENGTH = 64
 @triton_options
 @trust_options
 @optional_milvus_options
-@ray_pool_options("Embed the texts of --rotate and --exits", "which need no folder of yours")
+@ray_pool_options("Embed the texts of --rotate and --exits", "which get the graph from this command")
 @json_option
 def command(args: ExportArgs) -> None:
     """Export CHECKPOINT, a local folder or a Hugging Face id, to a Triton model repository.

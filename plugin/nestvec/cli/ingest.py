@@ -360,7 +360,7 @@ def _print_lines(report: IngestReport, collection: str, *, dry_run: bool) -> Non
         )
     if report.replaced:
         replace_ = "would replace" if dry_run else "replaced"
-        click.echo(f"Later rows of the same keys {replace_} {report.replaced} of them.")
+        click.echo(f"Later rows with the same keys {replace_} {report.replaced} of them.")
     if report.rejected:
         where = f"see {report.rejects} for the reasons" if report.rejects else "the first reasons"
         click.echo(f"{report.rejected} rejected; {where}:")

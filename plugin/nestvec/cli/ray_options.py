@@ -29,7 +29,7 @@ class RayPoolArgs:
     worker_gpus: float | None
 
     def prepare(self) -> None:
-        """Before anything else is imported. A usage error for options that --ray does not go with."""
+        """Check the options, before anything else is imported. Raises UsageError for one that needs --ray."""
         options = {
             "--workers": self.workers,
             "--worker-cpus": self.worker_cpus,
@@ -60,7 +60,7 @@ class RayPoolArgs:
 
 
 def ray_pool_options(action: str, machines: str) -> Callable[[F], F]:
-    """Options of a command, whose help names the ``action`` on Ray, and what the ``machines`` need."""
+    """Options of a command. Their help names the ``action`` on Ray, and what the ``machines`` need."""
     return option_group(
         "Ray",
         option(
@@ -79,7 +79,7 @@ def ray_pool_options(action: str, machines: str) -> Callable[[F], F]:
         option(
             "--worker-cpus",
             type=click.FloatRange(0, min_open=True),
-            show_default="4, or those of the largest node",
+            show_default="4, or all of the largest node if it has fewer",
             help="CPUs of each worker, and threads of its engine.",
         ),
         option(

@@ -78,7 +78,7 @@ def test_a_file_of_an_unknown_kind_is_refused_before_milvus_is_opened(tmp_path: 
         (
             IngestReport(3, 0, 1.0, replaced=2),
             None,
-            "3 rows into c; 1.0 s, 0 rows/s.\nLater rows of the same keys replaced 2 of them.",
+            "3 rows into c; 1.0 s, 0 rows/s.\nLater rows with the same keys replaced 2 of them.",
         ),
         (IngestReport(3, 0, 1.0, warnings=("No column x.",)), None, "Warning: No column x."),
         (

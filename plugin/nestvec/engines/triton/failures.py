@@ -54,7 +54,7 @@ def late_call(address: str, model: str, inputs: int, seconds: float) -> CallFail
 def overdue_calls(address: str, model: str, count: int) -> CallFailure:
     """The server owes the answers to ``count`` calls that were given up."""
     error = DeadlineExceeded(
-        f"Triton at {address} gets no batch of {model} before it has ended some that were given up",
+        f"Triton at {address} gets no batch of {model} until it has ended some that were given up",
         value=f"{count} calls",
         next_step="See its log, and restart it if it does not answer any more.",
     )

@@ -72,7 +72,7 @@ def check_writable(client: MilvusClient, table: Table) -> None:
     present = {column.column: column for column in described_embeddings(described)}
     for name in sorted(new & present.keys()):
         if present[name].config.form in CLIENT_SIDE_FORMS:
-            # Milvus would refuse the rows one by one, for lack of it.
+            # Milvus would refuse each row, since it lacks the column.
             raise StoreRefused(
                 f"{table.name}.{name} was added since this began, and nestvec fills it",
                 value=_described(present[name]),

@@ -83,9 +83,9 @@ class ParameterFields(TruncationFields):
         for name, value in parameters.items():
             if name in ("inputs", "parameters"):
                 raise BodyInvalid(
-                    "the inputs are no parameter",
+                    "the parameters cannot have a field of this name",
                     value=f"parameters.{name}",
-                    next_step="Send them as inputs.",
+                    next_step="Send the texts as inputs, beside the parameters.",
                 )
             if value is not None and values.get(name) not in (None, value):
                 raise BodyInvalid(

@@ -69,8 +69,8 @@ class ApiRequest(BaseModel):
 
 
 def check_field(name: str, value: object, fields: Iterable[str], returned: Returned) -> None:
-    """Raise BodyInvalid for an unknown field that resembles one of ``fields``, or would change elsewhere what
-    is returned. A null is ignored."""
+    """Raise BodyInvalid for an unknown field that resembles one of ``fields``, or that would change the
+    result of another server. A null is ignored."""
     if value is None:
         return
     names = list(fields)
@@ -79,7 +79,7 @@ def check_field(name: str, value: object, fields: Iterable[str], returned: Retur
     if meaning is not None:
         meant = same_meaning(name, names)
         raise BodyInvalid(
-            f"this path has no such field for {meaning.what}",
+            f"on this path no field of this name sets {meaning.what}",
             value=name,
             next_step=f"Did you mean '{meant[0]}'?" if meant else meaning.next_step,
         )

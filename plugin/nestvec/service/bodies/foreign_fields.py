@@ -1,7 +1,7 @@
-"""Fields of other embedding servers that change what these return, by what they mean there.
+"""Fields of other embedding servers that change what those return, by what they mean there.
 
 They are of TEI, Infinity, vLLM, OpenAI, Cohere, Voyage AI, Jina, Hugging Face, NVIDIA, Nomic, Gemini, Ollama
-and sentence-transformers. A path that has no such field would give another result than the client means.
+and sentence-transformers. A path that ignored such a field would give another result than the client means.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class Meaning:
     """What several names mean."""
 
     what: str
+    """What they set, in the words of an error."""
+
     names: frozenset[str]
     """In lower case, without underscores."""
     returned: tuple[Returned, ...]
@@ -96,7 +98,7 @@ _MEANINGS: Final = (
         next_step="Send overlong= in the query string: error, truncate or mean.",
     ),
     _meaning("the side on which long texts are cut", "truncationdirection truncationside", _ALL),
-    _meaning("chunks of texts", "latechunking enableautochunking", _ALL, harmless=(False,)),
+    _meaning("how texts are cut into chunks", "latechunking enableautochunking", _ALL, harmless=(False,)),
     _meaning(
         "how many tokens of a text count",
         "maxlength maxtokens maxseqlength maxinputtokens maxinputlength truncatelength numctx",
@@ -142,7 +144,7 @@ _MEANINGS: Final = (
 )
 
 _OF_QUERY_STRING: Final = _meaning(
-    "what the query string names",
+    "what the query string sets",
     "encoder expert fingerprint overlong onerror modality exit layer layers",
     (*_ALL, "tokens"),
     next_step="Send it in the query string, see /docs.",
