@@ -114,8 +114,8 @@ class Copy:
                     f"a row of {self.source.collection} has a dynamic field of the same name as a new field: "
                     f"{name}",
                     value=f"{self.source.key.name} {str(row[self.source.key.name])[:60]}",
-                    next_step="Remove it from the rows; then the same command continues. Or begin again with "
-                    "--restart and another name: name in a spec, of nestvec collection alter.",
+                    next_step="Remove it from the rows, and run the command again: it continues. Or give the "
+                    "new field another name (name: in the spec of nestvec collection alter), with --restart.",
                 )
 
     def _moved(self, pages: Iterable[Page], *, anew: bool = False) -> Iterator[Page]:
