@@ -17,6 +17,12 @@ from nestvec_schemas.errors import IngestError, NestvecError
 _IN_FLIGHT: Final = 2
 """Tasks that each worker has, the one that it runs included: it goes on while the job is busy otherwise."""
 
+_MAX_RETRIES: Final = 10
+"""How often a task is run again whose worker was lost: one that ends each worker would run forever."""
+
+_IDLE_SECONDS: Final = 1.0
+"""How long a job without a task in a worker waits before the caller may stop it."""
+
 
 class _Worker:
     """What each actor runs."""
@@ -44,24 +50,26 @@ def run_tasks(
     options: RayOptions,
     is_busy: Callable[[], bool] = lambda: False,
 ) -> Generator[TaskRecord | None]:
-    """The record of each task, as it is finished; None where none is while the caller ``is_busy`` otherwise.
+    """The record of each task, as it is finished; None where none is while the caller ``is_busy`` otherwise,
+    and each second while no worker has a task.
 
-    A worker that is lost is replaced, and its tasks are run again. Raises NestvecError.
+    A worker that is lost is replaced, and its tasks are run again. Raises NestvecError, also for a task whose
+    workers are lost time and again.
     """
     if not tasks:
         return
     cpus, workers = pool_size(ray, options, len(tasks))
     work = replace(work, engine=replace(work.engine, options=_with_threads(work, cpus)))
-    actor = ray.remote(num_cpus=cpus, num_gpus=options.gpus or None, max_restarts=-1, max_task_retries=-1)(
-        _Worker
-    )
+    room = {"num_cpus": cpus, "num_gpus": options.gpus or None}
+    actor = ray.remote(**room, max_restarts=-1, max_task_retries=_MAX_RETRIES)(_Worker)
     pool = [actor.remote(work) for _ in range(workers)]
     waiting, unfinished = deque(tasks), len(tasks)
     # A worker has no task before it runs: there may be no place for it yet.
     running = {worker.ready.remote(): number for number, worker in enumerate(pool)}
     try:
         while unfinished:
-            finished, _ = ray.wait(list(running), timeout=0 if is_busy() else None)
+            patience = None if unfinished > len(waiting) else _IDLE_SECONDS
+            finished, _ = ray.wait(list(running), timeout=0 if is_busy() else patience)
             if not finished:
                 yield None
                 continue
@@ -89,9 +97,10 @@ def _result(ray: Any, reference: Any) -> TaskRecord | None:
         record, error = ray.get(reference)
     except ray.exceptions.RayError as failure:
         raise IngestError(
-            "a worker failed on a task, and Ray did not run it again",
+            f"a worker failed on a task, or was lost with it {_MAX_RETRIES} times",
             value=str(failure).strip().splitlines()[-1][:300],
-            next_step="Read Ray's logs, and run the command again: finished tasks are kept.",
+            next_step="Read Ray's logs, check that the machine has memory for its workers (--workers), and "
+            "run the command again: finished tasks are kept.",
         ) from failure
     if error:
         # From a worker of this job, which has this process's rights.

@@ -237,7 +237,7 @@ class BulkJob:
             try:
                 with closing(self._run_tasks(plan, tasks, done, report, inserts.is_ready)) as records:
                     for record in records:
-                        if record is None:
+                        if record is None and inserts.is_ready():
                             inserts.step()
                 # Ray has ended.
                 while inserts.is_ready():
@@ -302,7 +302,14 @@ class BulkJob:
         return Patience(delivery.retry_seconds, self.stop, delivery.waiting, delivery.clock)
 
     def _lite_target(self, plan: JobPlan) -> LiteTarget:
-        return LiteTarget(self.client, self.table, self.folder, plan.first_key, self._patience())
+        return LiteTarget(
+            self.client,
+            self.table,
+            self.folder,
+            plan.first_key,
+            self._patience(),
+            replaced_rows=plan.replaced_rows,
+        )
 
     def _server_import(self) -> ServerImport:
         with milvus_errors(f"describing {self.table.name}"):

@@ -66,7 +66,8 @@ class FakeRay:
         return [{"Alive": True, "Resources": {"CPU": float(self.cpus)}}]
 
     def remote(self, **options: Any) -> Callable[[type], Any]:
-        assert options["max_restarts"] == options["max_task_retries"] == -1
+        assert options["max_restarts"] == -1
+        assert options["max_task_retries"] > 0
 
         def decorate(kind: type) -> Any:
             def make(work: Any) -> FakeActor:
@@ -83,6 +84,9 @@ class FakeRay:
             return [], references
         self.patient_waits += 1
         present = [actor for actor in self.actors if actor.number not in self.absent]
+        if not present:
+            assert timeout is not None, "nothing would ever end this wait"
+            return [], references
         actor = max(present, key=lambda actor: (len(actor.calls), -actor.number))
         finished = actor.calls.pop(0)
         assert finished in references
@@ -123,6 +127,14 @@ def test_a_worker_without_a_place_has_no_tasks(make_work: MakeWork) -> None:
     assert set(ray.killed) == {0, 1}
 
 
+def test_a_caller_may_stop_a_job_whose_workers_find_no_place(make_work: MakeWork) -> None:
+    ray = FakeRay(cpus=8, absent=frozenset({0, 1}))
+    records = run_tasks(ray, make_work(), TASKS, RayOptions())
+    assert [next(records) for _ in range(3)] == [None] * 3
+    records.close()
+    assert set(ray.killed) == {0, 1}
+
+
 def test_a_busy_caller_does_not_wait(make_work: MakeWork) -> None:
     ray, busy = FakeRay(cpus=4), [True, False, True, False, False]
     records = list(run_tasks(ray, make_work(), TASKS[:2], RayOptions(), lambda: busy.pop(0)))
@@ -134,7 +146,10 @@ def test_a_busy_caller_does_not_wait(make_work: MakeWork) -> None:
     ("failure", "message"),
     [
         (IngestError("the text is odd", next_step="Repair it."), "the text is odd"),
-        (LostActorError("first line\nthe node is gone"), "a worker failed on a task.*the node is gone"),
+        (
+            LostActorError("first line\nthe node is gone"),
+            "a worker failed on a task, or was lost.*the node is gone",
+        ),
     ],
 )
 def test_the_error_of_a_task_ends_the_workers(make_work: MakeWork, failure: Exception, message: str) -> None:

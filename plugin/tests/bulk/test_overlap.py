@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def open_job(folder: Path, rows: list[dict[str, Any]]) -> Iterator[BulkJob]:
 
 
 def create(client: MilvusClient, *, auto_id: bool) -> None:
-    schema = client.create_schema(auto_id=auto_id)
+    schema = client.create_schema(auto_id=auto_id, enable_dynamic_field=True)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("n", DataType.INT64)
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=2)
@@ -194,6 +194,39 @@ def test_an_insert_that_fails_ends_the_workers_and_the_job_continues(
         assert (report.imported, report.resumed, report.finished) == (9, 2, True)
         assert stored(job) == list(range(ROWS))
     assert pool.ran == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_a_row_does_not_keep_the_dynamic_fields_of_the_one_that_it_replaces(
+    tmp_path: Path, pool: Pool, auto_id: bool
+) -> None:
+    rows = some_rows(auto_id=auto_id)
+    with open_job(tmp_path, [{**row, "old": 1, "both": 1} for row in rows]) as job:
+        job.run()
+    changed = [{**row, "both": 2} for row in rows[:5]] + rows[5:]
+    with open_job(tmp_path, changed) as job:
+        job.options = replace(job.options, rows=replace(job.options.rows, restart=True))
+        assert job.run().imported == ROWS
+        job.client.load_collection("docs")
+        found = job.client.query("docs", filter="n >= 0", output_fields=["*"], limit=100)
+    dynamic = {row["n"]: (row.get("old"), row.get("both")) for row in found}
+    assert dynamic == {n: (None, 2 if n < 5 else None) for n in range(ROWS)}
+
+
+def test_a_job_without_a_worker_inserts_nothing_and_is_stopped(tmp_path: Path, pool: Pool) -> None:
+    waits = 0
+
+    def no_worker(*arguments: Any) -> Generator[None]:
+        nonlocal waits
+        while waits < 9:
+            waits += 1
+            yield None
+
+    with open_job(tmp_path, some_rows()) as job, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nestvec.bulk.run.run_tasks", no_worker)
+        job.stop = lambda: waits >= 3
+        report = job.run()
+        assert (report.finished, report.imported, waits, stored(job)) == (False, 0, 3, [])
 
 
 def test_a_task_that_fails_leaves_the_rows_of_those_before(tmp_path: Path, pool: Pool) -> None:

@@ -52,13 +52,17 @@ class LiteTarget:
     """The key of the source's first row, where Milvus generates the keys."""
 
     patience: Patience
+    replaced_rows: int = 0
+    """How many keys from the first one earlier plans used, whose rows may be in the collection."""
 
     @property
     def writer(self) -> Writer:
         """How rows are stored once, whatever is repeated."""
+        dynamic = self.table.dynamic
         if self.first_key is None:
-            return KeyedWriter(self.client, self.table)
-        return LiteKeyWriter(self.client, self.table, self.first_key)
+            return KeyedWriter(self.client, self.table, keeps_dynamic=dynamic)
+        replaces = dynamic and self.replaced_rows > 0
+        return LiteKeyWriter(self.client, self.table, self.first_key, keeps_dynamic=replaces)
 
     @contextmanager
     def inserting(

@@ -90,6 +90,9 @@ class LiteKeyWriter:
     first_key: int
     """The key of the source's first row."""
 
+    keeps_dynamic: bool = False
+    """Whether rows replace others, whose dynamic fields they would keep."""
+
     def __call__(self, batch: RowBatch) -> RowBatch:
         """Write a batch and return it. Raises NestvecError."""
         if not batch.rows:
@@ -101,6 +104,7 @@ class LiteKeyWriter:
             {**row, key.name: str(first + position) if text else first + position}
             for row, position in zip(batch.rows, batch.positions, strict=True)
         ]
+        rows = _with_nulls(self.client, self.table, rows) if self.keeps_dynamic else rows
         _upsert(self.client, self.table, rows)
         return batch
 
