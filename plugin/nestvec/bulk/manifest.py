@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.plan import InputFile, JobRecord, Task
+from nestvec.ingest.target import RecordedTarget
 from nestvec_schemas.errors import JournalMismatch
 
 PLAN: Final = "plan.json"
@@ -31,7 +32,7 @@ class JobIdentity(JobRecord):
     reading: str
     """How its files are read; empty if by the defaults."""
 
-    target: str
+    target: RecordedTarget
     collection: str
 
     columns: tuple[str, ...]

@@ -19,6 +19,7 @@ from pymilvus import MilvusClient
 
 from nestvec.ingest.content import ContentHash, hash_prefixes
 from nestvec.ingest.journal import IngestIdentity, Journal, journal_path
+from nestvec.ingest.target import former_target
 from nestvec.ingest.write.names import leads_to, readers_name
 
 _TAIL_BYTES: Final = 1 << 20
@@ -57,7 +58,12 @@ class FinishedIngest(BaseModel):
 def read_finished(path: Path, identity: IngestIdentity) -> FinishedIngest | None:
     """The earlier ingest of a file of this content, or of its beginning, into the same collection; None if
     there is no record."""
-    return _read(_record_path(path, identity)) or _shorter(path, identity)
+    record = _read(_record_path(path, identity)) or _shorter(path, identity)
+    former = former_target(identity.target)
+    if record is None and former is not None:
+        before = identity.model_copy(update={"target": former})
+        record = _read(_record_path(path, before)) or _shorter(path, before)
+    return record
 
 
 def _read(record: Path) -> FinishedIngest | None:

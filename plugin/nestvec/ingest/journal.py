@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nestvec.datasets.readers import RowSource
 from nestvec.ingest.content import ContentHash, has_rows, hash_prefix
+from nestvec.ingest.target import RecordedTarget
 from nestvec_schemas.errors import (
     CollectionRetired,
     FileUnreadable,
@@ -39,7 +40,7 @@ class IngestIdentity(_Record):
     reading: str = ""
     """How the file is read, apart from its format; empty if by the defaults."""
 
-    target: str
+    target: RecordedTarget
     collection: str
     encoders: str = ""
     """The recorded fingerprints of the encoders that make the collection's vectors, by column; empty if it

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator
 from pymilvus import MilvusClient
 
 DEFAULT_DATABASE: Final = "default"
@@ -18,6 +19,19 @@ def journal_target(uri: str, database: str = "") -> str:
     database there, unless it is that of requests that name none."""
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
     return place if database in ("", DEFAULT_DATABASE) else f"{place}#{database}"
+
+
+def former_target(target: str) -> str | None:
+    """What ``--database default`` had, before it was that of no ``--database``; None for another database."""
+    return None if "#" in target else f"{target}#{DEFAULT_DATABASE}"
+
+
+def _without_default(target: str) -> str:
+    return target.removesuffix(f"#{DEFAULT_DATABASE}")
+
+
+RecordedTarget = Annotated[str, AfterValidator(_without_default)]
+"""A target in a file: some were written with the name of the default database."""
 
 
 def client_target(client: MilvusClient) -> str:

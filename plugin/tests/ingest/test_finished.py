@@ -48,6 +48,18 @@ def test_it_is_said_before_its_rows_are_doubled(
     assert not journal_path(copy, "t").exists()
 
 
+def test_it_is_said_of_an_ingest_whose_record_names_the_default_database(
+    path: Path, milvus: Made, make_table: Made
+) -> None:
+    client, table, calls = milvus(), make_table(auto_id=True), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=False))
+    ingest(client, table, path, replace(options, target="memory#default"))
+    assert not ingest(client, table, path, options).finished
+    assert [call.rows for call in calls] == [2]
+    ingest(client, table, path, replace(options, target="memory#other"))
+    assert len(calls) == 1
+
+
 def test_nothing_is_said_of_another_file_an_empty_collection_or_rows_with_keys(
     path: Path, milvus: Made, make_table: Made
 ) -> None:

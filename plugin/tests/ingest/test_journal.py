@@ -55,6 +55,13 @@ def test_it_is_read_back_and_removed(source: Path) -> None:
     assert not path.exists()
 
 
+def test_of_the_default_database_by_its_name_as_it_was_written_before(source: Path) -> None:
+    path = journal_path(source, "c")
+    write_journal(path, Journal(identity=identity(source), reached=DONE))
+    path.write_text(path.read_text().replace('"a.db"', '"a.db#default"'))
+    assert resume_journal(path, identity(source)).reached == DONE
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -19,6 +19,7 @@ from typing import Final, Self
 from platformdirs import user_state_path
 
 from nestvec.collections.change.plan import Names
+from nestvec.ingest.target import former_target
 from nestvec_schemas.errors import JournalMismatch, StoreInUse, StoreRefused
 
 _SCHEMA: Final = """
@@ -37,6 +38,13 @@ _MAX_FILE_NAME: Final = 240
 
 def journal_path(target: str, collection: str) -> Path:
     """The path of the journal of a change of ``collection`` in the database ``target``."""
+    path, former = _path(target, collection), former_target(target)
+    if former is not None and not path.exists() and _path(former, collection).exists():
+        return _path(former, collection)
+    return path
+
+
+def _path(target: str, collection: str) -> Path:
     place, _, database = target.partition("#")
     if place.endswith(".db"):
         path = Path(f"{place}.{f'{collection}@{database}' if database else collection}.change")
