@@ -237,7 +237,7 @@ def test_an_upgrade_that_is_killed_in_each_phase_continues(
         create(client, service)
         expected = dict(enumerate(TEXTS))
         arguments = ["--encoder", "wordllama", "--models", str(bridged), "--uri", address, "--yes"]
-        arguments += ["--dims", "128,64", "--rate", "150"]
+        arguments += ["--dims", "128,64", "--rate", "150", "--bridge"]
 
         def status() -> UpgradeStatus | None:
             try:
@@ -380,7 +380,7 @@ def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_
     copied: list[int] = []
     with serve_in_process([service], bridged), closing(MilvusClient(str(database))) as client:
         create(client, service, rows=400)
-        plan = plan_upgrade(client, request, bridged)
+        plan = plan_upgrade(client, request, bridged, bridge="required")
         begin_upgrade(client, plan)
         stopping = ChangeOptions(stop=lambda: bool(copied), advance=copied.append)
         with pytest.raises(StopRequested):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymilvus import DataType, FunctionType, MilvusException
 
+from nestvec.client.service_client import fetch_info
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Names
+from nestvec.collections.upgrade.bridging import BridgePlan, checked_bridge, fitted_bridge, plan_bridge
 from nestvec.collections.upgrade.columns import UpgradeRequest, choose_columns
 from nestvec.collections.upgrade.record import forget_upgrade, record_upgrade
 from nestvec.collections.upgrade.run import UpgradePlan, begin_upgrade, restore_kept
@@ -33,7 +36,7 @@ def service(write_encoder: Callable[..., Path]) -> Iterator[str]:
     """A service with ``tiny``, 16 dims, and its bridge ``tiny.as.old``, 8."""
     bridge = Bridge(
         fingerprint=OLD, mapped_from="1" * 16, exit=5, dim=8, dims=(8, 4), method="ridge", sample="docs",
-        texts=300, compared={},
+        texts=300, compared={}, quality={8: 0.46, 4: 0.4},
     )  # fmt: skip
     bridges = Bridges(maps={"old": bridge}, unbridged_files={}, has_own_exits=True)
     models = write_encoder(bridges=bridges).parent
@@ -169,6 +172,46 @@ def test_a_collection_that_is_kept_calls_the_encoder_of_before_again(
     assert (column.config.encoder, column.upgrade is None) == ("tiny.as.old", False)
     restore_kept(server, "papers")
     assert (server.params, server.properties) == (before, {})
+
+
+@pytest.mark.parametrize(
+    ("quality", "lowest"),
+    [
+        (((8, 0.46), (4, 0.9)), "0.460"),
+        (((8, 0.7), (4, 0.1)), None),  # the column has 8 dims
+        (((6, 0.9), (4, 0.69)), "0.690"),
+        ((), None),
+    ],
+)
+def test_a_bridge_that_keeps_little_is_used_only_if_it_is_required(
+    service: str, quality: tuple[tuple[int, float], ...], lowest: str | None
+) -> None:
+    server: Any = Server("v2.6.11", service)
+    chosen = choose_columns(read_table(server, "papers"), UpgradeRequest("papers", "tiny"))
+    plan = BridgePlan("tiny.as.old", exists=True, quality=quality)
+    checked = checked_bridge(plan, chosen)
+    if lowest is None:
+        assert checked == plan
+    else:
+        assert checked.lines("old") == [
+            f"1. No bridge: tiny.as.old keeps only {lowest} of old's nDCG@10, less than 0.7 (--bridge uses "
+            "it). Queries are embedded by old until the switch."
+        ]
+    required = replace(plan, required=True)
+    assert checked_bridge(required, chosen) == required
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_plan_reads_what_the_bridge_in_the_repository_keeps(
+    service: str, tmp_path: Path, required: bool
+) -> None:
+    models = tmp_path / "models"
+    server: Any = Server("v2.6.11", service)
+    chosen = choose_columns(read_table(server, "papers"), UpgradeRequest("papers", "tiny"))
+    plan = plan_bridge(chosen, fetch_info(service), models, 300, required=required)
+    assert (plan.name, "0.460" in plan.lines("old")[0]) == ("tiny.as.old" if required else None, True)
+    fitted = BridgePlan("tiny.as.old", texts=300, required=required)
+    assert fitted_bridge(fitted, chosen, models).name == plan.name
 
 
 def test_what_cannot_be_upgraded(service: str) -> None:

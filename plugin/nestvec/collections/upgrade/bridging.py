@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,9 @@ from nestvec_schemas.repository import find_encoder, read_manifest
 
 MIN_TEXTS: Final = 256
 """Rows below which no bridge is fitted: ``nestvec bridge`` refuses fewer documents."""
+
+MIN_KEPT: Final = 0.7
+"""Of the old encoder's nDCG@10: a bridge that keeps less is used only if it is required."""
 
 _QUERIES_PER_TEXT: Final = 6
 """Short queries that are drawn from each sampled text."""
@@ -57,6 +60,9 @@ class BridgePlan:
 
     quality: tuple[tuple[int, float], ...] = ()
     """Of one that exists, by dim: nDCG@10 relative to the old encoder's."""
+
+    required: bool = False
+    """Whether it is used whatever it keeps."""
 
     reason: str = ""
     """Why there is none."""
@@ -100,7 +106,8 @@ def plan_bridge(
         space = served.fingerprint if served is not None else present and present.fingerprint
         if space is not None and recorded in (None, space):
             quality = () if present is None else tuple(present.quality.items())
-            return BridgePlan(name, exists=True, quality=quality)
+            plan = BridgePlan(name, exists=True, quality=quality, required=required)
+            return checked_bridge(plan, chosen)
         _check_repository(chosen, models)
         if rows < MIN_TEXTS:
             raise SampleUnusable(
@@ -113,7 +120,30 @@ def plan_bridge(
             raise
         return BridgePlan(None, reason=error.cause)
     texts = min(rows, DEFAULT_SAMPLE_SIZE)
-    return BridgePlan(name, texts=texts, seconds=_seconds(chosen, texts))
+    return BridgePlan(name, texts=texts, seconds=_seconds(chosen, texts), required=required)
+
+
+def fitted_bridge(plan: BridgePlan, chosen: UpgradeColumns, models: Path) -> BridgePlan:
+    """The plan once its bridge is fitted: without it, unless it is required, if it keeps too little."""
+    present = _installed(models, chosen)
+    quality = () if present is None else tuple(present.quality.items())
+    return checked_bridge(replace(plan, quality=quality), chosen)
+
+
+def checked_bridge(plan: BridgePlan, chosen: UpgradeColumns) -> BridgePlan:
+    """The plan, without its bridge if that keeps less than MIN_KEPT at the dims of a column, unless it is
+    required."""
+    quality = dict(plan.quality)
+    dims = {column.config.dim or max(quality, default=0) for column in chosen.columns}
+    # Of one that is served from elsewhere, or was fitted to images, nothing is known.
+    lowest = min((quality[dim] for dim in dims & quality.keys()), default=min(quality.values(), default=1.0))
+    if plan.required or lowest >= MIN_KEPT:
+        return plan
+    return BridgePlan(
+        None,
+        reason=f"{plan.name} keeps only {lowest:.3f} of {chosen.old}'s nDCG@10, less than {MIN_KEPT} "
+        "(--bridge uses it)",
+    )
 
 
 def ensure_served(service: str, name: str) -> EncoderInfo:

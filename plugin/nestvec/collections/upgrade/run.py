@@ -32,7 +32,7 @@ from nestvec.milvus.server_version import read_version
 from nestvec_schemas.errors import JournalMismatch, StoreError
 
 BridgeWish = Literal["auto", "required", "none"]
-"""Whether queries use a bridge meanwhile: if there can be one, certainly, or not."""
+"""Whether queries use a bridge meanwhile: if there can be one that keeps enough, certainly, or not."""
 
 
 @dataclass(frozen=True)
