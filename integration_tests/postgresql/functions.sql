@@ -291,3 +291,8 @@ nullif(date '2024-01-05', 'Jan 5 2024')
 CASE WHEN 1 > 2 THEN date '2024-01-01' ELSE 'Feb 3 2024' END
 CASE WHEN 1 < 2 THEN '1.005' ELSE 2::numeric END
 jsonb_build_object('a', 0.1::real)
+regexp_replace(' a ', '^\s+|\s+$', '', 'g'), regexp_replace('v1.25 x', '\d+(\.\d+)?', 'N')
+regexp_replace('a,foo', E'(^|,)foo', 'X'), regexp_replace('aé b', E'\\w', '-', 'g'), 'é' ~ E'^\\w$'
+regexp_replace('abc', 'b'::text, 'X'), regexp_replace('abc', NULL, 'X'), regexp_replace('abc', '', 'X', 'g')
+regexp_replace('catalog cat', 'catalog|cat', 'X', 'g'), regexp_replace('<b>x</b>', '<.+?>', '', 'g')
+regexp_split_to_array('a, b;c', '\s*[,;]\s*'), regexp_split_to_array('a and b or c', ' and | or ')

@@ -7,7 +7,8 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
-from nestvec.sql.relational.rewrites.nodes import Rule, call, is_text_constant
+from nestvec.sql.relational.rewrites.longest_matches import check_longest
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, is_text_constant
 from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
 from nestvec_schemas.errors import SqlNotSupported
 
@@ -50,9 +51,20 @@ def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
 
 def _regex(node: exp.Expr, flags: str) -> exp.Expr:
     """A pattern that is constant, as DuckDB writes it."""
-    return (
-        exp.Literal.string(postgres_regex(node.name, fold="i" in flags)) if is_text_constant(node) else node
-    )
+    pattern = _constant(node)
+    return node if pattern is None else exp.Literal.string(postgres_regex(pattern, fold="i" in flags))
+
+
+def _constant(node: exp.Expr) -> str | None:
+    """A text in quotes, also as E'...' and cast to TEXT; None for anything else."""
+    inner = node.unnest()
+    if (
+        isinstance(inner, exp.Cast)
+        and inner.args["to"].this in TEXT_TYPES
+        and not inner.args["to"].expressions
+    ):
+        inner = inner.this.unnest()
+    return str(inner.name) if is_text_constant(inner) or isinstance(inner, exp.ByteString) else None
 
 
 def replaced(node: exp.RegexpReplace) -> exp.Expr:
@@ -64,13 +76,30 @@ def replaced(node: exp.RegexpReplace) -> exp.Expr:
         raise SqlNotSupported("an option of regexp_replace() but g and i is not supported", next_step=_WRITE)
     if isinstance(replacement, exp.Literal):
         replacement = exp.Literal.string(replacement.name.replace("\\&", "\\0"))
+    _check_pattern(node.expression, "regexp_replace()", flags)
     pattern = _regex(node.expression, flags)
     return call("regexp_replace", node.this, pattern, replacement, exp.Literal.string(flags + "s"))
 
 
 def split_by(name: str) -> Rule:
     """``regexp_split_to_array(t, pattern)``."""
-    return lambda node: call(name, node.expressions[0], _regex(node.expressions[1], "s"))
+
+    def split(node: exp.Expr) -> exp.Expr:
+        _check_pattern(node.expressions[1], f"{name}()", "s")
+        return call(name, node.expressions[0], _regex(node.expressions[1], "s"))
+
+    return split
+
+
+def _check_pattern(pattern: exp.Expr, function: str, flags: str) -> None:
+    """Refuse a pattern that matches something else in DuckDB, or that may."""
+    text = _constant(pattern)
+    if text is not None:
+        check_longest(text, function, flags)
+    elif not isinstance(pattern.unnest(), exp.Null):
+        raise SqlNotSupported(
+            f"a computed pattern of {function} is not supported", next_step="Write the pattern as a constant."
+        )
 
 
 def similar_to(node: exp.SimilarTo) -> exp.Expr:
