@@ -35,11 +35,11 @@ def parts() -> tuple[tuple[str, ...], ...]:
     """What each process is given, the longest first; a new file of a folder is in one of them by itself."""
     sql = _files(*_SQL)
     return (
+        ("exporters/tests", "schemas/tests", "tests"),
         _all_but(sql, "test_[a-h]*.py"),
         _all_but(sql, "test_[!a-h]*.py"),
         ("plugin/tests", "--ignore=plugin/tests/deploy"),
         ("integration_tests/postgresql", *sql),
-        ("exporters/tests", "schemas/tests", "tests"),
         ("integration_tests/triton",),
         ("integration_tests/verify",),
         # Helm's library is Go: its runtime stays out of the process of other tests.
