@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pydantic import Field, ValidationError
@@ -233,12 +233,16 @@ def drop_damaged(folder: OutputFolder, records: dict[int, TaskRecord], tasks: Se
             folder.remove(record_name(record.task))
 
 
-def check_files(folder: OutputFolder, records: Sequence[TaskRecord], advance: Callable[[int], None]) -> None:
+def check_files(
+    folder: OutputFolder,
+    records: Sequence[TaskRecord],
+    imports: Mapping[str, ImportRecord],
+    advance: Callable[[int], None],
+) -> None:
     """Raise JournalMismatch if a file that is yet to be imported has another content than was written.
 
     Each file is read once; ``advance`` is called with its rows.
     """
-    imports = read_imports(folder)
     for file in (file for record in records for file in record.files):
         progress = imports.get(file.name)
         requested = progress is not None and (progress.state == "done" or progress.job is not None)

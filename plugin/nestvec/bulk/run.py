@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 
@@ -15,7 +15,17 @@ from nestvec.bulk.actor_pool import run_tasks
 from nestvec.bulk.imports.lite import LiteTarget, OrderedInserts
 from nestvec.bulk.imports.server import ServerImport, allow_vectors
 from nestvec.bulk.locations import OutputFolder, is_remote, is_within
-from nestvec.bulk.manifest import BEGUN, FILES, PLAN, REJECTED, TASKS, JobIdentity, JobPlan, TaskRecord
+from nestvec.bulk.manifest import (
+    BEGUN,
+    FILES,
+    PLAN,
+    REJECTED,
+    TASKS,
+    ImportRecord,
+    JobIdentity,
+    JobPlan,
+    TaskRecord,
+)
 from nestvec.bulk.on_ray import cluster
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
@@ -226,8 +236,8 @@ class BulkJob:
         self, plan: JobPlan, tasks: list[Task], done: dict[int, TaskRecord], report: BulkReport
     ) -> None:
         """Embed, and insert the rows of finished tasks meanwhile. Raises NestvecError, StopRequested."""
-        self._check_files(list(done.values()))
         imports = manifests.read_imports(self.folder)
+        self._check_files(list(done.values()), imports)
         doing = "Inserting" if len(done) == len(tasks) else "Embedding and inserting"
         with (
             self.progress(f"{doing} into {self.table.name}", sum(task.rows for task in tasks)) as advance,
@@ -323,7 +333,7 @@ class BulkJob:
             collection_id=int(described.get("collection_id") or 0),
         )
 
-    def _check_files(self, records: list[TaskRecord]) -> None:
+    def _check_files(self, records: list[TaskRecord], imports: Mapping[str, ImportRecord]) -> None:
         """Raise JournalMismatch if a file that is to be imported is damaged; StopRequested."""
         if not records:
             return
@@ -334,7 +344,7 @@ class BulkJob:
                 advance(rows)
                 patience.check()
 
-            manifests.check_files(self.folder, records, next_file)
+            manifests.check_files(self.folder, records, imports, next_file)
 
     def _import(self, plan: JobPlan, records: list[TaskRecord], report: BulkReport) -> None:
         """Import into a server; or end the import into Milvus Lite, where all rows are inserted."""
@@ -346,8 +356,8 @@ class BulkJob:
             replaced = min(plan.replaced_rows, read) if is_limited else plan.replaced_rows
             self._lite_target(plan).remove_replaced(records, replaced)
         else:
-            self._check_files(records)
             imports = manifests.read_imports(self.folder)
+            self._check_files(records, imports)
             with self.progress(f"Importing into {self.table.name}", report.rows) as advance:
                 allow_vectors(self.client, self.table)
                 ordered = sorted(records, key=lambda record: record.task.number)

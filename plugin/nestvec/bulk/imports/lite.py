@@ -81,7 +81,7 @@ class LiteTarget:
         )
 
         def insert(record: TaskRecord) -> int:
-            check_files(self.folder, [record], lambda rows: self.patience.check())
+            check_files(self.folder, [record], imports, lambda rows: self.patience.check())
             offset, stored_rows = record.task.first, 0
             for file in record.files:
                 if file.name in imports and imports[file.name].state == "done":
