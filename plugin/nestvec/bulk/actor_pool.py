@@ -97,7 +97,7 @@ def _result(ray: Any, reference: Any) -> TaskRecord | None:
         record, error = ray.get(reference)
     except ray.exceptions.RayError as failure:
         raise IngestError(
-            f"a worker failed on a task, or was lost with it {_MAX_RETRIES} times",
+            f"a worker failed on a task, or was lost with it more than {_MAX_RETRIES} times",
             value=str(failure).strip().splitlines()[-1][:300],
             next_step="Read Ray's logs, check that the machine has memory for its workers (--workers), and "
             "run the command again: finished tasks are kept.",
