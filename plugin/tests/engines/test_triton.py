@@ -86,6 +86,11 @@ def test_the_services_largest_batch_is_one_call() -> None:
         ),
         ((grpc.StatusCode.INTERNAL, "out of memory"), EngineError, r"2 inputs.*memory \(INTERNAL\).*log"),
         ((grpc.StatusCode.INVALID_ARGUMENT, ""), EngineError, "INVALID_ARGUMENT"),
+        (
+            (grpc.StatusCode.DEADLINE_EXCEEDED, "a proxy's timeout"),
+            DeadlineExceeded,
+            r"in time for 2 inputs.*: a proxy's timeout \(DEADLINE_EXCEEDED\)",
+        ),
     ],
 )
 def test_what_triton_refuses_says_where_and_what_to_do(

@@ -31,17 +31,13 @@ class CallFailure(Exception):
         self.kind, self.error, self.address, self.message = kind, error, address, message
 
 
-def call_failure(
-    address: str, model: str, inputs: int, seconds: float, error: InferenceServerException
-) -> CallFailure:
+def call_failure(address: str, model: str, inputs: int, error: InferenceServerException) -> CallFailure:
     """Of what Triton's client raised for ``inputs`` inputs."""
     status = str(error.status() or "").removeprefix("StatusCode.")
     text = (error.message() or status or "no reason was given").strip()
     message = text[:_MAX_MESSAGE].removesuffix(".")
     kind = _kind(status, message)
     value = f"{message} ({status})" if status else message
-    if kind == "late":
-        value = f"{seconds:g} s"
     return CallFailure(kind, _error(kind, address, (model, inputs), value, message), address, message)
 
 

@@ -145,8 +145,7 @@ class ServerPool:
     def leave_running(self, calls: Iterable[asyncio.Task[Vectors]]) -> None:
         """Wait no longer for calls, and do not cancel them: each ends when answered, or past its deadline.
 
-        Triton's gRPC endpoint can crash when a call is cancelled (triton-inference-server/server, issues 7368
-        and 8034; seen with 2.51, in two of eight runs of a server that stood still and went on).
+        How each ends tells whether its server is well. Only those past their deadline count as given up.
         """
         for task in calls:
             self._superseded.add(task)

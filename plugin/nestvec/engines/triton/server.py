@@ -177,7 +177,7 @@ class TritonServer:
             )
             vectors: Vectors | None = answer.as_numpy(output)
         except InferenceServerException as error:
-            raise call_failure(self.address, model, len(batch), _CALL_SECONDS, error) from error
+            raise call_failure(self.address, model, len(batch), error) from error
         except ValueError as error:
             raise unusable_output(self.address, model, output, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
