@@ -128,7 +128,7 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     operations = app.state.operations = _add_operations(app, embedder, api_keys)
     service_metrics.watch_encoders(embedder)
     _add_routes(app)
-    routers = [*_ROUTERS, *([] if embedder.settings.access.admin_keys is None else [admin.router])]
+    routers = [*_ROUTERS, *([] if settings.access.admin_keys is None else [admin.router])]
     if settings.access.ui:
         routers.append(ui_router())
         app.include_router(routers[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, ClassVar, Final, get_args
 
 from pydantic import BaseModel, model_validator
@@ -68,16 +68,15 @@ class ApiRequest(BaseModel):
         return values
 
 
-def check_field(name: str, value: object, fields: Iterable[str], returned: Returned) -> None:
+def check_field(name: str, value: object, fields: Collection[str], returned: Returned) -> None:
     """Raise BodyInvalid for an unknown field that resembles one of ``fields``, or that would change the
     result of another server. A null is ignored."""
     if value is None:
         return
-    names = list(fields)
-    check_name(name, names)
+    check_name(name, fields)
     meaning = foreign_meaning(name, value, returned)
     if meaning is not None:
-        meant = same_meaning(name, names)
+        meant = same_meaning(name, fields)
         raise BodyInvalid(
             f"on this path no field of this name sets {meaning.what}",
             value=name,
@@ -85,12 +84,12 @@ def check_field(name: str, value: object, fields: Iterable[str], returned: Retur
         )
 
 
-def check_name(name: str, fields: Iterable[str]) -> None:
+def check_name(name: str, fields: Collection[str]) -> None:
     """Raise BodyInvalid for the name of an unknown field that resembles one of ``fields``, or means one."""
-    names = list(fields)
-    meant = [field for field in names if plain_name(field) == plain_name(name)]
-    meant = meant or same_meaning(name, names, always=True)
-    meant = meant or difflib.get_close_matches(name[:64], names, n=1, cutoff=_SIMILAR)
+    plain = plain_name(name)
+    meant = [field for field in fields if plain_name(field) == plain]
+    meant = meant or same_meaning(name, fields, always=True)
+    meant = meant or difflib.get_close_matches(name[:64], fields, n=1, cutoff=_SIMILAR)
     if meant:
         raise BodyInvalid(
             "the request has a field that this path does not know",

@@ -25,12 +25,12 @@ class Meaning:
     """What they set, in the words of an error."""
 
     names: frozenset[str]
-    """In lower case, without underscores."""
+    """In lower case, without underscores and hyphens."""
     returned: tuple[Returned, ...]
     """Where it matters."""
-    harmless: tuple[object, ...] = ()
+    harmless: tuple[object, ...]
     """Values that ask for what is returned anyway."""
-    next_step: str = "Omit it."
+    next_step: str
 
 
 def _meaning(
