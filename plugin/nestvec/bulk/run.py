@@ -31,7 +31,7 @@ from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import InputFile, Task, input_files, plan_tasks
 from nestvec.bulk.task import Work
-from nestvec.ingest.run import MAX_REASONS
+from nestvec.ingest.rejects import MAX_REASONS
 from nestvec.ingest.write.patience import Patience, StopRequested
 from nestvec.ingest.write.writable import check_writable
 from nestvec.ingest.write.writers import new_first_key

@@ -37,9 +37,9 @@ from nestvec.images import ImagePolicy
 from nestvec.ingest.background import Background
 from nestvec.ingest.batches import RowBatch, batch_rows
 from nestvec.ingest.options import IngestOptions
-from nestvec.ingest.rejects import RejectedRow, rejection_reasons
+from nestvec.ingest.rejects import MAX_REASONS, RejectedRow, rejection_reasons
 from nestvec.ingest.row_schema import RowSchema, checked_schema
-from nestvec.ingest.run import MAX_REASONS, open_rows
+from nestvec.ingest.run import open_rows
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
 

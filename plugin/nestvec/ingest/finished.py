@@ -135,7 +135,7 @@ def write_finished(path: Path, identity: IngestIdentity, finished: FinishedInges
 def _read_of_name(path: Path, identity: IngestIdentity) -> list[FinishedIngest]:
     """The records of the contents that the file of this name had, the latest last; a line each."""
     try:
-        lines = _record_of_name(path, identity).read_text().splitlines()
+        lines = _record_of_name(path, identity).read_text().split("\n")
         return [FinishedIngest.model_validate_json(line) for line in lines]
     except (OSError, ValueError):
         return []

@@ -96,7 +96,8 @@ class IngestReport:
     """Rows inserted by this run."""
 
     replaced: int = 0
-    """Rows among those of this run whose key a later row has, which replaced them."""
+    """Rows among those of this run, of the first 16 million or so, whose key a later row has, which replaced
+    them."""
 
     warnings: tuple[str, ...] = ()
     """What no row of this run had, although the options name it."""

@@ -7,10 +7,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from nestvec.datasets.readers import STDIN
 from nestvec.ingest.journal import journal_path
 from nestvec_schemas.errors import IngestError, RowRejected
+
+MAX_REASONS: Final = 5
+"""Rejections that a report explains."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.journal import LINE_FORMATS, Journal, PendingBatch, Progress, with_progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
-from nestvec.ingest.rejects import append_rejected, rejection_reasons, rejects_path
+from nestvec.ingest.rejects import MAX_REASONS, append_rejected, rejection_reasons, rejects_path
 from nestvec.ingest.row_count import row_counter
 from nestvec.ingest.row_schema import RowSchema, checked_schema, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested, wait_for_milvus
@@ -46,9 +46,6 @@ from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import count_rows, is_lite
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import NestvecError
-
-MAX_REASONS = 5
-"""Rejections that a report explains."""
 
 
 def ingest(

@@ -60,6 +60,20 @@ def test_it_is_said_of_an_ingest_whose_record_names_the_default_database(
     assert len(calls) == 1
 
 
+def test_it_is_said_of_a_longer_file_in_a_folder_whose_name_ends_lines(
+    path: Path, milvus: Made, make_table: Made
+) -> None:
+    client, table, calls = milvus(), make_table(auto_id=True), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=False))
+    folder = path.parent / "a\u2028b"
+    folder.mkdir()
+    longer = path.rename(folder / path.name)
+    ingest(client, table, longer, options)
+    longer.write_text(f'{longer.read_text()}{{"text": "c", "note": "3"}}\n')
+    assert not ingest(client, table, longer, options).finished
+    assert [(call.file, call.rows) for call in calls] == [(str(longer), 2)]
+
+
 def test_nothing_is_said_of_another_file_an_empty_collection_or_rows_with_keys(
     path: Path, milvus: Made, make_table: Made
 ) -> None:

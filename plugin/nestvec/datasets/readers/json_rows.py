@@ -26,8 +26,8 @@ _CHUNK_BYTES: Final = 1 << 16
 _STRUCTURE: Final = re.compile(rb'["{}\[\]]')
 _IN_STRING: Final = re.compile(rb'["\\]')
 _AFTER_SCALAR: Final = re.compile(rb"[\s,\]}]")
-_LONG_NUMBER: Final = re.compile(rb"[0-9.]{17}")
-"""More digits than a double has for certain."""
+_LONG_NUMBER: Final = re.compile(rb"[0-9.]{16}")
+"""More digits than the 15 that a double has for certain, perhaps with a point among them."""
 _BETWEEN: Final = re.compile(rb"[\s,]*")
 
 

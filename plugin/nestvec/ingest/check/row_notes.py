@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from nestvec.datasets.readers import RowSource, SourceRow
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.check.mapped_columns import MappedColumns
 from nestvec.ingest.check.repeated_keys import RepeatedKeys
-from nestvec.ingest.rejects import rejection_reasons
+from nestvec.ingest.rejects import MAX_REASONS, rejection_reasons
 from nestvec.ingest.row_schema import RowSchema
-
-_MAX_REASONS: Final = 5
-"""Rejections that are explained."""
 
 
 class RowNotes:
@@ -22,8 +18,8 @@ class RowNotes:
     def __init__(self, schema: RowSchema, source: RowSource) -> None:
         key, mapping = schema.table.primary, schema.mapping
         # A header was checked before any row.
-        has_names = source.columns is None and mapping is not None
-        self._columns = MappedColumns(mapping.renamed if has_names and mapping else {})
+        unchecked = mapping.renamed if mapping is not None and source.columns is None else {}
+        self._columns = MappedColumns(unchecked)
         self._keys = RepeatedKeys(None if key.auto_id else key.name)
         self._reasons: list[str] = []
 
@@ -34,7 +30,7 @@ class RowNotes:
     def add(self, part: RowBatch) -> None:
         """Note rows that are stored, or can be, and those that are rejected."""
         self._keys.add(part.rows)
-        self._reasons += rejection_reasons(part.rejected)[: _MAX_REASONS - len(self._reasons)]
+        self._reasons += rejection_reasons(part.rejected)[: MAX_REASONS - len(self._reasons)]
 
     @property
     def reasons(self) -> tuple[str, ...]:

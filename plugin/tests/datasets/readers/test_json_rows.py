@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import SourceRow, json_rows, open_source
+from nestvec.datasets.readers.rows import JsonRow
 from nestvec_schemas.errors import FileUnreadable, NestvecError, RowRejected
 
 JSON = st.recursive(
@@ -114,3 +115,11 @@ def test_an_array_on_one_line_of_jsonl_names_the_format(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('[{"a": 1}]')
     (row,) = open_source(tmp_path / "rows.jsonl").items()
     assert "--format json" in str(row.value)
+
+
+@pytest.mark.parametrize("number", ["9007199254740993e0", "9007199254740993e-3", "900719925474099.31"])
+def test_a_row_has_its_text_where_a_double_may_be_rounded(folder: Path, number: str) -> None:
+    text = f'{{"price": {number}}}'
+    (row,) = read(folder, text)
+    assert isinstance(row.value, JsonRow)
+    assert row.value.text == text.encode()
