@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from bulk import Place, loop_rate, records_of, worker_pids, write_rows
+from bulk import Place, loop_rate, records_of, task_times, worker_pids, write_rows
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nestvec.bulk.manifest import TaskRecord
@@ -133,12 +133,6 @@ def ray_nodes(count: int, cores: Sequence[int | None]) -> Iterator[str]:
             cluster.shutdown()
 
 
-def task_span(place: Place) -> float:
-    """Seconds from the beginning of the first task to the end of the last."""
-    first = min(path.stat().st_mtime for path in (place.job / "begun").iterdir())
-    return max(path.stat().st_mtime for path in (place.job / "tasks").iterdir()) - first
-
-
 def nodes_run(options: argparse.Namespace, folder: Path, count: int, *more: str) -> dict[str, Any]:
     """One command on ``count`` nodes."""
     place = Place(folder, options, f"nodes{count}")
@@ -152,13 +146,14 @@ def nodes_run(options: argparse.Namespace, folder: Path, count: int, *more: str)
     if report["rows"] != rows or report["rejected"]:
         raise SystemExit(f"{report['rows']} of {rows} rows were written")
     ends = task_ends(place)
+    begun, finished = task_times(place.job)
     return {
         "nodes": count,
         "rows": rows,
         "tasks of each worker": sorted(len(each) for each in ends.values()),
-        "seconds": round(task_span(place), 2),
+        "seconds": round(finished - begun, 2),
         "seconds of the command": round(seconds, 2),
-        "rows/s": round(rows / task_span(place), 1),
+        "rows/s": round(rows / (finished - begun), 1),
         "rows/s once loaded": round(options.task_rows * rate_once_loaded(ends), 1),
         "CPU seconds of tasks": round(report["seconds"]["cpu"], 2),
     }

@@ -127,9 +127,9 @@ class Copy:
         key = self.source.key.name
         for page in pages:
             recorded = list(self.journal.digests([row[key] for row in page.rows]))
-            others = set(self.target.partitions()) - (set() if anew else {page.partition})
-            for partition in others if recorded else ():
-                self._delete(list(self.target.rows(recorded, partition)))
+            for partition in self.target.partitions() if recorded else ():
+                if anew or partition != page.partition:
+                    self._delete(list(self.target.rows(recorded, partition)))
             yield page
 
     def _own(self, pages: Iterable[Page]) -> Iterator[Page]:

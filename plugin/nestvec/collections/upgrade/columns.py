@@ -143,21 +143,20 @@ def check_kinds(chosen: UpgradeColumns, info: ServiceInfo) -> EncoderInfo:
 
 def _named(table: Table, field: str | None) -> list[EmbeddingColumn]:
     if field is None:
-        columns = list(table.embeddings)
-    else:
-        columns = [column for column in table.embeddings if field in (column.source, column.column)]
-    if not columns and field is None:
-        raise SpecError(
-            "this collection has no field that a service embeds",
-            value=table.name,
-            next_step="Add one with the new encoder: nestvec collection embed.",
-        )
+        if not table.embeddings:
+            raise SpecError(
+                "this collection has no field that a service embeds",
+                value=table.name,
+                next_step="Add one with the new encoder: nestvec collection embed.",
+            )
+        return list(table.embeddings)
+    columns = [column for column in table.embeddings if field in (column.source, column.column)]
     if not columns:
         names = sorted({name for column in table.embeddings for name in (column.source, column.column)})
         raise SpecError(
             f"{table.name} has no field of this name that a service embeds",
             value=field,
-            next_step=f"Available: {', '.join(names) or 'none'}.{nearest(field or '', names)}",
+            next_step=f"Available: {', '.join(names) or 'none'}.{nearest(field, names)}",
         )
     return columns
 
