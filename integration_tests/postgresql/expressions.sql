@@ -18,6 +18,7 @@ SELECT to_jsonb(to_timestamp(100)) AS a, to_jsonb(timestamptz '2024-01-01 10:00:
 SELECT date_trunc('month', date '2024-05-05' + time '10:00') AS a, date_trunc('milliseconds', date '2024-02-29' + time '10:30') AT TIME ZONE 'America/New_York' AS b
 SELECT '[1]'::jsonb < '[1, 2]'::jsonb AS a, '{"a":1}'::jsonb > '[1]'::jsonb AS b, 'null'::jsonb < '1'::jsonb AS c, '"a"'::jsonb < '1'::jsonb AS d
 SELECT id, rank() OVER (ORDER BY meta->'s') AS a, row_number() OVER (ORDER BY meta->'n', id) AS b FROM rows
+SELECT DISTINCT id, row_number() OVER (ORDER BY meta->'n', id) AS a FROM rows ORDER BY id
 SELECT id FROM rows WHERE meta->'n' BETWEEN '0' AND '2' OR meta->'s' > '"b"'
 SELECT id FROM rows ORDER BY meta->'n' DESC, id LIMIT 7
 SELECT id, meta FROM rows ORDER BY meta, id LIMIT 7

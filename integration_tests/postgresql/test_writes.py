@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,12 @@ import psycopg
 import pytest
 from integration_tests.fixtures.answers import LAZY, casts_may_fail, multiset, psycopg_form
 from integration_tests.fixtures.postgres import PostgresServer
-from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
+from integration_tests.fixtures.random_rows import (
+    create_in_milvus,
+    create_in_postgresql,
+    limit_numbers,
+    random_rows,
+)
 from integration_tests.fixtures.random_writes import COLUMNS, NAME, WriteWriter
 from integration_tests.fixtures.reports import Report
 
@@ -87,11 +91,8 @@ def vector(value: Any) -> Any:
 @pytest.fixture(scope="module")
 def twins(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
     path, rows = str(tmp_path_factory.mktemp("writes") / "rows.db"), random_rows(Random(29), 60)
-    for row in rows:
-        # SQL writes numbers that are finite, and a REAL has no more than this.
-        for column in ("p", "r"):
-            size = abs(row[column] or 1.0)
-            row[column] = row[column] if math.isfinite(size) and 1e-30 < size < 1e30 else 1.25
+    # SQL writes numbers that are finite, and a REAL has no more than this.
+    limit_numbers(rows)
     with open_milvus(path) as client:
         for name in ("rows", NAME):
             create_in_milvus(client, rows[:40] if name == NAME else rows, name)

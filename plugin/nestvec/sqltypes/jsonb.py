@@ -32,6 +32,12 @@ def jsonb_text(text: str, *, spaced: bool = False) -> str:
     return text if "\\u0000" in document else document
 
 
+def key_rank(key: str) -> tuple[int, bytes]:
+    """PostgreSQL's order of the keys of a document: the shorter first, then by their bytes."""
+    encoded = key.encode()
+    return len(encoded), encoded
+
+
 def _plain_number(text: str) -> _Number:
     number = Decimal(text)
     if abs(number.adjusted()) > _MAX_EXPONENT:
@@ -52,6 +58,6 @@ def _document_text(value: Any, space: str) -> str:
         return json.dumps(value, ensure_ascii=False)
     items = (
         f"{json.dumps(key, ensure_ascii=False)}:{space}{_document_text(value[key], space)}"
-        for key in sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        for key in sorted(value, key=key_rank)
     )
     return f"{{{f',{space}'.join(items)}}}"

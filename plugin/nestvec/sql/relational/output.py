@@ -59,11 +59,15 @@ def read_result(
 ) -> StatementResult:
     """Run the statement of a plan. Raises errors of DuckDB; SqlDataError for JSON that cannot be read."""
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
-    connection.execute(plan.sql, dict(params) or None)
-    kinds = [str(column[1]) for column in connection.description or ()]
     infinite = bool(plan.reads_files or plan.postgres) or "infinity" in plan.sql
-    if "INTERVAL" in kinds or (infinite and not _CONVERTED.keys().isdisjoint(kinds)):
-        connection.execute(_with_converted(plan.sql, kinds), dict(params) or None)
+    # Where dates may be infinite, the types are read first, without rows: files are read once.
+    types_sql = f"SELECT * FROM ({plan.sql}) LIMIT 0" if infinite else plan.sql  # noqa: S608 - planned
+    connection.execute(types_sql, dict(params) or None)
+    kinds = [str(column[1]) for column in connection.description or ()]
+    converts = "INTERVAL" in kinds or (infinite and not _CONVERTED.keys().isdisjoint(kinds))
+    if converts or infinite:
+        sql = _with_converted(plan.sql, kinds) if converts else plan.sql
+        connection.execute(sql, dict(params) or None)
     rows = _fetch_rows(connection, len(kinds))
     columns = [
         _column(kind, [row[at] for row in rows], plan.output.decimals, plan.output.vectors.get(at, ""))

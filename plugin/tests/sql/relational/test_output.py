@@ -2,7 +2,7 @@ import os
 import stat
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -37,6 +37,16 @@ def test_an_infinite_date_in_a_result_is_an_error() -> None:
     plan = RelationalPlan(sql="SELECT '-infinity'::TIMESTAMPTZ", columns=("a",), relations=())
     with pytest.raises(SqlDataError, match="an infinite date"), open_engine() as connection:
         read_result(connection, plan, {})
+
+
+def test_a_statement_whose_dates_may_be_infinite_is_run_once() -> None:
+    sql = "SELECT nextval('runs') AS n, DATE '2024-01-31' AS day WHERE 'infinity' <> ''"
+    plan = RelationalPlan(sql=sql, columns=("n", "day"), relations=())
+    with open_engine() as connection:
+        connection.execute("CREATE TEMPORARY SEQUENCE runs")
+        result = read_result(connection, plan, {})
+        connection.execute("DROP SEQUENCE runs")
+    assert result.rows == ((1, date(2024, 1, 31)),)
 
 
 def test_times_are_of_utc_whatever_the_zone_of_the_machine() -> None:

@@ -6,7 +6,7 @@ import struct
 from typing import Any, Final
 
 from nestvec.sqltypes.documents import parse_exact
-from nestvec.sqltypes.jsonb import jsonb_text
+from nestvec.sqltypes.jsonb import jsonb_text, key_rank
 
 _EMPTY_ARRAY, _NULL, _STRING, _NUMBER, _FALSE, _TRUE, _ARRAY, _OBJECT = (bytes([rank]) for rank in range(8))
 _SIGN: Final = 1 << 63
@@ -37,7 +37,7 @@ def _key(value: Any) -> bytes:
     if isinstance(value, list):
         return _ARRAY + struct.pack(">I", len(value)) + b"".join(map(_key, value))
     if isinstance(value, dict):
-        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        keys = sorted(value, key=key_rank)
         items = (key.encode() + b"\0" + _key(value[key]) for key in keys)
         return _OBJECT + struct.pack(">I", len(value)) + b"".join(items)
     return _NUMBER + _number_key(value)

@@ -146,8 +146,11 @@ def ordered_documents(node: exp.Ordered) -> exp.Expr:
 
     Of DISTINCT rows and of UNION, it takes no other expressions than those of the select list.
     """
-    query = node.find_ancestor(exp.Query)
-    listed = isinstance(query, exp.SetOperation) or (query is not None and query.args.get("distinct"))
+    # The order of a window or an aggregate is not that of the rows.
+    query = node.parent.parent if node.parent is not None else None
+    listed = isinstance(query, exp.SetOperation) or (
+        isinstance(query, exp.Select) and query.args.get("distinct")
+    )
     if listed or kind(node.this) not in JSON_TYPES:
         return node
     node.set("this", call("pg_json_sort_key", node.this))

@@ -127,7 +127,7 @@ class _Reader:
         if token[0][0] != "?" and count != 1:
             self._follow(part.last, part.first)
         return _Part(
-            part.nullable or token[0][0] in "*?" or token["least"] in ("0", "00"),
+            part.nullable or token[0][0] in "*?" or int(token["least"] or 1) == 0,
             part.first,
             part.last,
             None if count is None or part.width is None else part.width * count,
