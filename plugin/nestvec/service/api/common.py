@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 from starlette.requests import ClientDisconnect
 
 from nestvec.service.api.json_body import WrittenJson, dump_json, off_loop
@@ -53,7 +53,9 @@ _CHARACTERS_PER_NUMBER: Final = 8
 class TruncationFields(ApiRequest):
     """What happens to overlong texts, in the fields of TEI."""
 
-    truncate: bool | None = Field(None, description="Truncate overlong texts. Default: the server's setting.")
+    truncate: StrictBool | None = Field(
+        None, description="Truncate overlong texts. Default: the server's setting."
+    )
     truncation_direction: Literal["Right", "Left", "right", "left"] | None = Field(
         None, description="The side on which overlong texts are truncated. Default: the encoder's."
     )

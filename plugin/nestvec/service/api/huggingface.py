@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, SkipValidation
+from pydantic import BaseModel, Field, SkipValidation, StrictBool
 
 from nestvec.service.api.common import (
     EmbedCall,
@@ -50,7 +50,7 @@ class FeatureExtractionRequest(PipelineFields):
     """``model`` in the path is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME&dim=N, percent-encoded."""
 
     inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
-    normalize: bool | None = Field(
+    normalize: StrictBool | None = Field(
         None, description="Normalise vectors to unit length. Default: as the encoder was trained."
     )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)

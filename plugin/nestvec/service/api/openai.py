@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from nestvec.service.api.cohere import TRUNCATE_VALUES
 from nestvec.service.api.common import (
@@ -99,7 +99,7 @@ class EmbeddingsRequest(ApiRequest):
     input_type: str | None = Field(
         None, description="From Voyage AI: query or document, the prompt before each text."
     )
-    truncation: bool | None = Field(
+    truncation: StrictBool | None = Field(
         None, description="From Voyage AI: truncate overlong texts. Default: the server's setting."
     )
     truncate_prompt_tokens: int | None = Field(
@@ -108,14 +108,14 @@ class EmbeddingsRequest(ApiRequest):
     truncation_side: Literal["left", "right"] | None = Field(
         None, description="From vLLM: the side on which overlong texts are truncated. Default: the encoder's."
     )
-    use_activation: bool | None = Field(
+    use_activation: StrictBool | None = Field(
         None,
         description="From vLLM: false for vectors that are not normalised. Default: as the encoder was "
         "trained.",
     )
-    normalize: bool | None = Field(None, description="The same, for clients of other servers.")
-    normalized: bool | None = Field(None, description="The same, for Jina.")
-    truncate: bool | Literal["NONE", "START", "END"] | None = Field(
+    normalize: StrictBool | None = Field(None, description="The same, for clients of other servers.")
+    normalized: StrictBool | None = Field(None, description="The same, for Jina.")
+    truncate: StrictBool | Literal["NONE", "START", "END"] | None = Field(
         None, description="From NVIDIA, as Cohere has it: the side on which overlong texts are truncated."
     )
     add_special_tokens: Literal[True] | None = Field(None, description="From vLLM: only true is supported.")

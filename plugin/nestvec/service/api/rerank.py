@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from nestvec.service.api.common import (
     embedder_of,
@@ -56,17 +56,19 @@ class RerankRequest(VllmFields):
     query: Text = Field(examples=["what is heat flow"])
     texts: NullableTexts | None = Field(None, description="The documents, for TEI.", examples=[["waves"]])
     documents: Documents | None = Field(None, description="The documents, for vLLM, Cohere and Voyage AI.")
-    raw_scores: bool = Field(
+    raw_scores: StrictBool = Field(
         False, description="Return logits, or sums of cosines, instead of scores from 0 to 1."
     )
-    return_text: bool = False
-    return_documents: bool | None = False
+    return_text: StrictBool = False
+    return_documents: StrictBool | None = False
     model: str | None = Field(None, description="Encoder. Optional if the service has only one that ranks.")
     top_n: int | None = Field(
         None, ge=0, description="Return only this many of the best documents. Default, and 0: all."
     )
     top_k: int | None = Field(None, ge=1, description="The same, for Voyage AI.")
-    truncates: bool | None = Field(None, alias="truncation", description="Voyage AI's word for truncate.")
+    truncates: StrictBool | None = Field(
+        None, alias="truncation", description="Voyage AI's word for truncate."
+    )
 
 
 class TeiRank(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from nestvec._version import __version__
 from nestvec.engines.contract import EngineInfo
@@ -70,7 +70,7 @@ class EmbedRequest(ParameterFields):
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
-    normalize: bool | None = Field(
+    normalize: StrictBool | None = Field(
         None, description="Normalise vectors to unit length. Default: as the encoder was trained."
     )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
@@ -84,7 +84,7 @@ class TokenizeRequest(ApiRequest):
     returned: ClassVar[Returned] = "tokens"
 
     inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
-    add_special_tokens: bool = True
+    add_special_tokens: StrictBool = True
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
 

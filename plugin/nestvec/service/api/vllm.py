@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from nestvec.service.api.common import (
     EmbedCall,
@@ -70,11 +70,11 @@ class VllmFields(TruncationFields):
     truncation_side: Literal["left", "right"] | None = Field(
         None, description="From vLLM: the same as truncation_direction."
     )
-    use_activation: bool | None = Field(
+    use_activation: StrictBool | None = Field(
         None, description="From vLLM: false for vectors that are not normalised, and for raw scores."
     )
-    normalize: bool | None = Field(None, description="Not supported, nor by vLLM: send use_activation.")
-    add_special_tokens: bool = Field(True, description="Only true is supported.")
+    normalize: StrictBool | None = Field(None, description="Not supported, nor by vLLM: send use_activation.")
+    add_special_tokens: StrictBool = Field(True, description="Only true is supported.")
 
     @model_validator(mode="after")
     def refuse_unsupported_fields(self) -> VllmFields:

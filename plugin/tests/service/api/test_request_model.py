@@ -46,6 +46,29 @@ def test_several_kinds_have_numbers() -> None:
     }
 
 
+def boolean_fields() -> Iterator[tuple[type[ApiRequest], str]]:
+    for body in BODIES:
+        for name, field in body.model_json_schema()["properties"].items():
+            kinds = [field, *field.get("anyOf", [])]
+            if any(kind.get("type") == "boolean" and "const" not in kind for kind in kinds):
+                yield body, name
+
+
+@pytest.mark.parametrize(("body", "name"), boolean_fields())
+@pytest.mark.parametrize("value", ["no", "false", "true", "1", 0, 1, 1.0])
+def test_a_boolean_is_true_or_false(body: type[ApiRequest], name: str, value: object) -> None:
+    with pytest.raises(ValidationError) as error:
+        body.model_validate({name: value})
+    messages = [detail["msg"] for detail in error.value.errors() if detail["loc"][0] == name]
+    assert messages[0] == "Input should be a valid boolean"
+
+
+def test_several_kinds_have_booleans() -> None:
+    assert {"truncate", "normalize", "raw_scores", "return_documents", "add_special_tokens"} <= {
+        name for _, name in boolean_fields()
+    }
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_a_misspelt_field_is_refused(body: type[ApiRequest]) -> None:
     name = next(iter(body.model_json_schema()["properties"]))
