@@ -229,6 +229,31 @@ def test_a_killed_command_continues(place: Place) -> None:
 
 
 @pytest.mark.nightly
+def test_a_killed_command_begun_again_with_a_shorter_source(place: Place) -> None:
+    place.create()
+    place.write(400)
+    options = ("--task-rows", "40")
+    process = subprocess.Popen(
+        place.command(*options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    imports, deadline = place.job / "imports.json", time.monotonic() + SECONDS
+    while not imports.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    place.write(10)
+    report = place.bulk(*options, "--restart")
+    stored = [row["id"] for row in place.stored()]
+    # Every row that was inserted before has a key that is listed, or one of the source.
+    listed = [json.loads(line)["id"] for line in (place.job / "stale_keys.jsonl").read_text().splitlines()]
+    assert len(stored) >= 40
+    assert sorted([*range(10), *listed]) == stored
+    assert (report["imported"], report["stale"]) == (10, len(listed))
+
+
+@pytest.mark.nightly
 def test_a_node_that_is_lost_is_replaced(place: Place, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
     from ray.cluster_utils import Cluster

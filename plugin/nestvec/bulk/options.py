@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nestvec.bulk.locations import is_remote
 from nestvec.bulk.on_ray import RayOptions
 from nestvec.bulk.task import EngineChoice
 from nestvec.ingest.options import IngestOptions
+from nestvec_schemas.errors import IngestError
 
 DEFAULT_TASK_ROWS = 50_000
 
@@ -34,6 +36,17 @@ class BulkOptions:
     """Whether the files are imported."""
 
 
+def default_folder(source: str, collection: str) -> str:
+    """The folder of a job whose ``--to`` is omitted: beside the source. Raises IngestError for a store's."""
+    if is_remote(source) or any(character in source for character in "*?["):
+        raise IngestError(
+            "a source in a store or a pattern needs a folder for the files",
+            value=source,
+            next_step="Name it with --to.",
+        )
+    return f"{source.rstrip('/')}.{collection}.bulk"
+
+
 @dataclass
 class WorkerReport:
     """What one worker did."""
@@ -53,7 +66,18 @@ class WorkerReport:
 
 
 @dataclass
-class BulkReport:
+class ImportReport:
+    """What became of the collection."""
+
+    imported: int = 0
+    """Rows that this run imported."""
+
+    stale: int = 0
+    """Rows of before ``--restart`` that stay, though the source no longer has their keys."""
+
+
+@dataclass
+class BulkReport(ImportReport):
     """The result of a bulk job: of all runs, but for what is said to be of this one."""
 
     rows: int = 0
@@ -68,9 +92,6 @@ class BulkReport:
     repeated: int = 0
     """Times that a task was begun again, as after a worker or a command was lost; and of an unfinished job,
     tasks that were begun."""
-
-    imported: int = 0
-    """Rows that this run imported."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Of this run: ``total`` and ``import``; of all workers ``read``, ``tokenize``, ``engine`` and ``write``;

@@ -14,6 +14,7 @@ from nestvec.bulk import manifest as manifests
 from nestvec.bulk.actor_pool import run_tasks
 from nestvec.bulk.imports.lite import LiteTarget, OrderedInserts
 from nestvec.bulk.imports.server import ServerImport, allow_vectors
+from nestvec.bulk.imports.stale import EARLIER_KEYS, STALE_KEYS, keep_keys, list_stale
 from nestvec.bulk.locations import OutputFolder, is_remote, is_within
 from nestvec.bulk.manifest import (
     BEGUN,
@@ -187,15 +188,18 @@ class BulkJob:
                 next_step="Drop the collection, create it again and remove this folder; or name another "
                 "folder with --to to import all rows again.",
             )
-        self._remove_all()
         is_same = (
             earlier is not None
-            and earlier.first_key is not None
             and (earlier.identity.target, earlier.identity.collection)
             == (identity.target, identity.collection)
             and (earlier.identity.source == identity.source or _overlap(earlier.files, files))
         )
-        return earlier if is_same else None
+        if (is_same or is_damaged) and self.lite and not self._makes_keys:
+            keep_keys(self.folder, self.table.primary.name)
+        elif earlier is not None:
+            self.folder.remove(EARLIER_KEYS)
+        self._remove_all()
+        return earlier if is_same and earlier is not None and earlier.first_key is not None else None
 
     def _is_imported(self) -> bool:
         """Whether files of the job may have been imported into this very collection."""
@@ -213,7 +217,7 @@ class BulkJob:
         if not self.folder.names(TASKS) and self.folder.read(PLAN) is None:
             return
         # First what a run would continue from.
-        for name in (manifests.IMPORTS, REJECTS):
+        for name in (manifests.IMPORTS, REJECTS, STALE_KEYS):
             self.folder.remove(name)
         for folder in (TASKS, FILES, REJECTED, BEGUN):
             for name in self.folder.names(folder):
@@ -355,6 +359,8 @@ class BulkJob:
             # The source has more rows than were read: those of before stay.
             replaced = min(plan.replaced_rows, read) if is_limited else plan.replaced_rows
             self._lite_target(plan).remove_replaced(records, replaced)
+            if not is_limited:
+                report.stale = list_stale(self.client, self.table, self.folder, records)
         else:
             imports = manifests.read_imports(self.folder)
             self._check_files(records, imports)
@@ -382,14 +388,3 @@ def _add_to_report(record: TaskRecord, report: BulkReport) -> None:
     if record.engine_bytes:
         beyond = record.peak_bytes - record.engine_bytes
         worker.bytes_beyond_engine = max(worker.bytes_beyond_engine, beyond)
-
-
-def default_folder(source: str, collection: str) -> str:
-    """The folder of a job whose ``--to`` is omitted: beside the source. Raises IngestError for a store's."""
-    if is_remote(source) or any(character in source for character in "*?["):
-        raise IngestError(
-            "a source in a store or a pattern needs a folder for the files",
-            value=source,
-            next_step="Name it with --to.",
-        )
-    return f"{source.rstrip('/')}.{collection}.bulk"

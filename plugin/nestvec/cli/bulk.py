@@ -246,8 +246,7 @@ def command(args: BulkArgs) -> None:
 
 def _options(args: BulkArgs) -> BulkOptions:
     from nestvec.bulk.on_ray import RayOptions
-    from nestvec.bulk.options import BulkOptions
-    from nestvec.bulk.run import default_folder
+    from nestvec.bulk.options import BulkOptions, default_folder
     from nestvec.bulk.task import EngineChoice
     from nestvec.datasets.readers import ReadOptions
     from nestvec.engines.factory import EngineOptions
@@ -315,12 +314,19 @@ def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> N
 
 
 def _print_lines(report: BulkReport, options: BulkOptions, rejects: str | None) -> None:
+    from nestvec.bulk.imports.stale import STALE_KEYS
+
     resumed = f", {report.resumed} of them by earlier runs" if report.resumed else ""
     click.echo(f"{report.rows} rows in {report.tasks} tasks{resumed}: {options.folder}")
     if report.repeated and report.finished:
         click.echo(f"Tasks begun again, as after a worker or a command was lost: {report.repeated}.")
     if options.imports and report.finished:
         click.echo(f"{report.imported} rows imported by this run, {report.seconds['import']:.1f} s.")
+    if report.stale:
+        click.echo(
+            f"{report.stale} rows of before --restart stay, though the source no longer has them: "
+            f"{options.folder}/{STALE_KEYS} has their keys."
+        )
     if report.rejected:
         click.echo(f"{report.rejected} rejected; see {rejects} for the reasons:")
         for reason in report.reasons:

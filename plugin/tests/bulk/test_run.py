@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from nestvec.bulk.manifest import (
     record_name,
     write_imports,
 )
-from nestvec.bulk.options import BulkOptions
+from nestvec.bulk.options import BulkOptions, BulkReport
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.run import BulkJob
 from nestvec.bulk.task import EngineChoice, TaskRunner, Work
+from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Column, read_table
@@ -185,6 +187,54 @@ def test_a_restart_with_another_source_keeps_the_rows_of_before(tmp_path: Path) 
         begin_again(job)
         assert job.run().imported == 2
         assert stored_values(job) == [0, 1, 2, 3, 4, 5, 10, 11]
+
+
+def begin_again_with(job: BulkJob, numbers: Iterable[int], *, removed: str = "") -> BulkReport:
+    """Embed and import other rows under keys of the source, as with --restart."""
+    write_rows(Path(job.options.source), [{"id": n, "v": [0.5, n]} for n in numbers])
+    if removed:
+        Path(job.options.folder, removed).write_text("{")
+    begin_again(job)
+    return job.run()
+
+
+def stale_keys(job: BulkJob) -> list[int]:
+    path = Path(job.options.folder, "stale_keys.jsonl")
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_rows_of_before_a_restart_that_stay_are_listed(job: BulkJob) -> None:
+    """Under keys of the source, which another source may have, too."""
+    assert (job.run().stale, stale_keys(job)) == (0, [])
+    assert begin_again_with(job, range(2, 5)).stale == 3
+    assert stale_keys(job) == [0, 1, 5]
+    # The same command again, and after another restart.
+    assert (job.run().stale, stale_keys(job)) == (3, [0, 1, 5])
+    assert begin_again_with(job, range(3, 6)).stale == 3
+    assert stale_keys(job) == [0, 1, 2]
+    assert stored_values(job) == [0, 1, 2, 3, 4, 5]
+    job.client.delete("docs", ids=[0, 1])
+    assert (job.run().stale, stale_keys(job)) == (1, [2])
+    assert (begin_again_with(job, range(6), removed="plan.json").stale, stale_keys(job)) == (0, [])
+
+
+def test_keys_are_not_compared_where_the_source_is_read_in_part_or_files_were_removed(job: BulkJob) -> None:
+    assert job.run().imported == 6
+    job.options = replace(
+        job.options, rows=replace(job.options.rows, reading=ReadOptions(limit=2)), task_rows=1
+    )
+    assert (begin_again_with(job, range(4)).stale, stale_keys(job)) == (0, [])
+    job.options = replace(job.options, rows=replace(job.options.rows, reading=ReadOptions()))
+    assert (begin_again_with(job, range(4)).stale, stale_keys(job)) == (2, [4, 5])
+    next(Path(job.options.folder, "files").iterdir()).unlink()
+    assert (job.run().stale, stale_keys(job)) == (0, [])
+
+
+def test_keys_of_another_source_in_the_same_folder_are_not_compared(job: BulkJob, tmp_path: Path) -> None:
+    assert job.run().imported == 6
+    job.options = replace(job.options, source=str(tmp_path / "more.jsonl"))
+    report = begin_again_with(job, range(10, 12))
+    assert (report.imported, report.stale) == (2, 0)
 
 
 def test_a_restart_that_does_not_know_the_keys_of_imported_rows_is_refused(tmp_path: Path) -> None:

@@ -75,16 +75,22 @@ class WrittenCollection:
 
 def has_any(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> bool:
     """Whether a collection has a row of one of these keys; loads it if necessary. Raises StoreError."""
+    return bool(stored_keys(client, table, keys))
+
+
+def stored_keys(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> list[int | str]:
+    """Those of these keys that a collection has; loads it if necessary. Raises StoreError."""
+    name = table.primary.name
     with milvus_errors(f"looking for rows of {table.name}"):
         if not is_loaded(client, table.name):
             client.load_collection(table.name)
         rows = client.query(
             table.name,
             filter=key_filter(table.primary, keys),
-            output_fields=[table.primary.name],
+            output_fields=[name],
             consistency_level="Strong",
         )
-    return bool(rows)
+    return [row[name] for row in rows]
 
 
 def _literal(key: object) -> str:
