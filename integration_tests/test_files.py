@@ -89,6 +89,17 @@ def test_copy_of_a_json_array_with_a_limit_and_rejects(cursor: dbapi.Cursor, tmp
     assert json.loads(rejected)["row"] == {"id": 2, "text": "two; with a delimiter", "n": "x", "v": [1, 0]}
 
 
+def test_copy_notes_replaced_rows_and_a_mapped_column_that_no_row_has(
+    cursor: dbapi.Cursor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"id": 1, "text": t, "v": [1, 0]}) + "\n" for t in "ab"))
+    cursor.execute(f"COPY t FROM '{path}' WITH (MAP ('Zahl=n'))")
+    assert stored(cursor) == [(1, "b", None)]
+    assert "later rows with the same keys replaced 1 of its rows" in caplog.text
+    assert "None of the 2 rows that were read has a column Zahl, which is mapped to n" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

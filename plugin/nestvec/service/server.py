@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import logging
@@ -42,6 +43,10 @@ _COLLECTOR_THRESHOLDS: Final = (10_000, 2, 30)
 more than once, each time for a twentieth of a second; so it looks at the newest 30,000, and seldom at all."""
 
 _START_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.1
+_FORCED_POLLS: Final = 10
+"""How often it is looked whether the server has ended, after a second signal."""
+
 _MAX_OPEN_FILES: Final = 65536
 _MIN_OTHER_FILES: Final = 16
 """Files that the process may open besides its connections: images, API keys, connections to Triton."""
@@ -171,8 +176,17 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
+        # uvicorn waits for the app's end whatever the signals are, and an engine's calls may take long.
+        closing, polls = asyncio.create_task(super().shutdown(sockets)), 0
+        while not closing.done() and polls < _FORCED_POLLS:
+            await asyncio.wait([closing], timeout=_POLL_SECONDS)
+            polls += self.force_exit
+        if not closing.done():
+            closing.cancel()
+        await asyncio.wait([closing])
         self.was_forced = self.force_exit  # uvicorn raises the signal again afterwards, which sets it as well
+        if not closing.cancelled():
+            closing.result()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from nestvec.engines.triton import TritonEngine, abandoned
 from nestvec.engines.triton import server as triton_server
+from nestvec.engines.triton.failures import CallFailure
 from nestvec.service.preprocess.inputs import collate_ids
-from nestvec_schemas.errors import DeadlineExceeded
+from nestvec_schemas.errors import DeadlineExceeded, EngineUnavailable
 
 from .triton_protocol import ROWS, Protocol, listening
 
@@ -75,6 +77,37 @@ def test_a_late_call_and_a_cancelled_one_run_to_their_end(folders: dict[str, Pat
     asyncio.run(asyncio.wait_for(run(), 240))
 
 
+def test_a_failure_that_comes_with_the_cancellation_is_not_logged(
+    folders: dict[str, Path],
+    held: Protocol,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = asyncio.Event()
+
+    async def fail(server: object, graph: object, batch: object) -> None:
+        await failing.wait()
+        raise CallFailure("lost", EngineUnavailable("it is gone", next_step="Start it."), "a", "b")
+
+    monkeypatch.setattr(triton_server.TritonServer, "_infer", fail)
+
+    async def run() -> None:
+        async with engine_of(folders, held, 60.0) as engine:
+            task = asyncio.create_task(engine.run("tiny", collate_ids(ROWS[:2])))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            failing.set()
+            await asyncio.sleep(0)  # the call has failed; who waits for it has not seen that
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+        gc.collect()
+
+    asyncio.run(asyncio.wait_for(run(), 240))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
 def test_a_server_that_owes_too_many_gets_no_others(
     folders: dict[str, Path], held: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +160,20 @@ def test_closing_waits_a_moment_for_them(folders: dict[str, Path], held: Protoco
         assert held.cancelled == 0
 
     asyncio.run(asyncio.wait_for(run(), 240))
+
+
+def test_closing_says_what_it_waits_for(
+    folders: dict[str, Path], held: Protocol, caplog: pytest.LogCaptureFixture
+) -> None:
+    test_closing_waits_a_moment_for_them(folders, held)
+    assert "still works on 1 calls: the service waits up to 20 s" in caplog.text
+
+
+def test_pings_do_not_cancel_calls(folders: dict[str, Path]) -> None:
+    options = dict(triton_server._CHANNEL_OPTIONS)
+    # On the wire, a call ends before its connection is pinged; with keepalive off, the system's limit is too.
+    assert triton_server._CALL_SECONDS * 1000 <= options["grpc.keepalive_time_ms"] < 2**31 - 1
+    assert options["grpc.keepalive_timeout_ms"] == 5_000
 
 
 def test_closing_does_not_wait_for_ever(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -15,7 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.connection import LimitedConnection
 from nestvec.service.server import Server, bind, create_server, listening_url
 from nestvec.service.settings import ConnectionLimits
 
@@ -25,6 +28,10 @@ LARGE = (
     b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     % len(BODY)
 ) + BODY
+ONE_TEXT = (
+    b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n"
+    b'{"inputs":"w1"}'
+)
 SMALL = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
@@ -224,6 +231,24 @@ def test_requests_before_an_unreadable_one_are_answered(
         connection.sendall(OFFER * count + unreadable)
         data = received(connection)
     assert data.count(b"HTTP/1.1 200") == data.count(b"[[") == data.count(b"HTTP/1.1 ") == count
+
+
+def test_a_request_before_headers_without_end_is_answered(embedder: Embedder) -> None:
+    engine = embedder.engine
+    assert isinstance(engine, FakeEngine)
+    engine.gate = asyncio.Event()
+    limits = ConnectionLimits(header_bytes=1000)
+    with serving(embedder, limits) as (server, service), connected(service) as connection:
+        connection.sendall(ONE_TEXT + b"GET /livez HTTP/1.1\r\nx-a: ")
+        assert eventually(lambda: bool(engine.batches))
+        (protocol,) = server.server_state.connections
+        assert isinstance(protocol, LimitedConnection)
+        connection.sendall(b"a" * 2000)
+        assert eventually(lambda: not protocol._in_headers)
+        protocol.loop.call_soon_threadsafe(engine.gate.set)
+        data = received(connection)
+    assert data.startswith(b"HTTP/1.1 200 ")
+    assert data.count(b"HTTP/1.1 ") == 1
 
 
 def test_an_unreadable_request_alone_is_refused(embedder: Embedder) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -318,6 +319,29 @@ def test_a_second_signal_does_not_wait_and_says_so_to_who_waits(
     assert b"retry-after: 1" in head.lower()
     assert "being stopped" in json.loads(body)["error"]
     # What the server did on purpose is no error, with a traceback of each request and of the app.
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_second_signal_does_not_wait_for_the_engine(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_closing = threading.Event()
+
+    async def close() -> None:
+        is_closing.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(embedder.engine, "close", close)
+    server = create_server(embedder)
+    thread = threading.Thread(target=server.run, args=([bind("127.0.0.1", 0)],), daemon=True)
+    thread.start()
+    assert _eventually(lambda: server.started)
+    server.handle_exit(signal.SIGTERM, None)
+    assert is_closing.wait(120)
+    server.handle_exit(signal.SIGTERM, None)
+    thread.join(120)
+    assert not thread.is_alive()
+    assert server.was_forced
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable
@@ -26,6 +27,8 @@ from nestvec.engines.triton.failures import (
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.vectors import Vectors
 
+logger = logging.getLogger(__name__)
+
 MAX_BATCH_SIZE: Final = 64
 """Inputs in one call: ``max_batch_size`` in the ``config.pbtxt`` that ``nestvec export`` writes."""
 
@@ -38,8 +41,9 @@ _LOAD_SECONDS: Final = 300.0
 _CALL_SECONDS: Final = 300.0
 """The deadline of a call on the wire, long after nobody waits for it: Triton may crash at it."""
 
-_CLOSE_SECONDS: Final = 5.0
-"""How long calls that nobody waits for may end before the connection is closed, which cancels them."""
+_CLOSE_SECONDS: Final = 20.0
+"""How long calls that nobody waits for may end before the connection is closed, which cancels them: a batch's
+own deadline."""
 
 _FRESH_SECONDS: Final = 10.0
 """How long an answer proves that a model still answers."""
@@ -51,9 +55,10 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A connection whose other end vanished is given up before the deadline. Pings are sent only while a call
-    # waits: Triton disconnects clients that ping more.
-    ("grpc.keepalive_time_ms", 10_000),
+    # A connection whose other end vanished is given up when that end's system does not confirm within 5 s
+    # what was sent: gRPC sets this limit (TCP_USER_TIMEOUT) if keepalive is on at all. Its pings are too late to
+    # matter: a Triton that stands still answers none, and would find its calls cancelled.
+    ("grpc.keepalive_time_ms", int(_CALL_SECONDS * 1000)),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     # Do not share another client's back-off.
@@ -151,6 +156,8 @@ class TritonServer:
         finally:
             if not call.done():
                 self._abandon(call, graph.model, batch.padded)
+            elif not call.cancelled():
+                call.exception()  # nobody may wait for it any more
         if call.done():
             return call.result()
         raise late_call(self.address, graph.model, len(batch), seconds)
@@ -258,7 +265,15 @@ class TritonServer:
 
     async def close(self) -> None:
         """Close the connection, after a moment for the calls that nobody waits for."""
-        await self.abandoned.ended(_CLOSE_SECONDS)
+        if self.abandoned:
+            logger.warning(
+                "Triton at %s still works on %d calls: the service waits up to %g s for them before it "
+                "stops, as Triton up to 25.01 can crash when calls are cancelled",
+                self.address,
+                len(self.abandoned),
+                _CLOSE_SECONDS,
+            )
+            await self.abandoned.ended(_CLOSE_SECONDS)
         opened, self._open_client = self._open_client, None
         if opened is not None:
             await opened.close()

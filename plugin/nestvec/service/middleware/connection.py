@@ -42,7 +42,8 @@ class LimitedConnection(HttpToolsProtocol):
     It is closed after ``keep_alive_seconds`` if the client sends no request, or sends its headers or the rest
     of a refused body too slowly, and if it reads less of its response than ``read_rate`` in that time. While
     bytes of a response are unread, the next request is neither read nor answered. Headers longer than
-    ``header_bytes``, not counting the first read, are answered with 431. More than ``pipelined_requests``
+    ``header_bytes``, not counting the first read, are answered with 431, or after the responses to earlier
+    requests by the end of the connection, as is what cannot be read. More than ``pipelined_requests``
     before a response, or a request of more than ``max_request_bytes`` on the wire (endless trailers) before
     its response, close the connection.
 
@@ -130,8 +131,9 @@ class LimitedConnection(HttpToolsProtocol):
             self._start_message_timer()
         # Only incomplete headers are checked: a body may have arrived with complete ones.
         if self._in_headers and self._bytes_read > self.limits.header_bytes:
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            if not self._closes_after_earlier_requests():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
         elif (
             self._bytes_read > self.max_request_bytes
             and self.cycle is not None

@@ -8,26 +8,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 async def run_lifespan(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Start ``app`` and wait until it is to close.
+    """Start ``app``, wait until it is to close, and close it.
 
-    A server that ends at once cancels this wait, which is no failure: nothing is logged of it.
+    A server that ends at once cancels this, which is no failure: nothing is logged of it.
     """
-    is_cancelled = False
+    task = asyncio.current_task()
 
-    async def receive_or_end() -> Message:
-        nonlocal is_cancelled
-        try:
-            return await receive()
-        except asyncio.CancelledError:
-            is_cancelled = True
-            raise
+    def is_cancelled() -> bool:
+        return task is not None and task.cancelling() > 0
 
     async def send_failure(message: Message) -> None:
-        if not is_cancelled:
+        if not is_cancelled():
             await send(message)
 
     try:
-        await app(scope, receive_or_end, send_failure)
+        await app(scope, receive, send_failure)
     except asyncio.CancelledError:
-        if not is_cancelled:
+        if not is_cancelled():
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pymilvus import MilvusClient
@@ -92,6 +93,8 @@ def _copy_from(session: Session, parsed: ParsedStatement, params: Params) -> Ste
         raise error.reworded(next_step=step) from error
     except FileUnreadable as error:
         raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
+    for notice in _notices(name, report):
+        session.notices.note(notice)
     return _result(report, earlier[0] if earlier else None)
 
 
@@ -104,6 +107,14 @@ def _result(report: IngestReport, earlier: FinishedIngest | None) -> StatementRe
         rejected=report.rejected,
         seconds=report.seconds,
     )
+
+
+def _notices(name: str, report: IngestReport) -> Iterator[str]:
+    """What ``nestvec ingest`` reports of the rows of a file beside their number."""
+    for warning in report.warnings:
+        yield f"{name}: {warning}"
+    if report.replaced:
+        yield f"{name}: later rows with the same keys replaced {report.replaced:,} of its rows"
 
 
 def _file_name(scope: Scope, file: exp.Expr) -> str:
