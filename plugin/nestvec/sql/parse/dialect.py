@@ -125,6 +125,13 @@ def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
     return option
 
 
+def _build_to_timestamp(args: list[exp.Expr]) -> exp.Expr:
+    """Seconds since 1970; with a pattern an unknown function, which keeps it."""
+    if len(args) == 1:
+        return exp.UnixToTime(this=args[0])
+    return exp.Anonymous(this="to_timestamp", expressions=args)
+
+
 def _with_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
     """Wrap a parser of one token so that its node has a position, which sqlglot sets for some tokens only."""
 
@@ -194,6 +201,12 @@ class NestvecSql(Postgres):
         }
 
     class Parser(PostgresParser):
+        # sqlglot would take over the pattern in part, and lose how it is spelled.
+        FUNCTIONS: ClassVar[Any] = {
+            name: build
+            for name, build in PostgresParser.FUNCTIONS.items()
+            if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER")
+        } | {"TO_TIMESTAMP": _build_to_timestamp}
         FACTOR: ClassVar[Any] = {
             kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _DISTANCE_TOKEN
         }

@@ -30,14 +30,15 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
     ),
     **dict.fromkeys(
         (
-            "QUOTE_LITERAL", "JSONB_TYPEOF", "JSON_TYPEOF", "JSONB_EXTRACT_PATH_TEXT",
+            "QUOTE_LITERAL", "TO_CHAR", "JSONB_TYPEOF", "JSON_TYPEOF", "JSONB_EXTRACT_PATH_TEXT",
             "JSON_EXTRACT_PATH_TEXT",
         ),
         exp.DType.VARCHAR,
     ),
     "AGE": exp.DType.INTERVAL,
     "ISFINITE": exp.DType.BOOLEAN,
-    "MAKE_DATE": exp.DType.DATE,
+    **dict.fromkeys(("MAKE_DATE", "TO_DATE"), exp.DType.DATE),
+    "TO_TIMESTAMP": exp.DType.TIMESTAMPTZ,
     "ARRAY_POSITIONS": _POSITIONS,
     "REGEXP_SPLIT_TO_ARRAY": _TEXTS,
 }  # fmt: skip

@@ -25,6 +25,7 @@ from nestvec.sql.relational.documents.changes import (
 from nestvec.sql.relational.documents.containment import json_contains, json_normal
 from nestvec.sql.relational.documents.order import json_print, json_sort_key
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
+from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
 from nestvec.sql.relational.rewrites.datetime_texts import datetime_number
@@ -84,6 +85,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     # Else it is that of the machine, while stored times are of UTC.
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
+    for name, function, parameters, result in PYTHON_FUNCTIONS:
+        database.create_function(name, function, parameters, result)
     for macro in MACROS:
         database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from nestvec.sql.relational.functions.macros import CALLED_MACROS
+
 _DAY: Final = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
 _CLOCK: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
 _ZONE: Final = "(Z|[+-](0[0-9]|1[0-5])(:[0-5][0-9])?)?"
@@ -205,5 +207,5 @@ _JSON: Final = (
     len(list_filter(keys, lambda k: k IS NOT NULL AND json_has_key(j, k) IS NOT TRUE)) = 0 END""",
 )
 
-MACROS: Final = (*_VECTOR, *_ARITHMETIC, *_CASTS, *_TEXT, *_JSON)
+MACROS: Final = (*_VECTOR, *_ARITHMETIC, *_CASTS, *_TEXT, *_JSON, *CALLED_MACROS)
 """In an order in which each one uses only those before it."""

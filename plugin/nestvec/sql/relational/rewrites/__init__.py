@@ -29,6 +29,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     removed,
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
+from nestvec.sql.relational.rewrites.calls import CALLS
 from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
 from nestvec.sql.relational.rewrites.comparisons import (
     between,
@@ -84,7 +85,6 @@ from nestvec.sql.relational.rewrites.texts import (
     split_part,
     substring,
     text_format,
-    time_format,
 )
 from nestvec.sql.relational.rewrites.times import cut_time, time_part
 
@@ -92,7 +92,8 @@ from nestvec.sql.relational.rewrites.times import cut_time, time_part
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     """Apply the rules, innermost nodes first. The tree is changed, and returned."""
     for node in reversed(list(tree.walk())):
-        rule = RULES.get(type(node)) or _BY_NAME.get(anonymous_name(node))
+        name = anonymous_name(node)
+        rule = RULES.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
         rewritten = node if rule is None else rule(node)
         if rewritten is node:
             continue
@@ -131,7 +132,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Length: bytes_length,
     exp.Decode: decoded,
     exp.Format: text_format,
-    **dict.fromkeys((exp.TimeToStr, exp.StrToTime, exp.StrToDate), time_format),
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),
     exp.IntDiv: div_quotient,
     exp.BitwiseLeftShift: shifted_left,

@@ -176,25 +176,6 @@ def match_words(node: exp.MatchAgainst) -> exp.Expr:
     )
 
 
-def time_format(node: exp.Expr) -> exp.Expr:
-    """Refuse a pattern of to_char() or to_timestamp() that sqlglot takes over in part."""
-    if isinstance(node, exp.TimeToStr) and kind(node.this) in exp.DataType.NUMERIC_TYPES:
-        raise SqlNotSupported(
-            "to_char() of a number is not supported",
-            next_step="Write round(x, 2)::text, or lpad(x::text, 5, '0').",
-        )
-    pattern = node.args.get("format")
-    # sqlglot has replaced what it knows by %Y and so on.
-    pattern_text = pattern.name if isinstance(pattern, exp.Literal) else "a computed pattern"
-    rest = re.sub(r"%-?[A-Za-z]", "", pattern_text)
-    if re.search(r'[A-Za-z\\"%]', rest) or "%U" in pattern_text:
-        raise SqlNotSupported(
-            "this pattern of to_char(), to_date() or to_timestamp() is not supported",
-            next_step="Use YYYY, MM, DD, HH24, HH12, MI, SS and US, or extract().",
-        )
-    return exp.cast(node, exp.DType.TIMESTAMPTZ) if isinstance(node, exp.StrToTime) else node
-
-
 def split_part(node: exp.SplitPart) -> exp.Expr:
     if "part_index" not in node.args:
         return node

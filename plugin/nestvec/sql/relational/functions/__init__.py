@@ -1,0 +1,1 @@
+"""Functions of PostgreSQL that DuckDB lacks: macros, and what is computed in Python."""
