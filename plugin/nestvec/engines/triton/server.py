@@ -56,8 +56,8 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A connection whose other end vanished is given up when that end's system does not confirm within 5 s
-    # what was sent: gRPC sets this limit (TCP_USER_TIMEOUT) if keepalive is on at all. Its pings are too late to
-    # matter: a Triton that stands still answers none, and would find its calls cancelled.
+    # what was sent: gRPC sets this limit (TCP_USER_TIMEOUT) if keepalive is on at all. Its pings are too late
+    # to matter: a Triton that stands still answers none, and would find its calls cancelled.
     ("grpc.keepalive_time_ms", int(_CALL_SECONDS * 1000)),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
