@@ -88,6 +88,8 @@ def _extra_values(
     row: Mapping[str, object], stored: Mapping[str, object], schema: RowSchema
 ) -> dict[str, object]:
     """The values of dynamic fields. Raises RowRejected for a value that the collection does not take."""
+    if row.keys() <= stored.keys():
+        return {}
     extra = {name: value for name, value in row.items() if name not in stored and value is not None}
     for name in list(extra):
         column_of_name = schema.columns.get(name) if isinstance(name, str) else None
@@ -135,7 +137,7 @@ def request_bytes(row: Mapping[str, object]) -> int:
 
 def _value_bytes(value: object) -> int:
     if isinstance(value, str):
-        return len(value.encode())
+        return len(value) if value.isascii() else len(value.encode())
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, (dict, list)):
@@ -273,7 +275,7 @@ def _to_text(value: object, column: Column, cells: CellTypes) -> str:
     if not isinstance(value, str):
         raise _value_error(column, "is not text", value, "Write it as text.")
     try:
-        size = len(value.encode())
+        size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError as error:
         raise _value_error(column, "is not valid UTF-8", value, "Write the text in UTF-8.") from error
     if not value and column.primary:

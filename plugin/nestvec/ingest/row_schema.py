@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.columns import ColumnMap, ignore_step
@@ -44,7 +45,7 @@ class RowSchema:
     mapping: ColumnMap | None = None
     """Which columns of a file fill which columns of the table; None for rows of no file."""
 
-    @property
+    @cached_property
     def expected(self) -> tuple[Column, ...]:
         """The columns that a row provides: neither generated nor a key that Milvus generates."""
         auto = {column.name for column in self.columns.values() if column.auto_id}

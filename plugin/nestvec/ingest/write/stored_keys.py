@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pymilvus import MilvusClient
 
@@ -75,22 +75,25 @@ class WrittenCollection:
 
 def has_any(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> bool:
     """Whether a collection has a row of one of these keys; loads it if necessary. Raises StoreError."""
-    return bool(stored_keys(client, table, keys))
+    return bool(_rows_of(client, table, keys))
 
 
 def stored_keys(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> list[int | str]:
     """Those of these keys that a collection has; loads it if necessary. Raises StoreError."""
-    name = table.primary.name
+    return [row[table.primary.name] for row in _rows_of(client, table, keys)]
+
+
+def _rows_of(client: MilvusClient, table: Table, keys: Sequence[int | str]) -> list[dict[str, Any]]:
     with milvus_errors(f"looking for rows of {table.name}"):
         if not is_loaded(client, table.name):
             client.load_collection(table.name)
-        rows = client.query(
+        rows: list[dict[str, Any]] = client.query(
             table.name,
             filter=key_filter(table.primary, keys),
-            output_fields=[name],
+            output_fields=[table.primary.name],
             consistency_level="Strong",
         )
-    return [row[name] for row in rows]
+    return rows
 
 
 def _literal(key: object) -> str:
