@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from nestvec.dbapi import errors
 from nestvec.dbapi.batch import execute_many
 from nestvec.dbapi.cursor_base import CursorBase
-from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.dbapi.errors import dbapi_errors, interface_error, raise_dbapi_error
 from nestvec.dbapi.registered import attach_server, register_table, unregister_table
 from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.connection import open_milvus as opened
@@ -23,6 +23,7 @@ from nestvec.sql.session import Session, WriteState
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.transaction import commit, roll_back
+from nestvec_schemas.errors import NestvecError
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,12 @@ class Connection:
 
     def run(self, steps: Steps[T]) -> T:
         """Run steps on this connection's Milvus. Raises PEP 249's errors."""
-        with self._lock, dbapi_errors():
+        with self._lock:
             self._check()
-            return drive(self._client, steps)
+            try:
+                return drive(self._client, steps)
+            except NestvecError as error:
+                raise_dbapi_error(error)
 
     def commit(self) -> None:
         """Accept the changes: Milvus has no transactions, and a statement takes effect when it returns."""

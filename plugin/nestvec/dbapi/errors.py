@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from nestvec_schemas import errors
 from nestvec_schemas.errors import NestvecError
@@ -104,10 +105,15 @@ def dbapi_errors() -> Iterator[None]:
     """Raise nestvec's errors as PEP 249's."""
     try:
         yield
-    except Error:
-        raise
     except NestvecError as error:
-        raise to_dbapi_error(error) from error
+        raise_dbapi_error(error)
+
+
+def raise_dbapi_error(error: NestvecError) -> NoReturn:
+    """Raise PEP 249's error for one that is being handled; one of PEP 249's as it is."""
+    if isinstance(error, Error):
+        raise error
+    raise to_dbapi_error(error) from error
 
 
 def interface_error(cause: str, next_step: str) -> InterfaceError:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
@@ -310,7 +310,18 @@ def milvus_errors(doing: str) -> Iterator[None]:
     operation."""
     try:
         yield
-    except MilvusException as error:
+    except CALL_ERRORS as error:
+        raise_store_error(doing, error)
+
+
+CALL_ERRORS: Final = (MilvusException, grpc.RpcError, ValueError)
+"""What pymilvus and gRPC raise."""
+
+
+def raise_store_error(doing: str, error: Exception) -> NoReturn:
+    """Raise StoreRefused or StoreUnreachable for an error that is being handled; a ValueError as it is,
+    unless pymilvus raises it for a type that it does not know."""
+    if isinstance(error, MilvusException):
         original = _original_error(error)
         message = _RETRIED.sub("", original.message or str(original))
         raise StoreRefused(
@@ -318,17 +329,16 @@ def milvus_errors(doing: str) -> Iterator[None]:
             value=message,
             next_step=_next_step(message),
         ) from original
-    except grpc.RpcError as error:
+    if isinstance(error, grpc.RpcError):
         raise StoreUnreachable(
             f"the connection to Milvus was lost while {doing}",
             value=str(error),
             next_step="Check that the server is running, then try again.",
         ) from error
-    except ValueError as error:
-        refused = unknown_type(error)
-        if refused is None:
-            raise
-        raise refused from error
+    refused = unknown_type(error) if isinstance(error, ValueError) else None
+    if refused is None:
+        raise error
+    raise refused from error
 
 
 def _original_error(error: MilvusException) -> MilvusException:

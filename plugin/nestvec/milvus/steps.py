@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pymilvus import AsyncMilvusClient, MilvusClient
 
-from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.connection import CALL_ERRORS, raise_store_error
 from nestvec.milvus.pymilvus_features import client_method
 from nestvec_schemas.errors import NestvecError
 
@@ -50,7 +50,7 @@ def call(doing: str, method: str, *args: Any, **kwargs: Any) -> Call:
 
 
 def drive(client: MilvusClient, steps: Steps[T]) -> T:
-    """The result of ``steps``. Raises what they raise, and the errors of ``milvus_errors``."""
+    """The result of ``steps``. Raises what they raise, and the errors of ``raise_store_error``."""
     answer: Any = None
     error: NestvecError | None = None
     while True:
@@ -87,8 +87,10 @@ async def adrive(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient]
 def _run_request(client: MilvusClient, request: Request) -> Any:
     if isinstance(request, BlockingCall):
         return request.run(client)
-    with milvus_errors(request.doing):
+    try:
         return client_method(client, request.method)(*request.args, **request.kwargs)
+    except CALL_ERRORS as error:
+        raise_store_error(request.doing, error)
 
 
 async def _arun_request(
@@ -97,5 +99,7 @@ async def _arun_request(
     if isinstance(request, BlockingCall):
         work = request.run
         return await asyncio.to_thread(lambda: work(blocking()))
-    with milvus_errors(request.doing):
+    try:
         return await client_method(client, request.method)(*request.args, **request.kwargs)
+    except CALL_ERRORS as error:
+        raise_store_error(request.doing, error)

@@ -15,9 +15,13 @@ COUNT_SECONDS: Final = 60.0
 _MAX_COUNTS: Final = 1_024
 _MAX_FILTER_CHARS: Final = 4_096
 """Length of a filter beyond which its number of rows is not remembered."""
+_MAX_CHOICES: Final = 128
 
 CountKey = tuple[str, str, tuple[str, ...]]
 """Collection, filter (or what else was counted), and partitions."""
+
+ChoiceKey = tuple[object, ...]
+"""The collection first, then what else of a search decides how it is made."""
 
 
 @dataclass
@@ -27,6 +31,21 @@ class SearchCache:
     clock: Callable[[], float] = time.monotonic
     index_params: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     _counts: OrderedDict[CountKey, tuple[int, float]] = field(default_factory=OrderedDict)
+    _choices: OrderedDict[ChoiceKey, object] = field(default_factory=OrderedDict)
+
+    def choice(self, key: ChoiceKey) -> object | None:
+        """How such a search was made last, which may be out of date; None if there was none."""
+        chosen = self._choices.get(key)
+        if chosen is not None:
+            # Another statement may have removed it meanwhile.
+            self._choices[key] = self._choices.pop(key, chosen)
+        return chosen
+
+    def remember_choice(self, key: ChoiceKey, chosen: object) -> None:
+        """Keep how a search is made."""
+        self._choices[key] = chosen
+        if len(self._choices) > _MAX_CHOICES:
+            self._choices.popitem(last=False)
 
     def count(self, key: CountKey) -> int | None:
         """The number of rows that was counted lately; None if it must be counted."""
@@ -53,3 +72,5 @@ class SearchCache:
             self._counts.pop(key, None)
         for name, column in [key for key in list(self.index_params) if key[0] == collection]:
             self.index_params.pop((name, column), None)
+        for choice in [choice for choice in list(self._choices) if choice[0] == collection]:
+            self._choices.pop(choice, None)

@@ -237,7 +237,9 @@ class Session:
             if before is not table:
                 read_at[name] = (table, now)
                 since = now
-            if now - since >= TABLE_SECONDS or any(item.upgrade is not None for item in table.embeddings):
+            if now - since >= TABLE_SECONDS or (
+                table.embeddings and any(item.upgrade is not None for item in table.embeddings)
+            ):
                 aged.append(name)
         if not aged:
             return
@@ -325,7 +327,8 @@ class Session:
 
         Raises SqlUnknownName for a partition of the settings that is missing: Lite would find nothing.
         """
-        yield from self._check_partitions(collection)
+        if self.settings.partitions:
+            yield from self._check_partitions(collection)
         if collection in self._loaded:
             return
         doing = f"loading collection {collection}"

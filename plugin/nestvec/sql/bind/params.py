@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import countOf
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +37,8 @@ class Params:
     """Values by name; positional ones are named ``1``, ``2``, …"""
     vectors: dict[int, tuple[object, tuple[float, ...]]] = field(default_factory=dict, compare=False)
     """The lists that were checked as vectors, by id: a statement may name one several times."""
+    floats: dict[int, object] = field(default_factory=dict, compare=False)
+    """The lists that hold nothing but Python's floats, by id."""
 
     def value(self, source: SourceText, node: exp.Expr) -> Any:
         """The value of a parameter, in Python types. Raises SqlSyntaxError if it has none."""
@@ -47,16 +50,23 @@ class Params:
             raise source.syntax_error(
                 f"the parameter {name} has no value", node, f"{available}{nearest(name, self.values)}"
             )
-        return to_python(self.values[name])
+        value = self.values[name]
+        return value if id(value) in self.floats else to_python(value)
 
 
 def bind_params(values: ParameterValues | None) -> Params:
     """The parameters of one execution, from a mapping or a sequence."""
     if values is None:
         return Params()
-    if isinstance(values, Mapping):
-        return Params({str(name): to_python(value) for name, value in values.items()})
-    return Params({str(number): to_python(value) for number, value in enumerate(values, 1)})
+    params = Params(bound := {})
+    for name, value in values.items() if isinstance(values, Mapping) else enumerate(values, 1):
+        # A vector is looked through once: it has hundreds of numbers.
+        if type(value) is list and value and countOf(map(type, value), float) == len(value):
+            params.floats[id(value)] = value
+            bound[str(name)] = value
+        else:
+            bound[str(name)] = to_python(value)
+    return params
 
 
 def check_characters(source: SourceText, text: str, node: exp.Expr) -> None:

@@ -16,6 +16,7 @@ from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.plan.search_method import SearchedIndex, SearchMethod, by_index, choose_method
 from nestvec.sql.plan.width_statistics import stored_widths
 from nestvec.sql.session import Session
+from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import SqlNotSupported
 
 _UNKNOWN_INDEX = "UNKNOWN"
@@ -29,6 +30,10 @@ class ChosenSearch:
     index: SearchedIndex
     workload: Workload
     table: Table
+    settings: SessionSettings
+    """Those that it was chosen under."""
+    counted: bool = True
+    """Whether it depends on numbers of rows: where the index compares every vector, nothing is chosen."""
 
 
 def table_of(session: Session, collection: str) -> Steps[Table]:
@@ -48,16 +53,30 @@ def choose_search(
     ``fresh``: rows are counted anew.
     """
     table = yield from table_of(session, node.collection)
-    index = yield from searched_index(session, table, node.nearest)
-    count, settings = node.limit + node.offset, session.settings
-    if index.kind.exact and index.same_metric:
+    nearest, settings = node.nearest, session.settings
+    ranking = (nearest.column, nearest.metric, node.limit, node.offset)
+    key = (node.collection, node.filter, *ranking, node.exact, own_rows)
+    last = session.search_cache.choice(key)
+    if not isinstance(last, ChosenSearch) or last.table is not table or last.settings is not settings:
+        last = None
+    elif not last.counted:
+        return last
+    index = last.index if last is not None else (yield from searched_index(session, table, nearest))
+    count = node.limit + node.offset
+    if last is None and index.kind.exact and index.same_metric:
         # Nothing is chosen, so nothing is counted.
         workload = Workload(count, rows=0, matching=0, recall=settings.recall)
-        return ChosenSearch(by_index(index, workload, settings.index), index, workload, table)
+        chosen = ChosenSearch(
+            by_index(index, workload, settings.index), index, workload, table, settings, counted=False
+        )
+        session.search_cache.remember_choice(key, chosen)
+        return chosen
     rows = yield from count_matching(session, node.collection, "", fresh=fresh)
     matching = rows
     if node.filter:
         matching = yield from count_matching(session, node.collection, node.filter, fresh=fresh)
+    if last is not None and (last.workload.rows, last.workload.matching) == (max(rows, matching), matching):
+        return last
     lite = yield from session.is_lite()
     workload = Workload(
         count,
@@ -72,7 +91,9 @@ def choose_search(
     method = choose(index, workload, settings.index)
     if not index.same_metric and not method.scan:
         raise _other_metric(node, index, matching)
-    return ChosenSearch(method, index, workload, table)
+    chosen = ChosenSearch(method, index, workload, table, settings)
+    session.search_cache.remember_choice(key, chosen)
+    return chosen
 
 
 def _other_metric(node: VectorSearch, index: SearchedIndex, matching: int) -> SqlNotSupported:

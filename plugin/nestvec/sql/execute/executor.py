@@ -53,7 +53,8 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
     """Run a plan. Raises StoreRefused, StoreUnreachable, SqlNotSupported for too many rows, and SqlDataError
     where a collection has changed under it.
     """
-    yield from session.ensure_served(plan.services)
+    if plan.services:
+        yield from session.ensure_served(plan.services)
     if plan.node.collection:
         yield from session.ensure_loaded(plan.node.collection)
     started = time.perf_counter()

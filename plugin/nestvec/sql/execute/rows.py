@@ -58,6 +58,8 @@ def column_values(expression: Expression, rows: list[ScoredRow]) -> list[Any]:
     if isinstance(expression, (ColumnRef, Highlight)):
         name = expression.name
         return [row.row[name] for row in rows]
+    if isinstance(expression, Distance):
+        return [_measured(expression, row.distance) for row in rows]
     return [value_of(expression, row) for row in rows]
 
 

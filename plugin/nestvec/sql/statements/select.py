@@ -168,6 +168,8 @@ def _relational_part(session: Session, tree: exp.Expr) -> str:
     if _PART_KEY not in tree.meta:
         tree.meta[_PART_KEY] = _relational_construct(tree)
     part: str = tree.meta[_PART_KEY]
+    if not session.caller.postgres and not session.caller.tables:
+        return part
     from_ = tree.args.get("from_")
     table = from_.this if from_ is not None else None
     if part or not isinstance(table, exp.Table):

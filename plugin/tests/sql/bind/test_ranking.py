@@ -128,11 +128,13 @@ def test_a_cast_to_vector_is_a_vector(by: Callable[..., Plan]) -> None:
 
 
 @pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("fits", [[0, -3.4e38, True, 3.4e38], [0.0, -3.4e38, 1.0, 3.4e38], [0.5] * 4])
 @pytest.mark.parametrize(
     "wrong", [math.nan, math.inf, -math.inf, 1e39, -1e39, 10**400, -(10**400), "1", None]
 )
-def test_a_vector_holds_finite_numbers_of_32_bits(by: Callable[..., Plan], at: int, wrong: object) -> None:
-    fits = [0, -3.4e38, True, 3.4e38]
+def test_a_vector_holds_finite_numbers_of_32_bits(
+    by: Callable[..., Plan], at: int, fits: list[Any], wrong: object
+) -> None:
     assert target(by("v <=> :x", {"x": fits})) == tuple(map(float, fits))
     with pytest.raises(SqlTypeMismatch, match="finite 32-bit numbers"):
         by("v <=> :x", {"x": [*fits[:at], wrong, *fits[at + 1 :]]})

@@ -159,6 +159,32 @@ def test_rows_are_counted_once_a_minute_and_after_each_write_of_the_session() ->
     assert search() == 4
 
 
+def test_a_repeated_search_follows_the_settings_the_index_and_the_number_of_rows() -> None:
+    milvus, now = FakeMilvus(20_000), [0.0]
+    session = Session(tables={"t": table()})
+    session.search_cache.clock = lambda: now[0]
+
+    def params() -> dict[str, int]:
+        execute(cast(MilvusClient, milvus), NEAR.format("", 5, 0), {"q": QUERY}, session=session)
+        return dict(milvus.named("search")[-1]["search_params"].get("params", {}))
+
+    narrow = params()
+    assert params() == narrow
+    session.settings = SessionSettings(recall=0.999)
+    wide = params()
+    assert wide["ef"] > narrow["ef"]
+    session.tables["t"] = table("IVF_FLAT")
+    assert params().keys() == {"nprobe"}
+    session.tables["t"] = table("FLAT")
+    assert params() == {}
+    session.tables["t"] = table()
+    assert params() == wide
+    milvus.rows *= 20
+    assert params() == wide
+    now[0] = COUNT_SECONDS
+    assert params()["ef"] > wide["ef"]
+
+
 def test_an_exact_index_is_searched_without_counting() -> None:
     milvus = FakeMilvus(20_000)
     ids, _ = run(milvus, NEAR.format("WHERE even", 5, 0), "FLAT")

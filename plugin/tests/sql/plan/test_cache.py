@@ -78,9 +78,13 @@ STATEMENTS: Final = (
 )
 
 VECTORS: Final = ([0.6, 0.8, 0.0, 0.0], [0, -0.0, 0.8, True], "[0.6, 0.8, 0, 0]")
+ODD_LISTS: Final = (
+    [0.7, 0.3], ["a"], [5], [0.6, 0.8, 0.0, float("nan")], [1e39, 0.0, 0.0, 0.0],
+    [3.4e38, -3.4e38, 0.0, 3.4e38],
+)  # fmt: skip
 usual = st.sampled_from(["a", "b", "0110100101101001", 2000, 3, *VECTORS])
 odd = st.sampled_from(
-    ["", "[1]", "a\0", 1, 1.0, True, -0.0, 0.0, None, float("nan"), b"ab", 10**20, [0.7, 0.3], ["a"], [5]]
+    ["", "[1]", "a\0", 1, 1.0, True, -0.0, 0.0, None, float("nan"), b"ab", 10**20, *ODD_LISTS]
 )
 
 

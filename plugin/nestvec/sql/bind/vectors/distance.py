@@ -120,6 +120,9 @@ def rebind_distance(scope: Scope, ranking: DistanceRanking, node: exp.Expr) -> D
     column = scope.table.column(ranking.column)
     if ranking.metric == "BM25" or column is None:
         target: Target = _bm25_query(scope, node)
+    elif isinstance(ranking.target, tuple) and isinstance(node, PARAMETER_NODES):
+        # As before, a vector or a text: not bits or a sum.
+        target = _constant(scope, column, node)
     else:
         target = bind_target(scope, column, node)
     return DistanceRanking(ranking.column, ranking.metric, target, ranking.shorter)

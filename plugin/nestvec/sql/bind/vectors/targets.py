@@ -108,7 +108,7 @@ def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp
     cached = scope.params.vectors.get(id(values))
     if cached is not None and cached[0] is values:
         return cached[1]
-    kinds = set(map(type, values))
+    kinds = {float} if id(values) in scope.params.floats else set(map(type, values))
     if not _are_numbers(values, kinds):
         raise scope.source.type_mismatch(
             "a vector holds finite 32-bit numbers", str(values)[:40], node, "Pass only such numbers."
@@ -135,12 +135,12 @@ def parse_vector(text: str) -> tuple[float, ...] | None:
 
 def _are_numbers(values: Sequence[Any], kinds: Iterable[type]) -> bool:
     # Vectors have hundreds of numbers: no Python loop.
-    return (
-        all(issubclass(kind, (int, float)) for kind in kinds)
+    if not all(issubclass(kind, (int, float)) for kind in kinds):
+        return False
+    # No number is greater than the length of the vector, which is NaN if one of them is.
+    return (kinds == {float} and math.hypot(*values) <= _MAX_FLOAT32) or (
         # max and min miss a NaN that is not the first number; the sum does not.
-        and max(values) <= _MAX_FLOAT32
-        and min(values) >= -_MAX_FLOAT32
-        and not math.isnan(sum(values))
+        max(values) <= _MAX_FLOAT32 and min(values) >= -_MAX_FLOAT32 and not math.isnan(sum(values))
     )
 
 
