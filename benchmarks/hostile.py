@@ -6,7 +6,9 @@ quiet p99 plus one batch of the engine (a full one timed before, or if that is l
 attack), and three times the attack's body plus 200 MB over the memory before.
 
     python benchmarks/hostile.py --models models [--encoder minilm] [--images NAME] [--seconds 10]
-        [--attack TEXT] [--json FILE]
+        [--attack TEXT ...] [--json FILE]
+
+With --attack, the other attacks of the file keep their figures.
 """
 
 from __future__ import annotations
@@ -148,19 +150,29 @@ def measure(name: str, port: int, process: int, options: argparse.Namespace) -> 
     }
 
 
+def with_rows(result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A result with newer rows; of attacks that it has, in their place, else before those with images."""
+    newer = {row["attack"]: {**row, "date": date.today().isoformat()} for row in rows}
+    present = [newer.pop(row["attack"], row) for row in result["attacks"]]
+    place = next((at for at, row in enumerate(present) if row["attack"] in IMAGE_ATTACKS), len(present))
+    return {**result, "attacks": [*present[:place], *newer.values(), *present[place:]]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--images", default="", help="encoder of images in the same repository")
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of each attack")
-    parser.add_argument("--attack", default="", help="only attacks whose name contains this")
+    parser.add_argument(
+        "--attack", action="append", default=[], help="only attacks whose name contains this; repeatable"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = [*ATTACKS, *(IMAGE_ATTACKS if options.images else ())]
     rows = []
     for name in names:
-        if options.attack not in name:
+        if options.attack and not any(text in name for text in options.attack):
             continue
         more = ("--encoder", options.images) if options.images else ()
         with service(options.models, options.encoder, *more) as (port, process):
@@ -168,7 +180,9 @@ def main() -> None:
         rows.append(row)
         print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
     if options.json:
-        result = {"date": date.today().isoformat(), "cores": os.cpu_count(), "attacks": rows}
+        result: dict[str, Any] = {"date": date.today().isoformat(), "cores": os.cpu_count(), "attacks": rows}
+        if options.attack and options.json.exists():
+            result = with_rows(json.loads(options.json.read_text()), rows)
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 

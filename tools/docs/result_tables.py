@@ -44,7 +44,9 @@ def hostile_clients() -> str:
     """What ``benchmarks/hostile.py`` measured of a service under attack."""
     result = json.loads((RESULTS / "hostile.json").read_text("utf-8"))
     rows = [_line(_hostile_cells(row)) for row in result["attacks"]]
-    measured = f"Measured on {result['date']}, {result['cores']} cores, the attacking processes included."
+    later = [f"{row['attack']} on {row['date']}" for row in result["attacks"] if "date" in row]
+    measured = f"Measured on {result['date']}, {result['cores']} cores, the attacking processes included"
+    measured += f"; {', '.join(later)}." if later else "."
     return "\n".join([_line(_HOSTILE_COLUMNS), _line(["---"] * len(_HOSTILE_COLUMNS)), *rows, "", measured])
 
 

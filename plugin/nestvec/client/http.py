@@ -38,6 +38,9 @@ _BACK_OFF: Final = wait_exponential_jitter(initial=0.5, max=_MAX_WAIT_SECONDS, j
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may succeed, because the service caches what it has embedded."""
 
+_MAX_RESPONSE_BYTES: Final = 256 << 20
+"""Of a service's response: 128 vectors of 4,096 numbers have some 10 MiB."""
+
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For http addresses: it trusts nobody. The trusted certificates would be read for each client, for 25 ms."""
 
@@ -145,14 +148,49 @@ def _error_message(answer: httpx.Response) -> str:
 
 
 def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
-    """A client of the service, which ignores the environment's proxy for this machine itself."""
+    """A client of the service, which ignores the environment's proxy for this machine itself.
+
+    A response has ``seconds`` to begin, and as many to end, however slowly its bytes come.
+    """
+
+    def bound(response: httpx.Response) -> None:
+        if isinstance(response.stream, httpx.SyncByteStream):
+            response.stream = _BoundedStream(response.stream, seconds)
+
     return httpx.Client(
+        event_hooks={"response": [bound]},
         base_url=service,
         headers={"authorization": f"Bearer {key}"} if key else {},
         timeout=seconds,
         trust_env=not is_loopback(service),
         verify=ssl.create_default_context() if urlsplit(service).scheme == "https" else _NO_TLS,
     )
+
+
+class _BoundedStream(httpx.SyncByteStream):
+    """A response's body, which must end in time and have no more bytes than the largest response may.
+
+    httpx limits only the time between two parts of it.
+    """
+
+    def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
+        self._stream, self._seconds = stream, seconds
+        self._until = time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The parts. Raises httpx.ReadTimeout, httpx.RemoteProtocolError."""
+        size = 0
+        for part in self._stream:
+            size += len(part)
+            if size > _MAX_RESPONSE_BYTES:
+                raise httpx.RemoteProtocolError(f"the response has more than {_MAX_RESPONSE_BYTES >> 20} MiB")
+            if time.monotonic() > self._until:
+                raise httpx.ReadTimeout(f"the response did not end within {self._seconds:g} s")
+            yield part
+
+    def close(self) -> None:
+        """Close the connection's stream."""
+        self._stream.close()
 
 
 @contextmanager

@@ -180,7 +180,7 @@ def embed_vectors(
         for answer in _embed_by_type(request, texts, key, "float", query)
         for row in answer.embeddings.float
     ]
-    return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
+    return _as_vectors(request, rows)
 
 
 def _embed_without_role(request: EmbeddingRequest, texts: Sequence[str], key: str | None) -> Vectors:
@@ -195,9 +195,10 @@ def _embed_without_role(request: EmbeddingRequest, texts: Sequence[str], key: st
             answer = post_with_retries(client, "/v1/embeddings", body)
             check_accepted(request, answer, key, len(chunk))
             data = _OpenAiAnswer.model_validate_json(answer.content).data
-            _check_count(request, len(data), len(chunk), "vectors")
-            rows += [entry.embedding for entry in sorted(data, key=lambda entry: entry.index)]
-    return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
+            by_index = {entry.index: entry.embedding for entry in data if entry.index < len(chunk)}
+            _check_count(request, min(len(data), len(by_index)), len(chunk), "vectors")
+            rows += [by_index[index] for index in range(len(chunk))]
+    return _as_vectors(request, rows)
 
 
 SparseVector = dict[int, float]
@@ -287,7 +288,10 @@ def find_unreadable(
             chunk = list(texts[start : start + REQUEST_TEXTS])
             body = {"inputs": chunk, "prompt_name": "document" if request.has_role else None}
             answer = check_accepted(request, post_with_retries(client, path, body), key, len(chunk))
-            for failure in _CheckAnswer.model_validate_json(answer.content).failed:
+            failed = _CheckAnswer.model_validate_json(answer.content).failed
+            of_chunk = sum(failure.index < len(chunk) for failure in failed)
+            _check_count(request, of_chunk, len(failed), "reasons")
+            for failure in failed:
                 value = {} if failure.value is None else {"value": failure.value}
                 reasons[start + failure.index] = RowRejected(
                     failure.cause, next_step=failure.next_step, **value
@@ -339,6 +343,16 @@ def _parse_embeddings(
     sound = sum(len(row) == width for row in rows)
     _check_count(request, sound if len(rows) == count else len(rows), count, kind)
     return parsed
+
+
+def _as_vectors(request: EmbeddingRequest, rows: Sequence[Sequence[float]]) -> Vectors:
+    """The rows as float32. Raises ServiceRefused for another length, and for numbers that are too large."""
+    width = _width(request, rows)
+    _check_count(request, sum(len(row) == width for row in rows), len(rows), "vectors")
+    with np.errstate(over="ignore"):
+        vectors = np.asarray(rows, np.float32).reshape(len(rows), width)
+    _check_count(request, int(np.isfinite(vectors).all(axis=1).sum()), len(rows), "vectors")
+    return vectors
 
 
 def _width(request: EmbeddingRequest, rows: Sequence[Sequence[float]]) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -162,6 +163,62 @@ def test_codes_that_were_not_asked_for(monkeypatch: pytest.MonkeyPatch, body: An
     monkeypatch.setattr(service_client, "http_client", lambda *_: asked)
     with pytest.raises(ServiceRefused, match=said):
         embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"index": 0, "embedding": [0.5, 0.5]}],
+        [{"index": 0, "embedding": [0.5, 0.5]}] * 2,
+        [{"index": n, "embedding": [0.5, 0.5]} for n in (1, 2)],
+        [{"index": n, "embedding": [0.5] * 3} for n in range(2)],
+        [{"index": n, "embedding": [0.5] * (2 + n)} for n in range(2)],
+        [{"index": n, "embedding": [0.5, 1e39]} for n in range(2)],
+    ],
+)
+def test_vectors_that_were_not_requested(monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
+    client, _ = answering(httpx.Response(200, json={"data": data}))
+    monkeypatch.setattr(service_client, "http_client", lambda *_: client)
+    request = EmbeddingRequest("http://h", EmbeddingConfig("tiny", 2), has_role=False)
+    with pytest.raises(ServiceRefused, match=r"did not return the vectors that were requested: \d of 2"):
+        service_client.embed(request, ["w1", "w2"])
+
+
+def test_reasons_for_texts_that_were_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = {"index": 2, "cause": "c", "value": None, "next_step": "n"}
+    client, _ = answering(httpx.Response(200, json={"failed": [failure]}))
+    monkeypatch.setattr(service_client, "http_client", lambda *_: client)
+    with pytest.raises(ServiceRefused, match="did not return the reasons that were requested: 0 of 1"):
+        service_client.find_unreadable(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 2)), ["a", "b"])
+
+
+class Dripping(Stranger):
+    """A web server whose response does not end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                threading.Event().wait(0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "max_bytes", "message"),
+    [(0.3, 1 << 30, r"did not end within 0\.3 s"), (600.0, 10, "has more than 0 MiB")],
+)
+def test_a_response_without_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, max_bytes: int, message: str
+) -> None:
+    monkeypatch.setattr(service_client, "_INFO_SECONDS", seconds)
+    monkeypatch.setattr(asking, "_MAX_RESPONSE_BYTES", max_bytes)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(ServiceUnreachable, match=message):
+        fetch_info(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
 
 
 def test_nobody_answers() -> None:
