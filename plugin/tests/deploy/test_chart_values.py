@@ -152,6 +152,85 @@ def test_names_fit_however_long_the_release_is_named(helm: Any) -> None:
                 assert len(resource["metadata"]["name"]) <= 63, name
 
 
+NUMBERS: dict[str, Any] = {
+    "models": {
+        "source": "s3",
+        "s3": {"uri": "s3://b/p", "existingSecret": "11", "endpoint": "http://[fe80::1]"},
+    },
+    "apiKeys": {"values": ["a"], "key": "123"},
+    "adminKeys": {"existingSecret": "12"},
+    "tls": {"existingSecret": "13"},
+    "serviceAccount": {"name": "14"},
+    "priorityClassName": "15",
+    "milvus": {"namespace": "2024", "podLabels": {"tier": "16"}},
+    "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}]},
+    "triton": {"enabled": True, "replicas": 2, "runtimeClassName": "17"},
+    "serviceMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboard": {"enabled": True},
+}
+"""Names that YAML would read as numbers, and all parts of the chart at once."""
+
+
+@pytest.mark.parametrize(
+    ("autoscaling", "names"),
+    [
+        ({"mode": "hpa", "queue": {"enabled": True}}, {}),
+        (
+            {"mode": "keda", "keda": {"prometheusAddress": "http://p:9090", "authenticationRef": "18"}},
+            {"nameOverride": "19", "fullnameOverride": "20"},
+        ),
+        ({"mode": "none"}, {"models": {"source": "pvc", "pvc": {"claimName": "21", "subPath": "22"}}}),
+    ],
+)
+@pytest.mark.parametrize(("release", "namespace"), [("123", "2025"), ("on", "no")])
+def test_names_that_are_numbers_or_truth_values_stay_texts(
+    helm: Any, autoscaling: Resource, names: Resource, release: str, namespace: str
+) -> None:
+    with helm.Chart.load(CHART) as chart:
+        values = {**NUMBERS, "autoscaling": autoscaling, **names}
+        files = chart.render(values, name=release, namespace=namespace)
+    texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
+    resources = [each for text in texts for each in yaml.safe_load_all(text) if each]
+    assert {"ServiceMonitor", "PrometheusRule", "NetworkPolicy", "Secret"} <= {
+        each["kind"] for each in resources
+    }
+    for resource in resources:
+        if resource["kind"] in ("ServiceMonitor", "PrometheusRule", "ScaledObject"):
+            metadata = resource["metadata"]
+            assert all(isinstance(text, str) for text in (metadata["name"], *metadata["labels"].values()))
+        else:
+            kubernetes_validate.validate(resource, "1.37", strict=True)
+        if resource["kind"] == "ScaledObject":
+            assert resource["spec"]["scaleTargetRef"]["name"] == "20"
+            assert resource["spec"]["triggers"][0]["authenticationRef"] == {"name": "18"}
+        if resource["kind"] == "Secret":
+            assert list(resource["data"]) == ["123"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"autoscaling": {"mode": "hpa", "minReplicas": 5, "maxReplicas": 2}}, "minReplicas is 5, more than"),
+        (
+            {
+                "autoscaling": {
+                    "mode": "keda",
+                    "minReplicas": 5,
+                    "maxReplicas": 2,
+                    "keda": {"prometheusAddress": "http://p:9090"},
+                }
+            },
+            "minReplicas is 5, more than",
+        ),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "invalid propertyName .app.kubernetes.io/name"),
+    ],
+)
+def test_values_that_kubernetes_would_refuse_are_refused(helm: Any, values: Resource, message: str) -> None:
+    with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmError, match=message):
+        chart.render(values, name="rel", namespace="ns")
+
+
 def test_the_package_has_the_rules_and_the_dashboard(helm: Any, tmp_path: Path) -> None:
     with helm.Chart.load(helm.package(CHART, destination=tmp_path)) as chart:
         files = {file["name"] for file in chart.files}

@@ -22,20 +22,20 @@ app.kubernetes.io/part-of: nestvec
 
 {{- /* What selects pods, which must not change between versions of the chart. */}}
 {{- define "nestvec.selector" -}}
-app.kubernetes.io/name: {{ include "nestvec.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "nestvec.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: service
 {{- end }}
 
 {{- define "nestvec.tritonSelector" -}}
-app.kubernetes.io/name: {{ include "nestvec.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "nestvec.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: triton
 {{- end }}
 
 {{- define "nestvec.testSelector" -}}
-app.kubernetes.io/name: {{ include "nestvec.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "nestvec.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: test
 {{- end }}
 

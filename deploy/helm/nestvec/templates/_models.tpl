@@ -3,7 +3,7 @@
 - name: models
   {{- if eq .Values.models.source "pvc" }}
   persistentVolumeClaim:
-    claimName: {{ required "models.pvc.claimName names the claim with the exported encoders." .Values.models.pvc.claimName }}
+    claimName: {{ required "models.pvc.claimName names the claim with the exported encoders." .Values.models.pvc.claimName | quote }}
     readOnly: true
   {{- else }}
   emptyDir: { sizeLimit: {{ .Values.models.sizeLimit }} }
@@ -15,7 +15,7 @@
   mountPath: /models
   readOnly: true
   {{- if and (eq .Values.models.source "pvc") .Values.models.pvc.subPath }}
-  subPath: {{ .Values.models.pvc.subPath }}
+  subPath: {{ .Values.models.pvc.subPath | quote }}
   {{- end }}
 {{- end }}
 
@@ -42,7 +42,7 @@ initContainers:
       - { name: AWS_REGION, value: {{ .region | quote }} }
     {{- with .existingSecret }}
     envFrom:
-      - secretRef: { name: {{ . }} }
+      - secretRef: { name: {{ . | quote }} }
     {{- end }}
 {{- end }}
 {{- else if eq .Values.models.source "image" }}
@@ -71,7 +71,7 @@ initContainers:
 {{- define "nestvec.s3Egress" -}}
 {{- if eq .Values.models.source "s3" }}
 {{- $url := urlParse (.Values.models.s3.endpoint | default "https://s3.amazonaws.com") }}
-{{- $port := ternary (splitList ":" $url.host | last) (ternary "80" "443" (eq $url.scheme "http")) (contains ":" $url.host) }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "80" "443" (eq $url.scheme "http")) }}
 - ports:
     - { port: {{ $port }}, protocol: TCP }
 {{- end }}
