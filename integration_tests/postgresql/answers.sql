@@ -61,3 +61,14 @@ SELECT jsonb_agg(r ORDER BY id) AS x, jsonb_object_agg(id, r) AS y FROM rows WHE
 SELECT jsonb_agg(a ORDER BY id DESC) FILTER (WHERE a < 5) AS x, jsonb_agg(id ORDER BY id) FILTER (WHERE r < 5) AS y FROM rows WHERE id < 20
 SELECT id, jsonb_agg(a) OVER (ORDER BY id) AS x FROM rows WHERE id < 5
 SELECT jsonb_agg(ts ORDER BY id) AS x FROM typed
+SELECT string_agg(DISTINCT t, ','), array_agg(DISTINCT a), array_agg(DISTINCT f), jsonb_agg(DISTINCT a) FROM rows
+SELECT f, array_agg(DISTINCT a) FILTER (WHERE a > 1) AS x, string_agg(DISTINCT t, ',' ORDER BY t DESC) AS y FROM rows GROUP BY f
+SELECT id, k.key, k.value FROM rows CROSS JOIN LATERAL jsonb_each(meta) AS k WHERE jsonb_typeof(meta) = 'object'
+SELECT id, e, n FROM rows, jsonb_array_elements_text(meta->'list') WITH ORDINALITY AS x(e, n) WHERE jsonb_typeof(meta->'list') = 'array'
+SELECT id, (SELECT count(*) FROM jsonb_array_elements(meta->'list')) AS n FROM rows WHERE jsonb_typeof(meta->'list') = 'array'
+SELECT id, x FROM rows LEFT JOIN LATERAL string_to_table(t, 'a') AS x ON true WHERE id < 20
+SELECT id FROM rows WHERE EXISTS (SELECT 1 FROM jsonb_each_text(meta) AS x(k, w) WHERE w = '2')
+SELECT to_char(a, '9,999') AS a, to_char(r, 'FM999.00') AS b, to_char(p, '9G999D9') AS c FROM rows
+SELECT id, jsonb_strip_nulls(meta) AS a, jsonb_pretty(meta) AS b, num_nulls(a, s, t) AS c, quote_nullable(t) AS d, format('%s|%I|%5s|%-4s|%L', a, coalesce(t, ''), s, f, r) AS e FROM rows
+SELECT id, to_char(n, '999,990.99') AS a, to_char(day, 'Mon YYYY') AS b, to_char(ts, 'Dy DD Mon') AS c, to_char(tz, 'YYYY-MM-DD"T"HH24:MI:SS TZ') AS d FROM typed
+SELECT date_bin(interval '7 days', ts, '2000-01-01') AS a, date_trunc('hour', tz, 'Asia/Kolkata') AS b, date_trunc('month', tz, 'America/New_York') AS c FROM typed

@@ -305,3 +305,32 @@ to_char(timestamptz '2002-04-20 17:31:12.66+02', 'YYYY-MM-DD"T"HH24:MI:SS.MSOF')
 to_char(interval '15h 2m 12s', 'HH24:MI:SS'), to_char(interval '-1 hour', 'HH24:MI'), to_char('infinity'::timestamp, 'YYYY')
 to_date('05 Dec 2000', 'DD Mon YYYY'), to_date('20240229', 'YYYYMMDD') + 1, to_date('2024 05', 'YYYY MM')
 to_timestamp('2024-02-29 01:11:12.5 PM', 'YYYY-MM-DD HH12:MI:SS.MS AM'), to_timestamp('05 Dec 2000', 'DD Mon YYYY')
+format('%I.%L', 'col x', 'va''l'), format('|%10s|%-4s|', 'foo', 'x'), format('%1$s %2$s %1$s', 'a', 'b'), format('%s %%', NULL), format('%L', NULL), format('')
+quote_ident('Foo bar'), quote_ident('user'), quote_ident('a_1'), quote_nullable(NULL), quote_nullable(42), num_nulls(1, NULL, 2), num_nonnulls(1, NULL, 2)
+string_to_array('xx~~yy~~zz', '~~', 'yy'), array_dims(ARRAY[1, 2]), array_dims('{}'::int[]), array_ndims(ARRAY['a'])
+string_to_table('xx~^~yy~^~zz', '~^~', 'yy')
+* FROM string_to_table('a,b,', ',') AS p
+x, n FROM string_to_table('a,b,', ',') WITH ORDINALITY AS t(x, n)
+generate_subscripts('{NULL,1,NULL,2}'::int[], 1)
+justify_days(interval '35 days')::text, justify_hours(interval '27 hours -3 days')::text, justify_interval(interval '1 mon -1 hour')::text, justify_interval(interval '-1 mon 40 days 30 hours')::text, justify_days('65 days')::text
+make_interval(days => 10)::text, make_interval(0, 1, 2, 3, 4, 5, 6.5)::text, make_interval(hours => 2, mins => -30)::text, make_interval()::text
+date_bin('15 minutes', timestamp '2001-02-16 20:38:40', timestamp '2001-02-16 20:05:00'), date_bin('1 day', timestamptz '2001-02-16 20:38:40+00', '2003-01-01')
+make_timestamptz(2013, 7, 15, 8, 15, 23.5, 'America/New_York'), make_timestamptz(2013, 7, 15, 8, 15, 23.5)
+(date '2001-02-16', date '2001-12-21') OVERLAPS (date '2001-10-30', date '2002-10-30'), (date '2001-02-16', interval '100 days') OVERLAPS (date '2001-10-30', date '2002-10-30')
+(date '2024-01-01', date '2024-01-05') OVERLAPS (date '2024-01-05', date '2024-01-06'), (date '2024-01-05', date '2024-01-01') OVERLAPS (date '2024-01-03', NULL::date), (date '2024-01-01', date '2024-01-01') OVERLAPS (date '2024-01-01', date '2024-01-01')
+date_trunc('day', timestamptz '2001-02-16 20:38:40+00', 'Australia/Sydney'), date_trunc('hour', timestamptz '2024-10-27 01:20:00+00', 'Europe/Berlin'), date_trunc('hour', timestamptz '2024-10-27 00:20:00+00', 'Europe/Berlin')
+generate_series(date '2024-01-01', date '2024-01-03', interval '1 day')
+* FROM generate_series('2008-03-01 00:00'::timestamp, '2008-03-02 12:00', '10 hours')
+to_char(d, 'Dy DD'), d::date FROM generate_series(date '2024-01-01', '2024-01-03', '1 day') AS d
+jsonb_array_elements('[1, [2], {"a": null}]'::jsonb)
+jsonb_array_elements_text('["a", null, 1.50, [1,2]]')
+* FROM jsonb_array_elements('[1,true, [2,false]]')
+e.value->>'n', e->'n' FROM jsonb_array_elements('[{"n":1},{"n":2}]') AS e WHERE e @> '{"n":2}'
+e, n FROM jsonb_array_elements_text('["x","y"]') WITH ORDINALITY AS t(e, n)
+jsonb_object_keys('{"f1":"abc","f2":{"f3":"a"},"a":1}')
+* FROM jsonb_object_keys('{"f1":"abc","f2":{"f3":"a"}}') AS k
+* FROM jsonb_each('{"a":null,"b":{"x":[1]}}'), jsonb_each_text('{"a":null,"b":"x"}') AS y
+k, v FROM jsonb_each_text('{"a":1.50,"b":[1]}') AS t(k, v) ORDER BY k DESC
+count(*), sum(value::int) FROM jsonb_each_text('{"a":1,"b":2}')
+jsonb_insert('[1,2]', '{1}', '9', true), jsonb_insert('[1,2]', '{-1}', '9'), jsonb_insert('[1,2]', '{-1}', '9', true), jsonb_insert('{"a":1}', '{b}', '2'), jsonb_insert('[1]', '{-9}', '0'), jsonb_insert('[1]', '{9}', '0')
+jsonb_strip_nulls('[{"f1":1, "f2":null}, 2, null, {"a":{"b":null}}]'), jsonb_pretty('{"b":[1,{}],"a":{"c":"é"}}'), jsonb_pretty('[]')

@@ -55,7 +55,6 @@ CALLED = Path(__file__).with_name("functions.sql").read_text(encoding="utf-8").s
 
 REFUSED = (
     "regexp_replace('Thomas', '.', 'X', 3, 2)",
-    "date_trunc('day', timestamptz '2001-02-16 20:38:40+00', 'Australia/Sydney')",
     "cardinality(ARRAY[[1, 2], [3, 4]])",
     "rtrim('\\x1234'::bytea, '\\x34'::bytea)",
     "row_to_json(row(1, 'a'))",
@@ -64,7 +63,6 @@ REFUSED = (
     "current_schema",
     "version()",
     "array_position(ARRAY[3, 1, 2, 1], 1, 3)",
-    "make_timestamptz(2024, 1, 1, 0, 0, 0)",
     "regexp_count('', '')",
     "regexp_replace('abc', 'a|ab', 'X')",
     "regexp_replace('abc', (SELECT 'a|ab'), 'X')",

@@ -201,11 +201,11 @@ class NestvecSql(Postgres):
         }
 
     class Parser(PostgresParser):
-        # sqlglot would take over the pattern in part, and lose how it is spelled.
+        # sqlglot would take over a pattern or an origin in part, and lose how it is spelled.
         FUNCTIONS: ClassVar[Any] = {
             name: build
             for name, build in PostgresParser.FUNCTIONS.items()
-            if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER")
+            if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER", "DATE_BIN")
         } | {"TO_TIMESTAMP": _build_to_timestamp}
         FACTOR: ClassVar[Any] = {
             kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _DISTANCE_TOKEN

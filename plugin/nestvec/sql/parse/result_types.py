@@ -35,6 +35,19 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         ),
         exp.DType.VARCHAR,
     ),
+    **dict.fromkeys(("JSONB_INSERT", "JSONB_STRIP_NULLS"), exp.DType.JSONB),
+    **dict.fromkeys(
+        (
+            "JSONB_PRETTY", "QUOTE_IDENT", "QUOTE_NULLABLE", "JSONB_OBJECT_KEYS", "STRING_TO_TABLE",
+            "ARRAY_DIMS", "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_ARRAY_ELEMENTS_TEXT", "JSONB_EACH",
+            "JSONB_EACH_TEXT", "JSONB_EACH_TEXTS",
+        ),
+        exp.DType.VARCHAR,
+    ),
+    **dict.fromkeys(("NUM_NULLS", "NUM_NONNULLS", "GENERATE_SUBSCRIPTS", "ARRAY_NDIMS"), exp.DType.INT),
+    **dict.fromkeys(("JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS", "JSONB_EACH_VALUES"), exp.DType.JSONB),
+    "MAKE_TIMESTAMPTZ": exp.DType.TIMESTAMPTZ,
+    "STATEMENT_TIMESTAMP": exp.DType.TIMESTAMPTZ,
     "AGE": exp.DType.INTERVAL,
     "ISFINITE": exp.DType.BOOLEAN,
     **dict.fromkeys(("MAKE_DATE", "TO_DATE"), exp.DType.DATE),
@@ -58,6 +71,11 @@ def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
         type_ = node.expressions[0].type or exp.DType.UNKNOWN
     if name == "TIMEZONE" and len(node.expressions) > 1:
         type_ = _in_zone(node.expressions[1])
+    if name == "DATE_BIN" and len(node.expressions) > 1:
+        type_ = node.expressions[1].type or exp.DType.UNKNOWN
+    if isinstance(node.parent, (exp.Unnest, exp.Explode)) and isinstance(type_, exp.DType):
+        # A function that returns rows is an array there.
+        type_ = exp.DataType(this=exp.DType.ARRAY, expressions=[exp.DataType(this=type_)], nested=True)
     annotator._set_type(node, type_)
     return node
 
@@ -213,6 +231,14 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.DPipe: {"annotator": _annotate_joined},
     exp.AtTimeZone: {"annotator": _annotate_in_zone},
     exp.TimestampTrunc: {"annotator": _annotate_cut},
+    **_same(
+        {"returns": exp.DType.INTERVAL},
+        exp.JustifyDays,
+        exp.JustifyHours,
+        exp.JustifyInterval,
+        exp.MakeInterval,
+    ),
+    exp.Overlaps: {"returns": exp.DType.BOOLEAN},
     exp.UnixToTime: {"returns": exp.DType.TIMESTAMPTZ},
     exp.Array: {"annotator": _annotate_array},
     exp.Bracket: {"annotator": _annotate_bracket},

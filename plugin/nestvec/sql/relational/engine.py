@@ -87,8 +87,6 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
     for name, function, parameters, result in PYTHON_FUNCTIONS:
         database.create_function(name, function, parameters, result)
-    for macro in MACROS:
-        database.execute(f"CREATE OR REPLACE MACRO {macro}")
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
     database.create_function("pg_json_sort_key", json_sort_key, ["JSON"], "BLOB")
@@ -99,6 +97,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     database.create_function("pg_json_delete_item", json_delete_item, ["JSON", "BIGINT"], "JSON")
     database.create_function("pg_json_delete_at", json_delete_at, ["JSON", "VARCHAR[]"], "JSON")
     database.create_function("pg_json_set", json_set, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON")
+    for macro in MACROS:
+        database.execute(f"CREATE OR REPLACE MACRO {macro}")
     return database
 
 

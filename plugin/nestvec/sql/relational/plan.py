@@ -54,6 +54,7 @@ from nestvec.sql.relational.relations import (
 )
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.scans import add_scans, cte_query
+from nestvec.sql.relational.table_functions import expand_table_functions
 from nestvec.sql.relational.vectors import (
     output_vectors,
     replace_distances,
@@ -84,6 +85,7 @@ def plan_relational(
     use_family_members(tree, lambda column: _table_of(column, by_node))
     tree = take_rankings(planning, tree, by_node)
     yield from _name_relations(session, planning, tree, by_node)
+    expand_table_functions(source, tree, {name for schema in planning.schemas.values() for name in schema})
     tree = _qualified(planning, bind_parameters(source, tree, params))
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)

@@ -14,18 +14,18 @@ _INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 def json_concat(left: str, right: str) -> str:
     """The keys of two objects, where the second wins; or the items of two arrays, or of other values."""
-    first, second = _parsed(left), _parsed(right)
+    first, second = parse_document_numbers(left), parse_document_numbers(right)
     if isinstance(first, dict) and isinstance(second, dict):
-        return _text({**first, **second})
-    return _text([*_items(first), *_items(second)])
+        return document_text({**first, **second})
+    return document_text([*_items(first), *_items(second)])
 
 
 def json_delete(document: str, keys: Sequence[str | None]) -> str:
     """A document without these keys, or without the strings of an array that equal one."""
-    value = _parsed(document)
+    value = parse_document_numbers(document)
     if isinstance(value, dict):
-        return _text({key: item for key, item in value.items() if key not in keys})
-    return _text([item for item in _array(value) if not (isinstance(item, str) and item in keys)])
+        return document_text({key: item for key, item in value.items() if key not in keys})
+    return document_text([item for item in _array(value) if not (isinstance(item, str) and item in keys)])
 
 
 def json_delete_key(document: str, key: str) -> str:
@@ -35,34 +35,38 @@ def json_delete_key(document: str, key: str) -> str:
 
 def json_delete_item(document: str, position: int) -> str:
     """An array without the item at a position, from the end if negative; the same if there is none."""
-    value = _parsed(document)
+    value = parse_document_numbers(document)
     if isinstance(value, dict):
         raise ValueError("cannot delete from object using integer index")
     if -len(_array(value)) <= position < len(value):
         value.pop(position)
-    return _text(value)
+    return document_text(value)
 
 
 def json_delete_at(document: str, path: Sequence[str | None]) -> str:
     """A document without what is at a path of keys and positions; the same if there is nothing."""
-    value = _parsed(document)
+    value = parse_document_numbers(document)
     if not isinstance(value, dict):
         _array(value)
     if not value:
         # Before the path is read.
-        return _text(value)
-    return _text(_changed(value, list(path), lambda holder, key: holder.pop(key), create=False))
+        return document_text(value)
+    return document_text(
+        change_document(value, list(path), lambda holder, key: holder.pop(key), create=False)
+    )
 
 
 def json_set(document: str, path: Sequence[str | None], new: str, create: bool) -> str:
     """A document with another value at a path; with ``create`` also where there is none yet."""
-    value, item = _parsed(document), _parsed(new)
+    value, item = parse_document_numbers(document), parse_document_numbers(new)
     if not isinstance(value, dict):
         _array(value)
-    return _text(_changed(value, list(path), lambda holder, key: _put(holder, key, item), create=create))
+    return document_text(
+        change_document(value, list(path), lambda holder, key: _put(holder, key, item), create=create)
+    )
 
 
-def _changed(value: Any, path: list[str | None], change: Any, *, create: bool) -> Any:
+def change_document(value: Any, path: list[str | None], change: Any, *, create: bool) -> Any:
     if not path or not isinstance(value, (dict, list)):
         return value
     if path[0] is None:
@@ -73,7 +77,7 @@ def _changed(value: Any, path: list[str | None], change: Any, *, create: bool) -
         if exists or create:
             change(value, key)
     elif exists:
-        value[key] = _changed(value[key], path[1:], change, create=create)
+        value[key] = change_document(value[key], path[1:], change, create=create)
     return value
 
 
@@ -103,7 +107,7 @@ def _array(value: Any) -> list[Any]:
     return value
 
 
-def _parsed(document: str) -> Any:
+def parse_document_numbers(document: str) -> Any:
     """The value of a document, whose numbers keep their digits: as doubles, some would be others."""
     return json.loads(
         document, parse_int=orjson.Fragment, parse_float=orjson.Fragment, parse_constant=_refuse_constant
@@ -114,5 +118,5 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"invalid input syntax for type json: '{text}'")
 
 
-def _text(value: Any) -> str:
+def document_text(value: Any) -> str:
     return orjson.dumps(value).decode()

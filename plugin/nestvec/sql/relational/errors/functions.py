@@ -23,25 +23,29 @@ radians/1 random/0 round/1,2 sign/1 sin/1 sinh/1 sqrt/1 tan/1 tanh/1 to_hex/1 tr
 _TEXT: Final = """
 ascii/1 bit_length/1 btrim/1,2 char_length/1 character_length/1 chr/1 concat/* concat_ws/* decode/2
 encode/2 format/* gen_random_uuid/0 initcap/1 left/2 length/1 lower/1 lpad/2,3 ltrim/1,2 md5/1
-octet_length/1 overlay/1 position/1 quote_literal/1 regexp_like/2,3 regexp_replace/3,4
-regexp_split_to_array/2 regexp_split_to_table/2 repeat/2 replace/3 reverse/1 right/2 rpad/2,3 rtrim/1,2
-sha256/1 split_part/3 starts_with/2 string_to_array/2 strpos/2 substr/2,3 substring/1,2,3 to_char/2
-to_date/2 to_timestamp/1,2 translate/3 trim/1,2 upper/1
+num_nonnulls/* num_nulls/* octet_length/1 overlay/1 position/1 quote_ident/1 quote_literal/1
+quote_nullable/1 regexp_like/2,3 regexp_replace/3,4 regexp_split_to_array/2 regexp_split_to_table/2
+repeat/2 replace/3 reverse/1 right/2 rpad/2,3 rtrim/1,2 sha256/1 split_part/3 starts_with/2
+string_to_array/2,3 string_to_table/2,3 strpos/2 substr/2,3 substring/1,2,3 to_char/2 to_date/2
+to_timestamp/1,2 translate/3 trim/1,2 upper/1
 """
 _TIMES: Final = """
-age/1,2 date/1 date_part/2 date_trunc/2 extract/1 isfinite/1 make_date/3 make_time/3 make_timestamp/6
-now/0 timezone/2 transaction_timestamp/0
+age/1,2 date/1 date_bin/3 date_part/2 date_trunc/2,3 extract/1 isfinite/1 justify_days/1 justify_hours/1
+justify_interval/1 make_date/3 make_interval/0,1,2,3,4,5,6,7 make_time/3 make_timestamp/6
+make_timestamptz/6,7 now/0 statement_timestamp/0 timezone/2 transaction_timestamp/0
 """
 _ARRAYS: Final = """
-array_append/2 array_cat/2 array_length/2 array_lower/2 array_position/2 array_positions/2 array_prepend/2
-array_remove/2 array_replace/3 array_to_string/2,3 array_upper/2 cardinality/1 generate_series/2,3
-trim_array/2 unnest/1
+array_append/2 array_cat/2 array_dims/1 array_length/2 array_lower/2 array_ndims/1 array_position/2
+array_positions/2 array_prepend/2 array_remove/2 array_replace/3 array_to_string/2,3 array_upper/2
+cardinality/1 generate_series/2,3 generate_subscripts/2,3 trim_array/2 unnest/1
 """
 _JSON: Final = """
-array_to_json/1 json_agg/1 json_array_length/1 json_build_array/* json_build_object/* json_extract_path/*
-json_extract_path_text/* json_object_agg/2 json_typeof/1 jsonb_agg/1 jsonb_array_length/1
-jsonb_build_array/* jsonb_build_object/* jsonb_extract_path/* jsonb_extract_path_text/* jsonb_object_agg/2
-jsonb_set/3,4 jsonb_typeof/1 row_to_json/1 to_json/1 to_jsonb/1
+array_to_json/1 json_agg/1 json_array_elements/1 json_array_elements_text/1 json_array_length/1
+json_build_array/* json_build_object/* json_extract_path/* json_extract_path_text/* json_object_agg/2
+json_typeof/1 jsonb_agg/1 jsonb_array_elements/1 jsonb_array_elements_text/1
+jsonb_array_length/1 jsonb_build_array/* jsonb_build_object/* jsonb_each/1 jsonb_each_text/1
+jsonb_extract_path/* jsonb_extract_path_text/* jsonb_insert/3,4 jsonb_object_agg/2 jsonb_object_keys/1
+jsonb_pretty/1 jsonb_set/3,4 jsonb_strip_nulls/1 jsonb_typeof/1 row_to_json/1 to_json/1 to_jsonb/1
 """
 _AGGREGATES: Final = """
 any_value/1 array_agg/1 avg/1 bit_and/1 bit_or/1 bit_xor/1 bool_and/1 bool_or/1 corr/2 count/1 covar_pop/2
@@ -76,20 +80,16 @@ _COMPUTED: Final = _counts(
 """The numbers of arguments that each function takes; None for any."""
 
 _OTHERS: Final = """
-acosd array_dims array_fill array_ndims array_sample array_shuffle asind atan2d atand bit_count
-clock_timestamp convert convert_from convert_to cosd cotd current_database current_schema current_setting
-date_add date_bin date_subtract erf erfc generate_subscripts get_bit get_byte json_array_elements
-json_array_elements_text json_each json_each_text json_object json_object_keys json_populate_record
-json_populate_recordset json_strip_nulls json_to_record json_to_recordset jsonb_array_elements
-jsonb_array_elements_text jsonb_each jsonb_each_text jsonb_insert jsonb_object jsonb_object_keys
-jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first
-jsonb_populate_record jsonb_pretty jsonb_set_lax jsonb_strip_nulls jsonb_to_record jsonb_to_recordset
-justify_days justify_hours justify_interval make_interval make_timestamptz min_scale normalize
-num_nonnulls num_nulls parse_ident pg_client_encoding pg_sleep pg_typeof plainto_tsquery quote_ident
-quote_nullable random_normal regexp_count regexp_instr regexp_match regexp_matches regexp_substr scale
-set_bit set_byte setseed sha224 sha384 sha512 sind statement_timestamp string_to_table tand timeofday
-to_ascii to_number to_tsquery to_tsvector trim_scale ts_headline ts_rank txid_current unistr version
-websearch_to_tsquery xmlagg
+acosd array_fill array_sample array_shuffle asind atan2d atand bit_count clock_timestamp convert
+convert_from convert_to cosd cotd current_database current_schema current_setting date_add date_subtract
+erf erfc get_bit get_byte json_each json_each_text json_object json_object_keys json_populate_record
+json_populate_recordset json_strip_nulls json_to_record json_to_recordset jsonb_object jsonb_path_exists
+jsonb_path_match jsonb_path_query
+jsonb_path_query_array jsonb_path_query_first jsonb_populate_record jsonb_set_lax
+jsonb_to_record jsonb_to_recordset min_scale normalize parse_ident pg_client_encoding pg_sleep pg_typeof
+plainto_tsquery random_normal regexp_count regexp_instr regexp_match regexp_matches regexp_substr scale
+set_bit set_byte setseed sha224 sha384 sha512 sind tand timeofday to_ascii to_number to_tsquery
+to_tsvector trim_scale ts_headline ts_rank txid_current unistr version websearch_to_tsquery xmlagg
 """
 _OF_POSTGRESQL: Final = frozenset(_OTHERS.split())
 """Others that PostgreSQL documents: an error says that they are missing, not that they do not exist."""

@@ -23,7 +23,7 @@ _PIECE: Final = re.compile(
 _UNSUPPORTED: Final = ("B", "E", "EEEE", "L", "SP", "V")
 _EXACT: Final = Context(prec=1200, rounding=ROUND_HALF_UP)
 _BINARY: Final = Context(prec=1200, rounding=ROUND_HALF_EVEN)
-_NOT_FINITE: Final = ("NaN", "Infinity")
+_NOT_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
 _REAL_DIGITS: Final = 6
 _ROMAN: Final = (
     (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
@@ -114,8 +114,8 @@ def format_number(text: str, pattern: str, digits: int) -> str:
     """A number by a pattern; ``digits`` is how many a double or a REAL has, 0 for an exact number."""
     parts = number_pattern(pattern)
     layout = _describe(parts)
-    if text.lstrip("-") in _NOT_FINITE and not layout.has("roman"):
-        number = text.lstrip("-")
+    number = _NOT_FINITE.get(text.lstrip("-").lower(), "")
+    if number and not layout.has("roman"):
         layout.after = 0 if len(number) >= digits else layout.after
         return _filled("-" if text.startswith("-") else "+", number, layout, parts)
     value = _exact(text, digits)

@@ -5,17 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from nestvec.sql.relational.documents.shapes import (
+    json_insert,
+    json_items,
+    json_pair_keys,
+    json_pair_values,
+    json_pretty,
+    json_without_nulls,
+)
 from nestvec.sql.relational.formats.numbers import format_number
 from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
+from nestvec.sql.relational.functions.intervals import justify
+from nestvec.sql.relational.functions.quoting import quote_ident
 
 Function = tuple[str, Callable[..., Any], list[Any], str]
 """The name, the function, the types of its parameters, and that of its result. NULL gives NULL."""
 
-PYTHON_FUNCTIONS: Final[tuple[Function, ...]] = (
+_TIMES: Final[tuple[Function, ...]] = (
     ("pg_format_moment", format_moment, ["BIGINT", "VARCHAR", "BOOLEAN"], "VARCHAR"),
     ("pg_format_interval", format_interval, ["BIGINT", "BIGINT", "BIGINT", "VARCHAR"], "VARCHAR"),
     ("pg_format_number", format_number, ["VARCHAR", "VARCHAR", "INTEGER"], "VARCHAR"),
     ("pg_read_day", read_day, ["VARCHAR", "VARCHAR"], "INTEGER"),
     ("pg_read_moment", read_moment, ["VARCHAR", "VARCHAR"], "BIGINT"),
+    ("pg_justify", justify, ["BIGINT", "BIGINT", "BIGINT", "VARCHAR"], "BIGINT[]"),
 )
+_TEXTS: Final[tuple[Function, ...]] = (("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),)
+_JSON: Final[tuple[Function, ...]] = (
+    ("pg_json_items", json_items, ["JSON"], "JSON[]"),
+    ("pg_json_pair_keys", json_pair_keys, ["JSON", "VARCHAR"], "VARCHAR[]"),
+    ("pg_json_pair_values", json_pair_values, ["JSON"], "JSON[]"),
+    ("pg_json_without_nulls", json_without_nulls, ["JSON"], "JSON"),
+    ("pg_json_insert", json_insert, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON"),
+    ("pg_json_pretty", json_pretty, ["JSON"], "VARCHAR"),
+)
+
+PYTHON_FUNCTIONS: Final = (*_TIMES, *_TEXTS, *_JSON)

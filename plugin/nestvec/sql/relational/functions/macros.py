@@ -12,8 +12,67 @@ _TIMES: Final = (
     date_part('microsecond', i)""",
     """pg_to_char_interval(i, pattern) AS CASE WHEN pattern <> '' THEN
     pg_format_interval(pg_interval_months(i), date_part('day', i), pg_interval_micros(i), pattern) END""",
+    """pg_to_char(x, pattern) AS CASE typeof(x)
+    WHEN 'TIMESTAMP' THEN pg_to_char_moment(TRY_CAST(x::VARCHAR AS TIMESTAMP), pattern, false)
+    WHEN 'DATE' THEN pg_to_char_moment(TRY_CAST(x::VARCHAR AS TIMESTAMP), pattern, true)
+    WHEN 'TIMESTAMP WITH TIME ZONE'
+    THEN pg_to_char_moment(TRY_CAST(x::VARCHAR AS TIMESTAMPTZ)::TIMESTAMP, pattern, true)
+    WHEN 'VARCHAR' THEN error('to_char() of a text is not supported: cast it to a number or a time')
+    WHEN 'INTERVAL' THEN pg_to_char_interval(TRY_CAST(x::VARCHAR AS INTERVAL), pattern)
+    ELSE pg_format_number(x::VARCHAR, pattern,
+    CASE typeof(x) WHEN 'DOUBLE' THEN 15 WHEN 'FLOAT' THEN 6 ELSE 0 END) END""",
     "pg_to_date(s, pattern) AS DATE '1970-01-01' + pg_read_day(s, pattern)",
+    "pg_interval(parts) AS to_months(parts[1]::INT) + to_days(parts[2]::INT) + to_microseconds(parts[3])",
+    """pg_justified(i, parts) AS
+    pg_interval(pg_justify(pg_interval_months(i), date_part('day', i), pg_interval_micros(i), parts))""",
+    """pg_make_interval(y, m, w, d, h, mi, s) AS to_months((y * 12 + m)::INT) + to_days((w * 7 + d)::INT) +
+    to_microseconds(h::BIGINT * 3600000000 + mi::BIGINT * 60000000 + round(s * 1000000)::BIGINT)""",
+    """pg_binned(stride, distance) AS distance - distance % stride -
+    CASE WHEN distance % stride < 0 THEN stride ELSE 0 END""",
+    """pg_bin_width(i) AS CASE
+    WHEN pg_interval_months(i) <> 0 THEN error('timestamps cannot be binned into intervals with months')
+    WHEN date_part('day', i) * 86400000000 + pg_interval_micros(i) <= 0
+    THEN error('stride must be greater than zero')
+    ELSE date_part('day', i) * 86400000000 + pg_interval_micros(i) END""",
+    """pg_date_bin(i, t, origin) AS
+    origin + to_microseconds(pg_binned(pg_bin_width(i), epoch_us(t) - epoch_us(origin)))""",
+    """pg_overlaps_of(a, b, c, d) AS CASE
+    WHEN a > c THEN CASE WHEN a < d THEN true WHEN b IS NULL OR d IS NULL THEN NULL ELSE false END
+    WHEN a < c THEN CASE WHEN b IS NULL THEN NULL WHEN c < b THEN true WHEN d IS NULL THEN NULL ELSE false END
+    WHEN a = c THEN CASE WHEN b IS NULL OR d IS NULL THEN NULL ELSE true END END""",
+    "pg_period_start(a, b) AS CASE WHEN a IS NULL OR b < a THEN b ELSE a END",
+    "pg_period_end(a, b) AS CASE WHEN a IS NULL THEN NULL WHEN b < a THEN a ELSE b END",
+    """pg_overlaps(a, b, c, d) AS pg_overlaps_of(pg_period_start(a, b), pg_period_end(a, b),
+    pg_period_start(c, d), pg_period_end(c, d))""",
 )
 
-CALLED_MACROS: Final = _TIMES
+_ZONES: Final = (
+    """pg_cut_in_zone(part, t, zone) AS CASE WHEN t IS NOT NULL THEN
+    CASE WHEN part IN ('hour', 'minute', 'second', 'milliseconds', 'microseconds')
+    THEN t - ((t AT TIME ZONE zone) - date_trunc(part, t AT TIME ZONE zone))
+    ELSE date_trunc(part, t AT TIME ZONE zone) AT TIME ZONE zone END END""",
+)
+
+_TEXTS: Final = (
+    "pg_quoted_or_null(x, s) AS CASE WHEN x IS NULL THEN 'NULL' ELSE quote_literal(s) END",
+    """pg_format_ident(x, s) AS CASE
+    WHEN x IS NULL THEN error('null values cannot be formatted as an SQL identifier')
+    ELSE pg_quote_ident(s) END""",
+    """pg_in_width(s, n, at_left) AS CASE WHEN length(s) >= n THEN s WHEN at_left THEN rpad(s, n, ' ')
+    ELSE lpad(s, n, ' ') END""",
+    "pg_with_nulls(a, x) AS list_transform(a, lambda item: CASE WHEN item = x THEN NULL ELSE item END)",
+    "pg_subscripts(a) AS range(1, len(a) + 1)::INT[]",
+    "array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
+    "array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",
+)
+
+_JSON: Final = (
+    # DuckDB writes 1.50 as 1.5.
+    """pg_json_plain_text(j) AS CASE json_type(j) WHEN 'VARCHAR' THEN j ->> '$' WHEN 'NULL' THEN NULL
+    ELSE pg_json_print(j) END""",
+    "pg_json_texts(a) AS list_transform(a, lambda item: pg_json_plain_text(item))",
+    "pg_json_item_texts(j) AS pg_json_texts(pg_json_items(j))",
+)
+
+CALLED_MACROS: Final = (*_TIMES, *_ZONES, *_TEXTS, *_JSON)
 """In an order in which each one uses only those before it."""

@@ -29,7 +29,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     removed,
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
-from nestvec.sql.relational.rewrites.calls import CALLS
+from nestvec.sql.relational.rewrites.calls import CALLS, NODE_CALLS
 from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
 from nestvec.sql.relational.rewrites.comparisons import (
     between,
@@ -44,7 +44,6 @@ from nestvec.sql.relational.rewrites.functions import (
     bits,
     overlay,
     repeat,
-    series,
     to_hex,
     trim,
     width_bucket,
@@ -84,7 +83,6 @@ from nestvec.sql.relational.rewrites.texts import (
     rewrite_concat,
     split_part,
     substring,
-    text_format,
 )
 from nestvec.sql.relational.rewrites.times import cut_time, time_part
 
@@ -93,7 +91,7 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     """Apply the rules, innermost nodes first. The tree is changed, and returned."""
     for node in reversed(list(tree.walk())):
         name = anonymous_name(node)
-        rule = RULES.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
+        rule = RULES.get(type(node)) or NODE_CALLS.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
         rewritten = node if rule is None else rule(node)
         if rewritten is node:
             continue
@@ -119,10 +117,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.BitLength: bit_length,
     exp.BitString: bits,
     exp.Repeat: repeat,
-    **dict.fromkeys((exp.GenerateSeries, exp.ExplodingGenerateSeries), series),
     exp.Acosh: lambda node: call("pg_acosh", node.this),
     exp.Chr: lambda node: call("pg_chr", *node.expressions),
-    exp.StringToArray: lambda node: call("pg_string_to_array", node.this, node.expression),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),
     exp.In: membership,
     exp.Ordered: ordered_documents,
@@ -131,7 +127,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Encode: encoded,
     exp.Length: bytes_length,
     exp.Decode: decoded,
-    exp.Format: text_format,
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),
     exp.IntDiv: div_quotient,
     exp.BitwiseLeftShift: shifted_left,

@@ -98,7 +98,7 @@ def json_extract_path(*, as_text: bool) -> Rule:
         document, *path = node.expressions or [exp.Null()]
         if not all(map(is_text_constant, path)):
             raise SqlNotSupported("a computed path of JSON is not supported", next_step="Write constants.")
-        return _followed(_as_json(document), [step.name for step in path], as_text=as_text)
+        return _followed(as_json(document), [step.name for step in path], as_text=as_text)
 
     return extract
 
@@ -178,7 +178,7 @@ def json_item(node: exp.JSONExtract) -> exp.Expr:
 
 def json_joined(node: exp.DPipe) -> exp.Expr:
     """``jsonb || jsonb``."""
-    return call("pg_json_concat", _as_json(node.this), _as_json(node.expression))
+    return call("pg_json_concat", as_json(node.this), as_json(node.expression))
 
 
 def json_without(node: exp.Sub) -> exp.Expr:
@@ -201,10 +201,10 @@ def json_with(node: exp.Anonymous) -> exp.Expr:
     if len(node.expressions) not in (3, 4):
         return node
     document, path, value, *create = node.expressions
-    return call("pg_json_set", _as_json(document), _path(path), _as_json(value), *(create or [exp.true()]))
+    return call("pg_json_set", as_json(document), _path(path), as_json(value), *(create or [exp.true()]))
 
 
-def _as_json(node: exp.Expr) -> exp.Expr:
+def as_json(node: exp.Expr) -> exp.Expr:
     return node if kind(node) in JSON_TYPES else exp.cast(node.copy(), "json")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sqlglot import exp
@@ -141,22 +140,6 @@ def _joined_arrays(node: exp.DPipe) -> exp.Expr:
         result = call("list_append" if array is node.this else "list_prepend", node.this, node.expression)
     result.type = array.type
     return result
-
-
-def text_format(node: exp.Format) -> exp.Expr:
-    """``format('%s: %s', a, b)``: DuckDB's function of this name has another notation."""
-    template, arguments = node.this, list(node.expressions)
-    if not isinstance(template, exp.Literal) or "%" in re.sub("%[s%]", "", template.name):
-        raise SqlNotSupported(
-            "format() with anything but %s and %% is not supported", next_step="Join texts with ||."
-        )
-    pieces = re.split(r"(%[s%])", template.name)
-    if pieces.count("%s") > len(arguments):
-        raise SqlDataError("too few arguments for format()", next_step="Pass a value for each %s.")
-    parts: list[exp.Expr] = []
-    for piece in pieces:
-        parts.append(arguments.pop(0) if piece == "%s" else exp.Literal.string(piece.replace("%%", "%")))
-    return rewrite_concat(exp.Concat(expressions=[part.copy() for part in parts], safe=True, coalesce=True))
 
 
 _JSON_STEP = "Write meta #>> '{a,b}' = 'x', meta @> '{\"a\": 1}' or meta ? 'a'."

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES
 from nestvec.sql.relational.rewrites.nodes import call, kind
+from nestvec_schemas.errors import SqlNotSupported
 
 _OF_A_SECOND: Final = {"SECOND": 1_000_000.0, "SECONDS": 1_000_000.0, "MILLISECONDS": 1_000.0}
 
@@ -33,6 +34,18 @@ def cut_time(node: exp.TimestampTrunc) -> exp.Expr:
     unit, value = node.args["unit"], node.this
     if kind(value) == exp.DType.DATE:
         value = exp.cast(value.copy(), exp.DType.TIMESTAMPTZ)
-    name = unit.name.lower()
+    name, zone = unit.name.lower(), node.args.get("zone")
+    if zone is not None:
+        return _cut_in_zone(name, value, zone)
     macro = "pg_cut_century" if name in _FROM_YEAR_ONE else "pg_cut_time"
     return call(macro, exp.Literal.string(name), value)
+
+
+def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
+    """``date_trunc('day', t, 'Europe/Berlin')``."""
+    if unit in _FROM_YEAR_ONE or kind(value) != exp.DType.TIMESTAMPTZ:
+        raise SqlNotSupported(
+            "date_trunc() with a zone is supported for a TIMESTAMPTZ and units up to a decade alone",
+            next_step="Cast the time to timestamptz.",
+        )
+    return call("pg_cut_in_zone", exp.Literal.string(unit), value, zone)

@@ -1,14 +1,71 @@
-"""Rules for functions of PostgreSQL that neither sqlglot nor DuckDB has, by their names."""
+"""Rules for functions of PostgreSQL that DuckDB lacks, or has otherwise."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from sqlglot import exp
+
 from nestvec.sql.relational.rewrites.calls.formats import format_value, read_date, read_timestamp
-from nestvec.sql.relational.rewrites.nodes import Rule
+from nestvec.sql.relational.rewrites.calls.json_functions import (
+    inserted,
+    keys,
+    of_document,
+    rows_of,
+    value_texts,
+    values,
+)
+from nestvec.sql.relational.rewrites.calls.series import ordered_values, series_of_times
+from nestvec.sql.relational.rewrites.calls.texts import (
+    counted,
+    formatted,
+    quoted_or_null,
+    split_texts,
+    split_to_rows,
+    subscripts,
+)
+from nestvec.sql.relational.rewrites.calls.times import (
+    binned,
+    justified,
+    made_interval,
+    overlapping,
+    timestamp_in_zone,
+)
+from nestvec.sql.relational.rewrites.nodes import Rule, call
 
 CALLS: Final[dict[str, Rule]] = {
     "TO_CHAR": format_value,
     "TO_DATE": read_date,
     "TO_TIMESTAMP": read_timestamp,
+    "DATE_BIN": binned,
+    "MAKE_TIMESTAMPTZ": timestamp_in_zone,
+    "STATEMENT_TIMESTAMP": lambda node: call("now"),
+    **dict.fromkeys(("JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS"), rows_of("pg_json_items")),
+    **dict.fromkeys(("JSONB_ARRAY_ELEMENTS_TEXT", "JSON_ARRAY_ELEMENTS_TEXT"), rows_of("pg_json_item_texts")),
+    **dict.fromkeys(("JSONB_EACH", "JSONB_EACH_TEXT", "JSONB_OBJECT_KEYS"), keys),
+    "JSONB_EACH_VALUES": values,
+    "JSONB_EACH_TEXTS": value_texts,
+    "JSONB_INSERT": inserted,
+    "JSONB_STRIP_NULLS": of_document("pg_json_without_nulls"),
+    "JSONB_PRETTY": of_document("pg_json_pretty"),
+    "QUOTE_IDENT": lambda node: call("pg_quote_ident", node.expressions[0]),
+    "QUOTE_NULLABLE": quoted_or_null,
+    "STRING_TO_TABLE": split_to_rows,
+    "GENERATE_SUBSCRIPTS": subscripts,
+    "NUM_NULLS": counted(nulls=True),
+    "NUM_NONNULLS": counted(nulls=False),
 }
+"""By the names of functions that sqlglot does not know."""
+
+NODE_CALLS: Final[dict[type[exp.Expr], Rule]] = {
+    exp.Distinct: ordered_values,
+    **dict.fromkeys((exp.GenerateSeries, exp.ExplodingGenerateSeries), series_of_times),
+    exp.Format: formatted,
+    exp.StringToArray: split_texts,
+    exp.JustifyDays: justified("days"),
+    exp.JustifyHours: justified("hours"),
+    exp.JustifyInterval: justified("interval"),
+    exp.MakeInterval: made_interval,
+    exp.Overlaps: overlapping,
+}
+"""By sqlglot's nodes."""

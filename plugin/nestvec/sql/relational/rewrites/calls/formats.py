@@ -7,7 +7,14 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, float_text, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    INTEGERS,
+    call,
+    float_text,
+    is_text_constant,
+    kind,
+)
 from nestvec_schemas.errors import SqlNotSupported
 
 _DIGITS: Final = {exp.DType.FLOAT: 6, exp.DType.DOUBLE: 15}
@@ -28,9 +35,11 @@ def format_value(node: exp.Anonymous) -> exp.Expr:
         text = float_text(value, type_)
     elif type_ in INTEGERS or type_ == exp.DType.DECIMAL:
         text = exp.cast(value.copy(), "text")
+    elif type_ is None and not is_text_constant(value):
+        return call("pg_to_char", value, pattern)
     else:
         raise SqlNotSupported(
-            "to_char() of a value without a type is not supported",
+            "to_char() of a value that is neither a number nor a time is not supported",
             next_step="Cast it, for example to timestamp or numeric.",
         )
     return call("pg_format_number", text, pattern, exp.Literal.number(_DIGITS.get(type_, 0)))

@@ -1,0 +1,91 @@
+"""Functions of PostgreSQL in FROM that return rows of JSON or texts: each is the unnesting of an array."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.relational.names import function_label
+
+_COLUMNS: Final = {
+    "JSONB_ARRAY_ELEMENTS": "value",
+    "JSON_ARRAY_ELEMENTS": "value",
+    "JSONB_ARRAY_ELEMENTS_TEXT": "value",
+    "JSON_ARRAY_ELEMENTS_TEXT": "value",
+    "JSONB_OBJECT_KEYS": "",
+    "STRING_TO_TABLE": "",
+    "REGEXP_MATCHES": "",
+    "GENERATE_SUBSCRIPTS": "",
+    "JSONB_PATH_QUERY": "",
+}
+"""Functions of one column, with its name; empty for that of the alias or the function."""
+
+_PAIRS: Final = {"JSONB_EACH": "JSONB_EACH_VALUES", "JSONB_EACH_TEXT": "JSONB_EACH_TEXTS"}
+"""Functions of keys and values, with the name of the rule for the values."""
+
+
+def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collection[str]) -> None:
+    """Replace the functions in FROM, and references to their rows; ``columns`` are the names of all tables.
+
+    Raises SqlNotSupported for WITH ORDINALITY of keys and values.
+    """
+    for node in list(tree.find_all(exp.Table, exp.Lateral)):
+        name = function_label(node.this)
+        if name not in _COLUMNS and name not in _PAIRS:
+            continue
+        alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name.lower()))
+        if not isinstance(alias.this, exp.Identifier):
+            alias.set("this", exp.to_identifier(name.lower()))
+        if name in _PAIRS:
+            if node.args.get("ordinality"):
+                raise source.not_supported(
+                    f"WITH ORDINALITY of {name.lower()}()", node.this, "Write row_number()."
+                )
+            node.replace(_pairs(node.this, _PAIRS[name], alias))
+            continue
+        if not alias.args.get("columns"):
+            if _COLUMNS[name]:
+                _use_column(node, alias, _COLUMNS[name], columns)
+            names = [_COLUMNS[name] or alias.this.name]
+            alias.set("columns", [exp.to_identifier(each) for each in names])
+        node.replace(_unnested(node, alias))
+
+
+def _unnested(node: exp.Expr, alias: exp.TableAlias) -> exp.Unnest:
+    unnest = exp.Unnest(expressions=[node.this.copy()], alias=alias.copy())
+    if node.args.get("ordinality"):
+        names = unnest.args["alias"].args["columns"]
+        unnest.set("offset", names.pop() if len(names) > 1 else exp.to_identifier("ordinality"))
+    return unnest
+
+
+def _pairs(function: exp.Expr, values: str, alias: exp.TableAlias) -> exp.Lateral:
+    names = [each.copy() for each in alias.args.get("columns") or ()]
+    names += [exp.to_identifier(each) for each in ("key", "value")[len(names) :]]
+    of_values = exp.Anonymous(this=values, expressions=[part.copy() for part in function.expressions])
+    selected = [
+        exp.alias_(exp.Explode(this=each), name.copy())
+        for each, name in zip((function.copy(), of_values), names, strict=True)
+    ]
+    query = exp.Subquery(this=exp.Select(expressions=selected))
+    return exp.Lateral(this=query, alias=exp.TableAlias(this=alias.this.copy()))
+
+
+def _use_column(node: exp.Expr, alias: exp.TableAlias, column: str, columns: Collection[str]) -> None:
+    """``SELECT e FROM jsonb_array_elements(…) AS e`` has the values, whose column is another."""
+    name = identifier_name(alias.this)
+    select = node.find_ancestor(exp.Select)
+    if select is None or name in columns or name == column:
+        return
+    for reference in list(select.find_all(exp.Column)):
+        if reference.table or isinstance(reference.this, exp.Star) or reference.name != reference.this.name:
+            continue
+        if identifier_name(reference.this) != name:
+            continue
+        replaced = exp.Column(this=exp.to_identifier(column), table=alias.this.copy())
+        replaced.meta.update(reference.meta)
+        is_output = isinstance(reference.parent, exp.Select) and reference.arg_key == "expressions"
+        reference.replace(exp.alias_(replaced, alias.this.copy()) if is_output else replaced)
