@@ -12,6 +12,7 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
+from nestvec.sql.parse.operators import PostgresOperators
 from nestvec.sql.parse.result_types import RESULT_TYPES
 
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
@@ -41,9 +42,8 @@ def _distance_sql(generator: Generator, node: VectorDistance) -> str:
 Generator.TRANSFORMS[VectorDistance] = _distance_sql
 
 
-def _parse_distance(parser: Any, left: exp.Expr | None) -> exp.Expr:
-    token = parser._prev
-    right = parser._parse_bitwise()
+def _distance(parser: Any, left: exp.Expr | None, right: exp.Expr | None) -> exp.Expr:
+    token = parser._operator_token
     node = VectorDistance(this=left, expression=right, operator=token.text).update_positions(token)
     parsed: exp.Expr = parser.expression(node)
     return parsed
@@ -200,17 +200,14 @@ class NestvecSql(Postgres):
             **dict.fromkeys(OPERATORS, _DISTANCE_TOKEN),
         }
 
-    class Parser(PostgresParser):
+    class Parser(PostgresOperators):
         # sqlglot would take over a pattern or an origin in part, and lose how it is spelled.
         FUNCTIONS: ClassVar[Any] = {
             name: build
             for name, build in PostgresParser.FUNCTIONS.items()
             if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER", "DATE_BIN")
         } | {"TO_TIMESTAMP": _build_to_timestamp}
-        FACTOR: ClassVar[Any] = {
-            kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _DISTANCE_TOKEN
-        }
-        RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _DISTANCE_TOKEN: _parse_distance}
+        OTHER_OPERATORS: ClassVar[Any] = {_DISTANCE_TOKEN: _distance}
         # An arrow in an argument is JSON's operator: PostgreSQL has no lambdas.
         LAMBDAS: ClassVar[Any] = {
             kind: parse for kind, parse in PostgresParser.LAMBDAS.items() if kind != TokenType.ARROW

@@ -15,6 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
+from nestvec.sql.parse.operators import CHAINED
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.tokens import tokenize
@@ -246,6 +247,12 @@ def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
     last = next((token for token in reversed(source.tokens) if token.token_type != TokenType.SEMICOLON), None)
     if wrong_token is None or (wrong_token is last and "Unexpected" not in described):
         return source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
+    if described == CHAINED:
+        return source.syntax_error(
+            f"syntax error at '{wrong_token.text[:40]}', which follows an operator that does not chain",
+            wrong_token.start,
+            "Put brackets around the first comparison, as in (a = b) = c, or write AND between two.",
+        )
     expected = re.fullmatch(r"Expecting (\S+)", described)
     cause = f"syntax error at '{wrong_token.text[:40]}'" + (f": {expected[1]} expected" if expected else "")
     return source.syntax_error(cause, wrong_token.start, _CORRECT_AT_MARK)

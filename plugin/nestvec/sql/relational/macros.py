@@ -51,7 +51,12 @@ _ARITHMETIC: Final = (
     CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a // b END""",
     "pg_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a / b END",
     "pg_remainder(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a % b END",
-    "pg_shift_left(a, n) AS CASE WHEN a < 0 THEN -((-a) << n) ELSE a << n END",
+    "pg_bits_of(x, size) AS ((x % size + size + size // 2) % size) - size // 2",
+    "pg_bits(a) AS CASE typeof(a) WHEN 'SMALLINT' THEN 16 WHEN 'INTEGER' THEN 32 ELSE 64 END",
+    "pg_shift_mask(a) AS CASE WHEN pg_bits(a) = 64 THEN 63 ELSE 31 END",
+    """pg_shift_left(a, n) AS pg_bits_of(a::HUGEINT * (1::HUGEINT << (n & pg_shift_mask(a))::HUGEINT),
+    1::HUGEINT << pg_bits(a)::HUGEINT)""",
+    "pg_shift_right(a, n) AS a >> (n & pg_shift_mask(a))::INTEGER",
     """pg_in_range(x, infinite) AS CASE WHEN isinf(x) AND NOT infinite
     THEN error('value out of range: overflow') ELSE x END""",
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')

@@ -124,11 +124,12 @@ def test_a_statement_of_too_many_words_is_refused_before_it_is_parsed() -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_operators_bind_as_postgresql_has_it(operator: str) -> None:
-    tree = parse(f"SELECT 1 - a {operator} 'x' || 'y' < 2 FROM t").tree.expressions[0]
-    assert tree.key == "lt"
-    assert isinstance(tree.this, VectorDistance)
-    assert tree.this.args["operator"] == operator
-    assert (tree.this.this.key, tree.this.args["expression"].key) == ("sub", "dpipe")
+    tree = parse(f"SELECT 1 - a {operator} 2 - b || 'y' < 2 FROM t").tree.expressions[0]
+    assert (tree.key, tree.this.key) == ("lt", "dpipe")
+    distance = tree.this.this
+    assert isinstance(distance, VectorDistance)
+    assert distance.args["operator"] == operator
+    assert (distance.this.key, distance.args["expression"].key) == ("sub", "sub")
 
 
 def test_a_backslash_is_a_character() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
 from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.operators import IS_UNKNOWN
 from nestvec.sql.parse.source import SourceText, chain_operands, without_parens
 from nestvec.sql.relational.names import function_label
 from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, JSON_TYPES, TEXT_TYPES, kind
@@ -25,7 +26,7 @@ _OPERATORS: Final[dict[type[exp.Expr], str]] = {
 }
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _OF_NUMBERS: Final = (exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.Sqrt, exp.Exp, exp.Ln, exp.Sum, exp.Avg)
-_OF_TEXTS: Final = (exp.Lower, exp.Upper, exp.Reverse, exp.Initcap)
+_OF_TEXTS: Final = (exp.Lower, exp.Upper, exp.Reverse, exp.Initcap, exp.StartsWith)
 
 
 def check_types(source: SourceText, tree: exp.Expr) -> None:
@@ -36,6 +37,9 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
                 _check_boolean(source, operand, "AND" if isinstance(node, exp.And) else "OR")
         elif isinstance(node, exp.Not):
             _check_boolean(source, node.this, "NOT")
+        elif isinstance(node, exp.Is):
+            if isinstance(node.expression, exp.Boolean) or IS_UNKNOWN in node.meta:
+                _check_boolean(source, node.this, "IS TRUE, FALSE or UNKNOWN")
         elif isinstance(node, (exp.Where, exp.Having)):
             _check_boolean(source, node.this, "WHERE" if isinstance(node, exp.Where) else "HAVING")
         elif isinstance(node, exp.Case) and node.this is None:
@@ -45,7 +49,11 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
             for operand in (node.this, node.args["expression"]):
                 _check_number(source, operand, _OPERATORS[type(node)])
         elif isinstance(node, _COMPARISONS):
-            _check_comparable(source, node)
+            _check_comparable(source, node.this, node.args["expression"])
+        elif isinstance(node, (exp.In, exp.Between)):
+            for item in (*node.expressions, node.args.get("low"), node.args.get("high")):
+                if item is not None:
+                    _check_comparable(source, node.this, item)
         elif isinstance(node, _OF_NUMBERS):
             _check_number(source, node.this, construct_name(node).removeprefix("the aggregate "))
         elif isinstance(node, _OF_TEXTS):
@@ -53,6 +61,9 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
                 raise _mismatch(source, node.this, function_label(node).lower(), "a string")
         elif isinstance(node, exp.DPipe):
             _check_texts(source, node)
+        elif isinstance(node, (exp.BitwiseLeftShift, exp.BitwiseRightShift)):
+            if kind(node.this) in _FRACTIONS:
+                raise _mismatch(source, node.this, "a shift", "an integer")
         elif isinstance(node, exp.Literal) and not node.is_string and math.isinf(float(node.name)):
             raise source.type_mismatch(
                 "the number is out of range", node.name[:40], node, "Use a smaller number."
@@ -87,14 +98,26 @@ def _check_number(source: SourceText, node: exp.Expr | None, taker: str) -> None
         raise _mismatch(source, node, taker, "a number")
 
 
-def _check_comparable(source: SourceText, node: exp.Binary) -> None:
+def _check_comparable(source: SourceText, *sides: exp.Expr) -> None:
     """A boolean is no number: DuckDB would take TRUE for 1."""
-    sides = (node.this, node.args["expression"])
-    # The values of ANY and ALL are compared, whose type is that of the comparison.
-    kinds = [None if isinstance(side, (exp.Any, exp.All)) else kind(side) for side in sides]
+    kinds = [_compared_kind(side) for side in sides]
     if exp.DType.BOOLEAN in kinds and any(each in _NUMBERS for each in kinds):
         boolean = sides[kinds.index(exp.DType.BOOLEAN)]
         raise source.type_mismatch("a number is not compared with a boolean", "", boolean, "Cast one.")
+    texts = [side for side, each in zip(sides, kinds, strict=True) if each in TEXT_TYPES]
+    if exp.DType.BOOLEAN in kinds and texts and not _is_constant_text(texts[0]):
+        raise source.type_mismatch("a string is not compared with a boolean", "", texts[0], "Cast one.")
+    if isinstance(without_parens(sides[-1]), exp.DPipe) and texts and not _NUMBERS.isdisjoint(kinds):
+        raise source.type_mismatch("a string is not compared with a number", "", texts[0], "Cast one.")
+
+
+def _compared_kind(side: exp.Expr) -> Any:
+    """The type of an operand; of ANY and ALL, whose own type is that of the comparison, that of the items."""
+    if not isinstance(side, (exp.Any, exp.All)):
+        return kind(side)
+    type_ = side.this.unnest().type
+    items = type_.expressions if type_ is not None and type_.this == exp.DType.ARRAY else ()
+    return next((item.this for item in items if isinstance(item, exp.DataType)), None)
 
 
 def _check_texts(source: SourceText, node: exp.DPipe) -> None:

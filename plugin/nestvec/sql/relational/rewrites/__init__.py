@@ -16,7 +16,7 @@ from nestvec.sql.relational.rewrites.arithmetic import (
     rewrite_exp,
     rewrite_power,
     rewrite_round,
-    shifted_left,
+    shifted,
 )
 from nestvec.sql.relational.rewrites.arrays import (
     array_contains,
@@ -129,7 +129,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Decode: decoded,
     **dict.fromkeys((exp.Union, exp.Intersect, exp.Except), type_constants),
     exp.IntDiv: div_quotient,
-    exp.BitwiseLeftShift: shifted_left,
+    **dict.fromkeys((exp.BitwiseLeftShift, exp.BitwiseRightShift), shifted),
     exp.Pow: rewrite_power,
     exp.Exp: rewrite_exp,
     exp.Literal: plain_number,

@@ -150,6 +150,16 @@ def plain_number(node: exp.Literal) -> exp.Expr:
     return exp.Literal.number(digits if "." in digits else f"{digits}.")
 
 
-def shifted_left(node: exp.BitwiseLeftShift) -> exp.Expr:
-    """DuckDB shifts no negative number to the left."""
-    return call("pg_shift_left", node.this, node.expression)
+_BITS: Final = (exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT)
+
+
+def shifted(node: exp.BitwiseLeftShift | exp.BitwiseRightShift) -> exp.Expr:
+    """Shifts as processors have them: of a distance modulo the bits, and bits beyond the type are lost."""
+    number, distance = node.this, node.expression
+    type_ = kind(number) if kind(number) in _BITS else exp.DType.BIGINT
+    if isinstance(node, exp.BitwiseRightShift) and type_ != exp.DType.SMALLINT:
+        return call("pg_shift_right", number, distance)
+    name = "pg_shift_right" if isinstance(node, exp.BitwiseRightShift) else "pg_shift_left"
+    result = exp.cast(call(name, number, distance), type_)
+    result.type = result.to
+    return result

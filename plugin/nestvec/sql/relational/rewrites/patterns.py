@@ -106,9 +106,15 @@ def similar_to(node: exp.SimilarTo) -> exp.Expr:
     """SQL's pattern as a regular expression: DuckDB's SIMILAR TO takes the latter."""
     pattern = node.expression
     escaping = node.parent if isinstance(node.parent, exp.Escape) else None
-    if isinstance(pattern, exp.Literal):
+    text = _constant(pattern)
+    if text is not None:
         escape = "\\" if escaping is None else escaping.expression.name
-        node.set("expression", exp.Literal.string(similar_regex(pattern.name, escape)))
+        node.set("expression", exp.Literal.string(similar_regex(text, escape)))
         if escaping is not None:
             escaping.replace(node.copy())
+    elif not isinstance(pattern.unnest(), exp.Null):
+        raise SqlNotSupported(
+            "a computed pattern of SIMILAR TO is not supported",
+            next_step="Write the pattern as a constant, or use ~.",
+        )
     return node
