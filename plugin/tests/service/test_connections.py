@@ -176,6 +176,25 @@ def test_an_empty_line_is_no_request(embedder: Embedder, data: bytes) -> None:
         assert eventually(lambda: server.gate.connections == 0)
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://127.0.0.1:1/v1/models", 200),
+        (b"http://localhost/v1/models", 200),
+        (b"http://evil.example/v1/models", 421),
+        (b"http://evil.example:80/v1/models", 421),
+        (b"http://localhost@evil.example/v1/models", 421),
+        (b"http://[::1]:80/v1/models", 200),
+    ],
+)
+def test_the_host_of_a_target_counts(embedder: Embedder, target: bytes, status: int) -> None:
+    request = b"GET %b HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n" % target
+    for data in (request, request.replace(b"host: evil.example", b"host: localhost")):
+        with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+            connection.sendall(data)
+            assert received(connection).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_a_trailer_that_closes_the_connection_closes_it(embedder: Embedder) -> None:
     head = b"POST /embed HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     body = b'f\r\n{"inputs":"w1"}\r\n0\r\nconnection: close\r\n\r\n'

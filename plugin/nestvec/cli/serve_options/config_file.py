@@ -139,14 +139,30 @@ def _value(path: Path, key: str, value: Any, param: click.Option, ctx: click.Con
         value = [value]
     if param.is_flag and not isinstance(value, bool):
         raise _error(path, "has no truth value where an option takes one", key, "Write true or false.")
+    _check_types(path, key, value if isinstance(value, list) else [value], param)
     if isinstance(param.type, click.Path):
         folder = path.absolute().parent
         value = [str(folder / str(part)) for part in value] if param.multiple else str(folder / str(value))
     try:
         param.process_value(ctx, value)
     except click.BadParameter as error:
-        raise _error(path, f"has an invalid value for {key}", error.message, "Correct it.") from error
+        raise _error(
+            path, f"has an invalid value for {key}", error.message.rstrip("."), "Correct it."
+        ) from error
     return value
+
+
+def _check_types(path: Path, key: str, values: list[Any], param: click.Option) -> None:
+    """Raise ServiceError for what click would take for another value: true for 1, and 1.5 for 1."""
+    for value in values:
+        if isinstance(value, bool) and not param.is_flag:
+            # YAML reads yes, no, on and off so.
+            step = "Write the value, in quotes if it is a text."
+            raise _error(path, f"has {str(value).lower()} where an option takes another value", key, step)
+        if isinstance(value, float) and isinstance(param.type, click.types.IntParamType):
+            raise _error(path, f"has no whole number for {key}", value, "Write one.")
+        if value is None or isinstance(value, list | Mapping):
+            raise _error(path, "has an empty or nested value in a list", key, "Write each value by itself.")
 
 
 def _key(param: click.Option) -> str:

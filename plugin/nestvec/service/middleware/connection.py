@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import ClassVar, Final, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -195,7 +195,17 @@ class LimitedConnection(HttpToolsProtocol):
         if encodings and (len(encodings) > 1 or encodings[0].strip().lower() != b"chunked"):
             self._transfer_encoding, self._in_body = b", ".join(encodings), False
             raise EncodingUnsupported
+        self._take_host_of_target()
         super().on_headers_complete()
+
+    def _take_host_of_target(self) -> None:
+        """Let the host of a target such as ``http://HOST/embed`` count, not the header (RFC 9112, 3.2.2)."""
+        if self.url.startswith(b"/"):
+            return
+        target = parse_url(self.url)
+        if target.host:
+            host = b"[%b]" % target.host if b":" in target.host else target.host
+            self.headers[:] = [(b"host", host), *(header for header in self.headers if header[0] != b"host")]
 
     def on_message_complete(self) -> None:
         self._in_body = False

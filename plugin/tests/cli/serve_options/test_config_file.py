@@ -83,6 +83,12 @@ def test_the_environment_is_above_the_file_and_the_command_line_above_both(
         ("port: 1\nport: 2\n", "is not valid YAML at line 2, column 1: the key 'port' is duplicated"),
         ("port: [1\n", "is not valid YAML at line 2"),
         ("- port\n", "is not a mapping: list"),
+        ("port: yes\n", "has true where an option takes another value: port"),
+        ("models: off\n", "has false where an option takes another value: models"),
+        ("allowed-host: [a, on]\n", "has true where an option takes another value: allowed-host"),
+        ("port: 8080.5\n", "has no whole number for port: 8080.5"),
+        ("allowed-host: [null]\n", "has an empty or nested value in a list: allowed-host"),
+        ("allowed-host: [[a]]\n", "has an empty or nested value in a list: allowed-host"),
         ("a: " + "x" * (1 << 20), "is larger than 1 MiB"),
     ],
 )
