@@ -36,6 +36,9 @@ class FileStat:
     is_lance: bool = False
     """Whether it is the folder of a Lance table."""
 
+    partition: str = ""
+    """The values of columns that are not in the file, see ``partition_values``."""
+
 
 def is_remote(address: str) -> bool:
     """Whether an address is that of a store, ``s3://`` or ``gs://``."""

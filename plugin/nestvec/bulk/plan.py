@@ -54,6 +54,9 @@ class InputFile(JobRecord):
     table: TableVersion | None = None
     """The version of a table."""
 
+    partition: str = ""
+    """The values of columns that are not in the file, see ``partition_values``."""
+
 
 class Task(JobRecord):
     """Consecutive rows of one file, or of a table."""
@@ -71,6 +74,9 @@ class Task(JobRecord):
 
     table: TableVersion | None = None
     """The version of the table whose rows they are."""
+
+    partition: str = ""
+    """That of the file."""
 
     @property
     def name(self) -> str:
@@ -104,6 +110,7 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
                 head_sha256=_head_digest(path),
                 rows=rows,
                 sha256=hash_prefix(path, path.stat().st_size).sha256 if hashed else "",
+                partition=stat.partition,
             )
         )
     return files
@@ -151,6 +158,12 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
         for start in range(0, file.rows, max_rows):
             rows = min(max_rows, file.rows - start)
             yield Task(
-                number=number, address=file.address, start=start, rows=rows, first=first, table=file.table
+                number=number,
+                address=file.address,
+                start=start,
+                rows=rows,
+                first=first,
+                table=file.table,
+                partition=file.partition,
             )
             number, first = number + 1, first + rows

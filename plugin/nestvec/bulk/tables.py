@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
 
 from nestvec.bulk.locations import (
     FileStat,
@@ -80,14 +83,37 @@ def _delta_files(source: str) -> list[FileStat]:
     table = _delta_table(source)
     features = table.protocol().reader_features or []
     unread = sorted({"deletionVectors", "columnMapping"} & set(features))
-    unread = unread or list(table.metadata().partition_columns)
     if unread:
         raise FileUnreadable(
             "the Delta table has values that are not in its Parquet files",
             value=", ".join(unread),
-            next_step="Write it as a table without partitions, deletion vectors and mapped columns.",
+            next_step="Write it as a table without deletion vectors and mapped columns.",
         )
-    return [stat for address in _addresses(source, table.file_uris()) for stat in list_files(address)]
+    actions = pa.table(table.get_add_actions(flatten=True))
+    partitioned = [f"partition.{name}" for name in table.metadata().partition_columns]
+    values = actions.select(partitioned).rename_columns(table.metadata().partition_columns)
+    return [
+        replace(stat, partition=_as_partition(values.slice(row, 1)) if partitioned else "")
+        for row, path in enumerate(actions.column("path").to_pylist())
+        for stat in list_files(_address(source, path))
+    ]
+
+
+def _as_partition(row: Any) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as stream:
+        stream.write_table(row)
+    return b64encode(sink.getvalue()).decode()
+
+
+def partition_values(partition: str) -> dict[str, object]:
+    """The values of a file's partition, which are not in the file, by column: those of an Arrow stream of a
+    row, as base64."""
+    if not partition:
+        return {}
+    with pa.ipc.open_stream(b64decode(partition)) as stream:
+        values: dict[str, object] = stream.read_all().to_pylist()[0]
+    return values
 
 
 def _delta_table(source: str) -> Any:
@@ -110,8 +136,9 @@ def _delta_table(source: str) -> Any:
         ) from error
 
 
-def _addresses(source: str, uris: Sequence[str]) -> list[str]:
-    if is_remote(source):
-        query = "".join(source.partition("?")[1:])
-        return [f"{uri}{query}" for uri in uris]
-    return [str(Path(unquote(str(uri).removeprefix("file://")))) for uri in uris]
+def _address(source: str, path: str) -> str:
+    """The address of a file by its path in the table's log, which is encoded as in addresses."""
+    base, _, query = source.partition("?") if is_remote(source) else (source, "", "")
+    if urlsplit(path).scheme in ("", "file") and not is_remote(source):
+        return str(Path(base, unquote(path.removeprefix("file://"))))
+    return (path if urlsplit(path).scheme else f"{base.rstrip('/')}/{path}") + (f"?{query}" if query else "")

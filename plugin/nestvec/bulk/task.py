@@ -31,7 +31,8 @@ from nestvec.bulk.manifest import (
 )
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import Task
-from nestvec.datasets.readers import SourceRow
+from nestvec.bulk.tables import partition_values
+from nestvec.datasets.readers import SourceRow, open_source
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
 from nestvec.ingest.background import Background
@@ -39,7 +40,6 @@ from nestvec.ingest.batches import RowBatch, batch_rows
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.rejects import MAX_REASONS, RejectedRow, rejection_reasons
 from nestvec.ingest.row_schema import RowSchema, checked_schema
-from nestvec.ingest.run import open_rows
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
 
@@ -173,12 +173,17 @@ class TaskRunner:
             started = time.perf_counter()
 
     def _rows(self, task: Task) -> tuple[Iterator[SourceRow], RowSchema]:
+        reading = self.work.reading
         if task.table is None:
-            source, schema = open_rows(self.work.table, self.copies.path(task.address), self.work.reading)
-            return islice(source.items(task.start), task.rows), schema
+            source = open_source(self.copies.path(task.address), reading.kind, reading.reading)
+            values = partition_values(task.partition)
+            header = source.columns and tuple(dict.fromkeys((*source.columns, *values)))
+            name = source.input.name
+            schema = checked_schema(self.work.table, header, source.cells, reading.columns, name)
+            items = islice(source.items(task.start), task.rows)
+            return (_with_values(item, values) for item in items) if values else items, schema
         table = reopen_lance(task.address, task.table.version, task.table.sha256)
-        columns = self.work.reading.columns
-        schema = checked_schema(self.work.table, table.columns, table.cells, columns, table.name)
+        schema = checked_schema(self.work.table, table.columns, table.cells, reading.columns, table.name)
         return table.items(task.start, task.rows), schema
 
     def _embed(self, batch: RowBatch, course: _Course) -> tuple[RowBatch, dict[str, Any]]:
@@ -301,6 +306,12 @@ class _Files:
         self._writer = self._path = None
         self._open.close()
         self._open = ExitStack()
+
+
+def _with_values(item: SourceRow, values: dict[str, object]) -> SourceRow:
+    if isinstance(item.value, RowRejected):
+        return item
+    return replace(item, value={**item.value, **values})
 
 
 def _peak_bytes() -> int:

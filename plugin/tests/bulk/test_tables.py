@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from plugin.tests.bulk.conftest import write_rows
+from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, write_rows
 
-from nestvec.bulk.plan import input_files
-from nestvec.bulk.tables import source_files
+from nestvec.bulk.plan import Task, input_files, plan_tasks
+from nestvec.bulk.tables import partition_values, source_files
+from nestvec.bulk.task import TaskRunner
 from nestvec.ingest.options import IngestOptions
 from nestvec_schemas.errors import FileUnreadable
+
+OPTIONS = IngestOptions("a.db")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +89,58 @@ def test_a_delta_table_in_a_bucket(deltalake: Any, tmp_path: Path, monkeypatch: 
         assert sorted(file.rows for file in files) == [1, 1]
 
 
-def test_a_delta_table_with_values_beside_its_files_is_refused(deltalake: Any, tmp_path: Path) -> None:
-    folder, rows = str(tmp_path / "table"), pa.table({"id": [1, 2], "year": [2020, 2021]})
-    deltalake.write_deltalake(folder, rows, partition_by=["year"])
-    with pytest.raises(FileUnreadable, match=r"values that are not in its Parquet files: year"):
-        source_files(folder)
+PARTITIONS: dict[str, list[Any]] = {
+    "year": [2020, None, 2021, 2020],
+    "flag": [True, False, None, True],
+    "fine": [0.1, 1.5, None, 2.0],
+    "more": ["a b", "x/y=1%20", None, "Ü"],
+}
+
+
+def test_partitions_of_a_delta_table_are_columns(deltalake: Any, tmp_path: Path, make_work: MakeWork) -> None:
+    """With their types, as they were before the table was partitioned."""
+    rows = pa.table({"id": [0, 1, 2, 3], "text": [f"text {n}" for n in range(4)], **PARTITIONS})
+    folder = str(tmp_path / "a table #")
+    deltalake.write_deltalake(folder, rows, partition_by=list(PARTITIONS))
+    tasks = list(plan_tasks(input_files(folder, OPTIONS), 100))
+    assert len(tasks) == 4
+    runner = TaskRunner(make_work(), FakeEmbedding())
+    # As a worker of another machine gets it.
+    sent = [Task.model_validate_json(task.model_dump_json()) for task in tasks]
+    files = [file.name for task in sent for file in runner(task).files]
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    (plain,) = plan_tasks(input_files(str(tmp_path / "rows.parquet"), OPTIONS), 100)
+    (expected,) = TaskRunner(replace(make_work(), folder=str(tmp_path / "plain")), FakeEmbedding())(
+        plain
+    ).files
+    written = pa.concat_tables(pq.read_table(tmp_path / "job" / name) for name in files)
+    assert written.sort_by("id") == pq.read_table(tmp_path / "plain" / expected.name)
+    assert written.sort_by("id").column("year").to_pylist() == PARTITIONS["year"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_partitioned_delta_table_in_a_bucket(deltalake: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    rows = pa.table({"id": [0, 1, 2, 3], **PARTITIONS})
+    deltalake.write_deltalake(str(folder), rows, partition_by=list(PARTITIONS))
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        key = f"delta tables/by year/{path.relative_to(folder).as_posix()}"
+        boto3.client("s3").put_object(Bucket="corpus", Key=key, Body=path.read_bytes())
+    files = input_files("s3://corpus/delta%20tables/by%20year", OPTIONS)
+    values = [partition_values(file.partition) for file in files]
+    assert [file.rows for file in files] == [1, 1, 1, 1]
+    assert sorted(values, key=str) == sorted(rows.select(list(PARTITIONS)).to_pylist(), key=str)
+
+
+def test_deletion_vectors_of_a_delta_table_are_refused(deltalake: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    deltalake.write_deltalake(str(folder), pa.table({"id": [1, 2]}))
+    (log,) = (folder / "_delta_log").glob("*.json")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    for entry in entries:
+        if "protocol" in entry:
+            entry["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7, **features}
+    log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    with pytest.raises(FileUnreadable, match=r"values that are not in its Parquet files: deletionVectors"):
+        source_files(str(folder))
