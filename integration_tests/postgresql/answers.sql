@@ -72,3 +72,7 @@ SELECT to_char(a, '9,999') AS a, to_char(r, 'FM999.00') AS b, to_char(p, '9G999D
 SELECT id, jsonb_strip_nulls(meta) AS a, jsonb_pretty(meta) AS b, num_nulls(a, s, t) AS c, quote_nullable(t) AS d, format('%s|%I|%5s|%-4s|%L', a, coalesce(t, ''), s, f, r) AS e FROM rows
 SELECT id, to_char(n, '999,990.99') AS a, to_char(day, 'Mon YYYY') AS b, to_char(ts, 'Dy DD Mon') AS c, to_char(tz, 'YYYY-MM-DD"T"HH24:MI:SS TZ') AS d FROM typed
 SELECT date_bin(interval '7 days', ts, '2000-01-01') AS a, date_trunc('hour', tz, 'Asia/Kolkata') AS b, date_trunc('month', tz, 'America/New_York') AS c FROM typed
+SELECT id, substring(t from '[a-z]+') AS a, regexp_match(t, '(a)(b)?') AS b, regexp_count(t, '[a-z]') AS c, regexp_substr(t, '\w+') AS d FROM rows
+SELECT id, regexp_matches(t, '[a-z]', 'g') AS a FROM rows WHERE t IS NOT NULL
+SELECT id, m[1] AS a FROM rows CROSS JOIN LATERAL regexp_matches(t, '(\w)', 'g') AS m
+SELECT id, t ~ '\ma' AS a, t ~ 'b\M' AS b, t ~* '\mab\M' AS c FROM rows

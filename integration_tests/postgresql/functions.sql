@@ -334,3 +334,16 @@ k, v FROM jsonb_each_text('{"a":1.50,"b":[1]}') AS t(k, v) ORDER BY k DESC
 count(*), sum(value::int) FROM jsonb_each_text('{"a":1,"b":2}')
 jsonb_insert('[1,2]', '{1}', '9', true), jsonb_insert('[1,2]', '{-1}', '9'), jsonb_insert('[1,2]', '{-1}', '9', true), jsonb_insert('{"a":1}', '{b}', '2'), jsonb_insert('[1]', '{-9}', '0'), jsonb_insert('[1]', '{9}', '0')
 jsonb_strip_nulls('[{"f1":1, "f2":null}, 2, null, {"a":{"b":null}}]'), jsonb_pretty('{"b":[1,{}],"a":{"c":"é"}}'), jsonb_pretty('[]')
+regexp_match('foobarbequebaz', '(bar)(beque)'), regexp_match('abc123', '\d+'), (regexp_match('abc123', '\d+'))[1], regexp_match('abc', 'x')
+regexp_match('key=val', '^(\w+)=(\w+)$'), regexp_match('key=', '^(\w+)=(\w+)?$'), regexp_match('ABC', 'b', 'i')
+regexp_matches('foobarbequebazilbarfbonk', '(b[^b]+)(b[^b]+)', 'g')
+regexp_matches('foobar', 'o'), regexp_matches('foobar', 'z')
+* FROM regexp_matches('a1b22c333', '([a-z])(\d+)', 'g') AS m
+m[1], m[2] FROM regexp_matches('a1b22c333', '([a-z])(\d+)', 'g') AS m
+regexp_substr('foobar', 'o+'), regexp_count('banana', 'an'), regexp_count('BANANA', 'an', 1, 'i')
+substring('Thomas' from '...$'), substring('foobar', 'o(.)b'), substring('foobar' from 'z'), substring('foobar' from '(z)?f')
+regexp_match('a', '(a)|(b)'), regexp_match('b', '(a)|(b)')
+regexp_match('ab', '(a)(b)*')
+'abc' ~ '\mabc\M', 'a word here' ~ '\yword\y', 'a word here' ~ '\mwor', 'a word here' ~ 'wor\M', 'swords' ~ '\yword\y', 'éa' ~ '\ma', 'aé' ~ 'a\M', 'é' ~ '\yé\y', 'foo_bar' ~ '\mbar'
+'Foo bar' ~* '\mfoo\M|\mbaz\M', 'x' ~ '\x78', 'ä' ~ '\u00e4', 'Д' ~ '\x414', '😀' ~ '\U0001F600', 'a' ~ '[\x61-\x63]', 'cat' ~ '\m[a-z]+t\M', E'a\nword' ~ '\mword\M'
+'x1' ~ '\m\w\d\M', 'a b' ~ '\m(a|b)\M', 'ab' ~ '\m(a|b)\M'

@@ -53,7 +53,7 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
     **dict.fromkeys(("MAKE_DATE", "TO_DATE"), exp.DType.DATE),
     "TO_TIMESTAMP": exp.DType.TIMESTAMPTZ,
     "ARRAY_POSITIONS": _POSITIONS,
-    "REGEXP_SPLIT_TO_ARRAY": _TEXTS,
+    **dict.fromkeys(("REGEXP_SPLIT_TO_ARRAY", "REGEXP_MATCH", "REGEXP_MATCHES"), _TEXTS),
 }  # fmt: skip
 _OF_FIRST: Final = ("ARRAY_REPLACE", "TRIM_ARRAY")
 """Functions that give what their first argument is."""
@@ -238,6 +238,8 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
         exp.JustifyInterval,
         exp.MakeInterval,
     ),
+    exp.RegexpCount: {"returns": exp.DType.INT},
+    exp.RegexpSubstr: {"returns": exp.DType.VARCHAR},
     exp.Overlaps: {"returns": exp.DType.BOOLEAN},
     exp.UnixToTime: {"returns": exp.DType.TIMESTAMPTZ},
     exp.Array: {"annotator": _annotate_array},

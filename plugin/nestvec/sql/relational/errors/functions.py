@@ -24,7 +24,9 @@ _TEXT: Final = """
 ascii/1 bit_length/1 btrim/1,2 char_length/1 character_length/1 chr/1 concat/* concat_ws/* decode/2
 encode/2 format/* gen_random_uuid/0 initcap/1 left/2 length/1 lower/1 lpad/2,3 ltrim/1,2 md5/1
 num_nonnulls/* num_nulls/* octet_length/1 overlay/1 position/1 quote_ident/1 quote_literal/1
-quote_nullable/1 regexp_like/2,3 regexp_replace/3,4 regexp_split_to_array/2 regexp_split_to_table/2
+quote_nullable/1 regexp_count/2,3,4
+regexp_like/2,3 regexp_match/2,3 regexp_matches/2,3 regexp_replace/3,4 regexp_split_to_array/2
+regexp_split_to_table/2 regexp_substr/2,3,4,5,6
 repeat/2 replace/3 reverse/1 right/2 rpad/2,3 rtrim/1,2 sha256/1 split_part/3 starts_with/2
 string_to_array/2,3 string_to_table/2,3 strpos/2 substr/2,3 substring/1,2,3 to_char/2 to_date/2
 to_timestamp/1,2 translate/3 trim/1,2 upper/1
@@ -87,7 +89,7 @@ json_populate_recordset json_strip_nulls json_to_record json_to_recordset jsonb_
 jsonb_path_match jsonb_path_query
 jsonb_path_query_array jsonb_path_query_first jsonb_populate_record jsonb_set_lax
 jsonb_to_record jsonb_to_recordset min_scale normalize parse_ident pg_client_encoding pg_sleep pg_typeof
-plainto_tsquery random_normal regexp_count regexp_instr regexp_match regexp_matches regexp_substr scale
+plainto_tsquery random_normal regexp_instr scale
 set_bit set_byte setseed sha224 sha384 sha512 sind tand timeofday to_ascii to_number to_tsquery
 to_tsvector trim_scale ts_headline ts_rank txid_current unistr version websearch_to_tsquery xmlagg
 """

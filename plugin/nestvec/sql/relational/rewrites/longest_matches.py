@@ -10,7 +10,7 @@ from typing import Final
 
 from nestvec_schemas.errors import SqlNotSupported
 
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"(?P<anchor>\^|\$|\\[AZyYmM])|(?P<class>\[\^?\]?(?:\[[:.=].*?[:.=]\]|\\.|[^\]])*\])"
     r"|(?P<open>\((?:\?:)?)|(?P<close>\))|(?P<bar>\|)"
     r"|(?P<quantifier>(?:[*+?]|\{(?P<least>\d+)(?P<to>,(?P<most>\d*))?\})(?P<lazy>\??))"
@@ -36,7 +36,7 @@ class _Part:
     """Whether it is a sequence of single characters, each repeated or not, and of texts of one length."""
 
 
-class _Reader:
+class PatternReader:
     """Reads a pattern into its parts. Raises ValueError for one that DuckDB is to refuse."""
 
     def __init__(self, pattern: str) -> None:
@@ -54,7 +54,7 @@ class _Reader:
         self.matched = matched
 
     def _token(self) -> re.Match[str] | None:
-        return _TOKEN.match(self.pattern, self.at)
+        return TOKEN.match(self.pattern, self.at)
 
     def _choice(self, *, top: bool = False) -> _Part:
         branches: list[_Part] = []
@@ -152,7 +152,7 @@ def check_longest(pattern: str, function: str, flags: str) -> None:
                 next_step="Write a group, and \\1 in the replacement.",
             )
     try:
-        read = _Reader(pattern.removeprefix("(?i)"))
+        read = PatternReader(pattern.removeprefix("(?i)"))
     except (ValueError, RecursionError):
         return
     shown = pattern if len(pattern) <= 60 else f"{pattern[:59]}…"
@@ -174,7 +174,7 @@ def check_longest(pattern: str, function: str, flags: str) -> None:
         )
 
 
-def _is_first_longest(read: _Reader, fold: bool) -> bool:
+def _is_first_longest(read: PatternReader, fold: bool) -> bool:
     if True in read.lazy:
         return len(read.lazy) == 1 and read.matched.is_flat and not read.has_choices
     if read.matched.is_flat or _is_unambiguous(read, read.matched.first, fold):
@@ -185,7 +185,7 @@ def _is_first_longest(read: _Reader, fold: bool) -> bool:
     return all(_comes_first(read, *pair, fold) for pair in combinations(read.branches, 2))
 
 
-def _is_unambiguous(read: _Reader, starts: list[int], fold: bool) -> bool:
+def _is_unambiguous(read: PatternReader, starts: list[int], fold: bool) -> bool:
     """Whether the next character of a text says which one of the pattern's it is."""
     if read.has_empty_loops:
         return False
@@ -199,7 +199,7 @@ def _is_unambiguous(read: _Reader, starts: list[int], fold: bool) -> bool:
     )
 
 
-def _comes_first(read: _Reader, left: tuple[str, _Part], right: tuple[str, _Part], fold: bool) -> bool:
+def _comes_first(read: PatternReader, left: tuple[str, _Part], right: tuple[str, _Part], fold: bool) -> bool:
     """Whether the left one of two alternatives is never the shorter one, where both match."""
     (text, part), (other_text, other) = left, right
     if _ANCHORS.sub("", text) == _ANCHORS.sub("", other_text):

@@ -7,6 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
+from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds, without_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, is_text_constant
 from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
@@ -46,6 +47,9 @@ def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
         raise SqlNotSupported("an option of regexp_like() but i and c is not supported", next_step=_WRITE)
     folded = isinstance(node, exp.RegexpILike) or (option is not None and option.name == "i")
     flags = "is" if folded else "s"
+    pattern = _constant(node.expression)
+    if pattern is not None and has_bounds(pattern):
+        node.set("expression", exp.Literal.string(without_bounds(pattern)))
     return call("regexp_matches", node.this, _regex(node.expression, flags), exp.Literal.string(flags))
 
 
@@ -95,6 +99,11 @@ def _check_pattern(pattern: exp.Expr, function: str, flags: str) -> None:
     """Refuse a pattern that matches something else in DuckDB, or that may."""
     text = _constant(pattern)
     if text is not None:
+        if has_bounds(text):
+            raise SqlNotSupported(
+                f"\\m, \\M, \\y and \\Y in a pattern of {function} are not supported",
+                next_step="Use them with ~.",
+            )
         check_longest(text, function, flags)
     elif not isinstance(pattern.unnest(), exp.Null):
         raise SqlNotSupported(

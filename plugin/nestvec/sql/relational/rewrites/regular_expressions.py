@@ -24,7 +24,10 @@ _CASES: Final = ("[:upper:]", "[:lower:]")
 _ESCAPES: Final = {"y": r"\b", "Y": r"\B", "b": r"\x08", "B": r"\\", "Z": r"\z"}
 """Letters that mean something else after a backslash, or nothing."""
 
-_PIECE: Final = re.compile(r"\\(?P<escaped>.)|\[:[a-z]+:\]|\[\^?\]?|.", re.DOTALL)
+_PIECE: Final = re.compile(
+    r"\\(?:x(?P<hex>[0-9a-fA-F]+)|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<escaped>.))|\[:[a-z]+:\]|\[\^?\]?|.",
+    re.DOTALL,
+)
 
 
 def postgres_regex(pattern: str, *, fold: bool = False) -> str:
@@ -34,6 +37,11 @@ def postgres_regex(pattern: str, *, fold: bool = False) -> str:
     bracketed = False
     for match in _PIECE.finditer(pattern):
         piece, escaped = match[0], match["escaped"]
+        code = match["hex"] or match["short"] or match["long"]
+        if code is not None:
+            # In PostgreSQL, \\x has any number of digits.
+            parts.append(f"\\x{{{int(code, 16):x}}}")
+            continue
         if escaped is not None:
             parts.append(_escape(escaped, bracketed))
         elif piece.startswith("[:"):

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
+from nestvec.sql.relational.rewrites.calls.regex import substring_of_pattern
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     TEXT_TYPES,
@@ -24,12 +25,15 @@ from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 def substring(node: exp.Substring) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
+    matched = substring_of_pattern(node)
+    if matched is not None:
+        return matched
     if any(
         part is not None and (is_text_constant(part) or kind(part) in TEXT_TYPES) for part in (start, length)
     ):
         raise SqlNotSupported(
-            "substring() of a pattern is not supported",
-            next_step="Write regexp_replace(), or substring(text FROM place FOR length).",
+            "substring() of a pattern with an escape character is not supported",
+            next_step="Write regexp_match(), or substring(text FROM place FOR length).",
         )
     if kind(node.this) in BINARY_TYPES:
         return _bytes_part(node, start, length)

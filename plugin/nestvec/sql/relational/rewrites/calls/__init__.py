@@ -15,6 +15,12 @@ from nestvec.sql.relational.rewrites.calls.json_functions import (
     value_texts,
     values,
 )
+from nestvec.sql.relational.rewrites.calls.regex import (
+    all_matches,
+    counted_matches,
+    first_match,
+    matched_text,
+)
 from nestvec.sql.relational.rewrites.calls.series import ordered_values, series_of_times
 from nestvec.sql.relational.rewrites.calls.texts import (
     counted,
@@ -48,6 +54,8 @@ CALLS: Final[dict[str, Rule]] = {
     "JSONB_INSERT": inserted,
     "JSONB_STRIP_NULLS": of_document("pg_json_without_nulls"),
     "JSONB_PRETTY": of_document("pg_json_pretty"),
+    "REGEXP_MATCH": first_match,
+    "REGEXP_MATCHES": all_matches,
     "QUOTE_IDENT": lambda node: call("pg_quote_ident", node.expressions[0]),
     "QUOTE_NULLABLE": quoted_or_null,
     "STRING_TO_TABLE": split_to_rows,
@@ -58,6 +66,8 @@ CALLS: Final[dict[str, Rule]] = {
 """By the names of functions that sqlglot does not know."""
 
 NODE_CALLS: Final[dict[type[exp.Expr], Rule]] = {
+    exp.RegexpCount: counted_matches,
+    exp.RegexpSubstr: matched_text,
     exp.Distinct: ordered_values,
     **dict.fromkeys((exp.GenerateSeries, exp.ExplodingGenerateSeries), series_of_times),
     exp.Format: formatted,
