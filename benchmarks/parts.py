@@ -54,19 +54,23 @@ class Loop:
     """Tokenises all texts at once, sorts them by tokens and runs batches of 32 on an engine.
 
     ``as_served``: with the options that the service gives ONNX Runtime, in place of its defaults, by which
-    threads spin after a batch.
+    threads spin after a batch. ``at_once``: as many batches at a time as the engine runs beside one another.
     """
 
-    def __init__(self, folder: Path, choice: EngineChoice = _ONNX, *, as_served: bool = False) -> None:
+    def __init__(
+        self, folder: Path, choice: EngineChoice = _ONNX, *, as_served: bool = False, at_once: bool = False
+    ) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.enable_truncation(read_manifest(folder).towers["text"].max_tokens)
         self._tokenizer.no_padding()
-        self._run = _runner(folder, choice, as_served=as_served)
+        self._run, streams = _runner(folder, choice, as_served=as_served, at_once=at_once)
+        self._threads = ThreadPoolExecutor(streams) if at_once else None
 
     def __call__(self, texts: Sequence[str]) -> int:
         rows = sorted((encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))), key=len)
-        for start in range(0, len(rows), LOOP_BATCH):
-            self.run(rows[start : start + LOOP_BATCH])
+        batches = [rows[start : start + LOOP_BATCH] for start in range(0, len(rows), LOOP_BATCH)]
+        for _ in map(self.run, batches) if self._threads is None else self._threads.map(self.run, batches):
+            pass
         return sum(map(len, rows))
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
@@ -91,13 +95,17 @@ class Loop:
         return row
 
 
-def _runner(folder: Path, choice: EngineChoice, *, as_served: bool) -> Callable[[Arrays], Vectors]:
+def _runner(
+    folder: Path, choice: EngineChoice, *, as_served: bool, at_once: bool
+) -> tuple[Callable[[Arrays], Vectors], int]:
+    """What runs a batch, and how many of them the engine runs at once."""
     if choice == _ONNX and not as_served:
         session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
-        return lambda arrays: session.run(None, arrays)[0]
+        return lambda arrays: session.run(None, arrays)[0], 1
     options = EngineOptions(choice.name, precision=choice.precision)
     engine = open_engine({folder.name: folder}, options, probe_batches)
-    return lambda arrays: engine.run_now(folder.name, Batch(arrays))
+    streams = engine.encoder_info(folder.name).streams
+    return lambda arrays: engine.run_now(folder.name, Batch(arrays, alone=not at_once)), streams
 
 
 class Client:
@@ -178,12 +186,13 @@ def service(models: Path, encoder: str, *more: str) -> Iterator[tuple[int, int]]
 
 
 @contextmanager
-def infinity(program: Path, checkpoint: Path) -> Iterator[int]:
+def infinity(program: Path, checkpoint: Path, dtype: str = "float32") -> Iterator[int]:
     """Infinity on the same checkpoint, torch on the CPU, without its cache: its port. The model is ``m``."""
     with bind("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [program, "v2", "--model-id", checkpoint, "--served-model-name", "m", "--device", "cpu"]
-    command += ["--engine", "torch", "--port", str(port), "--no-bettertransformer", "--batch-size", "32"]
+    command += ["--engine", "torch", "--dtype", dtype, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--no-bettertransformer", "--batch-size", "32"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -35,6 +35,10 @@ SHAPES = ((32, 8), (1, 64))
 INSERTED = 2000
 WARM = 60_000
 FIELDS = (32, 64, 128, 384)
+AT_ONCE = "loop, several at once"
+"""Batches, where the engine runs several."""
+COMPILED_SECONDS = 5
+"""In which OpenVINO compiles what it runs under load."""
 
 Figures = dict[str, list[float]]
 
@@ -50,6 +54,8 @@ def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
     with ExitStack() as stack:
         port, _ = stack.enter_context(service(options.models, options.encoder, *choice.arguments))
         contenders: dict[str, Callable[[list[str]], object]] = {"loop": loop}
+        if options.engine == "openvino":
+            contenders[AT_ONCE] = Loop(options.models / options.encoder, choice, at_once=True)
         own = tei(port, options.encoder)
         for size, flight in SHAPES:
             contenders[f"{size} x {flight}"] = lambda batch, size=size, flight=flight: own(
@@ -61,11 +67,13 @@ def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
             triton = tei(other, options.encoder)
             contenders["Triton, 32 x 8"] = lambda batch: triton(batch, 32, 8)
         if options.infinity:
-            port = stack.enter_context(infinity(options.infinity, options.checkpoint))
+            dtype = options.infinity_dtype
+            port = stack.enter_context(infinity(options.infinity, options.checkpoint, dtype))
             peer = Client(port, "/embeddings", lambda texts: {"model": "m", "input": list(texts)})
             contenders["Infinity, 32 x 8"] = lambda batch: peer(batch, 32, 8)
         for name, work in contenders.items():
-            work(marked(texts[:128], f"warm {name}"))
+            work(marked(texts[:512], f"warm {name}"))
+        time.sleep(COMPILED_SECONDS)
         rates: Figures = {name: [] for name in contenders}
         for number in range(options.rounds):
             for name, work in contenders.items():
@@ -192,7 +200,11 @@ def ratios(figures: Figures) -> dict[str, float]:
     def ratio(of: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(figures[of], figures[to], strict=True)), 3)
 
-    by_name = {f"{name} ÷ loop": ratio(name, "loop") for name in ("32 x 8", "1 x 64") if name in figures}
+    loops = [name for name in ("loop", AT_ONCE) if name in figures]
+    shapes = [name for name in ("32 x 8", "1 x 64") if name in figures]
+    by_name = {f"{name} ÷ {loop}": ratio(name, loop) for loop in loops for name in shapes}
+    if AT_ONCE in figures:
+        by_name[f"{AT_ONCE} ÷ loop"] = ratio(AT_ONCE, "loop")
     if "Triton, 32 x 8" in figures:
         by_name["Triton ÷ embedded engine"] = ratio("Triton, 32 x 8", "32 x 8")
     if "Infinity, 32 x 8" in figures:
@@ -230,6 +242,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--triton", help="HOST:PORT of a Triton that serves the same repository")
     parser.add_argument("--infinity", type=Path, help="infinity_emb, installed in its own environment")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint of the encoder, for Infinity")
+    parser.add_argument("--infinity-dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--soak", type=int, default=0, help="texts of the memory soak; 0 for none")
     parser.add_argument("--only", choices=["throughput", "overhead", "nested", "soak"])
     parser.add_argument("--json", type=Path)

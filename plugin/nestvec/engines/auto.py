@@ -25,14 +25,13 @@ logger = logging.getLogger(__name__)
 class AutoEngine:
     """Opens each encoder on OpenVINO, or if that cannot run it or gives other vectors, on ONNX Runtime."""
 
-    parallel = 1
-
     def __init__(
         self, folders: Mapping[str, Path], options: OpenVinoOptions, open_onnx: Callable[[], OnnxEngine]
     ) -> None:
         """``open_onnx`` opens ONNX Runtime without encoders, once it is needed. Raises as ``open``."""
         self._open_onnx = open_onnx
         self._openvino = OpenVinoEngine({}, replace(options, reference=self._reference))
+        self.parallel = self._openvino.parallel
         self._engines: dict[tuple[str, int], OpenVinoEngine | OnnxEngine] = {}
         self._infos: dict[str, EngineInfo] = {}
         for name, folder in folders.items():
@@ -51,7 +50,11 @@ class AutoEngine:
 
     def encoder_info(self, encoder: str) -> EngineInfo:
         """See ``SessionEngine``."""
-        return self._infos.get(encoder, self.info)
+        return replace(self._infos.get(encoder, self.info), streams=self.streams(encoder))
+
+    def streams(self, encoder: str) -> int:
+        """See ``StreamingEngine``: ONNX Runtime runs one batch at a time on a CPU."""
+        return self._openvino.streams(encoder)
 
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""

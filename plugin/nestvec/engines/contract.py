@@ -55,6 +55,8 @@ class Batch:
     """Tokens of all inputs, without padding."""
     generation: int = 0
     """Which opening of the encoder, where an engine has its old version open beside the new one."""
+    alone: bool = True
+    """Whether no other batch runs or waits; see ``StreamingEngine``."""
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -145,6 +147,16 @@ class BlockingEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine that runs a batch that is ``alone`` on all cores, and others at once on a part of them each:
+    together those are faster, as no core waits for another within a batch."""
+
+    def streams(self, encoder: str) -> int:
+        """How many batches of an encoder it runs at once; 1 for one after the other. Never raises."""
+        ...
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """What runs the encoders, as the service's start, ``/info`` and its metrics say."""
@@ -161,6 +173,8 @@ class EngineInfo:
     """The smallest cosine to fp32 that was measured in this precision; None if it was not measured."""
     reason: str = ""
     """Why another engine or precision runs an encoder than the first choice; empty if that does."""
+    streams: int = 1
+    """See ``StreamingEngine``."""
 
 
 ServingPrecision = Literal["auto", "bf16", "fp32"]

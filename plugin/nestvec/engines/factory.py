@@ -112,7 +112,9 @@ def _openvino_options(options: EngineOptions, probes: ProbeSource | None) -> Ope
     from nestvec.engines.openvino.opening import OpenVinoOptions  # noqa: PLC0415
 
     cache = options.cache or user_cache_path("nestvec") / "openvino"
-    return OpenVinoOptions(options.threads, options.precision, cache, probes)
+    # The budget counts the graphs of an encoder once.
+    most = 1 if options.memory.budget_bytes is not None else OpenVinoOptions.max_streams
+    return OpenVinoOptions(options.threads, options.precision, cache, probes, max_streams=most)
 
 
 def is_installed(package: str) -> bool:

@@ -14,13 +14,14 @@ from nestvec.engines.contract import Batch, EngineInfo
 from nestvec.engines.free_memory import return_free_memory
 from nestvec.engines.openvino.cache import CompiledCache
 from nestvec.engines.openvino.opening import (
-    OpenedEncoder,
     Opening,
     OpenVinoOptions,
     has_bf16,
     openvino_core,
     short_cause,
+    usable_threads,
 )
+from nestvec.engines.openvino.streams import EncoderStreams
 from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
@@ -28,10 +29,9 @@ from nestvec_schemas.vectors import Vectors
 
 
 class OpenVinoEngine:
-    """Compiled graphs of a model repository, one batch at a time: a batch uses every core."""
+    """Compiled graphs of a model repository: a batch alone uses every core, several at once a part each."""
 
     name = "openvino"
-    parallel = 1
 
     def __init__(self, folders: Mapping[str, Path], options: OpenVinoOptions | None = None) -> None:
         """Open the encoders in ``folders`` (name to folder). Raises as ``open``, and EngineError for bf16 on
@@ -45,11 +45,13 @@ class OpenVinoEngine:
                 next_step="Omit --precision, or use fp32.",
             )
         self._cache = CompiledCache(self._options.cache)
-        self._opened: dict[tuple[str, int], OpenedEncoder] = {}
+        self.parallel = max(1, min(self._options.max_streams, usable_threads(self._options)))
+        self._opened: dict[tuple[str, int], EncoderStreams] = {}
+        self._compiler = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-openvino-streams")
         self._infos: dict[str, EngineInfo] = {}
         for name, folder in folders.items():
             self.open(name, folder)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-openvino")
+        self._threads = ThreadPoolExecutor(self.parallel, thread_name_prefix="nestvec-openvino")
 
     @property
     def info(self) -> EngineInfo:
@@ -58,16 +60,24 @@ class OpenVinoEngine:
 
     def encoder_info(self, encoder: str) -> EngineInfo:
         """See ``SessionEngine``."""
-        return self._infos.get(encoder, self.info)
+        return replace(self._infos.get(encoder, self.info), streams=self.streams(encoder))
+
+    def streams(self, encoder: str) -> int:
+        """See ``StreamingEngine``: of the newest generation."""
+        newest = max((key for key in list(self._opened) if key[0] == encoder), default=None)
+        opened = None if newest is None else self._opened.get(newest)
+        return 1 if opened is None else opened.count
 
     def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""
         manifest = manifest or read_manifest(folder)
         verify_files(folder, manifest)
-        opened = Opening(
+        opening = Opening(
             self._core, self._options, self._cache, encoder=encoder, folder=folder, manifest=manifest
-        ).open()
-        self._opened[encoder, generation] = opened
+        )
+        opened = opening.open()
+        # Another opening, without the probes.
+        self._opened[encoder, generation] = EncoderStreams(replace(opening), opened, self._compiler)
         decision = opened.decision
         self._infos[encoder] = replace(
             self.info, precision=decision.precision, cosine=decision.cosine, reason=decision.reason
@@ -75,13 +85,15 @@ class OpenVinoEngine:
 
     def drop(self, encoder: str, generation: int = 0) -> None:
         """See ``SessionEngine``. A batch that runs keeps its graph until it is done."""
-        if self._opened.pop((encoder, generation), None) is not None:
+        opened = self._opened.pop((encoder, generation), None)
+        if opened is not None:
+            opened.drop()
             return_free_memory()
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.run_now, encoder, batch)
+        return await loop.run_in_executor(self._threads, self.run_now, encoder, batch)
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
@@ -89,7 +101,7 @@ class OpenVinoEngine:
         if opened is None:
             raise EngineUnavailable(f"the encoder {encoder} is not loaded", next_step="Send it again.")
         try:
-            return opened.graphs[batch.part].run(batch)
+            return opened.graph(batch).run(batch)
         except Exception as error:  # openvino raises RuntimeError, and others for arrays that do not fit
             raise EngineError(
                 f"OpenVINO failed on a batch of {len(batch)} inputs with {encoder}",
@@ -103,5 +115,6 @@ class OpenVinoEngine:
 
     async def close(self) -> None:
         """See the contract."""
-        self._thread.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
+        self._compiler.shutdown(wait=True, cancel_futures=True)
         self._opened.clear()

@@ -67,6 +67,8 @@ class OpenVinoOptions:
     """None: no encoder can be tried, and ``auto`` is fp32."""
     reference: OpenReference | None = None
     """What the outputs in fp32 must agree with; None compares them with nothing."""
+    max_streams: int = 4
+    """Batches of an encoder at once, at most. For several, its graphs are in memory twice under load."""
 
 
 @dataclass
@@ -96,6 +98,8 @@ class OpenedEncoder:
 
     graphs: Mapping[str, CompiledGraph]
     decision: Decision
+    key: str
+    """Of the cache, for the files as they were."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,10 @@ class Opening:
             decision, folder = cached
             if decision.refusal:
                 raise self._refused(decision.refusal)
-            return OpenedEncoder(self._compile(inputs, decision.precision, folder), decision)
+            return OpenedEncoder(self._compile(inputs, decision.precision, folder), decision, key)
         folder_to_fill = self.cache.new_folder()
         try:
-            opened = self._decide(inputs, folder_to_fill)
+            graphs, decision = self._decide(inputs, folder_to_fill)
         except _Differs as differs:
             for precision in _HINTS:
                 _forget(folder_to_fill, precision)
@@ -137,11 +141,27 @@ class Opening:
             if folder_to_fill is not None:
                 shutil.rmtree(folder_to_fill, ignore_errors=True)
             raise
-        self.cache.store(key, opened.decision, folder_to_fill)
-        return opened
+        self.cache.store(key, decision, folder_to_fill)
+        return OpenedEncoder(graphs, decision, key)
 
-    def _decide(self, inputs: Mapping[str, GraphInputs], folder: Path | None) -> OpenedEncoder:
-        """The encoder in the precision that the options ask for, or that its probes allow.
+    def open_streams(self, opened: OpenedEncoder, count: int) -> dict[str, CompiledGraph]:
+        """The graphs of ``opened`` once more, for ``count`` batches at once. Raises EngineError, also if
+        their files were replaced."""
+        if self._key() != opened.key:
+            raise self._refused("its files were replaced")
+        cached = self.cache.find(opened.key)
+        folder = None if cached is None else cached[1]
+        return self._compile(graph_inputs(self.manifest), opened.decision.precision, folder, count)
+
+    def graph_bytes(self) -> int:
+        """The size of the files of the graphs."""
+        folders = [path.parent for path in self._paths().values()]
+        return sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
+
+    def _decide(
+        self, inputs: Mapping[str, GraphInputs], folder: Path | None
+    ) -> tuple[dict[str, CompiledGraph], Decision]:
+        """The encoder's graphs in the precision that the options ask for, or that its probes allow.
 
         It is in memory once at a time, in one precision or on the reference.
         """
@@ -154,22 +174,22 @@ class Opening:
         if expected is not None:
             self._compare(exact, expected)
         if not tries_bf16:
-            return OpenedEncoder(graphs, Decision(first))
+            return graphs, Decision(first)
         if not exact and choice == "auto":
-            return OpenedEncoder(graphs, Decision("fp32", reason="there are no probes to try bf16 with"))
+            return graphs, Decision("fp32", reason="there are no probes to try bf16 with")
         graphs = {}
         if not exact:
             _forget(folder, "fp32")
-            return OpenedEncoder(self._compile(inputs, "bf16", folder), Decision("bf16"))
+            return self._compile(inputs, "bf16", folder), Decision("bf16")
         graphs = self._compile(inputs, "bf16", folder)
         cosine = smallest_cosine(self._outputs(graphs), exact, packed=bool(self.manifest.outputs))
         if choice == "bf16" or cosine >= MIN_COSINE:
             _forget(folder, "fp32")
-            return OpenedEncoder(graphs, Decision("bf16", cosine))
+            return graphs, Decision("bf16", cosine)
         graphs = {}
         _forget(folder, "bf16")
         reason = f"in bf16 the cosine to fp32 is {cosine:.5f}, less than {MIN_COSINE}"
-        return OpenedEncoder(self._compile(inputs, "fp32", folder), Decision("fp32", reason=reason))
+        return self._compile(inputs, "fp32", folder), Decision("fp32", reason=reason)
 
     def _reference_outputs(self) -> list[Array] | None:
         """What the reference gives for the probes; None without one. Raises _Differs."""
@@ -211,9 +231,9 @@ class Opening:
         return {part: part_folder(self.folder, part) / GRAPH for part in self.manifest.parts}
 
     def _compile(
-        self, inputs: Mapping[str, GraphInputs], precision: str, folder: Path | None
+        self, inputs: Mapping[str, GraphInputs], precision: str, folder: Path | None, streams: int = 1
     ) -> dict[str, CompiledGraph]:
-        config = compile_config(self.options.threads, precision)
+        config = compile_config(self.options.threads, precision, streams)
         if folder is not None:
             config["CACHE_DIR"] = str(folder / precision)
         graphs = {}
@@ -299,12 +319,13 @@ def short_cause(error: Exception) -> str:
     return (messages[-1] if messages else type(error).__name__)[:_MAX_CAUSE]
 
 
-def compile_config(threads: int, precision: str) -> dict[str, Any]:
-    """OpenVINO's properties for a graph in a precision of ``_HINTS``; 0 threads are one per core."""
+def compile_config(threads: int, precision: str, streams: int = 1) -> dict[str, Any]:
+    """OpenVINO's properties for a graph in a precision of ``_HINTS``; 0 threads are one per core.
+
+    With several ``streams`` the threads are divided among as many batches.
+    """
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        # One batch at a time on all cores: as fast as a batch on each, and a query waits for less.
-        "PERFORMANCE_HINT": "LATENCY",
         # Two services that both pin their threads to the first cores would share those.
         "ENABLE_CPU_PINNING": False,
         # Else activations are quantised where weights are.
@@ -313,7 +334,12 @@ def compile_config(threads: int, precision: str) -> dict[str, Any]:
     }
     if threads := threads or _limited_cores():
         config["INFERENCE_NUM_THREADS"] = threads
-    return config
+    return config | ({"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams})
+
+
+def usable_threads(options: OpenVinoOptions) -> int:
+    """The threads of a batch that is alone, at most."""
+    return options.threads or _limited_cores() or os.cpu_count() or 1
 
 
 def _limited_cores() -> int:

@@ -251,6 +251,7 @@ def _engine_info(engine: EngineInfo, manifest: Manifest) -> dict[str, Any]:
         "precision": engine.precision or manifest.precision,
         "cosine": None if engine.cosine is None else round(engine.cosine, 6),
         "reason": engine.reason or None,
+        "streams": engine.streams,
     }
 
 

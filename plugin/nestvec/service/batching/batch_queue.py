@@ -174,6 +174,8 @@ class BatchQueue:
         self._virtual_time = 0.0
         self._batches = 0
         self._length = 0
+        self.tokens = 0
+        """Of all inputs that wait."""
 
     def __len__(self) -> int:
         return self._length
@@ -197,6 +199,7 @@ class BatchQueue:
         for item in items:
             lane.add(item)
         self._length += len(items)
+        self.tokens += sum([item.length for item in items])
 
     def share(self, item: QueuedInput, *, request_size: int, client: str = "") -> None:
         """Another request waits for an input too: it comes when the first of their clients is served."""
@@ -212,6 +215,7 @@ class BatchQueue:
             return False
         _leave(item)
         self._length -= 1
+        self.tokens -= item.length
         return True
 
     def take(self, size: BatchBudget = _ANY_SIZE) -> list[QueuedInput]:
@@ -239,6 +243,7 @@ class BatchQueue:
             other.lane(interactive=interactive).fill(batch, max(own_tokens, free) if interactive else None)
             other.start += batch.tokens - before
         self._length -= len(batch.items)
+        self.tokens -= batch.tokens
         self._forget_idle()
         return batch.items
 

@@ -25,6 +25,9 @@ seventh slower."""
 _FREE_SECONDS: Final = 0.01
 """What of the engine's time other clients' queries may add to the batch of a query."""
 
+_MIN_DIVIDED_TOKENS: Final = 256
+"""Of one of several batches that run at once."""
+
 _OVERHEAD_SECONDS: Final = 0.002
 """What a batch takes besides its tokens, on a CPU about as long as on a GPU."""
 _MIN_PADDING: Final = 24
@@ -43,21 +46,45 @@ class BatchBudget:
     """With more padding, a batch costs more than two; None for any."""
 
 
-def batch_size(speed: EngineSpeed, *, is_shared: bool) -> BatchBudget:
+@dataclass(frozen=True)
+class EngineStreams:
+    """Batches of an encoder that an engine runs at once, each on its part of the cores, and what waits."""
+
+    count: int = 1
+    waiting: int = 0
+    """Tokens."""
+    is_idle: bool = True
+    """Whether the engine runs no batch of the encoder."""
+
+    @property
+    def parts(self) -> int:
+        """Among how many batches to divide the cores and what waits: a small request has all cores."""
+        return 1 if self.is_idle and self.waiting < _MIN_FULL_TOKENS else self.count
+
+
+_ONE_STREAM: Final = EngineStreams()
+
+
+def batch_size(speed: EngineSpeed, *, is_shared: bool, streams: EngineStreams = _ONE_STREAM) -> BatchBudget:
     """The limits of the next batch; ``is_shared`` says whether several clients, also with queries, wait.
 
-    A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed.
+    A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed. With
+    several ``streams``, a batch on a part of the cores takes as long as a larger one on all of them, and the
+    last ones are smaller, so that all streams end at about the same time.
     """
-    recent, full = speed.recent or 0.0, speed.tokens_per_second
-    tokens_per_second = full or recent
+    parts = streams.parts
+    recent, full = (speed.recent or 0.0) / parts, speed.tokens_per_second
+    tokens_per_second = recent if full is None else full / parts
     free = int(recent * _FREE_SECONDS)
     padding = max(_MIN_PADDING, int(tokens_per_second * _OVERHEAD_SECONDS)) if tokens_per_second else None
+    divided = None if parts == 1 else max(_MIN_DIVIDED_TOKENS, -(-streams.waiting // parts))
     if full is None:
-        return BatchBudget(free, None, padding)
+        return BatchBudget(free, divided, padding)
     seconds, least = (
         (_SHARED_BATCH_SECONDS, _MIN_SHARED_TOKENS) if is_shared else (_BATCH_SECONDS, _MIN_FULL_TOKENS)
     )
-    return BatchBudget(free, max(least, int(full * seconds)), padding)
+    tokens = max(least, int(full * seconds)) // parts
+    return BatchBudget(free, tokens if divided is None else min(tokens, divided), padding)
 
 
 def max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:

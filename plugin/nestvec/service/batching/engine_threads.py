@@ -29,12 +29,19 @@ class EngineThreads:
     def __init__(self, count: int) -> None:
         self.count = count
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._working: set[int] = set()
+        """The threads that do something."""
         self._threads = [
             threading.Thread(target=self._run, name=f"{_NAME}-{number}", daemon=True)
             for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def is_idle_but_one(self) -> bool:
+        """Whether at most one thread works, and nothing waits for one."""
+        return len(self._working) <= 1 and self._work.empty()
 
     def add(self, work: Callable[[], None]) -> None:
         """Have a thread do ``work``; what it raises is logged."""
@@ -60,11 +67,14 @@ class EngineThreads:
             thread.join()
 
     def _run(self) -> None:
+        own = threading.get_ident()
         while (work := self._work.get()) is not None:
+            self._working.add(own)
             try:
                 work()
             except Exception:  # the thread is that of all encoders
                 logger.exception("work on an engine's thread failed")
+            self._working.discard(own)
             del work  # it may hold a batch
 
 

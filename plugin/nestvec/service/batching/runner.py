@@ -9,20 +9,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from nestvec.engines.contract import Batch, BlockingEngine, Engine
+from nestvec.engines.contract import Batch, BlockingEngine, Engine, StreamingEngine
 from nestvec.service.batching.admission import QueueAdmission
 from nestvec.service.batching.batch_queue import BatchQueue
-from nestvec.service.batching.batch_size import batch_size, max_batch_tokens
+from nestvec.service.batching.batch_size import EngineStreams, batch_size, max_batch_tokens
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
 from nestvec.service.batching.deadlines import Deadlines
+from nestvec.service.batching.ended_batch import BatchStart, EndedBatch
 from nestvec.service.batching.engine_threads import EngineThreads, call_in_loop
 from nestvec.service.batching.outputs import PartSpec, check_engine_output
 from nestvec.service.batching.pending import PendingEmbedding, Wait
 from nestvec.service.batching.speed import EngineSpeed
-from nestvec.service.observability.observer import BatchRun, Observer
+from nestvec.service.observability.observer import Observer
 from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
@@ -37,19 +38,6 @@ _MAX_RETRY_SECONDS: Final = 5
 _MEASURE_TOKENS: Final = 1024
 _MEASURE_SECONDS: Final = 2.0
 """An input that takes longer is not run again."""
-
-
-@dataclass(frozen=True)
-class _EndedBatch:
-    """What became of a batch."""
-
-    batch: Sequence[PendingEmbedding]
-    started: float
-    seconds: float
-    padded: int
-    """Its tokens with padding."""
-    embeddings: Sequence[CachedEmbedding] = ()
-    failure: Exception | None = None
 
 
 class BatchRunner:
@@ -70,6 +58,7 @@ class BatchRunner:
         self._spec, self._engine, self._settings = spec, engine, settings
         self._observer, self._threads = observer, threads
         self._blocking = engine if threads is not None and isinstance(engine, BlockingEngine) else None
+        self._streaming = engine if isinstance(engine, StreamingEngine) else None
         speed = self.speed = EngineSpeed(spec.max_tokens)
         self.admission = QueueAdmission(settings.load, lambda: speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
@@ -78,10 +67,12 @@ class BatchRunner:
         self._queue = BatchQueue(max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
         self._lock = threading.Lock()
         """Held while the queue is changed or read, and what follows it here."""
-        self._unreported: deque[_EndedBatch] = deque()
+        self._unreported: deque[EndedBatch] = deque()
         self._is_running = False
         self._scheduled = 0
         """How many threads are to take a batch, or run one."""
+        self._running = 0
+        """Batches in the engine."""
         self._wake = asyncio.Event()
         """Set for the event loop to look at the queue, where there are no threads."""
 
@@ -184,7 +175,8 @@ class BatchRunner:
             self._wake.set()
             return
         with self._lock:
-            if not (self._is_running and self._queue) or self._scheduled >= self._threads.count:
+            count = self._threads.count if self._streaming is None else self._streams
+            if not (self._is_running and self._queue) or self._scheduled >= min(count, self._threads.count):
                 return
             self._scheduled += 1
         self._threads.add(self._run_next)
@@ -195,7 +187,11 @@ class BatchRunner:
                 self._wake.clear()
                 await self._wake.wait()
             batch = self._take()
-            self._end(await self._run_in_loop(batch))
+            start = self._start(batch, alone=self._running == 1 and not self._queue)
+            try:
+                self._end(await self._run_in_loop(start))
+            finally:
+                self._running -= 1
 
     def _take(self) -> list[PendingEmbedding]:
         """The next batch; chosen only once the engine has room for it: until then, a short request could
@@ -203,22 +199,27 @@ class BatchRunner:
         with self._lock:
             if not self._queue:
                 return []
-            items = self._queue.take(batch_size(self.speed, is_shared=self._queue.is_shared))
+            streams = EngineStreams(self._streams, self._queue.tokens, is_idle=not self._running)
+            size = batch_size(self.speed, is_shared=self._queue.is_shared, streams=streams)
+            items = self._queue.take(size)
+            self._running += 1
             self._observer.queue_changed(self._spec.encoder, len(self._queue))
         return [item for item in items if isinstance(item, PendingEmbedding)]
 
     def _run_next(self) -> None:
         """Take a batch and run it, on one of the threads."""
-        more = False
+        more, batch = False, list[PendingEmbedding]()
         try:
             batch = self._take() if self._is_running else []
             if batch:
                 self._look_at_queue()  # another thread may take what is left
-                ended = self._run_on_thread(batch)
+                alone = self._threads is None or self._threads.is_idle_but_one
+                ended = self._run_on_thread(self._start(batch, alone=alone))
                 call_in_loop(self._loop, lambda: self._end(ended))
             more = True
         finally:
             with self._lock:
+                self._running -= bool(batch)
                 more = more and self._is_running and bool(self._queue)
                 self._scheduled -= not more
         if more and self._threads is not None:
@@ -261,34 +262,42 @@ class BatchRunner:
             self._forget(pending)
             pending.cancel()
 
-    async def _run_in_loop(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
-        started, padded = _start(batch), 0
+    @property
+    def _streams(self) -> int:
+        return 1 if self._streaming is None else self._streaming.streams(self._spec.encoder)
+
+    def _start(self, batch: Sequence[PendingEmbedding], *, alone: bool) -> BatchStart:
+        return BatchStart.now(batch, 1 if alone else self._streams)
+
+    async def _run_in_loop(self, start: BatchStart) -> EndedBatch:
+        padded = 0
         try:
-            inputs = self._collate(batch)
+            inputs = self._collate(start)
             padded = inputs.padded
             output = await self._engine.run(self._spec.encoder, inputs)
-            return self._ended(batch, started, padded, self._embeddings(batch, output))
+            return start.ended(padded, self._embeddings(start.batch, output))
         except asyncio.CancelledError:
-            for pending in batch:
+            for pending in start.batch:
                 self._forget(pending)
                 pending.cancel()
             raise
         except Exception as error:
-            return self._ended(batch, started, padded, failure=error)
+            return start.ended(padded, failure=error)
 
-    def _run_on_thread(self, batch: Sequence[PendingEmbedding]) -> _EndedBatch:
-        started, padded = _start(batch), 0
+    def _run_on_thread(self, start: BatchStart) -> EndedBatch:
+        padded = 0
         try:
-            inputs = self._collate(batch)
+            inputs = self._collate(start)
             padded = inputs.padded
             output = self._run_blocking(inputs)
-            return self._ended(batch, started, padded, self._embeddings(batch, output))
+            return start.ended(padded, self._embeddings(start.batch, output))
         except Exception as error:
-            return self._ended(batch, started, padded, failure=error)
+            return start.ended(padded, failure=error)
 
-    def _collate(self, batch: Sequence[PendingEmbedding]) -> Batch:
-        inputs = [pending.model_input for pending in batch]
-        return collate(inputs, batch[0].exit, self._spec.part, self._spec.generation)
+    def _collate(self, start: BatchStart) -> Batch:
+        inputs = [pending.model_input for pending in start.batch]
+        batch = collate(inputs, start.batch[0].exit, self._spec.part, self._spec.generation)
+        return batch if start.streams == 1 else replace(batch, alone=False)
 
     def _embeddings(self, batch: Sequence[PendingEmbedding], output: Array) -> list[CachedEmbedding]:
         """An embedding for each input of a batch. Raises EngineError for another output than expected."""
@@ -299,27 +308,15 @@ class BatchRunner:
             for pending, row in zip(batch, output, strict=True)
         ]
 
-    def _ended(
-        self,
-        batch: Sequence[PendingEmbedding],
-        started: float,
-        padded: int,
-        embeddings: Sequence[CachedEmbedding] = (),
-        failure: Exception | None = None,
-    ) -> _EndedBatch:
-        seconds = time.monotonic() - started
-        padded = padded or sum(pending.length for pending in batch)
-        return _EndedBatch(batch, started, seconds, padded, embeddings, failure)
-
-    def _end(self, ended: _EndedBatch) -> None:
+    def _end(self, ended: EndedBatch) -> None:
         """Hand out what became of a batch."""
-        batch, failure = ended.batch, ended.failure
+        batch, failure = ended.start.batch, ended.failure
         if failure is not None:
             logger.warning("a batch of %d texts for %s failed: %s", len(batch), self._spec.encoder, failure)
             if not isinstance(failure, NestvecError):
                 failure = EngineError("the engine failed", next_step="See the service's log.")
         for place, pending in enumerate(batch):
-            pending.ended = ended.started + ended.seconds
+            pending.ended = ended.start.started + ended.seconds
             self._forget(pending)
             if failure is not None:
                 pending.fail(failure)
@@ -334,25 +331,14 @@ class BatchRunner:
         while self._unreported:
             self._report(self._unreported.popleft())
 
-    def _report(self, ended: _EndedBatch) -> None:
-        batch, tokens = ended.batch, sum([pending.length for pending in ended.batch])
-        failed = ended.failure is not None
-        if not failed:
-            self.speed.record(len(batch), tokens, ended.seconds)
-        run = BatchRun(
-            encoder=self._spec.encoder,
-            texts=len(batch),
-            tokens=tokens,
-            padded=ended.padded,
-            queue_seconds=ended.started - min([pending.arrived for pending in batch]),
-            inference_seconds=ended.seconds,
-            failed=failed,
-            exit=batch[0].exit,
-        )
+    def _report(self, ended: EndedBatch) -> None:
+        run = ended.report(self._spec.encoder)
+        if not run.failed:
+            self.speed.record(run.texts, run.tokens, ended.engine_seconds)
         try:
             self._observer.batch_finished(run)
         except Exception:
-            logger.exception("a batch of %d texts for %s was not reported", len(batch), self._spec.encoder)
+            logger.exception("a batch of %d texts for %s was not reported", run.texts, run.encoder)
 
     def _give_up(self, waited_for: Iterable[PendingEmbedding]) -> None:
         """A request no longer waits: what nobody else waits for leaves the queue."""
@@ -387,10 +373,3 @@ class BatchRunner:
         )
         error.retry_after = min(_MAX_RETRY_SECONDS, self.admission.retry_after)
         return error
-
-
-def _start(batch: Sequence[PendingEmbedding]) -> float:
-    started = time.monotonic()
-    for pending in batch:
-        pending.started = started
-    return started

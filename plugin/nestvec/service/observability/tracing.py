@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nestvec.engines.contract import Batch, Engine
+from nestvec.engines.contract import Batch, Engine, StreamingEngine
 from nestvec.engines.headers import outgoing_headers
 from nestvec.service.middleware.api_keys import PUBLIC_PATHS
 from nestvec.service.observability.observer import BatchRun, current_request
@@ -118,6 +118,10 @@ class TracedEngine:
     def parallel(self) -> int:
         """See the contract."""
         return self._engine.parallel
+
+    def streams(self, encoder: str) -> int:
+        """See ``StreamingEngine``."""
+        return self._engine.streams(encoder) if isinstance(self._engine, StreamingEngine) else 1
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""

@@ -12,6 +12,7 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.batching.cache import CacheKey
+from nestvec.service.batching.ended_batch import BatchStart
 from nestvec.service.batching.engine_threads import EngineThreads
 from nestvec.service.batching.outputs import PartSpec
 from nestvec.service.batching.pending import PendingEmbedding
@@ -201,3 +202,94 @@ def test_speed_is_measured_in_the_turn_of_the_engine() -> None:
         await asyncio.to_thread(threads.close)
 
     asyncio.run(main())
+
+
+class StreamingFake(BlockingFake):
+    """Runs two batches at once, and each only once ``together`` of them run."""
+
+    def __init__(self, together: int, count: int = 2) -> None:
+        super().__init__()
+        self.count, self.given = count, list[Batch]()
+        self.barrier = threading.Barrier(together)
+
+    def streams(self, encoder: str) -> int:
+        return self.count
+
+    def run_now(self, encoder: str, batch: Batch) -> Vectors:
+        self.given.append(batch)
+        self.barrier.wait(60)
+        self.release.set()
+        return super().run_now(encoder, batch)
+
+
+def batches_on_streams(engine: StreamingFake, texts: int, tokens: int = 16) -> BatchRunner:
+    """A runner that ran so many texts on two threads."""
+
+    async def main() -> BatchRunner:
+        threads = EngineThreads(2)
+        spec = PartSpec("tiny", "", "dense", 16, 256)
+        runner = BatchRunner(spec, engine, ServiceSettings(), NullObserver(), threads)
+        pending = submit(runner, "client", texts, tokens=tokens)
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(60):
+            await runner.collect(pending)
+        await asyncio.sleep(0)  # what ended is reported after those that wait for it
+        running.cancel()
+        await asyncio.to_thread(threads.close)
+        return runner
+
+    return asyncio.run(main())
+
+
+def test_texts_that_wait_are_divided_among_streams() -> None:
+    engine = StreamingFake(together=2)
+    batches_on_streams(engine, 64, tokens=32)
+    assert [len(batch) for batch in engine.given[:2]] == [32, 16]
+    assert not engine.given[0].alone
+    assert not engine.given[1].alone
+
+
+def test_a_batch_alone_has_all_cores() -> None:
+    engine = StreamingFake(together=1)
+    batches_on_streams(engine, 4)
+    assert [(len(batch), batch.alone) for batch in engine.given] == [(4, True)]
+
+
+def test_an_encoder_without_streams_runs_one_batch_at_a_time_whatever_threads_there_are() -> None:
+    engine = StreamingFake(together=1, count=1)
+    batches_on_streams(engine, 200)
+    assert engine.max_running == 1
+    assert all(len(batch) == 64 for batch in engine.given[:3])
+
+
+def test_a_batch_beside_another_counts_with_its_part_of_the_cores() -> None:
+    pending = PendingEmbedding(CacheKey("", 0, "", b""), text_input(np.full(16, 1)), "client")
+    alone, beside = (BatchStart.now([pending], streams).ended(16) for streams in (1, 2))
+    assert alone.engine_seconds == alone.seconds
+    assert beside.engine_seconds == beside.seconds / 2
+
+
+def test_an_engine_on_the_event_loop_hears_which_batches_are_alone() -> None:
+    class Engine(FakeEngine):
+        def streams(self, encoder: str) -> int:
+            return 2
+
+        async def run(self, encoder: str, batch: Batch) -> Vectors:
+            alone.append(batch.alone)
+            return await super().run(encoder, batch)
+
+    alone: list[bool] = []
+
+    async def main() -> None:
+        engine = Engine({"tiny": 16}, seconds=0.01, parallel=2)
+        runner = BatchRunner(
+            PartSpec("tiny", "", "dense", 16, 256), engine, ServiceSettings(), NullObserver()
+        )
+        running = asyncio.create_task(runner.run())
+        await asyncio.sleep(0)
+        await runner.collect(submit(runner, "first", 1, tokens=16))
+        await runner.collect(submit(runner, "second", 64, tokens=16))
+        running.cancel()
+
+    asyncio.run(main())
+    assert alone[:3] == [True, False, False]
