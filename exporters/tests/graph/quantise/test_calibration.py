@@ -9,8 +9,14 @@ import pytest
 
 from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
-from nestvec_exporters.graph.quantise.calibration import MIN_INPUTS, read_calibration, similarities
+from nestvec_exporters.graph.quantise.calibration import (
+    MIN_INPUTS,
+    UNUSUAL_TEXTS,
+    read_calibration,
+    similarities,
+)
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.probes.text_probes import ODD_TEXTS
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.samples.sample import Sample
@@ -31,7 +37,20 @@ def test_no_held_out_text_is_calibrated_on(write_checkpoint: Callable[..., Path]
     texts = tuple(f"heat {number}" for number in range(60))
     calibration = calibration_of(write_checkpoint("Bert"), tmp_path, (*texts, *texts[::-1], *texts, " "))
     assert ids(calibration.rows).isdisjoint(ids(calibration.held_out))
-    assert len(calibration.rows) + len(calibration.held_out) == len(texts)
+    assert len(calibration.rows) + len(calibration.held_out) == len(texts) + len(UNUSUAL_TEXTS)
+
+
+def test_an_unusual_text_of_the_sample_is_not_calibrated_on_where_it_is_held_out(
+    write_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    texts = (UNUSUAL_TEXTS[2], *(f"heat {number}" for number in range(30)))
+    calibration = calibration_of(write_checkpoint("Bert"), tmp_path, texts)
+    assert ids(calibration.rows).isdisjoint(ids(calibration.held_out))
+    assert len(calibration.rows) + len(calibration.held_out) == len(texts) + len(UNUSUAL_TEXTS) - 1
+
+
+def test_what_is_verified_is_not_calibrated_on() -> None:
+    assert not set(UNUSUAL_TEXTS) & set(ODD_TEXTS)
 
 
 def test_few_distinct_texts_are_refused(write_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
