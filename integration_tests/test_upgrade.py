@@ -29,17 +29,22 @@ from nestvec.collections.change.run import ChangeOptions
 from nestvec.collections.upgrade.columns import UpgradeRequest
 from nestvec.collections.upgrade.record import UpgradeStatus, read_status
 from nestvec.collections.upgrade.run import begin_upgrade, finish_upgrade, plan_upgrade
-from nestvec.dbapi import DatabaseError
+from nestvec.dbapi import Connection, DatabaseError
 from nestvec.ingest.write.names import leads_to
 from nestvec.ingest.write.patience import StopRequested
 from nestvec.milvus.catalog import read_table
 from nestvec.service.in_process import serve_in_process
+from nestvec.sql.execute.sampling import sample_queries
+from nestvec.sql.execute.upgrades import measure_reading
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.samples.docstrings import sample_texts
 
 TEXTS = tuple(dict.fromkeys(" ".join(text.split())[:200] for text in sample_texts(900)))[:600]
 
 _HANG_SECONDS = 600
+
+ANALYZED = 20
+"""Queries of an ANALYZE here."""
 
 
 @pytest.fixture(scope="module")
@@ -373,8 +378,32 @@ def test_sql_sets_the_expression_of_an_embedded_column(plain: Path, tmp_path: Pa
     assert cosines.min() > 0.999
 
 
-def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_path: Path) -> None:
+def analyzed_reading(connection: Connection, database: Path) -> str:
+    """What ANALYZE chooses for text_50, after a check of its figures against the statements they are of."""
+    measured = connection.execute("ANALYZE papers").fetchall()
+    readings = {row[7]: row for row in measured if row[0] == "text_50" and row[7] is not None}
+    client = MilvusClient(str(database))
+    sampled = sample_queries(client, read_table(client, "papers"), "text", ANALYZED)
+    assert len(sampled.queries) == ANALYZED
+    statement = "SELECT id FROM papers ORDER BY text_50 <=> :query LIMIT 10"
+    for name, mode in (("old", "off"), ("fused", "on")):
+        connection.execute(f"SET nestvec.dual_reading = '{mode}'")
+        shares = []
+        for query, key in zip(sampled.queries, sampled.keys, strict=True):
+            nearest = [row[0] for row in connection.execute(statement, {"query": query}).fetchall()]
+            shares.append(1 / (1 + nearest.index(key)) if key in nearest else 0.0)
+        assert readings[name][8] == pytest.approx(sum(shares) / len(shares), abs=1e-4)
+        assert readings[name][3] == pytest.approx(sum(map(bool, shares)) / len(shares), abs=1e-4)
+    (chosen,) = (name for name, row in readings.items() if row[4])
+    assert chosen == max(("old", "fused"), key=lambda name: float(readings[name][8]))
+    return chosen
+
+
+def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(
+    bridged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against the same fusion of rankings by numpy, of vectors that the service gives here."""
+    monkeypatch.setattr(measure_reading, "QUERIES", ANALYZED)
     database, service = tmp_path / "papers.db", vacant_address()
     request = UpgradeRequest("papers", "wordllama", dims=(128, 64))
     copied: list[int] = []
@@ -429,6 +458,15 @@ def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(bridged: Path, tmp_
         assert [row[0] for row in by_duckdb] == plain_ids
         (notice,) = connection.session.notices.take()
         assert "does not apply to papers.text_50: a statement that DuckDB computes" in notice
+        connection.execute("SET nestvec.dual_reading = 'auto'")
+        assert [row[0] for row in connection.execute(statement).fetchall()] == plain_ids
+        (notice,) = connection.session.notices.take()
+        assert "papers.text_50: run ANALYZE papers" in notice
+        chosen = analyzed_reading(connection, database)
+        connection.execute("SET nestvec.dual_reading = 'auto'")
+        by_choice = [row[0] for row in connection.execute(statement).fetchall()]
+        assert by_choice == (fused if chosen == "fused" else plain_ids)
+        assert connection.session.notices.take() == ()
     with closing(MilvusClient(str(database))) as client:
         client.release_collection("papers__1")
         with connect(str(database), models=bridged) as connection:

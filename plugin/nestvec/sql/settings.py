@@ -39,7 +39,8 @@ class IndexSettings:
     """``strict_order``: fill LIMIT, and be exact where that is cheap. ``relaxed_order``: fill LIMIT by wider
     searches of the index only. ``off``: whatever one search of the index returns."""
     dual_reading: str = "off"
-    """``on``: a search of a column whose encoder is being replaced is fused with one by its new vectors."""
+    """``on``: a search of a column whose encoder is being replaced is fused with one by its new vectors;
+    ``auto``: if ANALYZE found that this finds more."""
 
 
 ROLLBACKS: Final = ("error", "warn", "ignore")
@@ -149,11 +150,11 @@ def _parse_width(text: str) -> int:
     return int(text)
 
 
-def _parse_switch(text: str) -> str:
-    switch = text.lower() or "off"
-    if switch not in ("on", "off"):
-        raise ValueError("Use on or off.")
-    return switch
+def _parse_dual_reading(text: str) -> str:
+    mode = text.lower() or "off"
+    if mode not in ("on", "off", "auto"):
+        raise ValueError("Use on, off or auto.")
+    return mode
 
 
 def _parse_iterative_scan(text: str) -> str:
@@ -199,8 +200,8 @@ SETTINGS: Final = {
     ),
     "nestvec.dual_reading": SettingSpec(
         "index.dual_reading",
-        _parse_switch,
-        "During an upgrade, fuse searches of the old vectors with those of the new ones: on or off.",
+        _parse_dual_reading,
+        "During an upgrade, fuse searches of old and new vectors: on, off, or auto (as ANALYZE measured).",
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(

@@ -36,6 +36,8 @@ class QuerySample:
     """Queries for a text column."""
 
     queries: tuple[str, ...]
+    keys: tuple[Any, ...]
+    """The primary key of the row that each was taken from."""
     rows: int
     """Rows of the collection."""
 
@@ -48,11 +50,11 @@ def sample_queries(
     with milvus_errors(f"sampling collection {table.name}"):
         # Twice as many rows as queries: some have no text, or a text that another has.
         keys, rows = sample_keys(client, table, 2 * queries, rng)
-        texts: dict[str, None] = {}
+        texts: dict[str, Any] = {}
         for start in range(0, len(keys), _KEYS_PER_READ):
-            for text in _texts(client, table, source, keys[start : start + _KEYS_PER_READ]):
-                texts.setdefault(as_query(text, rng), None)
-    return QuerySample(tuple(texts)[:queries], rows)
+            for key, text in _texts(client, table, source, keys[start : start + _KEYS_PER_READ]):
+                texts.setdefault(as_query(text, rng), key)
+    return QuerySample(tuple(texts)[:queries], tuple(texts.values())[:queries], rows)
 
 
 def sample_keys(client: MilvusClient, table: Table, count: int, rng: random.Random) -> tuple[list[Any], int]:
@@ -85,8 +87,8 @@ def _all_keys(client: MilvusClient, table: Table) -> Iterator[Any]:
         pages.close()
 
 
-def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any]) -> Iterator[str]:
-    """The texts of these rows, in the order of the keys; blank ones are skipped."""
+def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+    """These keys and the texts of their rows, in the order of the keys; blank ones are skipped."""
     name = table.primary.name
     listed = ", ".join(literal(key) for key in keys)
     rows = client.query(table.name, filter=f"{name} in [{listed}]", output_fields=[name, source])
@@ -94,7 +96,7 @@ def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any])
     for key in keys:
         text = by_key.get(key)
         if text and text.strip():
-            yield text
+            yield key, text
 
 
 def as_query(text: str, rng: random.Random) -> str:

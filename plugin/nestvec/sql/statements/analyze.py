@@ -1,7 +1,7 @@
 """ANALYZE collection [(column, …)]: measures and stores the recall of searches.
 
-That is the recall of indexes by how widely they are searched, without and under filters, and the recall of
-shortlists by shorter vectors.
+That is the recall of indexes by how widely they are searched, without and under filters, the recall of
+shortlists by shorter vectors, and, while an encoder is upgraded, what dual reading finds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.measure_widths import measure_widths
 from nestvec.sql.execute.sampling import sample_queries
 from nestvec.sql.execute.search import DISTANCE_OF_SCORE
+from nestvec.sql.execute.upgrades.measure_reading import measure_reading
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.adaptive import ShortlistChoice, choose_shortlist
 from nestvec.sql.plan.nodes import VectorSearch
+from nestvec.sql.plan.reading_statistics import READING_PREFIX, ReadingStatistics
 from nestvec.sql.plan.recall import Ranked, RankedPair, measure_recall
 from nestvec.sql.plan.statistics import (
     ANSWER_COUNTS,
@@ -43,8 +45,11 @@ _QUERIES_PER_SEARCH = 20
 """Queries in one search: their results of 1,600 rows each fit one response."""
 _SHOWN_COUNT = 10
 
-_COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen", "selectivity", "width")
-_TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL", "DOUBLE", "INT64")
+_COLUMNS = (
+    *("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen", "selectivity", "width"),
+    *("reading", "mrr@10"),
+)
+_TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL", "DOUBLE", "INT64", "VARCHAR", "DOUBLE")
 
 
 def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -52,8 +57,10 @@ def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> St
 
     The recall of an index is relative to comparing every vector; that of a shortlist, to a search by the
     longest vectors with their own index, which is what the statement returns without a shortlist. Returns a
-    row for each shortlist, and whether LIMIT 10 uses it with the current ``nestvec.recall``; and a row for
-    each width of a search and selectivity of a filter. Raises SqlError, StoreError.
+    row for each shortlist, and whether LIMIT 10 uses it with the current ``nestvec.recall``; a row for each
+    width of a search and selectivity of a filter; and two for each column whose encoder is upgraded, of
+    searches by the old vectors and of fused ones, and which ``nestvec.dual_reading = 'auto'`` chooses.
+    Raises SqlError, StoreError, ServiceError.
     """
     name, columns = _parse_arguments(parsed.source)
     table = yield from session.table(parsed.source, exp.Table(this=name))
@@ -64,11 +71,16 @@ def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> St
     yield from session.ensure_loaded(table.name)
     properties: dict[str, str] = {}
     widths: list[WidthStatistics] = []
+    readings: list[ReadingStatistics] = []
     for column in vectors:
         measured = yield from measure_widths(session, table, column)
         if measured is not None:
             widths.append(measured)
             properties[WIDTHS_PREFIX + column.name] = measured.model_dump_json()
+        reading = yield from _measure_reading(session, table, column)
+        if reading is not None:
+            readings.append(reading)
+            properties[READING_PREFIX + column.name] = reading.model_dump_json()
     for family in chosen:
         statistics = yield from _measure_family(session, table, family)
         properties[PROPERTY_PREFIX + family.longest.column] = dump_statistics(statistics)
@@ -79,6 +91,7 @@ def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> St
     table = yield from session.table(parsed.source, exp.Table(this=name))
     rows = tuple(row for family in chosen for row in _rows(session, table, family, properties))
     rows += tuple(row for measured in widths for row in _width_rows(session, table, measured))
+    rows += tuple(row for reading in readings for row in _reading_rows(table, reading))
     return StatementResult(_COLUMNS, _TYPES, rows, "ANALYZE", len(rows))
 
 
@@ -229,7 +242,7 @@ def _rows(session: Session, table: Table, family: Family, properties: dict[str, 
                     column.column,
                     recall.size,
                 )
-                yield column.column, column.dim, recall.size, recall.mean, used, None, None
+                yield column.column, column.dim, recall.size, recall.mean, used, None, None, None, None
 
 
 def _width_rows(session: Session, table: Table, statistics: WidthStatistics) -> Iterator[Row]:
@@ -245,4 +258,26 @@ def _width_rows(session: Session, table: Table, statistics: WidthStatistics) -> 
                 recall == used,
                 round(entry.selectivity, 4),
                 recall.width,
+                None,
+                None,
             )
+
+
+def _measure_reading(session: Session, table: Table, column: Column) -> Steps[ReadingStatistics | None]:
+    """What both readings of a column find while its encoder is upgraded; else None."""
+    embedding = table.embedding(column.name)
+    if embedding is None or embedding.upgrade is None:
+        return None
+    yield from session.ensure_served([embedding.service])
+    return (yield from measure_reading(session, table, embedding))
+
+
+def _reading_rows(table: Table, statistics: ReadingStatistics) -> Iterator[Row]:
+    column = table.column(statistics.column)
+    dim = None if column is None else column.dim
+    for name, reading in (("old", statistics.old), ("fused", statistics.fused)):
+        used = (name == "fused") == statistics.fuses
+        yield (
+            *(statistics.column, dim, None, round(reading.recall, 4), used, None, None),
+            *(name, round(reading.reciprocal_rank, 4)),
+        )

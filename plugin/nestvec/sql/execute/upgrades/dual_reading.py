@@ -23,6 +23,7 @@ from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.search import resolve_targets, run_hybrid, run_search
 from nestvec.sql.execute.timing import note_done
 from nestvec.sql.plan.nodes import HybridSearch, Node, Rescore, VectorSearch
+from nestvec.sql.plan.reading_statistics import stored_reading
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError
 
@@ -40,7 +41,7 @@ _BY_DISTANCE: Final = (
 def run_vector_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
     """The rows of a search; fused with the new vectors' if its column is being upgraded and the session reads
     both. Raises as ``run_search``."""
-    if session.settings.index.dual_reading == "on":
+    if session.settings.index.dual_reading != "off":
         fused = yield from _dual_search(session, node)
         if fused is not None:
             return fused
@@ -51,7 +52,7 @@ def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] 
     """None where there are no new vectors, or what is searched for is not fused, which a notice says."""
     table = yield from table_of(session, node.collection)
     upgrade, target = _upgrade(table, node.nearest.column), node.nearest.target
-    if upgrade is None or node.limit <= 0:
+    if upgrade is None or node.limit <= 0 or not _is_fused(session, table, node.nearest.column, upgrade):
         return None
     text = target.text if isinstance(target, EmbeddedText) else target
     unfused = _unfused(node)
@@ -86,10 +87,11 @@ def _dual_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow] 
 def old_reading(session: Session, table: Table, columns: Iterable[str], why: str = _BY_DISTANCE) -> Session:
     """The session without dual reading, for what is not fused; a notice says ``why`` if one of these columns
     is being upgraded."""
-    if session.settings.index.dual_reading != "on":
+    if session.settings.index.dual_reading == "off":
         return session
     for column in columns:
-        if _upgrade(table, column) is not None:
+        upgrade = _upgrade(table, column)
+        if upgrade is not None and _is_fused(session, table, column, upgrade):
             _note(session, table, column, why)
     index = replace(session.settings.index, dual_reading="off")
     reading = copy.copy(session)
@@ -99,7 +101,7 @@ def old_reading(session: Session, table: Table, columns: Iterable[str], why: str
 
 def run_hybrid_search(session: Session, node: HybridSearch) -> Steps[list[ScoredRow]]:
     """The rows of several searches, by the old vectors alone, as a notice says. Raises as ``run_hybrid``."""
-    if session.settings.index.dual_reading == "on":
+    if session.settings.index.dual_reading != "off":
         table, why = (yield from table_of(session, node.collection)), "a search that Milvus fuses or scores"
         old_reading(session, table, searched_columns(node), f"{why} is by the old vectors")
     return (yield from run_hybrid(session, node))
@@ -119,6 +121,19 @@ def _upgrade(table: Table, column: str) -> RecordedUpgrade | None:
     embedding = table.embedding(column)
     upgrade = None if embedding is None else embedding.upgrade
     return None if upgrade is None or upgrade.target is None else upgrade
+
+
+def _is_fused(session: Session, table: Table, column: str, upgrade: RecordedUpgrade) -> bool:
+    """Whether the settings have searches by a column fused; a notice says so where ANALYZE did not measure
+    what ``auto`` depends on."""
+    if session.settings.index.dual_reading == "on":
+        return True
+    statistics = stored_reading(table, column, upgrade)
+    if statistics is None:
+        _note(session, table, column, f"run ANALYZE {table.name}, which measures whether it finds more")
+        return False
+    note_done(f"dual reading: {statistics.words}")
+    return statistics.fuses
 
 
 def _unfused(node: VectorSearch) -> str:

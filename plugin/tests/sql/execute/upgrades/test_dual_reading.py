@@ -18,6 +18,7 @@ from nestvec.sql.execute.executor import run_node
 from nestvec.sql.execute.rows import ScoredRow
 from nestvec.sql.execute.upgrades import dual_reading
 from nestvec.sql.plan.nodes import HybridSearch, Plan, Rescore, VectorSearch, source_of
+from nestvec.sql.plan.reading_statistics import READING_PREFIX, Reading, ReadingStatistics
 from nestvec.sql.settings import IndexSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import CollectionNotFound
@@ -69,7 +70,7 @@ class Copied:
 @pytest.fixture
 def read(planned: Planned, table: Table, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs a statement where ``target`` is the collection that the record names; returns rows and session."""
-    own = upgraded(table)
+    upgraded_table = upgraded(table)
 
     def run_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
         yield from ()
@@ -80,7 +81,12 @@ def read(planned: Planned, table: Table, monkeypatch: pytest.MonkeyPatch) -> Cal
         return [[1.0]]
 
     def run(
-        target: Table | None, statement: str, keys: tuple[int, ...] = (3, 1, 4, 2)
+        target: Table | None,
+        statement: str,
+        keys: tuple[int, ...] = (3, 1, 4, 2),
+        *,
+        mode: str = "on",
+        own: Table = upgraded_table,
     ) -> tuple[list[ScoredRow], Session]:
         def table_steps(name: str) -> Steps[Table]:
             yield from ()
@@ -90,7 +96,7 @@ def read(planned: Planned, table: Table, monkeypatch: pytest.MonkeyPatch) -> Cal
             return target
 
         monkeypatch.setattr(dual_reading, "table_steps", table_steps)
-        settings = SessionSettings(index=IndexSettings(dual_reading="on"))
+        settings = SessionSettings(index=IndexSettings(dual_reading=mode))
         session = Session(settings, tables={own.name: own})
         node = planned(statement, over=own).node
         return drive(cast(MilvusClient, Copied(keys)), run_node(session, node)), session
@@ -139,6 +145,45 @@ def test_a_search_of_the_new_vectors_that_fails_is_said(
     assert [row.row["id"] for row in rows] == OLD
     (text,) = session.notices.take()
     assert "does not apply to pydoc.doc_64: pydoc__2 cannot be searched: " in text
+
+
+def measured(old: float, fused: float, **changes: str) -> str:
+    """What ANALYZE stores of ``doc_64``."""
+    statistics = ReadingStatistics(
+        **{"column": "doc_64", "encoder": "new", "target": "pydoc__2", "started": "", **changes},
+        rows=4,
+        copied=4,
+        queries=100,
+        old=Reading(recall=1.0, reciprocal_rank=old),
+        fused=Reading(recall=1.0, reciprocal_rank=fused),
+    )
+    return statistics.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("stored", "ids", "notices"),
+    [
+        (None, OLD, 1),
+        ("{}", OLD, 1),
+        (measured(0.8, 0.9, target="pydoc__1"), OLD, 1),
+        (measured(0.8, 0.9, started="2026-01-01T00:00:00Z"), OLD, 1),
+        (measured(0.8, 0.9, column="doc_32"), OLD, 1),
+        (measured(0.8, 0.8), OLD, 0),
+        (measured(0.8, 0.79), OLD, 0),
+        (measured(0.8, 0.9), [1, 3, 2, 4], 0),
+    ],
+)
+def test_auto_fuses_where_analyze_measured_that_it_finds_more(
+    read: Callable[..., Any], table: Table, stored: str | None, ids: list[int], notices: int
+) -> None:
+    target = replace(upgraded(table, "new", None), name="pydoc__2")
+    properties = {} if stored is None else {f"{READING_PREFIX}doc_64": stored}
+    own = replace(upgraded(table), properties={**table.properties, **properties})
+    rows, session = read(target, STATEMENT, mode="auto", own=own)
+    assert [row.row["id"] for row in rows] == ids
+    texts = session.notices.take()
+    assert len(texts) == notices
+    assert all("pydoc.doc_64: run ANALYZE pydoc, which" in text for text in texts)
 
 
 @pytest.mark.parametrize("order", ["", ", id", ", id DESC"])
