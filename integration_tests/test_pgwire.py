@@ -18,6 +18,7 @@ import sqlalchemy
 from integration_tests.fixtures.pgwire import RunningPg, run_pg
 from integration_tests.fixtures.services import vacant_address
 from psycopg.pq import TransactionStatus
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from nestvec.pgwire.settings import PgLimits, PgSettings
@@ -382,7 +383,7 @@ async def _ask_with_asyncpg(connection: asyncpg.Connection) -> None:
 
 def test_sqlalchemys_own_dialect(pg: RunningPg, monkeypatch: pytest.MonkeyPatch) -> None:
     # pgvector.sqlalchemy, which another test may have imported, adds it.
-    monkeypatch.delitem(sqlalchemy.dialects.postgresql.base.ischema_names, "vector", raising=False)
+    monkeypatch.delitem(postgresql.base.ischema_names, "vector", raising=False)
     engine = sqlalchemy.create_engine(pg.url.replace("postgresql:", "postgresql+psycopg:"))
     inspector = sqlalchemy.inspect(engine)
     assert sorted(inspector.get_table_names()) == ["docs", "items"]

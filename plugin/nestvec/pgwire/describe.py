@@ -40,6 +40,8 @@ _CASTS: Final = {
     exp.DType.JSON: oids.JSON,
     exp.DType.JSONB: oids.JSONB,
     exp.DType.DATE: oids.DATE,
+    exp.DType.TIME: oids.TIME,
+    exp.DType.INTERVAL: oids.INTERVAL,
     exp.DType.TIMESTAMP: oids.TIMESTAMP,
     exp.DType.TIMESTAMPTZ: oids.TIMESTAMPTZ,
     exp.DType.UUID: oids.UUID,
@@ -48,6 +50,10 @@ _CASTS: Final = {
 }
 _WRAPPERS: Final = (exp.Paren, exp.Neg, exp.Any, exp.All)
 _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
+_MOMENTS: Final = frozenset({oids.DATE, oids.TIME, oids.TIMESTAMP, oids.TIMESTAMPTZ})
+_CONTAINING: Final = (exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps, exp.DPipe)
+"""Operators of arrays and JSON whose operands have one type."""
+_JSON_PATHS: Final = (exp.JSONBExtract, exp.JSONBExtractScalar)
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeNEQ, exp.NullSafeEQ)
 
 SAMPLES: Final[Mapping[int, Any]] = {
@@ -120,10 +126,21 @@ class ParameterTypes:
         if isinstance(parent, (*_COMPARISONS, *_ARITHMETIC)):
             other = parent.expression if parent.this is child else parent.this
             oid = self._type(other)
+            if isinstance(parent, exp.Add) and oid in _MOMENTS:
+                return oids.INTERVAL
             return oids.array_of(oid) if inside_any and oid else oid
         if isinstance(parent, (exp.In, exp.Between)):
             return self._type(parent.this)
+        if isinstance(parent, _CONTAINING):
+            return self._container(parent.expression if parent.this is child else parent.this)
+        if isinstance(parent, _JSON_PATHS) and parent.expression is child:
+            return oids.array_of(oids.TEXT)
         return 0
+
+    def _container(self, node: exp.Expr | None) -> int:
+        """The type of an operand that is an array or JSON; 0 for another one."""
+        oid = self._type(node)
+        return oid if oid in (oids.JSON, oids.JSONB) or oids.element_of(oid) else 0
 
     def _of_tuple(self, child: exp.Expr, parent: exp.Tuple) -> int:
         """A value of INSERT's VALUES, in the place of a column."""
@@ -160,6 +177,10 @@ class ParameterTypes:
             return oids.FLOAT8
         if isinstance(node, (exp.Count, exp.Length)):
             return oids.INT8
+        if isinstance(node, (exp.JSONExtract, exp.JSONBExtract)):
+            return oids.JSONB
+        if isinstance(node, exp.Array):
+            return oids.array_of(self._type(node.expressions[0]) or oids.TEXT) if node.expressions else 0
         if isinstance(node, _ARITHMETIC):
             return self._type(node.this) or self._type(node.expression)
         return 0

@@ -119,6 +119,8 @@ class ExtendedProtocol:
         """ParameterDescription, and RowDescription or NoData."""
         prepared = self._statement(name)
         types = prepared.types if prepared.types is not None else prepared.declared
+        if is_copy_stream(prepared.statement.sql):
+            return responses.parameter_description(types) + responses.NO_DATA
         if prepared.fields is None and not types and not prepared.statement.writes:
             # Without parameters the statement can run as it is, and its result tells the columns.
             outcome = await self._runner.run(prepared.statement)
@@ -142,6 +144,9 @@ class ExtendedProtocol:
 
     async def describe_portal(self, name: str) -> bytes:
         """RowDescription or NoData. A read runs now: its result tells the columns."""
+        declared = self._runner.cursors.fields(name) if name not in self._portals else None
+        if declared is not None:
+            return responses.row_description(declared, (0,) * len(declared))
         portal = self._portal(name)
         statement = portal.prepared.statement
         if portal.prepared.fields == () or is_copy_stream(statement.sql):

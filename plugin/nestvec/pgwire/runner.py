@@ -11,6 +11,7 @@ from typing import Any
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers, query_of_catalogs
+from nestvec.pgwire.cursors import CURSOR_WORDS, Cursors, parse_declare
 from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
 from nestvec.pgwire.engine import Cancellation, StatementEngine, read_sql
 from nestvec.pgwire.errors import PgError, to_pg_error
@@ -35,7 +36,6 @@ _TRANSACTION_WORDS = frozenset(
 _SESSION_WORDS = {
     "DISCARD": "DISCARD ALL",
     "DEALLOCATE": "DEALLOCATE",
-    "CLOSE": "CLOSE CURSOR",
     "UNLISTEN": "UNLISTEN",
 }
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
@@ -58,6 +58,7 @@ class StatementRunner:
         self.engine, self.session, self.parameters = engine, session, parameters
         self.catalogs, self.metrics = catalogs, metrics
         self.block = TransactionBlock()
+        self.cursors = Cursors()
         self._max_seconds = max_seconds
         self._running: Cancellation | None = None
 
@@ -103,6 +104,8 @@ class StatementRunner:
         local = self._local(statement)
         if local is not None:
             return local
+        if word in CURSOR_WORDS:
+            return await self._cursor(statement, params, types)
         self.check_writable(statement)
         query = await read_sql(query_of_catalogs, statement.sql)
         if query is not None:
@@ -143,6 +146,11 @@ class StatementRunner:
         """
         if statement.empty or statement.word in _TRANSACTION_WORDS or statement.word in _SESSION_WORDS:
             return tuple(declared), ()
+        if statement.word == "DECLARE":
+            types, _ = await self.describe(parse_declare(statement).query, declared)
+            return types, ()
+        if statement.word in CURSOR_WORDS:
+            return tuple(declared), self.cursors.fetched_fields(statement)
         setting = parse_set(statement.sql)
         if setting is not None:
             return tuple(declared), None if setting.word == "SHOW" else ()
@@ -185,6 +193,20 @@ class StatementRunner:
         """Those of these collections that the session holds."""
         return {name: self.session.tables[name] for name in names if name in self.session.tables}
 
+    async def _cursor(
+        self, statement: Statement, params: Sequence[Any], types: Sequence[int]
+    ) -> StatementOutcome:
+        """The outcome of DECLARE, which runs the query, or of FETCH, MOVE and CLOSE."""
+        if statement.word != "DECLARE":
+            return self.cursors.run(statement)
+        declaration = parse_declare(statement)
+        if self.block.status == "I" and not declaration.hold:
+            raise PgError(
+                "25P01", "DECLARE CURSOR can only be used in transaction blocks", hint="Add WITH HOLD."
+            )
+        self.cursors.check_new(declaration.name)
+        return self.cursors.declare(declaration, await self.run(declaration.query, params, types))
+
     def _transaction(self, statement: Statement) -> StatementOutcome:
         word = statement.word
         if word in ("BEGIN", "START"):
@@ -196,6 +218,7 @@ class StatementRunner:
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
             return self._savepoint(word)
         self.parameters.end_block()
+        self.cursors.end_block()
         commit(self.session)
         ends = self.block.commit if word in ("COMMIT", "END") else self.block.rollback
         tag, notice = ends(self.session.settings.rollback)
@@ -224,6 +247,7 @@ class StatementRunner:
         tag = _SESSION_WORDS.get(statement.word)
         if tag is not None:
             if statement.word == "DISCARD":
+                self.cursors.clear()
                 self.parameters.reset()
                 self.session.settings = self.session.defaults
             return StatementOutcome(tag, closing_tag=True)

@@ -86,19 +86,21 @@ class CopyRunner:
         self._stream.write(responses.copy_response(b"H", binary, len(outcome.fields)))
         encoders = [encoder(field.oid, binary) for field in outcome.fields]
         head = write_header([field.name for field in outcome.fields], options)
-        chunk, size = [responses.copy_data(head)] if head else [], 0
+        # In binary, clients expect the header in one message with the first row, or with the trailer.
+        binary_head, text_head = (head, b"") if binary else (b"", head)
+        chunk, size = [responses.copy_data(text_head)] if text_head else [], 0
         for row in outcome.rows:
             values = [
                 None if value is None else encode(value) for encode, value in zip(encoders, row, strict=True)
             ]
-            data = responses.copy_data(write_row(values, options))
+            data, binary_head = responses.copy_data(binary_head + write_row(values, options)), b""
             chunk.append(data)
             size += len(data)
             if size >= _CHUNK_BYTES:
                 self._stream.write(b"".join(chunk))
                 await self._stream.drain()
                 chunk, size = [], 0
-        trailer = write_trailer(options)
+        trailer = binary_head + write_trailer(options)
         chunk += [responses.copy_data(trailer)] if trailer else []
         self._stream.write(b"".join((*chunk, responses.COPY_DONE)))
         return len(outcome.rows)

@@ -13,6 +13,7 @@ from sqlglot import exp
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, check_characters, to_python
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import SourceText
+from nestvec.sqltypes.intervals import interval_parts
 
 _MAX_ITEMS = 100_000
 """Elements of a list parameter."""
@@ -109,6 +110,11 @@ def _decimal_type(source: SourceText, node: exp.Expr, value: decimal.Decimal) ->
     return f"decimal({max(18, width)}, {places})"
 
 
+def _interval(value: datetime.timedelta) -> str:
+    months, days, microseconds = interval_parts(value)
+    return f"{months} months {days} days {microseconds} microseconds"
+
+
 def _hex(value: bytes) -> str:
     return f"\\x{value.hex()}"
 
@@ -117,7 +123,7 @@ _TYPED: tuple[tuple[Any, str, Any], ...] = (
     (datetime.datetime, "timestamp", lambda value: value.isoformat(" ")),
     (datetime.date, "date", lambda value: value.isoformat()),
     (datetime.time, "time", lambda value: value.isoformat()),
-    (datetime.timedelta, "interval", lambda value: f"{value.total_seconds()} seconds"),
+    (datetime.timedelta, "interval", lambda value: _interval(value)),
     (uuid.UUID, "uuid", str),
     ((bytes, bytearray), "blob", _hex),
     (dict, "json", lambda value: _json(value)),

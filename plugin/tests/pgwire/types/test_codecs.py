@@ -16,6 +16,7 @@ from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.decode import decoder
 from nestvec.pgwire.types.encode import encoder
+from nestvec.sqltypes.intervals import interval_parts
 from nestvec.sqltypes.texts import any_text
 
 FLOAT32 = st.floats(width=32, allow_nan=False)
@@ -38,6 +39,7 @@ SCALARS: dict[int, st.SearchStrategy[Any]] = {
     oids.TIME: st.times(),
     oids.TIMESTAMP: MOMENTS,
     oids.TIMESTAMPTZ: MOMENTS.map(lambda moment: moment.replace(tzinfo=UTC)),
+    oids.INTERVAL: st.timedeltas(timedelta(-9999), timedelta(9999)),
     oids.UUID: st.uuids(),
     oids.JSONB: st.recursive(
         st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
@@ -196,3 +198,31 @@ def test_a_number_is_refused_that_would_be_written_with_too_many_digits(text: st
 
 def test_the_widest_vector_is_sent() -> None:
     assert encoder(oids.VECTOR, True)([0.0] * 32_768)[:2] == b"\x80\0"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("1 year 2 mons -3 days +04:05:06.7", (14, -3, 14_706_700_000)),
+        ("1 days 0 seconds 0 microseconds", (0, 1, 0)),
+        ("1 years 0 mons 0 days 0 hours 0 mins 0.0 secs", (12, 0, 0)),
+        ("0d5s7us", (0, 0, 5_000_007)),
+        ("365 days, 1:02:03", (0, 365, 3_723_000_000)),
+        ("@ 1.5 months 2 hours ago", (-1, -15, -7_200_000_000)),
+        ("1.5 days", (0, 1, 43_200_000_000)),
+    ],
+)
+def test_an_interval_is_read_as_drivers_write_it(text: str, parts: tuple[int, int, int]) -> None:
+    interval = decoder(oids.INTERVAL, False)(text.encode())
+    assert interval_parts(interval) == parts
+    assert interval_parts(decoder(oids.INTERVAL, True)(encoder(oids.INTERVAL, True)(interval))) == parts
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 day x", "1d 2", "1:2:3:4", "1 fortnight"])
+def test_what_is_no_interval_is_refused(text: str) -> None:
+    with pytest.raises(PgError, match="invalid input syntax for type interval"):
+        decoder(oids.INTERVAL, False)(text.encode())
+
+
+def test_the_time_after_a_date_is_left_out() -> None:
+    assert decoder(oids.DATE, False)(b"2024-02-29T00:00:00.000+00:00") == date(2024, 2, 29)
