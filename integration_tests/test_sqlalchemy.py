@@ -220,6 +220,22 @@ def test_queries(engine: sa.Engine, kinds: sa.Table) -> None:
         assert connection.scalars(sa.select(kinds.c.n / 2).order_by(kinds.c.id)).first() == 3.5
 
 
+def test_intervals_slices_and_names_of_views(engine: sa.Engine, kinds: sa.Table) -> None:
+    seen, day = kinds.c.seen, datetime.timedelta(days=1, microseconds=5)
+    first = datetime.datetime(2020, 1, 2, 3, 4)
+    with engine.connect() as connection:
+        row = sa.select(seen + day, seen - first, kinds.c.tags[1:2], kinds.c.tags[2]).where(kinds.c.id == 1)
+        assert connection.execute(row).one() == (first + day, datetime.timedelta(0), ["a", "b"], "b")
+        earlier = sa.select(kinds.c.id).where(seen - datetime.datetime(2020, 1, 1) > day)
+        assert connection.scalars(earlier.where(kinds.c.id == 1)).all() == [1]
+        connection.execute(sa.text("CREATE VIEW named AS SELECT 1 AS one"))
+        connection.commit()
+        inspector = sa.inspect(connection)
+        assert (inspector.get_view_names(), inspector.get_sequence_names()) == (["named"], [])
+        connection.execute(sa.text("DROP VIEW named"))
+        connection.commit()
+
+
 def test_the_orm(engine: sa.Engine) -> None:
     utc = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     with Session(engine) as session:

@@ -24,6 +24,10 @@ class NestvecCompiler(PGCompiler):
         clauses = (("LIMIT", select._limit_clause), ("OFFSET", select._offset_clause))
         return "".join(f"\n {word} {self.process(x, **kw)}" for word, x in clauses if x is not None)
 
+    def visit_slice(self, element: Any, **kw: Any) -> str:
+        """``2 : 3`` of an array, with spaces: two colons in a row are a cast."""
+        return f"{self.process(element.start, **kw)} : {self.process(element.stop, **kw)}"
+
 
 class NestvecDdlCompiler(PGDDLCompiler):
     """PostgreSQL's CREATE and DROP."""

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import event, pool, schema
-from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, JSON
 from sqlalchemy.dialects.postgresql.json import JSONPATH
 from sqlalchemy.engine import URL, Connection, Engine, ExecutionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 from sqlalchemy.types import ARRAY as ANY_ARRAY
 from sqlalchemy.types import JSON as ANY_JSON
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import Interval, TypeEngine
 
 from nestvec.collections import lifecycle
 from nestvec.dbapi.connection import Connection as NestvecConnection
@@ -39,7 +39,12 @@ _QUERY: Final = frozenset(
 )
 """Arguments of ``nestvec.connect`` that a URL may have."""
 
-_TYPES: Final = {ANY_ARRAY: ARRAY, ANY_JSON: JSON, ANY_JSON.JSONPathType: JSONPATH}
+_TYPES: Final = {
+    ANY_ARRAY: ARRAY,
+    ANY_JSON: JSON,
+    ANY_JSON.JSONPathType: JSONPATH,
+    Interval: INTERVAL,
+}
 """PostgreSQL's types in place of SQLAlchemy's general ones: with their operators."""
 
 

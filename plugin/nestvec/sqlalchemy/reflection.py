@@ -21,6 +21,7 @@ from nestvec.collections import lifecycle
 from nestvec.dbapi.errors import Error
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, table_steps
 from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.statements.views import read_views
 from nestvec.sqlalchemy.types import reflected_type
 from nestvec_schemas.errors import CollectionNotFound
 
@@ -43,6 +44,10 @@ class Reflection(default.DefaultDialect):
         return list(ask(_dbapi_connection(connection), lifecycle.collection_names))
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
+        raw = _dbapi_connection(connection)
+        return sorted(raw.run(read_views(raw.session)))
+
+    def get_sequence_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []
 
     def has_table(
