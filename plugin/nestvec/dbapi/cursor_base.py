@@ -118,4 +118,6 @@ class CursorBase:
         return list(result.rows[start : self._position])
 
     def _fetch_rest(self) -> list[Row]:
-        return self._fetch_rows(len(self._result_with_rows().rows))
+        rows = self._result_with_rows().rows
+        start, self._position = self._position, len(rows)
+        return list(rows[start:])

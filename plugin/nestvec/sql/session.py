@@ -209,6 +209,13 @@ class Session:
             "there is no collection of this name", lower, node, available + nearest(lower, names)
         )
 
+    def collection(self, name: str) -> Table | None:
+        """A collection by its name in Milvus, where the session holds it."""
+        table = self.tables.get(name)
+        if table is not None and table.name == name:
+            return table
+        return next((table for table in self.tables.values() if table.name == name), None)
+
     def cached_table(self, node: exp.Table) -> Table | None:
         """The collection that a node names, where the session holds it."""
         return self.tables.get(identifier_name(node.this)) or self.tables.get(str(node.this.this))

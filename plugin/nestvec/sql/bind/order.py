@@ -90,7 +90,7 @@ def resolve_select_item(
         if columns_first and scope.table.column(name) is not None:
             return node
         named = [_item_node(item) for item in items if output_label(item.name) == name]
-        if len({_unqualified(item) for item in named}) > 1:
+        if len(named) > 1 and len({_unqualified(item) for item in named}) > 1:
             raise ambiguous_output(scope.source, node, name, clause)
         return named[0] if named else node
     return node

@@ -38,7 +38,7 @@ class ChosenSearch:
 
 def table_of(session: Session, collection: str) -> Steps[Table]:
     """The collection, as the session holds it or else as it is."""
-    table = next((table for table in session.tables.values() if table.name == collection), None)
+    table = session.collection(collection)
     if table is None:
         table = session.tables[collection] = yield from table_steps(collection)
     return table

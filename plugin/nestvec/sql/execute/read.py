@@ -104,7 +104,7 @@ def with_dynamic_fields(
 
     Milvus returns dynamic fields one by one.
     """
-    table = next((table for table in session.tables.values() if table.name == collection), None)
+    table = session.collection(collection)
     if table is not None and table.mapped:
         rows = read_values(table, rows)
     if DYNAMIC_COLUMN.name not in fields:

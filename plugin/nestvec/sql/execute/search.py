@@ -214,6 +214,7 @@ def _scored_rows(
     hits: Sequence[Any],
     to_distance: Callable[[float], float],
 ) -> list[ScoredRow]:
+    hits = list(hits)  # pymilvus decodes its rows each time
     rows = with_dynamic_fields(session, node.collection, node.fields, [hit["entity"] for hit in hits])
     if isinstance(node, VectorSearch) and node.highlight is not None:
         rows = with_highlights(node.highlight, hits, rows)
@@ -314,6 +315,8 @@ def resolve_targets(session: Session, targets: Sequence[Target]) -> Steps[list[S
     Raises SqlTypeMismatch if a subquery does not have one row or a sum has no direction; StoreError,
     ServiceError.
     """
+    if all(isinstance(target, tuple) for target in targets):
+        return [_search_data(target, {}) for target in targets]
     terms = list(dict.fromkeys(_terms(targets)))
     embedded = [term for term in terms if isinstance(term, EmbeddedText)]
     vectors: dict[Term, Any] = {

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import Token, TokenType, exp
 
 from nestvec.sql.parse.parse import explain_token_count
-from nestvec.sql.parse.source import SourceText
+from nestvec.sql.parse.source import SourceText, tree_nodes
 
 _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER}
 
@@ -80,7 +80,7 @@ def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
     """Raise SqlSyntaxError for a name or a constant of a SELECT that is missing from the tree."""
     if _CHECKED in tree.meta:
         return
-    read = {node.meta.get("start") for node in tree.walk()}
+    read = {node.meta.get("start") for node in tree_nodes(tree)}
     tokens = source.tokens[explain_token_count(source) :]
     for before, token in pairwise(tokens):
         if token.token_type not in _CARRIERS or token.start in read or _of_zone(before, token):

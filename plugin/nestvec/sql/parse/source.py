@@ -100,6 +100,18 @@ def target_name(source: SourceText, target: exp.Expr) -> str:
     return identifier_name(alias.this)
 
 
+def tree_nodes(tree: exp.Expr) -> list[exp.Expr]:
+    """Every node of a tree in the order of ``walk``, in a fraction of its time."""
+    nodes = [tree]
+    for node in nodes:
+        for value in node.args.values():
+            if isinstance(value, exp.Expr):
+                nodes.append(value)
+            elif isinstance(value, list):
+                nodes += [item for item in value if isinstance(item, exp.Expr)]
+    return nodes
+
+
 def without_parens(node: exp.Expr) -> exp.Expr:
     """A node without the parentheses around it."""
     while isinstance(node, exp.Paren):

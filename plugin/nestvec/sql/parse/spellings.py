@@ -22,7 +22,10 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     limits = sizes = fields = False
     for before, token in pairwise(source.tokens):
         if before.token_type in (TokenType.LIMIT, TokenType.OFFSET):
-            limits |= token.text.upper() in ("ALL", "NULL") or token.token_type in _CONSTANTS
+            is_plain = token.token_type == TokenType.NUMBER and token.text.isdecimal()
+            limits |= not is_plain and (
+                token.text.upper() in ("ALL", "NULL") or token.token_type in _CONSTANTS
+            )
         fields |= before.token_type == TokenType.R_PAREN and token.token_type == TokenType.DOT
         sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
     if limits:

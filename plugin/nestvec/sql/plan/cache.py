@@ -8,7 +8,7 @@ target of a distance (``v <=> :q``) are not part of the key: only the ranking is
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -23,7 +23,7 @@ from nestvec.sql.bind.vectors.ranking import is_fused
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.hints import Shortlist
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import without_parens
+from nestvec.sql.parse.source import tree_nodes, without_parens
 from nestvec.sql.plan.nodes import HybridSearch, Node, Plan, VectorSearch, source_of, with_source
 from nestvec_schemas.errors import SqlError
 
@@ -52,6 +52,8 @@ class FreeParameters:
     names: frozenset[str] = frozenset()
     targets: tuple[exp.Expr | None, ...] = ()
     """For each part of the ranking the node of its free parameter, or None; empty if none is free."""
+    has_clock: bool = False
+    """Whether the statement has one of ``CLOCKS``."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,9 @@ class PlanCache:
     def store(self, parsed: ParsedStatement, planned: CachedPlan) -> None:
         """Cache the plan of a SELECT without subqueries, as ``plan_query`` returns it."""
         scope = planned.scope
-        key = cache_key(
-            parsed.source.text, scope.params, scope.context.service, _free_parameters(parsed.tree).names
-        )
-        if key is None or planned.node is None or parsed.tree.find(*CLOCKS) is not None:
+        free = _free_parameters(parsed.tree)
+        key = cache_key(parsed.source.text, scope.params, scope.context.service, free.names)
+        if key is None or planned.node is None or free.has_clock:
             return
         self.plans[key] = planned
         if len(self.plans) > _MAX_PLANS:
@@ -133,13 +134,16 @@ def _free_parameters(tree: exp.Expr) -> FreeParameters:
     """The free parameters of a statement."""
     # Executions of the same text share one tree, which never changes.
     if _META_KEY not in tree.meta:
-        tree.meta[_META_KEY] = _find_free_parameters(tree)
+        nodes = tree_nodes(tree)
+        has_clock = any(isinstance(node, CLOCKS) for node in nodes)
+        tree.meta[_META_KEY] = replace(_find_free_parameters(tree, nodes), has_clock=has_clock)
     free: FreeParameters = tree.meta[_META_KEY]
     return free
 
 
-def _find_free_parameters(select: exp.Expr) -> FreeParameters:
-    measures = [_distances(node) for node in select.walk(prune=_is_measure) if _is_measure(node)]
+def _find_free_parameters(select: exp.Expr, nodes: Sequence[exp.Expr]) -> FreeParameters:
+    measuring = {id(node): node for node in nodes if _is_measure(node)}
+    measures = [_distances(node) for node in measuring.values() if not _is_within(node, measuring)]
     order = select.args.get("order")
     # A reranking model gets the text of the search, too.
     if not measures or order is None or order.args.get("rerank") is not None:
@@ -149,12 +153,20 @@ def _find_free_parameters(select: exp.Expr) -> FreeParameters:
     if len(measures) > 1 and (len(set(names)) > 1 or None in names):
         # Whether two measures are the same depends on both targets.
         return FreeParameters()
-    occurrences = Counter(parameter_name(node) for node in select.find_all(*PARAMETER_NODES))
+    occurrences = Counter(parameter_name(node) for node in nodes if isinstance(node, PARAMETER_NODES))
     free = frozenset(name for name in names if name is not None and names.count(name) == occurrences[name])
     first = list(zip(names, targets, strict=True))[: len(measures[0])]
     if not free:
         return FreeParameters()
     return FreeParameters(free, tuple(target if name in free else None for name, target in first))
+
+
+def _is_within(node: exp.Expr, nodes: Mapping[int, exp.Expr]) -> bool:
+    """Whether one of these nodes is above a node."""
+    above = node.parent
+    while above is not None and id(above) not in nodes:
+        above = above.parent
+    return above is not None
 
 
 def _is_measure(node: exp.Expr) -> bool:
@@ -204,9 +216,9 @@ def _rebind_ranking(
     except SqlError:
         # Binding the whole statement points to the right place in it.
         return None
-    kinds = [[type(part.target) for part in parts] for parts in (old_parts, new_parts)]
-    if kinds[0] != kinds[1]:
-        return None
+    for old, new in zip(old_parts, new_parts, strict=True):
+        if type(old.target) is not type(new.target):
+            return None
     if isinstance(node, VectorSearch):
         node = replace(node, nearest=new_parts[0])
     elif isinstance(node, HybridSearch):

@@ -115,6 +115,9 @@ def _may_repeat(tree: exp.Expr, error: NestvecError) -> bool:
 def _handler(parsed: ParsedStatement) -> Handler:
     if parsed.explain_tokens:
         return run_explain
+    handler = HANDLERS.get(type(parsed.tree))
+    if handler is not None:
+        return handler
     first = parsed.source.tokens[0]
     word = first.text.upper()[:40]
     if isinstance(parsed.tree, exp.Command):
@@ -122,7 +125,4 @@ def _handler(parsed: ParsedStatement) -> Handler:
         if handler is None:
             raise parsed.source.not_supported(f"{word} of this form", 0, "Correct the SQL.")
         return handler
-    handler = HANDLERS.get(type(parsed.tree))
-    if handler is None:
-        raise parsed.source.not_supported(word, first.start, "Write a SELECT.")
-    return handler
+    raise parsed.source.not_supported(word, first.start, "Write a SELECT.")
