@@ -30,8 +30,8 @@ def json_pair_keys(document: str, name: str) -> list[str]:
 
 def json_pair_values(document: str) -> list[str]:
     """The values of an object as texts of JSON, in the order of its keys."""
-    value = parse_document_numbers(document)
-    return [document_text(value[key]) for key in sorted(value, key=key_rank)] if value else []
+    value = _object(document, "jsonb_each")
+    return [document_text(value[key]) for key in sorted(value, key=key_rank)]
 
 
 def json_without_nulls(document: str) -> str:
