@@ -24,3 +24,10 @@ SELECT id FROM rows ORDER BY meta->'n' DESC, id LIMIT 7
 SELECT id, meta FROM rows ORDER BY meta, id LIMIT 7
 SELECT id, coalesce(raw, '\\x') AS a, CASE WHEN raw IS NULL THEN '\\x01' ELSE raw END AS b FROM typed
 SELECT '[]'::jsonb #- '{k,x}' AS a, array_cat(ARRAY[1], ARRAY(SELECT generate_series(1, 3))::int[]) AS b
+SELECT to_jsonb('Infinity'::float8) AS a, to_jsonb('NaN'::float8)->0 AS b, jsonb_build_array('-Infinity'::float8, 1.5::float8, NULL::float8) AS c
+SELECT id, to_jsonb(p) AS a, to_jsonb(r) AS b, to_jsonb(p / 4) AS c FROM rows
+SELECT jsonb_agg(p) AS a FROM (SELECT p FROM rows WHERE id = 3) AS x
+SELECT to_jsonb(round('Infinity'::float8)) AS a, to_jsonb(floor('NaN'::float8)) AS b
+SELECT to_jsonb(-jsonb_array_length('[1,2]'::jsonb)) AS a, -jsonb_array_length('[1,2]') - 1 AS b, 1 - jsonb_array_length('[1,2]') AS c
+SELECT 'NaN'::float8 / 0 AS a, 'NaN'::real / 0 AS b, NULL::float8 / 0 AS c, 'Infinity'::float8 / 2 AS d
+SELECT '-3'::int >> -2 AS a, 1 << 31 AS b, 1 << 32 AS c, 1::bigint << 63 AS d, 5 >> 33 AS e, 2::smallint << 14 AS f

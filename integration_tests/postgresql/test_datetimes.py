@@ -62,6 +62,18 @@ def answer(execute: Any, statement: str) -> object:
         return None
 
 
+@pytest.mark.parametrize(
+    "call", ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "now()"]
+)
+def test_the_current_time_names_its_column(
+    connection: dbapi.Connection, oracle: psycopg.Connection, call: str
+) -> None:
+    statement = f"SELECT {call}, {call}::text, count({call})"
+    expected = oracle.execute(statement.encode()).description or []
+    described = connection.execute(statement).description or []
+    assert [column[0] for column in described] == [column.name for column in expected]
+
+
 @pytest.mark.parametrize("computed", [False, True], ids=["constant", "computed"])
 def test_a_text_is_the_date_of_postgresql_or_an_error(
     connection: dbapi.Connection, oracle: psycopg.Connection, computed: bool

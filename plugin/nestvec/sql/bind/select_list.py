@@ -36,6 +36,11 @@ _CONSTRUCTS: Final[dict[type[exp.Expr], str]] = {
     exp.Exists: "exists",
     exp.Interval: "interval",
     exp.AtTimeZone: "timezone",
+    exp.CurrentDate: "current_date",
+    exp.CurrentTime: "current_time",
+    exp.CurrentTimestamp: "current_timestamp",
+    exp.Localtime: "localtime",
+    exp.Localtimestamp: "localtimestamp",
 }
 """Names of columns that are no function's."""
 

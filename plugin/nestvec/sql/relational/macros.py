@@ -50,6 +50,8 @@ _ARITHMETIC: Final = (
     """pg_integer_quotient(a, b) AS
     CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a // b END""",
     "pg_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a / b END",
+    """pg_float_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL AND NOT isnan(a)
+    THEN error('division by zero') ELSE a / b END""",
     "pg_remainder(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a % b END",
     "pg_bits_of(x, size) AS ((x % size + size + size // 2) % size) - size // 2",
     "pg_bits(a) AS CASE typeof(a) WHEN 'SMALLINT' THEN 16 WHEN 'INTEGER' THEN 32 ELSE 64 END",
@@ -186,6 +188,9 @@ _TEXT: Final = (
 )
 
 _JSON: Final = (
+    # DuckDB writes words without quotes, which are no JSON.
+    """pg_json_number(x) AS CASE WHEN isfinite(x) THEN to_json(x)
+    WHEN x IS NOT NULL THEN to_json(pg_float_text(x, 15)) END""",
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
@@ -194,7 +199,7 @@ _JSON: Final = (
     THEN '$."' || k || '"' ELSE pg_json_pointer(k) END)""",
     """pg_json_step(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN json_extract(j, pg_json_pointer(k))
     WHEN 'ARRAY' THEN j -> trim(k)::INT END""",
-    """json_array_size(j) AS CASE json_type(j) WHEN 'ARRAY' THEN json_array_length(j)
+    """json_array_size(j) AS CASE json_type(j) WHEN 'ARRAY' THEN json_array_length(j)::INTEGER
     ELSE CASE WHEN j IS NOT NULL THEN error('cannot get array length of a non-array') END END""",
     """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
     ELSE CASE WHEN n IN (0, -1) THEN j END END""",

@@ -84,7 +84,7 @@ from nestvec.sql.relational.rewrites.texts import (
     split_part,
     substring,
 )
-from nestvec.sql.relational.rewrites.times import cut_time, time_part
+from nestvec.sql.relational.rewrites.times import current_time, cut_time, time_part
 
 
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
@@ -123,6 +123,10 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.In: membership,
     exp.Ordered: ordered_documents,
     exp.Extract: time_part,
+    **dict.fromkeys(
+        (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp),
+        current_time,
+    ),
     exp.TimestampTrunc: cut_time,
     exp.Encode: encoded,
     exp.Length: bytes_length,

@@ -27,7 +27,9 @@ def quotient(node: exp.Div) -> exp.Expr:
     left = _widened(_numeric(node.this, node.expression), node.expression)
     right = _widened(_numeric(node.expression, node.this), node.this)
     both_integers = kind(node.this) in INTEGERS and kind(node.expression) in INTEGERS
-    divided = call("pg_integer_quotient" if both_integers else "pg_quotient", left, right)
+    is_float = kind(node.this) in FLOAT_TYPES
+    name = "pg_integer_quotient" if both_integers else "pg_float_quotient" if is_float else "pg_quotient"
+    divided = call(name, left, right)
     return _in_range(node, divided)
 
 

@@ -54,9 +54,14 @@ def json_object(node: exp.Expr) -> exp.Expr:
 
 
 def json_value(node: exp.Expr) -> exp.Expr:
-    """A value of JSON: a timestamp has a T and minutes in its zone; intervals and REALs are their texts."""
+    """A value of JSON: a timestamp has a T and minutes in its zone; intervals and REALs are their texts.
+
+    NaN and the infinite numbers are strings.
+    """
     if kind(node) == exp.DType.FLOAT:
-        return exp.cast(exp.cast(node.copy(), "text"), "double")
+        return call("pg_json_number", exp.cast(exp.cast(node.copy(), "text"), "double"))
+    if kind(node) == exp.DType.DOUBLE:
+        return call("pg_json_number", node)
     if kind(node) == exp.DType.INTERVAL:
         return call("pg_interval_text", node)
     if kind(node) not in TIMESTAMPS:

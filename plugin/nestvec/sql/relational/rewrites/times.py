@@ -49,3 +49,17 @@ def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
             next_step="Cast the time to timestamptz.",
         )
     return call("pg_cut_in_zone", exp.Literal.string(unit), value, zone)
+
+
+_CLOCKS: Final[dict[type[exp.Expr], str]] = {
+    exp.CurrentDate: "today",
+    exp.CurrentTime: "get_current_time",
+    exp.CurrentTimestamp: "now",
+    exp.Localtime: "current_localtime",
+    exp.Localtimestamp: "current_localtimestamp",
+}
+
+
+def current_time(node: exp.Expr) -> exp.Expr:
+    """The date or time as a call: DuckDB takes the word for a column that is named so."""
+    return node if node.args.get("this") else call(_CLOCKS[type(node)])
