@@ -103,9 +103,10 @@ def test_no_response_redirects_to_the_host_header(strict: str) -> None:
         (b"GET /info HTTP/1.1\r\n\r\n", b"421"),
         (b"GET /info HTTP/1.1\r\nhost: localhost\r\nhost: rebind.example\r\n\r\n", b"421"),
         (b"GET /info HTTP/1.0\r\n\r\n", b"200"),
-        (b"GET http://rebind.example/info HTTP/1.1\r\nhost: localhost\r\n\r\n", b"200"),
+        (b"GET http://rebind.example/info HTTP/1.1\r\nhost: localhost\r\n\r\n", b"421"),
+        (b"GET http://localhost/info HTTP/1.1\r\nhost: rebind.example\r\n\r\n", b"200"),
     ],
-    ids=["none", "two", "HTTP/1.0", "absolute"],
+    ids=["none", "two", "HTTP/1.0", "target", "target alone"],
 )
 def test_a_host_header_that_is_not_there_once(strict: str, head: bytes, status: bytes) -> None:
     address, port = strict.removeprefix("http://").split(":")
