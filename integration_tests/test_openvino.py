@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -163,7 +166,7 @@ def test_an_encoder_that_openvino_does_not_run_is_on_onnx_runtime_by_name(mixed:
     engines = {name: encoder["engine"] for name, encoder in answer["encoders"].items()}
     assert engines["minilm"]["name"] == "openvino"
     assert engines["minilm"]["reason"] is None
-    assert engines[DYNAMIC]["name"] == "onnx"
+    assert (engines[DYNAMIC]["name"], engines[DYNAMIC]["streams"]) == ("onnx", 1)
     assert "its int8 ranges are computed per batch" in engines[DYNAMIC]["reason"]
     metrics = httpx.get(f"{service}/metrics", trust_env=False).text
     assert f'encoder="{DYNAMIC}",engine="onnx"' in metrics
@@ -211,3 +214,38 @@ def test_a_vector_of_quantised_weights_does_not_depend_on_its_batch(
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         together = np.concatenate([engine.run_now("weights", collate_ids(part)) for part in parts])
         assert np.abs(together - alone).max() < 1e-6
+
+
+@pytest.fixture(scope="module")
+def in_int8(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm`` in int8, weights and activations."""
+    models = tmp_path_factory.mktemp("int8") / "models"
+    export(ExportOptions(str(minilm_checkpoint), models, "minilm", precision="int8", verify="quick"))
+    return models
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core runs one batch at a time")
+@pytest.mark.parametrize(
+    ("fixture", "precision"),
+    [("models", "fp32"), ("in_int8", "auto"), pytest.param("models", "bf16", marks=needs_bf16)],
+)
+def test_a_vector_does_not_depend_on_what_runs_beside_its_batch(
+    request: pytest.FixtureRequest, fixture: str, precision: ServingPrecision, tmp_path: Path
+) -> None:
+    folder: Path = request.getfixturevalue(fixture) / "minilm"
+    options = OpenVinoOptions(threads=2, precision=precision, cache=tmp_path / "compiled")
+    engine = OpenVinoEngine({"minilm": folder}, options)
+    rows = [np.arange(1000, 1000 + length) for length in (1, 3, 9, 16, 17, 40, 64, 90) * 4]
+    batches = [collate_ids(rows[start : start + 4]) for start in range(0, len(rows), 4)]
+    alone = outputs(engine, "minilm", batches)
+    beside = [replace(batch, alone=False) for batch in batches]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):  # the second time on graphs that were compiled in the first
+            together = list(pool.map(lambda batch: engine.run_now("minilm", batch), beside))
+            engine._compiler.submit(lambda: None).result(300)
+    assert engine.streams("minilm") == 2, "they were compiled"
+    assert engine._opened["minilm", 0]._graphs is not None
+    if precision == "bf16":
+        assert smallest_cosine(together, alone) > MIN_COSINE
+    else:
+        assert np.abs(np.concatenate(together) - np.concatenate(alone)).max() < 1e-6
