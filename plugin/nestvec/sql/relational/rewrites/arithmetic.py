@@ -78,7 +78,7 @@ def _in_range(node: exp.Binary, rewritten: exp.Expr) -> exp.Expr:
 def _operands(node: exp.Expr) -> Iterator[exp.Expr]:
     """What arithmetic computes with: columns, constants, and anything else."""
     if isinstance(node, (*_OPERATIONS, exp.Anonymous)) and (
-        not isinstance(node, exp.Anonymous) or node.name == "pg_quotient"
+        not isinstance(node, exp.Anonymous) or node.name in ("pg_quotient", "pg_float_quotient")
     ):
         for part in node.iter_expressions():
             yield from _operands(part)
