@@ -29,7 +29,7 @@ import sys
 import numpy as np
 from pymilvus import DataType, MilvusClient
 path, vectors = sys.argv[1], np.load(sys.argv[2])
-indexes = {"hnsw": "HNSW", "ivf": "IVF_FLAT", "sq": "HNSW_SQ", "auto": "AUTOINDEX"}
+indexes = {"hnsw": "HNSW", "ivf": "IVF_FLAT", "sq": "HNSW_SQ", "auto": "AUTOINDEX", "ip": "HNSW"}
 client = MilvusClient(path)
 schema = client.create_schema()
 schema.add_field("id", DataType.INT64, is_primary=True)
@@ -38,7 +38,7 @@ schema.add_field("topic", DataType.INT64)
 params = client.prepare_index_params()
 for name, index in indexes.items():
     schema.add_field(name, DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-    metric = {"hnsw": "COSINE", "ivf": "L2", "sq": "IP", "auto": "L2"}[name]
+    metric = {"hnsw": "COSINE", "ip": "IP"}.get(name, "L2")
     more = {"nlist": 32} if name == "ivf" else {}
     params.add_index(name, index_type=index, metric_type=metric, params=more)
 client.create_collection("t", schema=schema, index_params=params)
@@ -53,7 +53,7 @@ client.flush("t")
 client.close()
 """
 
-OPERATORS = {"hnsw": "<=>", "ivf": "<->", "sq": "<#>", "auto": "<->"}
+OPERATORS = {"hnsw": "<=>", "ivf": "<->", "sq": "<->", "auto": "<->", "ip": "<#>"}
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,8 @@ def test_explain_says_what_is_exact(reopened: Connection, vectors: NDArray[np.fl
         in explained("EXPLAIN " + near.format("", 3000))
     )
     assert "result: approximate: HNSW with ef " in explained("EXPLAIN " + near.format("", 10))
+    by_product = explained("EXPLAIN SELECT id FROM t ORDER BY ip <#> :q LIMIT 10")
+    assert "4,000 matching rows: ANALYZE did not measure the index, and graphs of inner" in by_product
     ran = explained("EXPLAIN ANALYZE " + near.format("WHERE share = 3", 10))
     assert "measured: 10 rows" in ran
     # A search whose rows DuckDB reads is as approximate.
@@ -243,7 +245,7 @@ def test_analyze_measures_the_width_that_searches_then_use(
     rows = reopened.execute("ANALYZE t").fetchall()
     measured = {(row[0], row[5]) for row in rows}
     # Every list of an IVF index is read anyway.
-    assert {name for name, _ in measured} == {"hnsw", "sq", "auto"}
+    assert {name for name, _ in measured} == {"hnsw", "sq", "auto", "ip"}
     assert {share for name, share in measured if name == "hnsw"} >= {1.0}
     by_width = [row[3] for row in rows if row[0] == "hnsw" and row[5] == 1.0]
     assert by_width[-1] >= by_width[0]

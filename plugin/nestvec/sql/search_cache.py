@@ -30,6 +30,8 @@ class SearchCache:
 
     clock: Callable[[], float] = time.monotonic
     index_params: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    uneven: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """By collection and column: whether vectors differ in length."""
     _counts: OrderedDict[CountKey, tuple[int, float]] = field(default_factory=OrderedDict)
     _choices: OrderedDict[ChoiceKey, object] = field(default_factory=OrderedDict)
 
@@ -70,7 +72,9 @@ class SearchCache:
         # A copy: statements of one connection may run concurrently.
         for key in [key for key in list(self._counts) if key[0] == collection]:
             self._counts.pop(key, None)
-        for name, column in [key for key in list(self.index_params) if key[0] == collection]:
-            self.index_params.pop((name, column), None)
+        for name, column in [*self.index_params, *self.uneven]:
+            if name == collection:
+                self.index_params.pop((name, column), None)
+                self.uneven.pop((name, column), None)
         for choice in [choice for choice in list(self._choices) if choice[0] == collection]:
             self._choices.pop(choice, None)

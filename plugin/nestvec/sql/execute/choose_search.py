@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from nestvec.milvus.catalog import Table, drop_ratio_property, table_steps
+import numpy as np
+
+from nestvec.milvus.catalog import Column, Table, drop_ratio_property, table_steps
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.bind.vectors.distance import DistanceRanking
-from nestvec.sql.execute.distances import row_bytes
+from nestvec.sql.execute.distances import decode_vectors, row_bytes
 from nestvec.sql.execute.read import ReadRequest, query_rows
 from nestvec.sql.plan.index_kinds import MAX_LISTS, Workload
 from nestvec.sql.plan.nodes import VectorSearch
@@ -20,6 +23,12 @@ from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import SqlNotSupported
 
 _UNKNOWN_INDEX = "UNKNOWN"
+
+_SAMPLED_LENGTHS: Final = 64
+"""Vectors whose lengths are compared."""
+
+_SAME_LENGTH: Final = 0.02
+"""The difference of lengths, relative to the largest, up to which they are taken for the same."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,11 @@ def choose_search(
     matching = rows
     if node.filter:
         matching = yield from count_matching(session, node.collection, node.filter, fresh=fresh)
-    if last is not None and (last.workload.rows, last.workload.matching) == (max(rows, matching), matching):
-        return last
+    if last is not None:
+        if (last.workload.rows, last.workload.matching) == (max(rows, matching), matching):
+            return last
+        # Rows were written: their vectors may be the first.
+        index = yield from searched_index(session, table, nearest)
     lite = yield from session.is_lite()
     workload = Workload(
         count,
@@ -118,7 +130,9 @@ def searched_index(session: Session, table: Table, nearest: DistanceRanking) -> 
         drop_ratio=table.properties.get(drop_ratio_property(column.name), ""),
     )
     if index.kind.parameter != "nprobe":
-        return index
+        if nearest.metric != "IP" or index.kind.exact or not (index.kind.parameter and index.row_bytes):
+            return index
+        return replace(index, uneven=(yield from _is_uneven(session, table, column)))
     params = yield from _index_params(session, table.name, column.name)
     lists = str(params.get("nlist", ""))
     return SearchedIndex(
@@ -128,6 +142,23 @@ def searched_index(session: Session, table: Table, nearest: DistanceRanking) -> 
         lists=int(lists) if lists.isdecimal() and int(lists) > 0 else MAX_LISTS,
         statistics=index.statistics,
     )
+
+
+def _is_uneven(session: Session, table: Table, column: Column) -> Steps[bool]:
+    """Whether vectors of a column differ in length, by some of them."""
+    key = (table.name, column.name)
+    uneven = session.search_cache.uneven.get(key)
+    if uneven is None:
+        doing = f"reading vectors of {table.name}.{column.name}"
+        request = ReadRequest(doing, table.name, "", (column.name,), session.read_options())
+        rows = yield from query_rows(session, request, _SAMPLED_LENGTHS)
+        values = [row[column.name] for row in rows if row.get(column.name) is not None]
+        if not values:
+            return False
+        lengths = np.linalg.norm(decode_vectors(column.type, values).astype(np.float64), axis=1)
+        uneven = bool(np.ptp(lengths) > _SAME_LENGTH * lengths.max())
+        session.search_cache.uneven[key] = uneven
+    return uneven
 
 
 def _index_params(session: Session, collection: str, column: str) -> Steps[Mapping[str, str]]:

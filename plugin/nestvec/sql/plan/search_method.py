@@ -40,7 +40,11 @@ MAX_SCAN_BYTES: Final = 256 << 20
 """Vectors that nestvec reads for one search: 174,000 of 384 dims."""
 
 UNREACHED_ROWS: Final = 20_000
-"""Matching rows up to which they are compared where ANALYZE saw that the index misses rows at any width."""
+"""Matching rows up to which they are compared where the index misses rows at any width: ANALYZE saw it, or
+did not measure a graph of inner products of vectors of different lengths."""
+
+_UNEVEN_FACTOR: Final = 8
+"""Growth of the estimated width of such a graph."""
 
 REFINED_FACTOR: Final = 4
 REFINED_ROWS: Final = 32
@@ -66,6 +70,8 @@ class SearchedIndex:
     """What ANALYZE measured."""
     drop_ratio: str = ""
     """The share of the smallest weights that a sparse index was built without; empty for none."""
+    uneven: bool = False
+    """Whether it is a graph of inner products of vectors of different lengths, which misses rows."""
 
     @property
     def kind(self) -> IndexKind:
@@ -184,14 +190,27 @@ def _scan_reason(index: SearchedIndex, workload: Workload, settings: IndexSettin
         return rows
     if count > DEEP_COUNT or 2 * count > matching:
         return f"{rows}: LIMIT plus OFFSET of {count:,} is deep"
-    statistics = index.statistics
-    if statistics is not None and matching <= UNREACHED_ROWS and not statistics.stale(workload.rows):
-        measured = measured_width(statistics, workload)
-        if measured is not None and measured[1] < workload.recall:
-            return f"{rows}: ANALYZE found that the index reaches a recall of {measured[1]:.3f} only"
+    unreached = _unreached_reason(index, workload)
+    if unreached and matching <= UNREACHED_ROWS:
+        return f"{rows}: {unreached}"
     if kind.parameter and matching * _VISITS_PER_READ <= _width(index, workload, settings)[0]:
         return f"{rows}: the index would have to visit as many"
     return ""
+
+
+def _unreached_reason(index: SearchedIndex, workload: Workload) -> str:
+    """Why the index misses rows however widely it is searched; empty if it is not known to."""
+    statistics = index.statistics
+    usable = statistics is not None and not statistics.stale(workload.rows)
+    measured = measured_width(statistics, workload) if statistics is not None and usable else None
+    if measured is not None:
+        few = measured[1] < workload.recall
+        return f"ANALYZE found that the index reaches a recall of {measured[1]:.3f} only" if few else ""
+    if not index.uneven:
+        return ""
+    return (
+        "ANALYZE did not measure the index, and graphs of inner products miss rows"
+    )
 
 
 def _limits(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> str:
@@ -224,6 +243,9 @@ def _width(index: SearchedIndex, workload: Workload, settings: IndexSettings) ->
         return default, "every list"
     statistics = index.statistics
     measured = measured_width(statistics, workload) if statistics is not None else None
+    if measured is None and index.uneven:
+        width = within_limits(kind, workload, default * _UNEVEN_FACTOR)
+        return width, "not known to reach a recall among vectors of different lengths: run ANALYZE"
     if statistics is None or measured is None:
         return default, f"estimated for recall {workload.recall:g}"
     width, bound = measured

@@ -194,6 +194,21 @@ def test_what_analyze_measured_decides(workload: Workload, width: int) -> None:
     assert "measured by ANALYZE: recall at least" in method.reason
 
 
+def test_a_graph_of_vectors_of_different_lengths_is_not_relied_on_until_it_is_measured() -> None:
+    uneven, ordinary = replace(HNSW, uneven=True), choose_method(HNSW, work(), STRICT)
+    small = choose_method(uneven, work(rows=20_000), STRICT)
+    assert small.scan
+    assert "graphs of inner products miss rows" in small.reason
+    large = choose_method(uneven, work(), STRICT)
+    assert not large.exact
+    assert large.params["ef"] > 4 * ordinary.params["ef"]
+    assert "not known to reach a recall" in large.described
+    analyzed = choose_method(replace(uneven, statistics=measured(rows=20_000)), work(rows=20_000), STRICT)
+    assert analyzed.params == {"ef": 128}
+    stale = choose_method(replace(uneven, statistics=measured(rows=9_000)), work(rows=20_000), STRICT)
+    assert stale.scan
+
+
 def test_statistics_of_other_rows_or_of_another_index_are_not_relied_on() -> None:
     stale = choose_method(replace(HNSW, statistics=measured(rows=50_000)), work(), STRICT)
     assert "ANALYZE is out of date" in stale.reason
