@@ -195,7 +195,7 @@ class BulkJob:
             and (earlier.identity.source == identity.source or _overlap(earlier.files, files))
         )
         if (is_same or is_damaged) and self.lite and not self._makes_keys:
-            keep_keys(self.folder, self.table.primary.name)
+            keep_keys(self.folder, self.table.primary)
         elif earlier is not None:
             self.folder.remove(EARLIER_KEYS)
         self._remove_all()

@@ -324,7 +324,7 @@ def _print_lines(report: BulkReport, options: BulkOptions, rejects: str | None) 
         click.echo(f"{report.imported} rows imported by this run, {report.seconds['import']:.1f} s.")
     if report.stale:
         click.echo(
-            f"{report.stale} rows of before --restart stay, though the source no longer has them: "
+            f"{report.stale} rows from before --restart stay, although the source no longer has them: "
             f"{options.folder}/{STALE_KEYS} has their keys."
         )
     if report.rejected:

@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
 from pymilvus import DataType, MilvusClient
@@ -228,6 +230,25 @@ def test_keys_are_not_compared_where_the_source_is_read_in_part_or_files_were_re
     assert (begin_again_with(job, range(4)).stale, stale_keys(job)) == (2, [4, 5])
     next(Path(job.options.folder, "files").iterdir()).unlink()
     assert (job.run().stale, stale_keys(job)) == (0, [])
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another column", "another type"])
+def test_a_restart_needs_no_keys_of_before(
+    job: BulkJob, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are read for the report alone, and the restart is what mends the job."""
+    assert job.run().imported == 6
+    path = next(Path(job.options.folder, "files").iterdir())
+    if damage == "cut off":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "another column":
+        pq.write_table(pa.table({"key": [7]}), path)
+    else:
+        pq.write_table(pa.table({"id": ["7"]}), path)
+        job.client.delete("docs", ids=[3, 4])
+    report = begin_again_with(job, range(2))
+    assert (report.imported, report.stale) == (2, 1 if damage == "another type" else 0)
+    assert ("are not listed" in caplog.text) == (damage != "another type")
 
 
 def test_keys_of_another_source_in_the_same_folder_are_not_compared(job: BulkJob, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,7 +15,10 @@ from pymilvus import MilvusClient
 from nestvec.bulk.locations import OutputFolder, is_remote, open_store, store_errors
 from nestvec.bulk.manifest import FILES, TaskRecord
 from nestvec.ingest.write.stored_keys import stored_keys
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import Column, Table
+from nestvec_schemas.errors import FileUnreadable
+
+logger = logging.getLogger(__name__)
 
 EARLIER_KEYS: Final = "earlier_keys.parquet"
 """The keys in the files of before."""
@@ -25,15 +29,24 @@ STALE_KEYS: Final = "stale_keys.jsonl"
 _QUERY_KEYS: Final = 1024
 
 
-def keep_keys(folder: OutputFolder, key: str) -> None:
-    """Note the keys of a job's rows, whose files are about to be removed. Raises NestvecError."""
+def keep_keys(folder: OutputFolder, primary: Column) -> None:
+    """Note the keys of a job's rows, whose files are about to be removed; none if a file is damaged, or has
+    the keys of another collection of this name. Raises NestvecError."""
     files = [f"{FILES}/{name}" for name in folder.names(FILES) if not name.startswith(".")]
     earlier = [EARLIER_KEYS] if folder.read(EARLIER_KEYS) is not None else []
-    if files:
-        keys = pc.unique(pa.chunked_array(_chunks(folder, [*earlier, *files], key)))
-        with folder.temporary(EARLIER_KEYS) as path:
-            pq.write_table(pa.table({key: keys}), path)
-            folder.publish(path, EARLIER_KEYS)
+    if not files:
+        return
+    try:
+        chunks = _chunks(folder, [*earlier, *files], primary.name)
+    except FileUnreadable as error:
+        logger.warning("rows that the source no longer has are not listed after this restart: %s", error)
+        folder.remove(EARLIER_KEYS)
+        return
+    kind = pa.int64() if primary.type == "INT64" else pa.string()
+    keys = pc.unique(pa.chunked_array([chunk for chunk in chunks if chunk.type == kind], kind))
+    with folder.temporary(EARLIER_KEYS) as path:
+        pq.write_table(pa.table({primary.name: keys}), path)
+        folder.publish(path, EARLIER_KEYS)
 
 
 def list_stale(client: MilvusClient, table: Table, folder: OutputFolder, records: list[TaskRecord]) -> int:
