@@ -41,6 +41,8 @@ BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 _MAX_RESPONSE_BYTES: Final = 256 << 20
 """Of a service's response: 128 vectors of 4,096 numbers have some 10 MiB."""
 
+_NOT_COMPRESSED: Final = "identity"
+
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For http addresses: it trusts nobody. The trusted certificates would be read for each client, for 25 ms."""
 
@@ -150,17 +152,20 @@ def _error_message(answer: httpx.Response) -> str:
 def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
     """A client of the service, which ignores the environment's proxy for this machine itself.
 
-    A response has ``seconds`` to begin, and as many to end, however slowly its bytes come.
+    A response has ``seconds`` to begin, and as many to end, however slowly its bytes come. One that is
+    compressed is refused: a few MiB may be a thousand times as many.
     """
 
     def bound(response: httpx.Response) -> None:
+        if response.headers.get("content-encoding", _NOT_COMPRESSED).lower() != _NOT_COMPRESSED:
+            raise httpx.RemoteProtocolError("the response is compressed, which was not requested")
         if isinstance(response.stream, httpx.SyncByteStream):
             response.stream = _BoundedStream(response.stream, seconds)
 
     return httpx.Client(
         event_hooks={"response": [bound]},
         base_url=service,
-        headers={"authorization": f"Bearer {key}"} if key else {},
+        headers={"accept-encoding": _NOT_COMPRESSED} | ({"authorization": f"Bearer {key}"} if key else {}),
         timeout=seconds,
         trust_env=not is_loopback(service),
         verify=ssl.create_default_context() if urlsplit(service).scheme == "https" else _NO_TLS,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import http.server
 import threading
 from collections.abc import Iterator
@@ -216,6 +217,29 @@ def test_a_response_without_end_is_given_up(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with pytest.raises(ServiceUnreachable, match=message):
+        fetch_info(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+
+class Compressing(Stranger):
+    """A web server whose response is compressed, whatever a client accepts."""
+
+    def do_GET(self) -> None:
+        assert self.headers["accept-encoding"] == "identity"
+        body = gzip.compress(b" " * 100_000)
+        self.send_response(200)
+        self.send_header("content-encoding", "gzip")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_compressed_response_is_refused() -> None:
+    """A small one may have any size in memory."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Compressing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(ServiceUnreachable, match="the response is compressed, which was not requested"):
         fetch_info(f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     server.server_close()
