@@ -277,7 +277,7 @@ def test_the_other_values_render_too(helm: Any) -> None:
     pod = template["spec"]
     (container,) = pod["containers"]
     assert "--allowed-host=embedder.ns.svc.example.internal" in container["args"]
-    assert "lifecycle" not in container and pod["terminationGracePeriodSeconds"] == 35
+    assert "lifecycle" not in container and pod["terminationGracePeriodSeconds"] == 55
     assert container["env"] == OPTIONAL["extraEnv"]
     for key in ("nodeSelector", "tolerations", "affinity"):
         assert pod[key] == OPTIONAL[key]
