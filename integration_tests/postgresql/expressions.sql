@@ -31,3 +31,8 @@ SELECT to_jsonb(round('Infinity'::float8)) AS a, to_jsonb(floor('NaN'::float8)) 
 SELECT to_jsonb(-jsonb_array_length('[1,2]'::jsonb)) AS a, -jsonb_array_length('[1,2]') - 1 AS b, 1 - jsonb_array_length('[1,2]') AS c
 SELECT 'NaN'::float8 / 0 AS a, 'NaN'::real / 0 AS b, NULL::float8 / 0 AS c, 'Infinity'::float8 / 2 AS d
 SELECT '-3'::int >> -2 AS a, 1 << 31 AS b, 1 << 32 AS c, 1::bigint << 63 AS d, 5 >> 33 AS e, 2::smallint << 14 AS f
+SELECT 'ab c'::char(3) || '|' AS a, length('ab c'::char(3)) AS b, 'abc'::char AS c, 'ab '::bpchar || '|' AS d, 'a b'::char(2) = 'a  ' AS e, 'a' IN ('a b'::char(2), 'x') AS f
+SELECT r.id, quote_literal((r.u::char(4) || '|') || greatest(y.id, y.id, NULL)) AS c FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT r.id, least(r.p, y.n)::bigint AS a, coalesce(y.n, r.p)::bigint AS b, (CASE WHEN r.f THEN y.n ELSE r.p END)::text AS c, (y.n + r.r)::text AS d, (y.n + 1.5::float8)::bigint AS e FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT r.id, (y.tz - (y.ts - y.ts1)) + (age(('2024-01-15 08:05:06.5'::timestamp(0)), y.ts)) AS c FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT timestamptz '2024-03-31 10:00+00' + interval '-1 month 1 day -10:00:00.5' AS a, timestamptz '2024-03-31 10:00+00' - interval '1 year 13 months 100:30:00' AS b, interval '-1 month -1 day -1 second' + timestamptz '2024-03-31 10:00+00' AS c

@@ -14,7 +14,7 @@ from typing import Final
 
 import psycopg
 import pytest
-from integration_tests.fixtures.answers import compare
+from integration_tests.fixtures.answers import casts_may_fail, compare
 from integration_tests.fixtures.postgres import PostgresServer
 from integration_tests.fixtures.random_queries import query_writer
 from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
@@ -102,7 +102,9 @@ def check(twins: Twins, report: Report, seeds: range) -> None:
         if not difference and seed % EVERY == 1:
             query, parameters = writer.texts(), dict(writer.parameters)
             difference = "" if parameters else twins.through_copy(query)
-        if difference:
+        # Which rows a cast reads is for each planner to choose, in a view and in COPY too.
+        is_refused = difference.startswith("nestvec refuses")
+        if difference and not (is_refused and casts_may_fail(twins.postgresql, query)):
             differences.append(f"{seed}: {query}\n  {parameters}\n  {difference}")
     report(f"{len(seeds)} queries as PostgreSQL answers them, {len(differences)} differences")
     assert not differences, "\n".join(differences[:10])

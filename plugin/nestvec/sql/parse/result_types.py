@@ -111,11 +111,26 @@ def _annotate_plus(annotator: Any, node: exp.Add) -> exp.Add:
 
 
 def _annotate_numbers(annotator: Any, node: exp.Binary) -> None:
-    """A REAL beside a whole number or a NUMERIC is computed in doubles."""
+    """A REAL beside a whole number or a NUMERIC is computed in doubles, as a double beside a NUMERIC is."""
     annotator._annotate_binary(node)
     kinds = {_kind(node.this), _kind(node.expression)}
-    if exp.DType.FLOAT in kinds and kinds & {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}:
+    is_real = exp.DType.FLOAT in kinds and kinds & {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
+    if is_real or kinds == {exp.DType.DOUBLE, exp.DType.DECIMAL}:
         annotator._set_type(node, exp.DType.DOUBLE)
+
+
+def _annotate_choice(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """One of several values: sqlglot takes a double beside NUMERIC(10, 2) for that."""
+    if isinstance(node, exp.Case):
+        values = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
+    else:
+        values = [node.this, *node.expressions]
+    annotator._annotate_by_args(node, *(value for value in values if value is not None))
+    kinds = set(map(_kind, values))
+    approximate = exp.DType.DOUBLE if exp.DType.DOUBLE in kinds else exp.DType.FLOAT
+    if exp.DType.DECIMAL in kinds and approximate in kinds:
+        annotator._set_type(node, approximate)
+    return node
 
 
 def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
@@ -229,6 +244,7 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.Sub: {"annotator": _annotate_minus},
     **_same({"annotator": _annotate_scaled}, exp.Mul, exp.Div),
     exp.DPipe: {"annotator": _annotate_joined},
+    **_same({"annotator": _annotate_choice}, exp.Case, exp.Coalesce, exp.Greatest, exp.Least),
     exp.AtTimeZone: {"annotator": _annotate_in_zone},
     exp.TimestampTrunc: {"annotator": _annotate_cut},
     **_same(

@@ -127,6 +127,12 @@ _CASTS: Final = (
     """pg_interval_text(i) AS pg_interval_words(date_part('year', i), date_part('month', i),
     date_part('day', i), (date_part('hour', i) * 60 + date_part('minute', i)) * 60000000 +
     date_part('microsecond', i))""",
+    """pg_later(t, i) AS t + to_months((date_part('year', i) * 12 + date_part('month', i))::INTEGER) +
+    to_days(date_part('day', i)::INTEGER) + to_microseconds(
+    (date_part('hour', i) * 60 + date_part('minute', i)) * 60000000 + date_part('microsecond', i))""",
+    """pg_earlier(t, i) AS t - to_months((date_part('year', i) * 12 + date_part('month', i))::INTEGER) -
+    to_days(date_part('day', i)::INTEGER) - to_microseconds(
+    (date_part('hour', i) * 60 + date_part('minute', i)) * 60000000 + date_part('microsecond', i))""",
     """pg_boolean(s) AS CASE WHEN s IS NULL THEN NULL
     WHEN lower(trim(s)) IN ('t', 'tr', 'tru', 'true', 'y', 'ye', 'yes', 'on', '1') THEN true
     WHEN lower(trim(s)) IN ('f', 'fa', 'fal', 'fals', 'false', 'n', 'no', 'of', 'off', '0') THEN false

@@ -106,6 +106,10 @@ VALUES: list[tuple[str, Any]] = [
     ("'{\"a\": 1}'::jsonb ?& ARRAY['a', NULL]", True),
     ("'{\"a\": 1}'::jsonb ?| ARRAY['b', NULL]", False),
     ("'abc'::char(2)", "ab"),
+    ("'a b'::char(2) || '|'", "a|"),
+    ("'a b'::bpchar(2) = 'a  '", True),
+    ("(4.25::double precision + 0.25::numeric(10, 2))::bigint", 4),
+    ("coalesce(NULL::numeric(10, 2), 4.5::double precision)::bigint", 4),
     ("TIMESTAMP '2024-01-01' + INTERVAL '1 day 02:03:04'", datetime(2024, 1, 2, 2, 3, 4)),
     ('(SELECT "A" - a FROM (SELECT 1 AS a, 5 AS "A") AS v)', 4),
 ]

@@ -37,6 +37,7 @@ def remainder(node: exp.Mod) -> exp.Expr:
     return call("pg_remainder", _numeric(node.this, node.expression), _numeric(node.expression, node.this))
 
 
+_MOMENT_AND_INTERVAL: Final = {exp.DType.TIMESTAMPTZ, exp.DType.INTERVAL}
 _VECTOR_ARITHMETIC: Final = {exp.Add: "vector_add", exp.Sub: "vector_subtract", exp.Mul: "vector_multiply"}
 
 
@@ -47,11 +48,24 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
     if isinstance(node, exp.Sub) and kind(left) in DATETIME_TYPES and is_text_constant(right):
         node.set("expression", datetime_of_text(right, kind(left)))
         return node
+    if isinstance(node, (exp.Add, exp.Sub)) and {kind(left), kind(right)} == _MOMENT_AND_INTERVAL:
+        return _moved_moment(node)
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
         converted = _widened(_numeric(side, other), other)
         if converted is not side:
             node.set(name, converted)
     return _in_range(node, node)
+
+
+def _moved_moment(node: exp.Binary) -> exp.Expr:
+    """A TIMESTAMPTZ with an interval: months first, then days, which DuckDB turns round at times."""
+    moment, interval = node.this, node.expression
+    if kind(moment) == exp.DType.INTERVAL:
+        moment, interval = interval, moment
+    if isinstance(interval, exp.Interval):
+        # It has one unit alone.
+        return node
+    return call("pg_later" if isinstance(node, exp.Add) else "pg_earlier", moment, interval)
 
 
 _OPERATIONS: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)

@@ -33,6 +33,8 @@ from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
+BLANK_PADDED_TYPES = (exp.DType.CHAR, exp.DType.BPCHAR, exp.DType.NCHAR)
+
 _MAX_DIGITS = 38
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
@@ -80,18 +82,29 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         # Halves of a NUMERIC go away from zero, which DuckDB has as doubles at times.
         node.set("this", call("round", node.this))
         return node
-    text = value_text(node.this) if to.this in TEXT_TYPES else None
-    if (
-        to.this in (exp.DType.VARCHAR, exp.DType.CHAR)
-        and to.expressions
-        and isinstance(to.expressions[0].this, exp.Literal)
-    ):
-        return call("left", text or exp.cast(node.this.copy(), "text"), to.expressions[0].this)
-    if text is not None:
+    if to.this in (*TEXT_TYPES, exp.DType.BPCHAR) and (text := _text(node)) is not None:
         return text
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node
+
+
+def _text(node: exp.Cast) -> exp.Expr | None:
+    """A cast to a type of texts; None where DuckDB's is PostgreSQL's.
+
+    CHAR(n) is not padded, and is without the blanks at its end: in PostgreSQL they count in output, LIKE,
+    concat() and octet_length() alone.
+    """
+    to, text = node.args["to"], value_text(node.this)
+    is_blank_padded = to.this in BLANK_PADDED_TYPES
+    size = to.expressions[0].this if to.expressions else None
+    if size is None and is_blank_padded and to.this != exp.DType.BPCHAR:
+        size = exp.Literal.number(1)
+    if isinstance(size, exp.Literal) and (is_blank_padded or to.this == exp.DType.VARCHAR):
+        text = call("left", text or exp.cast(node.this.copy(), "text"), size)
+    if is_blank_padded:
+        text = call("rtrim", text or exp.cast(node.this.copy(), "text"), exp.Literal.string(" "))
+    return text
 
 
 def _sized_numeric(to: exp.DataType) -> exp.DataType:
@@ -113,6 +126,11 @@ def _sparse(value: exp.Expr) -> exp.Expr:
     elif kind(value) in TEXT_TYPES:
         value = call("pg_sparse_json", value)
     return exp.cast(value.copy(), "json")
+
+
+def blank_padded_constant(node: exp.Expr) -> exp.Expr:
+    """A constant in quotes beside a CHAR(n), without the blanks at its end."""
+    return exp.Literal.string(node.name.rstrip(" "))
 
 
 def numeric_constant(node: exp.Expr) -> exp.Expr:

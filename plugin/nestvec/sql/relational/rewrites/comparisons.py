@@ -10,7 +10,11 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
-from nestvec.sql.relational.rewrites.casts import numeric_constant
+from nestvec.sql.relational.rewrites.casts import (
+    BLANK_PADDED_TYPES,
+    blank_padded_constant,
+    numeric_constant,
+)
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
@@ -40,6 +44,7 @@ def _compare_rows(left: list[exp.Expr], right: list[exp.Expr], operator: type[ex
 
 _TYPED_CONSTANTS: Final[dict[exp.DType, Callable[[exp.Expr], exp.Expr]]] = {
     **dict.fromkeys(BINARY_TYPES, bytea_constant),
+    **dict.fromkeys(BLANK_PADDED_TYPES, blank_padded_constant),
     exp.DType.DECIMAL: numeric_constant,
     **{each: partial(datetime_of_text, type_=each) for each in DATETIME_TYPES},
 }
