@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -161,6 +162,35 @@ def test_an_encoder_that_was_dropped_is_not_compiled(folder: Path) -> None:
     for _ in range(openvino_streams._BUSY_BATCHES):
         streams.graph(BESIDE)
     engine._compiler.submit(lambda: None).result(300)
+    assert streams._graphs is None
+
+
+def test_graphs_of_an_encoder_that_is_dropped_meanwhile_are_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(folder)
+    streams = engine._opened["tiny", 0]
+    compiled: list[Any] = []
+    free: list[bool] = []
+
+    def compare(*_: object, **__: object) -> float:
+        engine.drop("tiny")
+        return 1.0
+
+    open_streams = streams._opening.open_streams
+
+    def open_and_note(*arguments: Any) -> Any:
+        graphs = open_streams(*arguments)
+        compiled.append(weakref.ref(graphs[""]))
+        return graphs
+
+    monkeypatch.setattr(type(streams._opening), "open_streams", lambda _, *rest: open_and_note(*rest))
+    monkeypatch.setattr(openvino_streams, "smallest_cosine", compare)
+    monkeypatch.setattr(openvino_streams, "return_free_memory", lambda: free.append(compiled[0]() is None))
+    for _ in range(openvino_streams._BUSY_BATCHES):
+        streams.graph(BESIDE)
+    engine._compiler.submit(lambda: None).result(300)
+    assert free == [True]
     assert streams._graphs is None
 
 

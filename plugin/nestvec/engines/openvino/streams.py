@@ -73,9 +73,11 @@ class EncoderStreams:
             self.count = 1
             logger.warning("batches of %s run one after the other, not at once: %s", encoder, error)
             return
-        self._graphs = graphs
         if self._is_dropped:
+            del graphs  # before what is free is returned
             return_free_memory()
+            return
+        self._graphs = graphs
         logger.info("%d batches of %s run at once", self.count, encoder)
 
 
