@@ -21,6 +21,8 @@ _ALL: Final = 1 << 62
 """More rows than there are."""
 
 _NAME: Final = r'(?P<name>"(?:[^"]|"")+"|\w+)'
+_END: Final = r"\s*(?:;\s*)?"
+"""Unlike ``\\s*;?\\s*``, which tries every pair of places in a long row of blanks."""
 _DECLARE: Final = re.compile(
     rf"\s*declare\s+{_NAME}\s+(?P<kinds>(?:(?:binary|asensitive|insensitive|no\s+scroll|scroll)\s+)*)cursor\s+"
     r"(?:(?P<hold>with|without)\s+hold\s+)?for\s+(?P<query>.+)",
@@ -29,10 +31,10 @@ _DECLARE: Final = re.compile(
 _FETCH: Final = re.compile(
     r"\s*(?P<word>fetch|move)\s+(?:(?P<way>next|prior|first|last|(?P<kind>absolute|relative|forward|backward)"
     r"(?:\s+(?P<count>[+-]?\d{1,18}|all))?|(?P<alone>[+-]?\d{1,18}|all))\s+)?(?:(?:from|in)\s+)?"
-    rf"{_NAME}\s*;?\s*",
+    rf"{_NAME}{_END}",
     re.I,
 )
-_CLOSE: Final = re.compile(rf"\s*close\s+{_NAME}\s*;?\s*", re.I)
+_CLOSE: Final = re.compile(rf"\s*close\s+{_NAME}{_END}", re.I)
 
 
 @dataclass

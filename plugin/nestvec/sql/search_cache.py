@@ -14,7 +14,7 @@ COUNT_SECONDS: Final = 60.0
 
 _MAX_COUNTS: Final = 1_024
 _MAX_FILTER_CHARS: Final = 4_096
-"""Length of a filter beyond which its number of rows is not remembered."""
+"""Length of a filter beyond which neither its number of rows nor how it is searched is remembered."""
 _MAX_CHOICES: Final = 128
 
 CountKey = tuple[str, str, tuple[str, ...]]
@@ -44,7 +44,9 @@ class SearchCache:
         return chosen
 
     def remember_choice(self, key: ChoiceKey, chosen: object) -> None:
-        """Keep how a search is made."""
+        """Keep how a search is made, unless its filter is long."""
+        if any(isinstance(part, str) and len(part) > _MAX_FILTER_CHARS for part in key):
+            return
         self._choices[key] = chosen
         if len(self._choices) > _MAX_CHOICES:
             self._choices.popitem(last=False)

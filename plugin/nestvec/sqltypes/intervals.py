@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from nestvec_schemas.errors import SqlDataError
+
 _DAYS_OF_YEAR, _DAYS_OF_MONTH = 365, 30
 """Lengths by which psycopg makes a timedelta of an interval, too."""
 
@@ -19,7 +21,14 @@ class Interval(timedelta):
         years, rest = divmod(abs(months), 12)
         length = years * _DAYS_OF_YEAR + rest * _DAYS_OF_MONTH
         length = -length if months < 0 else length
-        interval = super().__new__(cls, days=days + length, microseconds=microseconds)
+        try:
+            interval = super().__new__(cls, days=days + length, microseconds=microseconds)
+        except OverflowError as error:
+            raise SqlDataError(
+                "an interval is of 999,999,999 days at most, as Python has them",
+                value=f"{months} months, {days} days",
+                next_step="Cast it to text.",
+            ) from error
         interval.months, interval.whole_days, interval.micros = months, days, microseconds
         return interval
 

@@ -14,7 +14,7 @@ from pymilvus import MilvusClient
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.sql import Session, SessionSettings, execute
-from nestvec.sql.search_cache import COUNT_SECONDS
+from nestvec.sql.search_cache import COUNT_SECONDS, SearchCache
 from nestvec.sql.settings import IndexSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 
@@ -351,3 +351,10 @@ def test_parts_of_a_hybrid_search_are_as_wide() -> None:
     first, second = [[part.param.get("params") for part in parts] for parts in sent]
     assert first[1] is second[1] is None
     assert 200 <= first[0]["ef"] < second[0]["ef"]
+
+
+def test_how_a_search_is_made_is_not_remembered_by_a_long_filter() -> None:
+    cache = SearchCache()
+    for filter_ in ("id > 1", f"id in [{'1, ' * 2_000}1]"):
+        cache.remember_choice(("t", filter_), object())
+    assert [len(str(key[1])) for key in cache._choices] == [6]

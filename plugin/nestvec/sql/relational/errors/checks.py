@@ -33,7 +33,9 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
     """Raise SqlTypeMismatch for operands that PostgreSQL has no operator or function for."""
     for node in tree.walk():
         if isinstance(node, (exp.And, exp.Or)):
-            for operand in chain_operands(node):
+            is_inner = node is not tree and type(node.parent) is type(node) and node.arg_key == "this"
+            # The operands of a chain are those of its outermost node.
+            for operand in () if is_inner else chain_operands(node):
                 _check_boolean(source, operand, "AND" if isinstance(node, exp.And) else "OR")
         elif isinstance(node, exp.Not):
             _check_boolean(source, node.this, "NOT")

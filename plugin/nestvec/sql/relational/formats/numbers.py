@@ -24,6 +24,7 @@ _UNSUPPORTED: Final = ("B", "E", "EEEE", "L", "SP", "V")
 _EXACT: Final = Context(prec=1200, rounding=ROUND_HALF_UP)
 _BINARY: Final = Context(prec=1200, rounding=ROUND_HALF_EVEN)
 _NOT_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
+_MAX_FRACTION: Final = 1_000
 _REAL_DIGITS: Final = 6
 _ROMAN: Final = (
     (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
@@ -68,7 +69,8 @@ def number_pattern(pattern: str) -> Parts:
         if match["quoted"] is not None:
             text = re.sub(r"\\(.)", r"\1", match["quoted"], flags=re.DOTALL)
         parts.append((key, text))
-    _describe(tuple(parts))
+    if _describe(tuple(parts)).after > _MAX_FRACTION:
+        raise ValueError(f"a pattern of a number has at most {_MAX_FRACTION:,} digits after the point")
     return tuple(parts)
 
 
@@ -151,10 +153,11 @@ def _roman(value: Decimal, parts: Parts, layout: _Layout) -> str:
     if not value.is_finite():
         return "".join("#" * 15 if key == "RN" else text for key, text in parts if key in ("RN", ""))
     number = int(_EXACT.quantize(value, Decimal(1)))
-    numeral, rest = "", number
+    is_roman = 0 < number < 4000
+    numeral, rest = "", number if is_roman else 0
     for step, letters in _ROMAN:
         numeral, rest = numeral + letters * (rest // step), rest % step if rest > 0 else rest
-    if not 0 < number < 4000:
+    if not is_roman:
         numeral = "#" * 15
     if not layout.has("fill"):
         numeral = numeral.rjust(15)

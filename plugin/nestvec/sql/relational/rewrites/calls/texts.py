@@ -15,6 +15,9 @@ _SPECIFIER: Final = re.compile(
     r"%(?:%|(?:(?P<place>[0-9]+)\$)?(?P<flag>-?)(?P<width>[0-9]*)(?P<kind>[sIL])|(?P<other>.?))", re.DOTALL
 )
 
+_MAX_WIDTH: Final = 1 << 20
+"""The longest text that lpad() makes, too."""
+
 
 def formatted(node: exp.Format) -> exp.Expr:
     """``format('%s: %I', a, b)``: DuckDB's function of this name has another notation."""
@@ -65,6 +68,10 @@ def _formatted(value: exp.Expr, match: re.Match[str]) -> exp.Expr:
     width = int(match["width"] or 0)
     if not width:
         return text
+    if width > _MAX_WIDTH:
+        raise SqlDataError(
+            "requested length too large", value=str(width), next_step=f"Use at most {_MAX_WIDTH:,}."
+        )
     return call("pg_in_width", text, exp.Literal.number(width), exp.Boolean(this=match["flag"] == "-"))
 
 
