@@ -154,6 +154,23 @@ def test_files_that_were_replaced_are_not_compiled(folder: Path, caplog: pytest.
     assert engine.run_now("tiny", BESIDE).tolist() == SUMS
 
 
+def test_files_that_are_replaced_meanwhile_are_not_run(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(folder)
+    streams = engine._opened["tiny", 0]
+    compile_graphs = type(streams._opening)._compile
+
+    def replace_and_compile(opening: Any, *arguments: Any) -> Any:
+        (folder / GRAPH).write_bytes((folder / GRAPH).read_bytes())
+        return compile_graphs(opening, *arguments)
+
+    monkeypatch.setattr(type(streams._opening), "_compile", replace_and_compile)
+    put_under_load(engine)
+    assert "its files were replaced" in caplog.text
+    assert (engine.streams("tiny"), streams._graphs) == (1, None)
+
+
 def test_an_encoder_that_was_dropped_is_not_compiled(folder: Path) -> None:
     engine = opened(folder)
     streams = engine._opened["tiny", 0]

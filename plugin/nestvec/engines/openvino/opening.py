@@ -22,7 +22,7 @@ from nestvec.engines.openvino.cache import CompiledCache, Decision, cache_key
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.repository import GRAPH, part_folder
+from nestvec_schemas.repository import GRAPH, part_folder, verify_files
 from nestvec_schemas.vectors import Vectors
 
 OpenReference = Callable[[str, Path, Manifest], Callable[[Batch], Vectors]]
@@ -146,12 +146,19 @@ class Opening:
 
     def open_streams(self, opened: OpenedEncoder, count: int) -> dict[str, CompiledGraph]:
         """The graphs of ``opened`` once more, for ``count`` batches at once. Raises EngineError, also if
-        their files were replaced."""
-        if self._key() != opened.key:
-            raise self._refused("its files were replaced")
+        their files were replaced, and ManifestCorrupt if they were meanwhile."""
+        self._check_files(opened)
         cached = self.cache.find(opened.key)
         folder = None if cached is None else cached[1]
-        return self._compile(graph_inputs(self.manifest), opened.decision.precision, folder, count)
+        graphs = self._compile(graph_inputs(self.manifest), opened.decision.precision, folder, count)
+        # Those of another version may be so much alike that no comparison of vectors tells them apart.
+        self._check_files(opened)
+        verify_files(self.folder, self.manifest)
+        return graphs
+
+    def _check_files(self, opened: OpenedEncoder) -> None:
+        if self._key() != opened.key:
+            raise self._refused("its files were replaced")
 
     def graph_bytes(self) -> int:
         """The size of the files of the graphs."""
