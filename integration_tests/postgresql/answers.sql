@@ -76,3 +76,5 @@ SELECT id, substring(t from '[a-z]+') AS a, regexp_match(t, '(a)(b)?') AS b, reg
 SELECT id, regexp_matches(t, '[a-z]', 'g') AS a FROM rows WHERE t IS NOT NULL
 SELECT id, m[1] AS a FROM rows CROSS JOIN LATERAL regexp_matches(t, '(\w)', 'g') AS m
 SELECT id, t ~ '\ma' AS a, t ~ 'b\M' AS b, t ~* '\mab\M' AS c FROM rows
+SELECT count(*) AS c
+SELECT count(*), 1 WHERE 1 = 2

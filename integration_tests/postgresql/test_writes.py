@@ -137,6 +137,10 @@ def test_many_random_writes_leave_what_postgresql_leaves(twins: Twins, report: R
         "DELETE FROM copied WHERE id IN (SELECT id FROM rows ORDER BY a NULLS FIRST, id LIMIT 4)",
         "UPDATE copied SET t = trim(BOTH 'a' FROM u) WHERE id < 9",
         "UPDATE copied SET a = 1 WHERE s NOT BETWEEN SYMMETRIC 2 AND 1 RETURNING id",
+        "UPDATE copied SET f = a > 0, g = a = 1 WHERE id < 9",
+        "UPDATE copied SET f = f AND g OR a < 3, g = f IS TRUE RETURNING id, f, g",
+        "INSERT INTO copied (id, u, g, v) VALUES (1, 'a', TRUE, '[1,1]') "
+        "ON CONFLICT (id) DO UPDATE SET g = copied.a >= 0 AND EXCLUDED.g",
     ],
 )
 def test_a_write_that_was_refused_leaves_what_postgresql_leaves(twins: Twins, statement: str) -> None:

@@ -77,7 +77,7 @@ def bind_query(
         scope,
         "the select list",
         ranking if rerank is None else RerankScore(),
-        counts=ranking is None,
+        counts=ranking is None and bool(table.name),
         best_of_groups=grouped is not None,
     )
     outputs = bind_select_items(binder, items)

@@ -163,6 +163,15 @@ class PostgresOperators(PostgresParser):
         "ANY": lambda self: self.expression(exp.Any(this=self._parse_primary())),
     }
 
+    def _parse_update_assignment(self) -> exp.Expr | None:
+        # sqlglot reads the target as the left side of a comparison, which takes the = here.
+        target = self._parse_operators(Precedence.SIGN)
+        if not self._match(TokenType.EQ):
+            return target
+        comments = self._prev_comments
+        value = self._parse_disjunction()
+        return self.expression(exp.EQ(this=target, expression=value), comments=comments)
+
     def _parse_equality(self, parse_is: bool = True) -> Any:
         return self._parse_operators(Precedence.IS if parse_is else Precedence.COMPARISON)
 

@@ -10,6 +10,7 @@ from nestvec.sqltypes.values import bytea_bytes
 from nestvec_schemas.errors import SqlNotSupported
 
 BINARY_TYPES = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
+BLANK_PADDED_TYPES = (exp.DType.CHAR, exp.DType.BPCHAR, exp.DType.NCHAR)
 TIMESTAMPS = {exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
 
 
@@ -48,9 +49,16 @@ def bytes_length(node: exp.Length) -> exp.Expr:
 
 
 def octets(node: exp.Anonymous) -> exp.Expr:
-    """``octet_length(bytes)``."""
+    """``octet_length(bytes)``, and that of a CHAR(n), in which its blanks count."""
     value = node.expressions[0] if len(node.expressions) == 1 else None
-    return call("pg_bytes_length", value) if value is not None and kind(value) in BINARY_TYPES else node
+    if value is None:
+        return node
+    if kind(value) in BINARY_TYPES:
+        return call("pg_bytes_length", value)
+    size = value.type.expressions if value.type and kind(value) in BLANK_PADDED_TYPES else []
+    if size and isinstance(size[0].this, exp.Literal):
+        node.set("expressions", [call("rpad", value, size[0].this.copy(), exp.Literal.string(" "))])
+    return node
 
 
 def encoded(node: exp.Encode) -> exp.Expr:

@@ -13,6 +13,7 @@ from sqlglot import exp
 from nestvec.sql.relational.rewrites.arrays import typed_array
 from nestvec.sql.relational.rewrites.bytes_and_times import (
     BINARY_TYPES,
+    BLANK_PADDED_TYPES,
     bytea_constant,
     rewrite_bytes_or_time,
 )
@@ -33,7 +34,6 @@ from nestvec.sqltypes.vectors import to_sparse
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
-BLANK_PADDED_TYPES = (exp.DType.CHAR, exp.DType.BPCHAR, exp.DType.NCHAR)
 
 _MAX_DIGITS = 38
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")

@@ -9,12 +9,8 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import type_arrays, typed_array
-from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
-from nestvec.sql.relational.rewrites.casts import (
-    BLANK_PADDED_TYPES,
-    blank_padded_constant,
-    numeric_constant,
-)
+from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, BLANK_PADDED_TYPES, bytea_constant
+from nestvec.sql.relational.rewrites.casts import blank_padded_constant, numeric_constant
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
