@@ -11,7 +11,7 @@ from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.protocol.responses import Field, data_row
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.encode import encoder
-from nestvec.pgwire.types.milvus import result_oid
+from nestvec.pgwire.types.milvus import result_oid, type_oid
 from nestvec.sql.result import Row, StatementResult
 
 _SAMPLED: Final = 200
@@ -46,7 +46,11 @@ def result_fields(result: StatementResult) -> tuple[Field, ...]:
     """The columns of a result; where their type is not known, by the values."""
     fields = list[Field]()
     for index, (name, type_) in enumerate(zip(result.columns, result.types, strict=True)):
-        oid = result_oid(type_, [row[index] for row in result.rows[:_SAMPLED]])
+        element = result.elements.get(index) if type_ == "ARRAY" else None
+        if element is not None:
+            oid = oids.array_of(type_oid(element))
+        else:
+            oid = result_oid(type_, [row[index] for row in result.rows[:_SAMPLED]])
         fields.append(field_of(name, oid))
     return tuple(fields)
 

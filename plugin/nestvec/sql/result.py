@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Row = tuple[Any, ...]
@@ -26,6 +27,8 @@ class StatementResult:
     """Rows of a file that COPY could not insert; the tag names the file that they are in."""
     seconds: float = 0.0
     """Time that Milvus took, with the embedding of texts."""
+    elements: Mapping[int, str] = field(default_factory=dict)
+    """The types of the elements of columns that are an ARRAY, by their positions, where they are known."""
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as objects: of columns with the same name, the second is ``name_2``."""

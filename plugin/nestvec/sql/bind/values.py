@@ -228,6 +228,8 @@ def _constant(scope: Scope, node: exp.Expr) -> TypedExpression:
         return TypedExpression(Constant(value), "BOOL")
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         raise not_native(scope.source, node, "the select list")
+    if isinstance(value, int) and -(1 << 31) <= value < 1 << 31:
+        return TypedExpression(Constant(value), "INT32")
     kinds: dict[type[Any], str] = {int: "INT64", float: "DOUBLE", str: "VARCHAR"}
     return TypedExpression(Constant(value), kinds[type(value)])
 

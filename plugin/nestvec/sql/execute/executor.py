@@ -9,6 +9,7 @@ from typing import Any
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.bind.select_list import output_label
+from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.execute.choose_search import choose_search
 from nestvec.sql.execute.lateral import run_lateral
 from nestvec.sql.execute.rankers import run_decay_scores
@@ -74,7 +75,24 @@ def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
         tag=f"SELECT {len(rows)}",
         count=len(rows),
         seconds=time.perf_counter() - started,
+        elements=_elements(session, plan),
     )
+
+
+def _elements(session: Session, plan: Plan) -> dict[int, str]:
+    """The types of the elements of arrays, by the positions of their columns."""
+    arrays = {
+        at: output.expression.name
+        for at, output in enumerate(plan.outputs)
+        if output.type == "ARRAY" and isinstance(output.expression, ColumnRef)
+    }
+    table = session.tables.get(source_of(plan.node).collection) if arrays else None
+    columns = {at: table.column(name) for at, name in arrays.items()} if table is not None else {}
+    return {
+        at: column.type_params.element_type
+        for at, column in columns.items()
+        if column is not None and column.type_params.element_type
+    }
 
 
 def run_node(session: Session, node: Node, timed_as: Node | None = None) -> Steps[list[ScoredRow]]:

@@ -208,9 +208,7 @@ def _unreached_reason(index: SearchedIndex, workload: Workload) -> str:
         return f"ANALYZE found that the index reaches a recall of {measured[1]:.3f} only" if few else ""
     if not index.uneven:
         return ""
-    return (
-        "ANALYZE did not measure the index, and graphs of inner products miss rows"
-    )
+    return "ANALYZE did not measure the index, and graphs of inner products miss rows"
 
 
 def _limits(index: SearchedIndex, workload: Workload, settings: IndexSettings) -> str:

@@ -27,6 +27,9 @@ _SCALARS: Final = {
     "DOUBLE": pa.float64(),
 }
 
+_STORED_AS_INT64: Final = {"int2": "INT16", "int4": "INT32"}
+"""Types of keys, which Milvus has as INT64 alone, by their SQL types."""
+
 DUCKDB_TYPES: Final = {
     "BOOL": "boolean",
     "INT8": "tinyint",
@@ -51,6 +54,8 @@ def duckdb_type(column: Column) -> str:
     sql_type = _sql_type(column)
     if sql_type is not None and sql_type.name != "halfvec":
         return duckdb_name(sql_type)
+    if column.type_params.sql_type in _STORED_AS_INT64:
+        return DUCKDB_TYPES[_STORED_AS_INT64[column.type_params.sql_type]]
     if column.type == "ARRAY":
         return f"{_element_type(column)}[]"
     if column.type in _DENSE:
@@ -114,7 +119,7 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
     sql_type = _sql_type(column)
     if sql_type is not None and sql_type.name != "halfvec":
         return arrow_array(sql_type, values)
-    scalar = _SCALARS.get(column.type)
+    scalar = _SCALARS.get(_STORED_AS_INT64.get(column.type_params.sql_type, column.type))
     if scalar is not None:
         return pa.array(values, scalar)
     if column.type == "ARRAY":

@@ -80,6 +80,7 @@ def read_result(
         values,
         tag=f"SELECT {len(rows)}",
         count=len(rows),
+        elements={at: element for at, kind in enumerate(kinds) if (element := _element(kind))},
     )
 
 
@@ -131,6 +132,12 @@ def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> t
     if kind.strip('"') == "NULL":
         return "ANY", values
     return _TYPES.get(kind, kind.split("(")[0]), values
+
+
+def _element(kind: str) -> str:
+    """The type of an array's whole numbers, which their values do not tell; empty for another type."""
+    name = kind.removesuffix("[]")
+    return _TYPES[name] if name != kind and name in ("SMALLINT", "INTEGER", "BIGINT") else ""
 
 
 def _document(text: str) -> Any:

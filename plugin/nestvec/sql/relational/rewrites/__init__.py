@@ -48,6 +48,7 @@ from nestvec.sql.relational.rewrites.functions import (
     trim,
     width_bucket,
 )
+from nestvec.sql.relational.rewrites.integer_results import as_integer, is_integer_result
 from nestvec.sql.relational.rewrites.json_operators import (
     json_array,
     json_extract_path,
@@ -92,7 +93,10 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     for node in reversed(list(tree.walk())):
         name = anonymous_name(node)
         rule = RULES.get(type(node)) or NODE_CALLS.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
+        counts = is_integer_result(node)
         rewritten = node if rule is None else rule(node)
+        if counts and not isinstance(rewritten, exp.Null):
+            rewritten = as_integer(rewritten)
         if rewritten is node:
             continue
         if isinstance(rewritten, (exp.Anonymous, exp.Paren)) and not rewritten.type:

@@ -94,7 +94,13 @@ def with_rows(
         from nestvec.sql.relational.run import run_over_rows  # noqa: PLC0415
 
         computed = yield from run_over_rows(session, returning.plan, list(rows))
-        return replace(result, columns=computed.columns, types=computed.types, rows=computed.rows)
+        return replace(
+            result,
+            columns=computed.columns,
+            types=computed.types,
+            rows=computed.rows,
+            elements=computed.elements,
+        )
     outputs = returning.outputs
     return replace(
         result,
