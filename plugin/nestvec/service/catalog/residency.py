@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
+from pathlib import Path
 from typing import Final, Literal
 
 from nestvec.engines.contract import SessionEngine
@@ -16,7 +17,9 @@ from nestvec.engines.factory import MemoryLimits
 from nestvec.service.batching.turns import turn_paused
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.request_context import current_context, deadline_exceeded
-from nestvec_schemas.errors import EngineUnavailable, ServiceError
+from nestvec_schemas.errors import EngineError, EngineUnavailable, NestvecError, ServiceError
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -167,9 +170,18 @@ class Residency:
             self._unload(instance, "replaced")
 
     def _open(self, instance: EncoderInstance) -> None:
-        if self.engine is not None and instance.folder is not None:
-            # Its tokenizer and prompts are those of this manifest, whatever is in the folder by now.
-            self.engine.open(instance.name, instance.folder, instance.generation, instance.own.manifest)
+        if self.engine is None or instance.folder is None:
+            return
+        # Its tokenizer and prompts are those of this manifest, whatever is in the folder by now.
+        manifest = instance.own.manifest
+        self.engine.open(instance.name, instance.folder, instance.generation, manifest)
+        if not _is_on_disk(manifest, instance.folder):
+            self.engine.drop(instance.name, instance.generation)
+            raise EngineError(
+                f"the files of the encoder {instance.name} were replaced while they were read",
+                value=instance.folder,
+                next_step="Reload the service again.",
+            )
 
     def _opened(self, instance: EncoderInstance) -> None:
         if instance not in self._reserved:
@@ -199,6 +211,14 @@ class Residency:
         self.unloads[instance.name, reason] += 1
         self._freed.set()
         logger.info("encoder %s unloaded: %s", instance.name, reason)
+
+
+def _is_on_disk(manifest: Manifest, folder: Path) -> bool:
+    """Whether a folder is still that of a manifest: graphs that were read from it may be others' if not."""
+    try:
+        return read_manifest(folder) == manifest
+    except NestvecError:
+        return False
 
 
 def _loaded(instance: EncoderInstance, task: asyncio.Task[None]) -> None:

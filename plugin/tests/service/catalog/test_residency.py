@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -228,6 +229,35 @@ def test_files_that_were_replaced_while_it_was_unloaded(write_version: WriteVers
         assert embedder.reloader
         assert (await embedder.reloader.reload({})).replaced == ["tiny"]
         assert await vectors(embedder, "tiny", "w5") == [without_prompt("w5", 2)]
+
+    during(embedder, work)
+
+
+def test_files_that_are_replaced_while_they_are_read(
+    write_version: WriteVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine may have read the graph of the other version."""
+    write_version(1)
+    embedder = opened(tmp_path / "models", MemoryLimits(idle_seconds=60))
+    engine = embedder.residency.engine
+    assert engine is not None
+    open_files = engine.open
+
+    def open_and_replace(*arguments: Any) -> None:
+        open_files(*arguments)
+        write_version(3)
+
+    async def work() -> None:
+        write_version(2)
+        monkeypatch.setattr(engine, "open", open_and_replace)
+        assert embedder.reloader
+        changes = await embedder.reloader.reload({})
+        assert (changes.replaced, list(changes.failed)) == ([], ["tiny"])
+        assert "were replaced while they were read" in str(changes.failed["tiny"])
+        assert await vectors(embedder, "tiny", "w5") == [without_prompt("w5", 1)]
+        monkeypatch.undo()
+        assert (await embedder.reloader.reload({})).replaced == ["tiny"]
+        assert await vectors(embedder, "tiny", "w5") == [without_prompt("w5", 3)]
 
     during(embedder, work)
 
