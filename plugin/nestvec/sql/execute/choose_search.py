@@ -70,16 +70,16 @@ def choose_search(
         last = None
     elif not last.counted:
         return last
-    index = last.index if last is not None else (yield from searched_index(session, table, nearest))
     count = node.limit + node.offset
-    if last is None and index.kind.exact and index.same_metric:
-        # Nothing is chosen, so nothing is counted.
-        workload = Workload(count, rows=0, matching=0, recall=settings.recall)
-        chosen = ChosenSearch(
-            by_index(index, workload, settings.index), index, workload, table, settings, counted=False
-        )
-        session.search_cache.remember_choice(key, chosen)
-        return chosen
+    if last is None:
+        index = yield from searched_index(session, table, nearest)
+        if index.kind.exact and index.same_metric:
+            # Nothing is chosen, so nothing is counted.
+            workload = Workload(count, rows=0, matching=0, recall=settings.recall)
+            method = by_index(index, workload, settings.index)
+            chosen = ChosenSearch(method, index, workload, table, settings, counted=False)
+            session.search_cache.remember_choice(key, chosen)
+            return chosen
     rows = yield from count_matching(session, node.collection, "", fresh=fresh)
     matching = rows
     if node.filter:

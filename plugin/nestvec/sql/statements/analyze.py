@@ -77,7 +77,7 @@ def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> St
         if measured is not None:
             widths.append(measured)
             properties[WIDTHS_PREFIX + column.name] = measured.model_dump_json()
-        reading = yield from _measure_reading(session, table, column)
+        reading = yield from measure_reading(session, table, column.name)
         if reading is not None:
             readings.append(reading)
             properties[READING_PREFIX + column.name] = reading.model_dump_json()
@@ -261,15 +261,6 @@ def _width_rows(session: Session, table: Table, statistics: WidthStatistics) -> 
                 None,
                 None,
             )
-
-
-def _measure_reading(session: Session, table: Table, column: Column) -> Steps[ReadingStatistics | None]:
-    """What both readings of a column find while its encoder is upgraded; else None."""
-    embedding = table.embedding(column.name)
-    if embedding is None or embedding.upgrade is None:
-        return None
-    yield from session.ensure_served([embedding.service])
-    return (yield from measure_reading(session, table, embedding))
 
 
 def _reading_rows(table: Table, statistics: ReadingStatistics) -> Iterator[Row]:

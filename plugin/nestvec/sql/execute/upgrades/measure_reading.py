@@ -25,17 +25,17 @@ QUERIES: Final = 100
 _NEIGHBOURS: Final = 10
 
 
-def measure_reading(
-    session: Session, table: Table, embedding: EmbeddingColumn
-) -> Steps[ReadingStatistics | None]:
+def measure_reading(session: Session, table: Table, column: str) -> Steps[ReadingStatistics | None]:
     """What both readings find of the rows that the queries were taken from; None where no upgrade makes the
     column's vectors anew, or none are there yet.
 
     Queries are sentences of rows, each embedded as a statement's text is. Raises StoreError, ServiceError.
     """
-    upgrade = embedding.upgrade
-    if upgrade is None or upgrade.target is None:
+    embedding = table.embedding(column)
+    upgrade = None if embedding is None else embedding.upgrade
+    if embedding is None or upgrade is None or upgrade.target is None:
         return None
+    yield from session.ensure_served([embedding.service])
     copied = yield from _copied_rows(session, upgrade)
     if not copied:
         return None
@@ -49,7 +49,7 @@ def measure_reading(
         reading = _with_dual_reading(session, switch)
         readings[switch] = yield from _measure(reading, table, embedding, sampled.queries, sampled.keys)
     return ReadingStatistics(
-        column=embedding.column,
+        column=column,
         encoder=upgrade.encoder,
         target=upgrade.target,
         started=upgrade.started,
