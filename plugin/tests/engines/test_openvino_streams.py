@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from nestvec.engines.auto import AutoEngine
@@ -22,6 +21,8 @@ from nestvec.engines.openvino.opening import OpenVinoOptions
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
+
+from .sums_graph import write_graph
 
 Write = Callable[..., Path]
 
@@ -37,24 +38,7 @@ BESIDE = replace(ALONE, alone=False)
 def folder(write_encoder: Write) -> Path:
     """An encoder whose graph answers with the number of tokens of each text and their sum."""
     folder = write_encoder()
-    tensor, node = onnx.TensorProto, onnx.helper.make_node
-    inputs = [
-        onnx.helper.make_tensor_value_info(name, tensor.INT64, ["batch", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    output = onnx.helper.make_tensor_value_info("sentence_embedding", tensor.FLOAT, ["batch", 2])
-    nodes = [
-        node("Mul", ["input_ids", "attention_mask"], ["ids"]),
-        node("ReduceSum", ["attention_mask", "axes"], ["count"], keepdims=1),
-        node("ReduceSum", ["ids", "axes"], ["sum"], keepdims=1),
-        node("Concat", ["count", "sum"], ["both"], axis=1),
-        node("Cast", ["both"], ["sentence_embedding"], to=tensor.FLOAT),
-    ]
-    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
-    graph = onnx.helper.make_graph(nodes, "sums", inputs, [output], [axes])
-    opsets = [onnx.helper.make_opsetid("", 17)]
-    (folder / GRAPH).parent.mkdir(exist_ok=True)
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), str(folder / GRAPH))
+    write_graph(folder / GRAPH)
     return folder
 
 
