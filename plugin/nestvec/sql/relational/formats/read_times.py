@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from calendar import day_name, month_name
 from datetime import datetime, timedelta
 from typing import Final
 
-from nestvec.sql.relational.formats.time_patterns import PatternPart, time_pattern
+from nestvec.sql.relational.formats.time_patterns import DAYS, MONTHS, PatternPart, time_pattern
 
 _EPOCH: Final = datetime(1970, 1, 1)
 _DAY: Final = 86_400_000_000
@@ -26,10 +25,10 @@ _SAME: Final = {"HH": "HH12", "SSSSS": "SSSS", "YYY": "YYYY", "YY": "YYYY", "Y":
                 "MONTH": "MM", "DY": "DAY", "AM": "PM", "A.M.": "PM", "P.M.": "PM",
                 **{f"FF{digits}": "US" for digits in range(1, 7)}}  # fmt: skip
 _LISTS: Final[dict[str, tuple[str, ...]]] = {
-    "MONTH": tuple(month_name)[1:],
-    "MON": tuple(name[:3] for name in month_name)[1:],
-    "DAY": tuple(day_name),
-    "DY": tuple(name[:3] for name in day_name),
+    "MONTH": MONTHS,
+    "MON": tuple(name[:3] for name in MONTHS),
+    "DAY": DAYS,
+    "DY": tuple(name[:3] for name in DAYS),
     "AM": ("AM", "PM"),
     "PM": ("AM", "PM"),
     "A.M.": ("A.M.", "P.M."),

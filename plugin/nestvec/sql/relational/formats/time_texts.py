@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from calendar import day_name, month_name
 from datetime import datetime, timedelta
 from typing import Final
 
-from nestvec.sql.relational.formats.time_patterns import PatternPart, ordinal, time_pattern
+from nestvec.sql.relational.formats.time_patterns import DAYS, MONTHS, PatternPart, ordinal, time_pattern
 
 _EPOCH: Final = datetime(1970, 1, 1)
 _ROMAN_MONTHS: Final = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
@@ -54,7 +53,7 @@ def _cased(text: str, field: str) -> str:
 
 def _name(part: PatternPart, moment: datetime) -> str:
     is_month = part.field.startswith("MON")
-    name = month_name[moment.month] if is_month else day_name[moment.weekday()]
+    name = MONTHS[moment.month - 1] if is_month else DAYS[moment.weekday()]
     if part.field in ("MON", "DY"):
         name = name[:3]
     elif not part.prefix:
