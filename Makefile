@@ -7,6 +7,9 @@ TRITON := .venv-triton/ready.txt
 PYMILVUS26 := .venv-pymilvus-2.6/ready.txt
 NIGHTLY := .venv-nightly/ready.txt
 MODELS ?= models
+# More options of pip, as --no-compile.
+PIP_OPTIONS ?=
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
 
 .PHONY: demo test check lint types unit integration nightly compatibility docs bench triton lock sbom clean
 
@@ -65,8 +68,9 @@ sbom: $(READY)
 triton: $(TRITON)
 	$(BIN)/python tools/triton/server.py run --models $(MODELS)
 
-$(TRITON): tools/triton/requirements.txt | $(READY)
-	$(BIN)/python tools/triton/server.py setup
+# By the Python that $(READY) is made with, beside that.
+$(TRITON): tools/triton/requirements.txt
+	$(PYTHON) tools/triton/server.py setup
 
 $(PYMILVUS26): pyproject.toml tools/environments.py | $(READY)
 	$(BIN)/python tools/environments.py pymilvus-2.6
@@ -80,8 +84,8 @@ $(NIGHTLY): pyproject.toml tools/environments.py | $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nestvec needs Python 3.11 or later"'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(INSTALL) "torch==2.13.0"
+	$(INSTALL) --editable ".[dev]"
 	touch $@
 
 clean:
