@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from nestvec.bulk.inputs.parts import FilePart, file_parts
 from nestvec.bulk.lance_table import open_lance
 from nestvec.bulk.locations import LocalCopies
 from nestvec.bulk.tables import source_files
@@ -57,6 +58,9 @@ class InputFile(JobRecord):
     partition: str = ""
     """The values of columns that are not in the file, see ``partition_values``."""
 
+    parts: tuple[FilePart, ...] = ()
+    """Where the rows of each task are, see ``file_parts``."""
+
 
 class Task(JobRecord):
     """Consecutive rows of one file, or of a table."""
@@ -78,17 +82,23 @@ class Task(JobRecord):
     partition: str = ""
     """That of the file."""
 
+    part: FilePart | None = None
+    """Where its rows are, if that is known."""
+
     @property
     def name(self) -> str:
         """What its files are called: ``task-000012``."""
         return f"task-{self.number:06d}"
 
 
-def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> list[InputFile]:
+def input_files(
+    source: str, options: IngestOptions, *, hashed: bool = True, task_rows: int | None = None
+) -> list[InputFile]:
     """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable.
 
     The rows of a Parquet file are in its index; those of a text file are counted, which reads it once more.
-    Without ``hashed``, files are not read for their hashes.
+    Without ``hashed``, files are not read for their hashes. With ``task_rows``, text files of more rows are
+    read for the parts of tasks of that many rows.
     """
     copies = LocalCopies()
     files = []
@@ -99,7 +109,8 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
         if stat.is_lance:
             return [_lance_input(stat.address, options)]
         path = copies.path(stat.address)
-        rows = count_rows(open_source(path, options.kind, options.reading))
+        opened = open_source(path, options.kind, options.reading)
+        rows = count_rows(opened)
         rows = rows if left is None else min(rows, left)
         left = None if left is None else left - rows
         files.append(
@@ -111,6 +122,7 @@ def input_files(source: str, options: IngestOptions, *, hashed: bool = True) -> 
                 rows=rows,
                 sha256=hash_prefix(path, path.stat().st_size).sha256 if hashed else "",
                 partition=stat.partition,
+                parts=file_parts(opened, rows, task_rows) if task_rows is not None else (),
             )
         )
     return files
@@ -155,7 +167,7 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
     """Tasks of at most ``max_rows`` rows that contain every row once, in order."""
     number = first = 0
     for file in files:
-        for start in range(0, file.rows, max_rows):
+        for at, start in enumerate(range(0, file.rows, max_rows)):
             rows = min(max_rows, file.rows - start)
             yield Task(
                 number=number,
@@ -165,5 +177,6 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
                 first=first,
                 table=file.table,
                 partition=file.partition,
+                part=file.parts[at] if file.parts else None,
             )
             number, first = number + 1, first + rows

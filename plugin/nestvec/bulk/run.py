@@ -78,7 +78,10 @@ class BulkJob:
         """
         started = time.monotonic()
         self._check_target()
-        files = input_files(self.options.source, self.options.rows)
+        is_new = self.options.rows.restart or self.folder.read(PLAN) is None
+        files = input_files(
+            self.options.source, self.options.rows, task_rows=self._task_rows if is_new else None
+        )
         with self.folder.locked():
             report = self._run(files)
         report.seconds["total"] = time.monotonic() - started
@@ -129,7 +132,6 @@ class BulkJob:
     def _plan(self, files: list[InputFile]) -> JobPlan:
         """The plan of an earlier run, if it is this job's, or a new one."""
         columns = FileColumns.of(self.table)
-        rows = min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, columns.row_bytes)))
         identity = JobIdentity(
             source=self.options.source,
             reading="; ".join(
@@ -142,7 +144,7 @@ class BulkJob:
                 *(f"{column.column}: {column.config.attributes()}" for column in self.table.embeddings),
                 *(f"{column.column}: {column.config.fingerprint}" for column in self.table.embeddings),
             ),
-            task_rows=rows,
+            task_rows=self._task_rows,
         )
         replaced = self._restart(identity, files) if self.options.rows.restart else None
         earlier = manifests.read_plan(self.folder)
@@ -164,6 +166,11 @@ class BulkJob:
         )
         self.folder.write(PLAN, plan.model_dump_json().encode())
         return plan
+
+    @property
+    def _task_rows(self) -> int:
+        row_bytes = FileColumns.of(self.table).row_bytes
+        return min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, row_bytes)))
 
     @property
     def _makes_keys(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -80,16 +82,10 @@ def _check_no_table(source: str, path: str) -> None:
 
 
 def _delta_files(source: str) -> list[FileStat]:
-    table = _delta_table(source)
-    features = table.protocol().reader_features or []
-    unread = sorted({"deletionVectors", "columnMapping"} & set(features))
-    if unread:
-        raise FileUnreadable(
-            "the Delta table has values that are not in its Parquet files",
-            value=", ".join(unread),
-            next_step="Write it as a table without deletion vectors and mapped columns.",
-        )
-    actions = pa.table(table.get_add_actions(flatten=True))
+    with _delta_errors(source):
+        table = _delta_table(source)
+        _check_delta(source, table)
+        actions = pa.table(table.get_add_actions(flatten=True))
     partitioned = [f"partition.{name}" for name in table.metadata().partition_columns]
     values = actions.select(partitioned).rename_columns(table.metadata().partition_columns)
     return [
@@ -97,6 +93,26 @@ def _delta_files(source: str) -> list[FileStat]:
         for row, path in enumerate(actions.column("path").to_pylist())
         for stat in list_files(_address(source, path))
     ]
+
+
+def _check_delta(source: str, table: Any) -> None:
+    """Raise FileUnreadable for a table whose Parquet files do not say which rows and columns it has."""
+    mapping = table.metadata().configuration.get("delta.columnMapping.mode", "none")
+    if mapping != "none":
+        raise FileUnreadable(
+            "the columns of the Delta table have other names in its Parquet files",
+            value=f"{source}: delta.columnMapping.mode is {mapping}"[:300],
+            next_step="Write it as a table without mapped columns.",
+        )
+    # A table that may have them need not have any.
+    if "deletionVectors" in (table.protocol().reader_features or []):
+        deleted = sum(batch.num_rows for batch in table.deletion_vectors())
+        if deleted:
+            raise FileUnreadable(
+                "the Delta table has rows in its Parquet files that its deletion vectors delete",
+                value=f"{source}: {deleted} files with such rows"[:300],
+                next_step="Write it without them: REORG TABLE … APPLY (PURGE) in Spark.",
+            )
 
 
 def _as_partition(row: Any) -> str:
@@ -117,8 +133,15 @@ def partition_values(partition: str) -> dict[str, object]:
 
 
 def _delta_table(source: str) -> Any:
+    from deltalake import DeltaTable  # noqa: PLC0415 - an optional package
+
+    return DeltaTable(store_url(source), storage_options=storage_options(source))
+
+
+@contextmanager
+def _delta_errors(source: str) -> Iterator[None]:
+    """Turn what deltalake raises into FileUnreadable, and its absence into IngestError."""
     try:
-        from deltalake import DeltaTable  # noqa: PLC0415 - an optional package
         from deltalake.exceptions import DeltaError  # noqa: PLC0415
     except ImportError as error:
         raise IngestError(
@@ -127,7 +150,7 @@ def _delta_table(source: str) -> Any:
             next_step="Install it: pip install 'nestvec[delta]'.",
         ) from error
     try:
-        return DeltaTable(store_url(source), storage_options=storage_options(source))
+        yield
     except (DeltaError, OSError, ValueError) as error:
         raise FileUnreadable(
             "the Delta table cannot be read",

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
-from nestvec.bulk.lance_table import reopen_lance
-from nestvec.bulk.locations import LocalCopies, OutputFolder
+from nestvec.bulk.inputs.task_rows import TaskRows
+from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import (
     FILES,
     REJECTED,
@@ -31,15 +30,12 @@ from nestvec.bulk.manifest import (
 )
 from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import Task
-from nestvec.bulk.tables import partition_values
-from nestvec.datasets.readers import SourceRow, open_source
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
 from nestvec.ingest.background import Background
 from nestvec.ingest.batches import RowBatch, batch_rows
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.rejects import MAX_REASONS, RejectedRow, rejection_reasons
-from nestvec.ingest.row_schema import RowSchema, checked_schema
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
 
@@ -105,7 +101,8 @@ class TaskRunner:
 
     def __init__(self, work: Work, embedding: TextEmbedding | None = None) -> None:
         """``embedding`` is what embeds; None to load the engine with the first row."""
-        self.work, self.folder, self.copies = work, OutputFolder(work.folder), LocalCopies()
+        self.work, self.folder = work, OutputFolder(work.folder)
+        self.rows = TaskRows(work.table, work.reading)
         self.columns = FileColumns.of(work.table)
         self._embedding = embedding
         self._engine_bytes = 0
@@ -138,6 +135,7 @@ class TaskRunner:
                 course.pending.clear()
             if writing is not None:
                 writing.result()
+            self.rows.check(task)
             if course.read != task.rows:
                 raise JournalMismatch(
                     "a file has fewer rows than when the bulk job was begun",
@@ -166,25 +164,11 @@ class TaskRunner:
 
     def _batches(self, task: Task, course: _Course) -> Iterator[RowBatch]:
         started = time.perf_counter()
-        items, schema = self._rows(task)
+        items, schema = self.rows.open(task)
         for batch in batch_rows(items, schema, WINDOW, task.start):
             course.seconds["read"] += time.perf_counter() - started
             yield batch
             started = time.perf_counter()
-
-    def _rows(self, task: Task) -> tuple[Iterator[SourceRow], RowSchema]:
-        reading = self.work.reading
-        if task.table is None:
-            source = open_source(self.copies.path(task.address), reading.kind, reading.reading)
-            values = partition_values(task.partition)
-            header = source.columns and tuple(dict.fromkeys((*source.columns, *values)))
-            name = source.input.name
-            schema = checked_schema(self.work.table, header, source.cells, reading.columns, name)
-            items = islice(source.items(task.start), task.rows)
-            return (_with_values(item, values) for item in items) if values else items, schema
-        table = reopen_lance(task.address, task.table.version, task.table.sha256)
-        schema = checked_schema(self.work.table, table.columns, table.cells, reading.columns, table.name)
-        return table.items(task.start, task.rows), schema
 
     def _embed(self, batch: RowBatch, course: _Course) -> tuple[RowBatch, dict[str, Any]]:
         """A batch without the rows that cannot be embedded, and the vectors of the others by column."""
@@ -306,12 +290,6 @@ class _Files:
         self._writer = self._path = None
         self._open.close()
         self._open = ExitStack()
-
-
-def _with_values(item: SourceRow, values: dict[str, object]) -> SourceRow:
-    if isinstance(item.value, RowRejected):
-        return item
-    return replace(item, value={**item.value, **values})
 
 
 def _peak_bytes() -> int:

@@ -132,15 +132,62 @@ def test_a_partitioned_delta_table_in_a_bucket(deltalake: Any, tmp_path: Path) -
     assert sorted(values, key=str) == sorted(rows.select(list(PARTITIONS)).to_pylist(), key=str)
 
 
-def test_deletion_vectors_of_a_delta_table_are_refused(deltalake: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "table"
-    deltalake.write_deltalake(str(folder), pa.table({"id": [1, 2]}))
+def delta_with(deltalake: Any, folder: Path, **changes: dict[str, Any]) -> None:
+    """A table of three rows, with other values in the actions of its log."""
+    deltalake.write_deltalake(str(folder), pa.table({"id": [1, 2, 3]}))
     (log,) = (folder / "_delta_log").glob("*.json")
     entries = [json.loads(line) for line in log.read_text().splitlines()]
-    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
     for entry in entries:
-        if "protocol" in entry:
-            entry["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7, **features}
+        for name, values in changes.items():
+            if name in entry:
+                entry[name] |= values
     log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    with pytest.raises(FileUnreadable, match=r"values that are not in its Parquet files: deletionVectors"):
+
+
+DELETION_VECTORS = {
+    "minReaderVersion": 3,
+    "minWriterVersion": 7,
+    "readerFeatures": ["deletionVectors"],
+    "writerFeatures": ["deletionVectors"],
+}
+
+
+def test_rows_that_deletion_vectors_delete_are_refused(deltalake: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    # A roaring bitmap of row 1, in Z85.
+    bitmap = "^Bg9^0rr910000000000iXQKl0rr91000005c8Xg0rr91"
+    vector = {"storageType": "i", "pathOrInlineDv": bitmap, "sizeInBytes": 34, "cardinality": 1}
+    delta_with(deltalake, folder, protocol=DELETION_VECTORS, add={"deletionVector": vector})
+    (masks,) = pa.table(deltalake.DeltaTable(str(folder)).deletion_vectors()).to_pylist()
+    assert masks["selection_vector"] == [True, False, True]
+    with pytest.raises(FileUnreadable, match=r"its deletion vectors delete.*1 files.*PURGE"):
         source_files(str(folder))
+
+
+def test_a_delta_table_that_has_no_deletion_vectors_but_may_is_read(deltalake: Any, tmp_path: Path) -> None:
+    delta_with(deltalake, tmp_path / "table", protocol=DELETION_VECTORS)
+    assert [file.rows for file in input_files(str(tmp_path / "table"), OPTIONS)] == [3]
+
+
+def test_a_deletion_vector_that_is_gone_is_an_error(deltalake: Any, tmp_path: Path) -> None:
+    vector = {"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "offset": 4}
+    lost = vector | {"sizeInBytes": 40, "cardinality": 2}
+    delta_with(deltalake, tmp_path / "table", protocol=DELETION_VECTORS, add={"deletionVector": lost})
+    with pytest.raises(FileUnreadable, match=r"Delta table cannot be read.*deletion_vector"):
+        source_files(str(tmp_path / "table"))
+
+
+def test_mapped_columns_of_a_delta_table_are_refused(deltalake: Any, tmp_path: Path) -> None:
+    """Also as they were before tables listed their features."""
+    field = {"name": "number", "type": "long", "nullable": True}
+    mapped = {"delta.columnMapping.id": 1, "delta.columnMapping.physicalName": "id"}
+    schema = json.dumps({"type": "struct", "fields": [field | {"metadata": mapped}]})
+    mode = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "1"}
+    delta_with(
+        deltalake,
+        tmp_path / "table",
+        protocol={"minReaderVersion": 2, "minWriterVersion": 5},
+        metaData={"configuration": mode, "schemaString": schema},
+    )
+    with pytest.raises(FileUnreadable, match="columns of the Delta table have other names"):
+        source_files(str(tmp_path / "table"))

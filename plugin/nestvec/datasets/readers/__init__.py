@@ -4,7 +4,7 @@ They give one row at a time, in memory that does not grow with the file.
 """
 
 from nestvec.datasets.readers.options import ReadOptions
-from nestvec.datasets.readers.rows import MAX_ROW_BYTES, CellTypes, SourceRow
+from nestvec.datasets.readers.rows import MAX_ROW_BYTES, CellTypes, RowPosition, SourceRow
 from nestvec.datasets.readers.source import FORMATS, RowSource, format_name, open_source
 from nestvec.datasets.readers.streams import STDIN
 
@@ -14,6 +14,7 @@ __all__ = [
     "STDIN",
     "CellTypes",
     "ReadOptions",
+    "RowPosition",
     "RowSource",
     "SourceRow",
     "format_name",

@@ -7,7 +7,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,6 +19,7 @@ from nestvec.datasets.readers.rows import (
     MAX_ROW_BYTES,
     CellTypes,
     QuotedText,
+    RowPosition,
     SourceRow,
     not_utf8,
     too_long,
@@ -27,6 +28,7 @@ from nestvec.datasets.readers.streams import Input
 from nestvec_schemas.errors import FileUnreadable, RowRejected
 
 _SAMPLE_BYTES: Final = 1 << 16
+_START: Final = RowPosition()
 _END_OF_DATA: Final = "unexpected end of data"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -98,15 +100,21 @@ def _read_names(records: _Records, source: Input) -> tuple[str, ...]:
     return tuple(name.strip() or f"Unnamed: {position}" for position, name in enumerate(first.cells))
 
 
-def csv_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
-    """The rows after the header and the first ``skip``. Raises FileUnreadable."""
+def csv_items(source: Input, options: ReadOptions, start: RowPosition) -> Iterator[SourceRow]:
+    """The rows after the header and the first ``start.rows``. Raises FileUnreadable."""
     nulls = frozenset(options.nulls)
-    with _open_records(source, options) as records:
-        names = options.columns or _read_names(records, source)
-        records.width = len(names)
-        for number, record in enumerate(records, 1):
-            if number > skip:
+    with _open_rows(source, options, start) as (names, records):
+        for count, record in enumerate(records, start.rows if start.offset else 0):
+            if count >= start.rows:
                 yield _source_row(record, names, nulls, records.dialect)
+
+
+def csv_positions(source: Input, options: ReadOptions, every: int) -> Iterator[RowPosition]:
+    """The position after each ``every`` rows. Raises FileUnreadable."""
+    with _open_rows(source, options, RowPosition()) as (_, records):
+        for count, _ in enumerate(records, 1):
+            if count % every == 0:
+                yield RowPosition(count, records.lines.offset, records.lines.number)
 
 
 def _source_row(
@@ -137,19 +145,37 @@ def _shown(raw: str) -> str:
 
 
 @contextmanager
-def _open_records(source: Input, options: ReadOptions) -> Iterator[_Records]:
-    """The records of a file, the header among them."""
-    with source.open() as stream:
-        delimiter = options.delimiter
+def _open_rows(
+    source: Input, options: ReadOptions, start: RowPosition
+) -> Iterator[tuple[tuple[str, ...], _Records]]:
+    """The names of the columns, and the records after the header, or at the offset of a position."""
+    with ExitStack() as stack:
+        records = stack.enter_context(_open_records(source, options))
+        names = options.columns or _read_names(records, source)
+        if start.offset:
+            delimiter = records.dialect.delimiter
+            records = stack.enter_context(_open_records(source, options, start, delimiter))
+        records.width = len(names)
+        yield names, records
+
+
+@contextmanager
+def _open_records(
+    source: Input, options: ReadOptions, start: RowPosition = _START, delimiter: str | None = None
+) -> Iterator[_Records]:
+    """The records of a file, the header among them, or those at the offset of a position."""
+    with source.open(start.offset) as stream:
+        delimiter = delimiter or options.delimiter
         if delimiter is None:
             head = stream.peek(_SAMPLE_BYTES)[:_SAMPLE_BYTES]
             text = head.decode("utf-8", "replace")
             delimiter = detect_delimiter(text, options.quote, complete=len(head) < _SAMPLE_BYTES)
+        position = RowPosition(start.rows, start.offset or source.text_start, start.lines)
         # Bytes that are not UTF-8 become surrogates, so that their row alone is rejected. Lines end where the
         # csv module has them end: with CR, LF or both.
         text_stream = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
         try:
-            yield _Records(text_stream, _Dialect(delimiter, options.quote, options.escape))
+            yield _Records(text_stream, _Dialect(delimiter, options.quote, options.escape), position)
         finally:
             text_stream.detach()
 
@@ -157,42 +183,60 @@ def _open_records(source: Input, options: ReadOptions) -> Iterator[_Records]:
 class _Lines:
     """Lines for the csv module, which remember those of the present record and can be read again."""
 
-    def __init__(self, stream: io.TextIOWrapper) -> None:
+    def __init__(self, stream: io.TextIOWrapper, start: RowPosition) -> None:
         self.stream = stream
-        self.number = 0
+        self.number = start.lines
+        self.offset = start.offset
+        """Bytes of the file before the next line."""
+
         self.record: list[str] = []
+        self._bytes: list[int] = []
+        """Those of each line of the record, with what was skipped of it."""
+
         self._size = 0
-        self._again: deque[str] = deque()
+        self._again: deque[tuple[str, int]] = deque()
 
     def start_record(self) -> None:
         self.record.clear()
+        self._bytes.clear()
         self._size = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self.stream.readline(MAX_ROW_BYTES + 1)
+        line, size = self._again.popleft() if self._again else self._read()
         if not line:
             raise StopIteration
         self.number += 1
+        self.offset += size
         self.record.append(line)
+        self._bytes.append(size)
         self._size += len(line)
-        if len(line) > MAX_ROW_BYTES:
-            self._skip_rest(line)
         if self._size > MAX_ROW_BYTES:
             raise _RecordTooLong
         return line
 
-    def _skip_rest(self, line: str) -> None:
-        while line and not line.endswith(("\n", "\r")):
-            line = self.stream.readline(MAX_ROW_BYTES)
+    def _read(self) -> tuple[str, int]:
+        """The next line, and how many bytes it has; the rest of one that is too long is skipped."""
+        line = rest = self.stream.readline(MAX_ROW_BYTES + 1)
+        size = _utf8_bytes(line)
+        if len(line) > MAX_ROW_BYTES:
+            while rest and not rest.endswith(("\n", "\r")):
+                rest = self.stream.readline(MAX_ROW_BYTES)
+                size += _utf8_bytes(rest)
+        return line, size
 
     def reject_first(self) -> None:
         """Keep the record's first line, and read the others again."""
-        self._again.extendleft(reversed(self.record[1:]))
+        self._again.extendleft(reversed([*zip(self.record[1:], self._bytes[1:], strict=True)]))
         self.number -= len(self.record) - 1
-        del self.record[1:]
+        self.offset -= sum(self._bytes[1:])
+        del self.record[1:], self._bytes[1:]
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
 def _csv_reader(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
@@ -214,9 +258,9 @@ class _RecordTooLong(Exception):
 class _Records:
     """The records of a file. One that is not CSV is a rejection."""
 
-    def __init__(self, stream: io.TextIOWrapper, dialect: _Dialect) -> None:
+    def __init__(self, stream: io.TextIOWrapper, dialect: _Dialect, start: RowPosition) -> None:
         csv.field_size_limit(MAX_ROW_BYTES)
-        self.lines = _Lines(stream)
+        self.lines = _Lines(stream, start)
         self.dialect = dialect
         self.reader = _csv_reader(self.lines, dialect)
         self.width: int | None = None

@@ -14,6 +14,7 @@ from nestvec.datasets.readers.rows import (
     MAX_RAW_LENGTH,
     MAX_ROW_BYTES,
     JsonRow,
+    RowPosition,
     SourceRow,
     not_utf8,
     too_long,
@@ -37,29 +38,44 @@ def json_header(source: Input, options: ReadOptions) -> tuple[None, None]:
         return None, None
 
 
-def jsonl_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
-    """A row for each line that is not blank, after the first ``skip``."""
-    with source.open() as stream:
-        number = count = 0
+def jsonl_items(source: Input, options: ReadOptions, start: RowPosition) -> Iterator[SourceRow]:
+    """A row for each line that is not blank, after the first ``start.rows``."""
+    first = start.rows if start.offset else 0
+    for count, (number, _, value) in enumerate(_lines(source, start), first):
+        if count >= start.rows:
+            yield _item(value, f"line {number}", "line")
+
+
+def jsonl_positions(source: Input, options: ReadOptions, every: int) -> Iterator[RowPosition]:
+    """The position after each ``every`` rows."""
+    for count, (number, offset, _) in enumerate(_lines(source, RowPosition()), 1):
+        if count % every == 0:
+            yield RowPosition(count, offset, number)
+
+
+def _lines(source: Input, start: RowPosition) -> Iterator[tuple[int, int, bytes | RowRejected]]:
+    """(number of the line, offset after it, its bytes) of each line that is not blank."""
+    with source.open(start.offset) as stream:
+        number, offset = start.lines, start.offset or source.text_start
         while line := stream.readline(MAX_ROW_BYTES + 1):
             number += 1
+            offset += len(line)
             value: bytes | RowRejected = line
             if len(line) > MAX_ROW_BYTES:
                 value = too_long(_shown(line))
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(MAX_ROW_BYTES)
+                    offset += len(line)
             elif not line.strip():
                 continue
-            count += 1
-            if count > skip:
-                yield _item(value, f"line {number}", "line")
+            yield number, offset, value
 
 
-def json_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
-    """A row for each object of an array, or of a sequence of objects, after the first ``skip``."""
+def json_items(source: Input, options: ReadOptions, start: RowPosition) -> Iterator[SourceRow]:
+    """A row for each object of an array, or of a sequence of objects, after the first ``start.rows``."""
     with source.open() as stream:
         for number, (line, value) in enumerate(_Values(stream, source.name), 1):
-            if number > skip:
+            if number > start.rows:
                 yield _item(value, f"item {number}, line {line}", "item")
 
 

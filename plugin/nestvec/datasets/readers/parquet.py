@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nestvec.datasets.readers.options import ReadOptions
-from nestvec.datasets.readers.rows import SourceRow
+from nestvec.datasets.readers.rows import RowPosition, SourceRow
 from nestvec.datasets.readers.streams import Input, readable
 from nestvec_schemas.errors import FileUnreadable, RowRejected
 
@@ -23,17 +23,18 @@ def parquet_header(source: Input, options: ReadOptions) -> tuple[tuple[str, ...]
         return tuple(file.schema_arrow.names), int(file.metadata.num_rows)
 
 
-def parquet_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
-    """The rows after the first ``skip``."""
+def parquet_items(source: Input, options: ReadOptions, start: RowPosition) -> Iterator[SourceRow]:
+    """The rows after the first ``start.rows``."""
     with _open(source) as file:
         groups, number = list(range(file.num_row_groups)), 0
-        while groups and number + file.metadata.row_group(groups[0]).num_rows <= skip:
+        while groups and number + file.metadata.row_group(groups[0]).num_rows <= start.rows:
             number += file.metadata.row_group(groups.pop(0)).num_rows
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups):
-            for value in arrow_rows(batch):
+            skipped = min(batch.num_rows, max(0, start.rows - number))
+            number += skipped
+            for value in arrow_rows(batch.slice(skipped)):
                 number += 1
-                if number > skip:
-                    yield SourceRow(f"row {number}", value)
+                yield SourceRow(f"row {number}", value)
 
 
 @contextmanager

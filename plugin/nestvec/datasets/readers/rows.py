@@ -29,6 +29,20 @@ class SourceRow:
     """The text of a row that could not be read, at most MAX_RAW_LENGTH characters."""
 
 
+@dataclass(frozen=True)
+class RowPosition:
+    """A place between two rows of a file."""
+
+    rows: int = 0
+    """Rows before it."""
+
+    offset: int = 0
+    """Bytes of the file before it; 0 if only reading the rows before it says where it is."""
+
+    lines: int = 0
+    """Lines before it, where the offset is known."""
+
+
 class JsonRow(dict[str, object]):
     """A row of JSON with its text, which has digits that its doubles may not have."""
 

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from nestvec.datasets.readers.csv_rows import csv_cells, csv_header, csv_items
-from nestvec.datasets.readers.json_rows import json_header, json_items, jsonl_items
+from nestvec.datasets.readers.csv_rows import csv_cells, csv_header, csv_items, csv_positions
+from nestvec.datasets.readers.json_rows import json_header, json_items, jsonl_items, jsonl_positions
 from nestvec.datasets.readers.options import ReadOptions
 from nestvec.datasets.readers.parquet import parquet_header, parquet_items
-from nestvec.datasets.readers.rows import CellTypes, SourceRow
+from nestvec.datasets.readers.rows import CellTypes, RowPosition, SourceRow
 from nestvec.datasets.readers.streams import STDIN, SUFFIXES, Input
 from nestvec_schemas.errors import FileUnreadable, nearest
 
@@ -23,7 +23,10 @@ class FileFormat:
 
     cells: Callable[[ReadOptions], CellTypes]
     header: Callable[[Input, ReadOptions], tuple[tuple[str, ...] | None, int | None]]
-    items: Callable[[Input, ReadOptions, int], Iterator[SourceRow]]
+    items: Callable[[Input, ReadOptions, RowPosition], Iterator[SourceRow]]
+    positions: Callable[[Input, ReadOptions, int], Iterator[RowPosition]] | None = None
+    """The position after each number of rows, of a format whose rows begin anew wherever one ends."""
+
     delimiter: str | None = None
     """The delimiter of a format that has only one."""
 
@@ -32,10 +35,10 @@ class FileFormat:
 
 
 FORMATS: Final[dict[str, FileFormat]] = {
-    "jsonl": FileFormat(lambda options: CellTypes(), json_header, jsonl_items),
+    "jsonl": FileFormat(lambda options: CellTypes(), json_header, jsonl_items, jsonl_positions),
     "json": FileFormat(lambda options: CellTypes(), json_header, json_items),
-    "csv": FileFormat(csv_cells, csv_header, csv_items),
-    "tsv": FileFormat(csv_cells, csv_header, csv_items, delimiter="\t"),
+    "csv": FileFormat(csv_cells, csv_header, csv_items, csv_positions),
+    "tsv": FileFormat(csv_cells, csv_header, csv_items, csv_positions, delimiter="\t"),
     "parquet": FileFormat(
         lambda options: CellTypes(json_text=True), parquet_header, parquet_items, text=False
     ),
@@ -75,12 +78,23 @@ class RowSource:
         """The file beside which a journal belongs: the file itself, or an empty temporary one for a pipe."""
         return self.input.anchor
 
-    def items(self, skip: int = 0) -> Iterator[SourceRow]:
-        """Every row after the first ``skip``, up to the options' limit. Raises FileUnreadable if reading
-        fails."""
-        rows = FORMATS[self.format].items(self.input, self.options, skip)
+    def items(self, start: RowPosition | int = 0) -> Iterator[SourceRow]:
+        """Every row after a position, or after a number of rows, up to the options' limit.
+
+        Raises FileUnreadable if reading fails.
+        """
+        start = RowPosition(start) if isinstance(start, int) else start
+        rows = FORMATS[self.format].items(self.input, self.options, start)
         limit = self.options.limit
-        return rows if limit is None else islice(rows, max(limit - skip, 0))
+        return rows if limit is None else islice(rows, max(limit - start.rows, 0))
+
+    def positions(self, every: int) -> Iterator[RowPosition] | None:
+        """The position after each ``every`` rows, which reads the file; None where only reading all rows
+        before one says where it is."""
+        positions = FORMATS[self.format].positions
+        if positions is None or not self.input.has_offsets:
+            return None
+        return positions(self.input, self.options, every)
 
 
 def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> RowSource:

@@ -44,6 +44,8 @@ _REFUSED: Final = {
     b"%PDF-": ("a PDF", "Extract its text into JSONL or CSV."),
 }
 
+_UTF_8: Final = ("utf-8", "utf-8-sig")
+
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -59,6 +61,10 @@ class Input:
     def __init__(self, path: Path, encoding: str | None = None) -> None:
         self.path, self.encoding = path, _checked_encoding(encoding)
         self.compression = ""
+        self.text_start = 0
+        """Bytes before the text of an opened file: those of its byte order mark."""
+
+        self._content_encoding = ""
         self._read_before = bytearray()
         self._opened = 0
 
@@ -82,14 +88,29 @@ class Input:
         """What errors call it."""
         return "standard input" if self.path == STDIN else str(self.path)
 
+    @property
+    def has_offsets(self) -> bool:
+        """Whether it can be opened at an offset: a file that is UTF-8 and not compressed, once it was
+        opened."""
+        return self.seekable and not self.compression and self._content_encoding in _UTF_8
+
     @contextmanager
-    def open(self) -> Iterator[io.BufferedReader[Any]]:
-        """Its content in UTF-8, without a byte order mark. Raises FileUnreadable, also while it is read."""
+    def open(self, offset: int = 0) -> Iterator[io.BufferedReader[Any]]:
+        """Its content in UTF-8, without a byte order mark; from an offset of the file, if it has those.
+
+        Raises FileUnreadable, also while it is read.
+        """
         with readable(self.name), self._open_raw() as raw:
             stream = io.BufferedReader(self._decompressed(raw), _CHUNK_BYTES)
             head = stream.peek(_CHUNK_BYTES)[:_CHUNK_BYTES]
             encoding = self.encoding or _detect_encoding(head, self.name)
-            if encoding == "utf-8":
+            self._content_encoding = encoding
+            is_marked = encoding == "utf-8-sig" and head.startswith(codecs.BOM_UTF8)
+            self.text_start = len(codecs.BOM_UTF8) if is_marked else 0
+            if offset:
+                raw.seek(offset)
+                yield raw
+            elif encoding == "utf-8":
                 yield stream
             else:
                 yield io.BufferedReader(_Transcoded(stream, encoding), _CHUNK_BYTES)

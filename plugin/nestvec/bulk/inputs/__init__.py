@@ -1,0 +1,1 @@
+"""The rows of tasks: where they are, and how they are read."""
