@@ -32,8 +32,8 @@ class _Unread:
 class TaskRows:
     """Reads the rows of tasks.
 
-    A file without parts is read on where the last task ended: the tasks of a worker come in order, and reading
-    it from its beginning for each would take time that is quadratic in its rows.
+    A file without parts is read on where the last task ended: the tasks of a worker come in order, and
+    reading it from its beginning for each would take time that is quadratic in its rows.
     """
 
     def __init__(self, table: Table, reading: IngestOptions) -> None:
