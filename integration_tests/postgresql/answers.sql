@@ -78,3 +78,20 @@ SELECT id, m[1] AS a FROM rows CROSS JOIN LATERAL regexp_matches(t, '(\w)', 'g')
 SELECT id, t ~ '\ma' AS a, t ~ 'b\M' AS b, t ~* '\mab\M' AS c FROM rows
 SELECT count(*) AS c
 SELECT count(*), 1 WHERE 1 = 2
+SELECT id FROM rows WHERE meta @? '$.n ? (@ > 0)'
+SELECT id FROM rows WHERE NOT meta @? '$.n ? (@ > 0)'
+SELECT id FROM rows WHERE meta @@ '$.n > 0'
+SELECT id FROM rows WHERE NOT (meta @@ '$.n > 0')
+SELECT id FROM rows WHERE meta->'n' @@ '$ > 0' OR a = 3
+SELECT id, jsonb_path_query_array(meta, '$.*') FROM rows
+SELECT id, jsonb_path_query_first(meta, '$.**{last}') FROM rows ORDER BY v <-> '[1, 2]', id LIMIT 7
+SELECT id, x FROM rows, jsonb_path_query(meta, '$.*') AS x
+SELECT id, x FROM rows, LATERAL jsonb_path_query(meta, '$.* ? (@.type() == "string")') AS x ORDER BY id
+SELECT id, x FROM rows LEFT JOIN LATERAL jsonb_path_query(meta, '$.*') AS x ON true WHERE id < 9
+SELECT count(*) FROM rows WHERE jsonb_path_exists(meta, '$.y')
+SELECT id FROM rows WHERE meta IS JSON OBJECT AND id < 5
+SELECT id FROM rows WHERE t IS JSON OR t IS NULL
+SELECT * FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]')
+SELECT x, x::int + 1 FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') AS x
+SELECT x.v FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') AS x(v)
+SELECT x.v, x.n FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') WITH ORDINALITY AS x(v, n)

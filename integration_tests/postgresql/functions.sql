@@ -347,3 +347,38 @@ regexp_match('ab', '(a)(b)*')
 'abc' ~ '\mabc\M', 'a word here' ~ '\yword\y', 'a word here' ~ '\mwor', 'a word here' ~ 'wor\M', 'swords' ~ '\yword\y', 'éa' ~ '\ma', 'aé' ~ 'a\M', 'é' ~ '\yé\y', 'foo_bar' ~ '\mbar'
 'Foo bar' ~* '\mfoo\M|\mbaz\M', 'x' ~ '\x78', 'ä' ~ '\u00e4', 'Д' ~ '\x414', '😀' ~ '\U0001F600', 'a' ~ '[\x61-\x63]', 'cat' ~ '\m[a-z]+t\M', E'a\nword' ~ '\mword\M'
 'x1' ~ '\m\w\d\M', 'a b' ~ '\m(a|b)\M', 'ab' ~ '\m(a|b)\M'
+jsonb_path_query_array('{"a":[1,2,3]}', '$.a[*] ? (@ > 1)')
+jsonb_path_query_first('{"a":[1,2,3]}', '$.a[*] ? (@ > 1)')
+jsonb_path_query_first('{"a":[1,2,3]}', '$.b')
+jsonb_path_query('{"a":[1,2,3]}', '$.a[*]')
+jsonb_path_exists('{"a":[1,2,3]}', '$.a[*] ? (@ > $x)', '{"x": 2}')
+jsonb_path_exists('{"a":[1,2,3]}', 'strict $.b', '{}', true)
+jsonb_path_exists('{"a":[1,2,3]}', 'strict $.b', silent => true)
+jsonb_path_match('{"a":[1,2,3]}', 'exists($.a[*] ? (@ > 2))')
+jsonb_path_match('{"a":[1,2,3]}', '$.a', silent => true)
+'{"a":[1,2,3]}'::jsonb @? '$.a[*] ? (@ > 2)'
+'{"a":[1,2,3]}'::jsonb @? '$.a[*] ? (@ > 3)'
+'{"a":[1,2,3]}'::jsonb @@ '$.a[*] > 2'
+'{"a":[1,2,3]}' @? '$.a[*] ? (@ > 2)'
+jsonb '{"a":1}' @@ '$.a == 1'
+jsonb_path_query_array('{"a":1}', '$.a'::jsonpath)
+jsonb_path_query_array('{"a":1}', NULL)
+'{"a":1}' IS JSON
+'{"a":1}' IS JSON OBJECT
+'[1]' IS JSON ARRAY
+'1' IS JSON SCALAR
+'x' IS NOT JSON
+'{"a":1,"a":2}' IS JSON WITH UNIQUE KEYS
+'{"a":1,"a":2}' IS JSON OBJECT WITHOUT UNIQUE KEYS
+jsonb_path_query_array('{"a":1}', '$.a'::jsonpath)
+'{"a":1}' IS JSON VALUE
+'{"a":[{"b":1,"b":2}]}' IS JSON WITH UNIQUE KEYS
+'{"a":01}' IS JSON
+'NaN' IS JSON
+'[1' IS NOT JSON ARRAY
+'"\ud800"' IS JSON
+NULL::text IS JSON
+jsonb_path_query_array('[1.50, "12", null]', '$[*] ? (@ != null).double() * 2')
+jsonb_path_query_array('["abc", "aBc", "b"]', '$[*] ? (@ like_regex "^ab" flag "i")')
+jsonb_path_query_array('["abc", "aBc", 1]', '$[*] ? (@ starts with "a")')
+jsonb_path_query_first('{"a": {"b": [1, 2]}}', '$.**{last}')

@@ -321,6 +321,9 @@ class PostgresOperators(PostgresParser):
         if self._match(TokenType.NOTNULL):
             return self._build_predicate(exp.Is, left, exp.Null(), negate=True), True
         self._advance()
+        tested = self._parse_json_test(left)
+        if tested is not None:
+            return tested, True
         word, following = self._curr, self._next
         is_distinct = "DISTINCT" in (word.text.upper(), following.text.upper())
         node = self._parse_is(left)
@@ -329,6 +332,29 @@ class PostgresOperators(PostgresParser):
         elif self._prev.text.upper() == "UNKNOWN":
             (node.this if isinstance(node, exp.Not) else node).meta[IS_UNKNOWN] = True
         return node, not is_distinct
+
+    def _parse_json_test(self, left: exp.Expr | None) -> exp.Expr | None:
+        """``[NOT] JSON [VALUE | OBJECT | ARRAY | SCALAR] [WITH | WITHOUT UNIQUE [KEYS]]`` after IS."""
+        index, is_negated = self._index, self._match(TokenType.NOT)
+        if not self._match(TokenType.JSON):
+            self._retreat(index)
+            return None
+        # sqlglot keeps no positions of these words, by which what it leaves out is found.
+        words = [exp.var("VALUE")]
+        if self._match_texts(("VALUE", "OBJECT", "ARRAY", "SCALAR")):
+            words = [exp.var(self._prev.text.upper()).update_positions(self._prev)]
+        limit = self._match_texts(("WITH", "WITHOUT")) and self._prev.text.upper()
+        if limit:
+            words.append(exp.var(limit).update_positions(self._prev))
+            if not self._match(TokenType.UNIQUE):
+                self.raise_error("Expecting UNIQUE", self._curr)
+            if self._match_text_seq("KEYS"):
+                words.append(exp.var("KEYS").update_positions(self._prev))
+        kind = exp.Tuple(expressions=words)
+        node = self._build_predicate(
+            exp.Is, left, self.expression(exp.JSON(this=kind, unique=limit == "WITH"))
+        )
+        return self.expression(exp.Not(this=node)) if is_negated else node
 
     def _parse_is_rhs(self, distinct: bool = False) -> Any:
         if distinct:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
+from nestvec.sql.relational.formats.regular_expressions import postgres_regex, similar_regex
 
 
 @pytest.mark.parametrize(

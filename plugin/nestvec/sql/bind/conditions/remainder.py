@@ -32,7 +32,7 @@ _QUERIES: Final = (exp.Query, exp.Subquery)
 def remainder(scope: Scope, node: exp.Expr, error: SqlNotSupported) -> Narrowed:
     """A condition that remains to be checked. Raises SqlUnknownName; ``error`` if only Milvus knows it."""
     for child in node.walk(prune=lambda candidate: isinstance(candidate, _QUERIES)):
-        if isinstance(child, exp.MatchAgainst):
+        if isinstance(child, exp.MatchAgainst) and not matches_path(scope, child):
             raise error
         if isinstance(child, exp.Column) and not isinstance(child.this, exp.Star):
             scope.column(child)
@@ -40,10 +40,16 @@ def remainder(scope: Scope, node: exp.Expr, error: SqlNotSupported) -> Narrowed:
     return Narrowed(conjunction(not_null(column) for column in columns.values()), node, error)
 
 
+def matches_path(scope: Scope, node: exp.MatchAgainst) -> bool:
+    """Whether ``@@`` matches a document with a path of JSON, not a text with words."""
+    document = node.expressions[0]
+    return not isinstance(document, exp.Column) or scope.column(document).type == "JSON"
+
+
 def check_remainder(scope: Scope, node: exp.Expr) -> None:
     """Raise SqlNotSupported for a remainder with a condition that only Milvus knows."""
     for child in node.walk():
-        if isinstance(child, exp.MatchAgainst):
+        if isinstance(child, exp.MatchAgainst) and not matches_path(scope, child):
             raise scope.source.not_supported(
                 "@@ together with a condition that Milvus cannot check", child, "Combine them by AND."
             )

@@ -47,6 +47,8 @@ json_build_array/* json_build_object/* json_extract_path/* json_extract_path_tex
 json_typeof/1 jsonb_agg/1 jsonb_array_elements/1 jsonb_array_elements_text/1
 jsonb_array_length/1 jsonb_build_array/* jsonb_build_object/* jsonb_each/1 jsonb_each_text/1
 jsonb_extract_path/* jsonb_extract_path_text/* jsonb_insert/3,4 jsonb_object_agg/2 jsonb_object_keys/1
+jsonb_path_exists/2,3,4 jsonb_path_match/2,3,4
+jsonb_path_query/2,3,4 jsonb_path_query_array/2,3,4 jsonb_path_query_first/2,3,4
 jsonb_pretty/1 jsonb_set/3,4 jsonb_strip_nulls/1 jsonb_typeof/1 row_to_json/1 to_json/1 to_jsonb/1
 """
 _AGGREGATES: Final = """
@@ -85,9 +87,8 @@ _OTHERS: Final = """
 acosd array_fill array_sample array_shuffle asind atan2d atand bit_count clock_timestamp convert
 convert_from convert_to cosd cotd current_database current_schema current_setting date_add date_subtract
 erf erfc get_bit get_byte json_each json_each_text json_object json_object_keys json_populate_record
-json_populate_recordset json_strip_nulls json_to_record json_to_recordset jsonb_object jsonb_path_exists
-jsonb_path_match jsonb_path_query
-jsonb_path_query_array jsonb_path_query_first jsonb_populate_record jsonb_set_lax
+json_populate_recordset json_strip_nulls json_to_record json_to_recordset jsonb_object
+jsonb_populate_record jsonb_set_lax
 jsonb_to_record jsonb_to_recordset min_scale normalize parse_ident pg_client_encoding pg_sleep pg_typeof
 plainto_tsquery random_normal regexp_instr scale
 set_bit set_byte setseed sha224 sha384 sha512 sind tand timeofday to_ascii to_number to_tsquery

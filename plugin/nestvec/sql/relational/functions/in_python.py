@@ -13,11 +13,18 @@ from nestvec.sql.relational.documents.shapes import (
     json_pretty,
     json_without_nulls,
 )
+from nestvec.sql.relational.documents.validity import is_json
 from nestvec.sql.relational.formats.numbers import format_number
 from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
 from nestvec.sql.relational.functions.intervals import justify
 from nestvec.sql.relational.functions.quoting import quote_ident
+from nestvec.sql.relational.json_path.functions import (
+    json_path_array,
+    json_path_exists,
+    json_path_match,
+    json_path_query,
+)
 
 Function = tuple[str, Callable[..., Any], list[Any], str]
 """The name, the function, the types of its parameters, and that of its result. NULL gives NULL."""
@@ -31,6 +38,7 @@ _TIMES: Final[tuple[Function, ...]] = (
     ("pg_justify", justify, ["BIGINT", "BIGINT", "BIGINT", "VARCHAR"], "BIGINT[]"),
 )
 _TEXTS: Final[tuple[Function, ...]] = (("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),)
+_PATH: Final = ["JSON", "VARCHAR", "JSON", "BOOLEAN"]
 _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_items", json_items, ["JSON"], "JSON[]"),
     ("pg_json_pair_keys", json_pair_keys, ["JSON", "VARCHAR"], "VARCHAR[]"),
@@ -38,6 +46,11 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_without_nulls", json_without_nulls, ["JSON"], "JSON"),
     ("pg_json_insert", json_insert, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON"),
     ("pg_json_pretty", json_pretty, ["JSON"], "VARCHAR"),
+    ("pg_is_json", is_json, ["VARCHAR", "VARCHAR", "BOOLEAN"], "BOOLEAN"),
+    ("pg_json_path_query", json_path_query, _PATH, "JSON[]"),
+    ("pg_json_path_array", json_path_array, _PATH, "JSON"),
+    ("pg_json_path_exists", json_path_exists, _PATH, "BOOLEAN[]"),
+    ("pg_json_path_match", json_path_match, _PATH, "BOOLEAN[]"),
 )
 
 PYTHON_FUNCTIONS: Final = (*_TIMES, *_TEXTS, *_JSON)

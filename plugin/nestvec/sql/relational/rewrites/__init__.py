@@ -77,9 +77,7 @@ from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
     array_joined,
     joined,
-    match_words,
     pad,
-    path_exists,
     renamed,
     rewrite_concat,
     split_part,
@@ -178,8 +176,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Cast: rewrite_cast,
     **dict.fromkeys((exp.Array, exp.Case, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
     exp.Substring: substring,
-    exp.MatchAgainst: match_words,
-    exp.JSONBPathExists: path_exists,
     exp.Pad: pad,
 }
 

@@ -14,11 +14,13 @@ from nestvec.sql.relational.rewrites.casts import blank_padded_constant, numeric
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
+    TEXT_TYPES,
     anonymous_name,
     call,
     is_text_constant,
     kind,
 )
+from nestvec_schemas.errors import SqlTypeMismatch
 
 _STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
 
@@ -228,8 +230,19 @@ def is_distinct(node: exp.Binary) -> exp.Expr:
     return exp.Not(this=distinct) if isinstance(node, exp.NullSafeEQ) else distinct
 
 
+def _json_test(node: exp.Is) -> exp.Expr:
+    """``text IS JSON OBJECT WITH UNIQUE KEYS``."""
+    if not is_text_constant(node.this) and kind(node.this) not in {*TEXT_TYPES, *JSON_TYPES}:
+        raise SqlTypeMismatch("IS JSON takes a text or JSON", next_step="Cast the operand to text.")
+    word = exp.Literal.string(node.expression.this.expressions[0].name)
+    unique = exp.Boolean(this=bool(node.expression.args.get("unique")))
+    return call("pg_is_json", exp.cast(node.this.copy(), "text"), word, unique)
+
+
 def is_boolean(node: exp.Is) -> exp.Expr:
     """IS TRUE and IS FALSE, for the same reason; and IS [NOT] NULL of a row, which means all its values."""
+    if isinstance(node.expression, exp.JSON):
+        return _json_test(node)
     items = _row_items(node.this)
     if items and isinstance(node.expression, exp.Null):
         tests = (

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.formats.regular_expressions import postgres_regex, similar_regex
 from nestvec.sql.relational.rewrites.arrays import typed_array
 from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds, without_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, is_text_constant
-from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex, similar_regex
 from nestvec_schemas.errors import SqlNotSupported
 
 _WRITE: Final = "Write the options as a constant, 'i' or 'g'."

@@ -10,7 +10,6 @@ from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
 from nestvec.sql.relational.rewrites.calls.regex import substring_of_pattern
 from nestvec.sql.relational.rewrites.nodes import (
-    JSON_TYPES,
     TEXT_TYPES,
     Rule,
     anonymous_name,
@@ -144,23 +143,6 @@ def _joined_arrays(node: exp.DPipe) -> exp.Expr:
         result = call("list_append" if array is node.this else "list_prepend", node.this, node.expression)
     result.type = array.type
     return result
-
-
-_JSON_STEP = "Write meta #>> '{a,b}' = 'x', meta @> '{\"a\": 1}' or meta ? 'a'."
-
-
-def path_exists(node: exp.JSONBPathExists) -> exp.Expr:
-    """Refuse ``@?``, which DuckDB does not parse."""
-    raise SqlNotSupported("@?, a JSON path, is not supported", next_step=_JSON_STEP)
-
-
-def match_words(node: exp.MatchAgainst) -> exp.Expr:
-    """Refuse an ``@@`` that Milvus did not take."""
-    if any(kind(side) in JSON_TYPES for side in (node.this, *node.expressions)):
-        raise SqlNotSupported("@@ of JSON, a JSON path, is not supported", next_step=_JSON_STEP)
-    raise SqlNotSupported(
-        "@@ of anything but a column in WHERE is not supported", next_step="Write WHERE column @@ 'words'."
-    )
 
 
 def split_part(node: exp.SplitPart) -> exp.Expr:

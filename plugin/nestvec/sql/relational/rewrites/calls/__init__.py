@@ -15,6 +15,12 @@ from nestvec.sql.relational.rewrites.calls.json_functions import (
     value_texts,
     values,
 )
+from nestvec.sql.relational.rewrites.calls.json_paths import (
+    match_path,
+    path_exists,
+    path_function,
+    path_rows,
+)
 from nestvec.sql.relational.rewrites.calls.regex import (
     all_matches,
     counted_matches,
@@ -54,6 +60,11 @@ CALLS: Final[dict[str, Rule]] = {
     "JSONB_INSERT": inserted,
     "JSONB_STRIP_NULLS": of_document("pg_json_without_nulls"),
     "JSONB_PRETTY": of_document("pg_json_pretty"),
+    "JSONB_PATH_QUERY": path_rows,
+    "JSONB_PATH_QUERY_ARRAY": path_function("pg_json_path_array"),
+    "JSONB_PATH_QUERY_FIRST": path_function("pg_json_path_query", first=True),
+    "JSONB_PATH_EXISTS": path_function("pg_json_path_exists", first=True),
+    "JSONB_PATH_MATCH": path_function("pg_json_path_match", first=True),
     "REGEXP_MATCH": first_match,
     "REGEXP_MATCHES": all_matches,
     "QUOTE_IDENT": lambda node: call("pg_quote_ident", node.expressions[0]),
@@ -77,5 +88,7 @@ NODE_CALLS: Final[dict[type[exp.Expr], Rule]] = {
     exp.JustifyInterval: justified("interval"),
     exp.MakeInterval: made_interval,
     exp.Overlaps: overlapping,
+    exp.JSONBPathExists: path_exists,
+    exp.MatchAgainst: match_path,
 }
 """By sqlglot's nodes."""

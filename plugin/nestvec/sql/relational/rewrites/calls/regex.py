@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.formats.regular_expressions import postgres_regex
 from nestvec.sql.relational.rewrites.calls.capture_groups import Group, capture_groups
 from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
-from nestvec.sql.relational.rewrites.regular_expressions import postgres_regex
 from nestvec_schemas.errors import SqlNotSupported
 
 _MAX_GROUPS: Final = 9

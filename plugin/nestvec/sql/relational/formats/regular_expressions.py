@@ -30,8 +30,11 @@ _PIECE: Final = re.compile(
 )
 
 
-def postgres_regex(pattern: str, *, fold: bool = False) -> str:
-    """A regular expression of PostgreSQL for RE2; ``fold`` if it is matched without regard to case."""
+def postgres_regex(pattern: str, *, fold: bool = False, lines: bool = False) -> str:
+    """A regular expression of PostgreSQL for RE2; ``fold`` if it is matched without regard to case.
+
+    With ``lines``, ``[^a]`` stands for no line break.
+    """
     fold = fold or pattern.startswith("(?i)")
     parts: list[str] = []
     bracketed = False
@@ -50,6 +53,8 @@ def postgres_regex(pattern: str, *, fold: bool = False) -> str:
         elif piece.startswith("["):
             # Inside brackets another one stands for itself.
             parts.append(piece.replace("[", r"\[", 1) if bracketed else piece)
+            if lines and not bracketed and "^" in piece:
+                parts.append(r"\n")
             bracketed = not (bracketed and piece.endswith("]"))
         else:
             bracketed = bracketed and piece != "]"
