@@ -3,11 +3,11 @@
     python benchmarks/bridge_overhead.py --models models --encoder minilm --old-dim 384 \\
         [--json benchmarks/results/bridge-overhead.json]
 
-The encoder is copied; the copy receives maps with a residual of 512 of both sides, the largest that
-``nestvec bridge`` fits, of random values. Single queries alternate between the encoder as it was and the
-bridge of the copy, in blocks, so that a busy machine slows both alike. ``engine`` is the graph's pass alone,
-by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass. The products with the
-graph's matrices are counted too, which no other process disturbs.
+The encoder is copied; the copy receives maps with a residual of 512 of both sides, which read tokens too, the
+largest that ``nestvec bridge`` fits, of random values. Single queries alternate between the encoder as it
+was and the bridge of the copy, in blocks, so that a busy machine slows both alike. ``engine`` is the graph's
+pass alone, by ONNX Runtime on a thread; ``service`` is the tokenizer, the queues and the pass. The products
+with the graph's matrices are counted too, which no other process disturbs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from typing import Any
 
 import numpy as np
 import onnx
+from tokenizers import Tokenizer
 
 from nestvec.bridge.vectors import PromptedText
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.verification import open_served
 from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
+from nestvec_exporters.bridge.token_table import token_texts
 from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer
 from nestvec_schemas.bridges.bridge import Bridge, served_name
 from nestvec_schemas.fingerprint import encoder_fingerprint
-from nestvec_schemas.repository import GRAPH, read_manifest
+from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
 
 HIDDEN = 512
 QUERY = "the effect of a swept wing on heat transfer at the stagnation point of a blunt body"
@@ -51,7 +53,8 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
     def values(*shape: int) -> Any:
         return np.asarray(random.normal(size=shape) / 20, np.float32)
 
-    hidden = HiddenLayer(values(manifest.dim, HIDDEN), values(HIDDEN), values(HIDDEN, old_dim))
+    width = manifest.dim + old_dim
+    hidden = HiddenLayer(values(width, HIDDEN), values(HIDDEN), values(HIDDEN, old_dim))
     number = next_query_exit(manifest, "old")
     bridge = Bridge(
         fingerprint="old",
@@ -65,14 +68,17 @@ def bridged(source: Path, folder: Path, old_dim: int) -> tuple[Path, int]:
         texts=1,
         compared={},
     )
-    mapping = BridgeMap(values(manifest.dim, old_dim), values(old_dim), hidden)
-    install_bridge(copy, "old", bridge, BridgeMaps(mapping, mapping))
+    mapping = BridgeMap(values(width, old_dim), values(old_dim), hidden)
+    tokens = len(token_texts(Tokenizer.from_file(str(copy / TOKENIZER))))
+    install_bridge(
+        copy, "old", bridge, BridgeMaps(mapping, mapping, values(tokens, old_dim).astype(np.float16))
+    )
     return copy, number
 
 
 def multiplications(folder: Path, tokens: int) -> Any:
     """The products of a query's pass with the graph's matrices, of the encoder and of its bridge: a layer
-    multiplies each token, a head one vector."""
+    multiplies each token, a head one vector; sums of tokens are products with no matrix of the graph."""
     model = onnx.load(str(folder / GRAPH))
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     counts = {"encoder": 0, "bridge": 0}

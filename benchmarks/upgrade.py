@@ -9,11 +9,11 @@ A pair is OLD:NEW, two encoders of the model repository, or an encoder and a ver
 the collection: ``rotated`` by a learned rotation, ``adapted`` by a linear map (``nestvec adapt``),
 ``compatible`` by one that is trained to search the old vectors (``--compatible-with``), which is measured
 without a bridge. Each bridge is fitted on at most 4,000 of the documents, and on sentences and keywords of
-them, never on the set's own queries or judgements. Figures are nDCG@10 of the set's queries relative to what
-OLD retrieves from its own vectors (Cranfield: exponential gains), and ``recall``, the share of the ten
-documents nearest to a query by NEW alone that it retrieves from the old vectors. Vectors are computed once,
-of the first 256 tokens of a text, and kept in the cache, as are the maps of versions. The JSON file is
-continued if it exists.
+them, never on the set's own queries or judgements; maps may read OLD's vectors of NEW's tokens. Figures are
+nDCG@10 of the set's queries relative to what OLD retrieves from its own vectors (Cranfield: exponential
+gains), and ``recall``, the share of the ten documents nearest to a query by NEW alone that it retrieves from
+the old vectors. Vectors are computed once, of the first 256 tokens of a text, and kept in the cache, as are
+the maps of versions. The JSON file is continued if it exists.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -37,9 +39,11 @@ from benchmarks.beds.bed import Bed
 from benchmarks.beds.folder_beds import beir
 
 from nestvec_exporters.bridge.fit import BridgeOptions, BridgeQueries, fit_bridge
+from nestvec_exporters.bridge.token_table import build_token_table, sum_tokens
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampled_queries import QueryKind, sample_queries
 from nestvec_exporters.space_maps.mapping import PairedVectors, Rows, join
+from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
 DRAWS: tuple[tuple[QueryKind, int], ...] = (
@@ -63,6 +67,20 @@ class Gallery:
     queries: Vectors
     sampled: tuple[Vectors, ...]
     """Of each of DRAWS."""
+
+    def paired(
+        self, old: Gallery, tokens: Gallery | None
+    ) -> tuple[PairedVectors, list[PairedVectors], PairedVectors]:
+        """Documents, sampled queries and queries, each with what the old encoder makes of it."""
+
+        return (
+            PairedVectors(old.documents, self.documents, tokens and tokens.documents),
+            [
+                PairedVectors(*vectors, tokens and tokens.sampled[number])
+                for number, vectors in enumerate(zip(old.sampled, self.sampled, strict=True))
+            ],
+            PairedVectors(old.queries, self.queries, tokens and tokens.queries),
+        )
 
     def mapped(self, matrix: Matrix) -> Gallery:
         """All of them by a linear map."""
@@ -95,8 +113,30 @@ class Encoders:
             ),
         )
 
+    def tokens(self, old: str, new: str, bed: Bed, sample: Rows) -> Gallery | None:
+        """The sums of the texts' tokens by ``new``, as the encoder ``old`` embeds each by itself."""
+        tokenizer = Tokenizer.from_file(str(self.models / new / "tokenizer.json"))
+        tokenizer.no_truncation()
+
+        def embed(tokens: list[str]) -> Vectors:
+            return self._cached(self.cache / "tokens" / f"{old}-{new}.npy", old, tokens)
+
+        dim = read_manifest(self.models / old).dim
+        table = build_token_table(tokenizer, [bed.documents[row] for row in sample], dim, embed)
+        if table is None:
+            return None
+        tokenizer.enable_truncation(MAX_TOKENS)
+
+        def sums(texts: Sequence[str]) -> Vectors:
+            return sum_tokens(table, [encoding.ids for encoding in tokenizer.encode_batch(list(texts))])
+
+        queries = ([query.text for query in sampled(bed, kind, draw)] for kind, draw in DRAWS)
+        return Gallery(sums(bed.documents), sums(bed.queries), tuple(map(sums, queries)))
+
     def _vectors(self, name: str, bed: Bed, kind: str, texts: Sequence[str]) -> Vectors:
-        path = self.cache / bed.name / name / f"{kind}.npy"
+        return self._cached(self.cache / bed.name / name / f"{kind}.npy", name, texts)
+
+    def _cached(self, path: Path, name: str, texts: Sequence[str]) -> Vectors:
         if not path.exists():
             from benchmarks.beds.embed import Encoder
 
@@ -185,41 +225,44 @@ def recall(queries: Vectors, new: Gallery, old: Gallery) -> float:
     return round(float((near[:, :, None] == retrieved[:, None, :]).any(axis=2).mean()), 4)
 
 
-def measure(bed: Bed, old: Gallery, new: Gallery, seed: int) -> dict[str, Any]:
-    """One bridge, fitted by one seed, and its figures."""
+def measure(
+    bed: Bed, old: Gallery, new: Gallery, seed: int, tokens: Callable[[Rows], Gallery | None]
+) -> dict[str, Any]:
+    """One bridge, fitted by one seed, and its figures; ``tokens`` gives the sums of tokens that are weighted
+    by the sampled documents."""
     random = np.random.default_rng(seed)
     rows = np.sort(random.permutation(len(bed.documents))[:MAX_DOCUMENTS])
     position = np.full(len(bed.documents), -1)
     position[rows] = np.arange(len(rows))
+    documents, by_draw, queries = new.paired(old, tokens(rows))
     parts: list[PairedVectors] = []
     owners: list[Rows] = []
     for number, of_draw in enumerate(sources(bed)):
         owner = position[of_draw]
-        pairs = PairedVectors(old.sampled[number], new.sampled[number])
-        parts.append(pairs.at(np.flatnonzero(owner >= 0)))
+        parts.append(by_draw[number].at(np.flatnonzero(owner >= 0)))
         owners.append(owner[owner >= 0])
     ladder = tuple(dim for dim in (old.documents.shape[1], 256, 128, 64, 32) if dim <= old.documents.shape[1])
     started = time.process_time()
     fit = fit_bridge(
-        PairedVectors(old.documents, new.documents).at(rows),
+        documents.at(rows),
         BridgeQueries(join(parts), np.concatenate(owners)),
         BridgeOptions(tuple(dict.fromkeys(ladder)), seed=seed),
     )
     seconds = time.process_time() - started
-    queries, documents = fit.maps.queries(new.queries), fit.maps.documents(new.documents)
-    unstated = fit.maps.documents(new.queries)
-    half = np.where(random.random((len(documents), 1)) < 0.5, documents, old.documents)
+    mapped_queries, mapped = fit.maps.queries(queries.inputs), fit.maps.documents(documents.inputs)
+    unstated = fit.maps.documents(queries.inputs)
+    half = np.where(random.random((len(mapped), 1)) < 0.5, mapped, old.documents)
     figures: dict[str, Any] = {"method": fit.method, "fit_cpu_s": round(seconds, 1)}
     for dim in DIMS:
         at = "full" if dim is None else str(dim)
         own = ndcg(bed, old.queries, old.documents, dim)
         figures[f"old@{at}"] = round(own, 4)
         figures[f"new@{at}"] = round(ndcg(bed, new.queries, new.documents, dim), 4)
-        figures[f"old_gallery@{at}"] = round(ndcg(bed, queries, old.documents, dim) / own, 4)
+        figures[f"old_gallery@{at}"] = round(ndcg(bed, mapped_queries, old.documents, dim) / own, 4)
         figures[f"unstated@{at}"] = round(ndcg(bed, unstated, old.documents, dim) / own, 4)
-        figures[f"half_gallery@{at}"] = round(ndcg(bed, queries, half, dim) / own, 4)
-        figures[f"mapped_gallery@{at}"] = round(ndcg(bed, queries, documents, dim) / own, 4)
-    figures["recall"] = recall(queries, new, old)
+        figures[f"half_gallery@{at}"] = round(ndcg(bed, mapped_queries, half, dim) / own, 4)
+        figures[f"mapped_gallery@{at}"] = round(ndcg(bed, mapped_queries, mapped, dim) / own, 4)
+    figures["recall"] = recall(mapped_queries, new, old)
     figures["compared"] = fit.compared
     return figures
 
@@ -272,7 +315,8 @@ def main() -> None:
         if new_name == "compatible":
             figures = compatible_figures(bed, old, new, versions.gallery("adapted", old, bed, seed))
         else:
-            figures = measure(bed, old, new, seed)
+            tokenizer_of = old_name if new_name in VERSIONS else new_name
+            figures = measure(bed, old, new, seed, partial(encoders.tokens, old_name, tokenizer_of, bed))
         row = {"set": name, "old": old_name, "new": new_name, "seed": seed, **figures}
         rows.append(row)
         print(json.dumps(row), flush=True)

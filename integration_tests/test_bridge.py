@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from integration_tests.fixtures.services import Serve
+from tokenizers import Tokenizer
 
 from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.bridge.token_table import sum_tokens
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest, verify_files
 from nestvec_schemas.samples.docstrings import sample_texts
@@ -62,8 +64,16 @@ def test_the_new_encoder_s_vectors_and_fingerprint_stay(
     assert _embed(service, "encoder=minilm", TEXTS[:4]).shape == (4, 384)
 
 
-def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own(built: BuiltBridge, service: str) -> None:
-    own = _embed(service, "encoder=minilm", TEXTS[:16])
+def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own_and_of_tokens(
+    repository: Path, built: BuiltBridge, service: str
+) -> None:
+    """WordLlama's vectors are of words, so that a map which reads them is nearest."""
+    assert built.bridge.method.endswith(", with tokens")
+    tokens, tokenizer = built.fit.maps.tokens, Tokenizer.from_file(str(repository / "minilm/tokenizer.json"))
+    assert tokens is not None
+    tokenizer.no_padding()
+    texts = [encoding.ids for encoding in tokenizer.encode_batch(list(TEXTS[:16]))]
+    own = np.concatenate([_embed(service, "encoder=minilm", TEXTS[:16]), sum_tokens(tokens, texts)], axis=1)
     bridged = _embed(service, "encoder=minilm&as=wordllama", TEXTS[:16])
     np.testing.assert_allclose(bridged, built.fit.maps.documents(own), atol=2e-3)
 

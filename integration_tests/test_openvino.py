@@ -59,7 +59,14 @@ DYNAMIC = "minilm-int8-dynamic"
 
 needs_bf16 = pytest.mark.skipif(not has_bf16(openvino_core()), reason="this CPU does not compute in bf16")
 
-ENCODERS = [(fixture, name) for fixture, names in KINDS.items() for name in names]
+ALIKE = {"modular", "glove", "nllb", "byt5", "pixel", "film", "naflex", "llava"}
+"""Encoders whose graphs are much like another one's: compared by ``make nightly``."""
+
+ENCODERS = [
+    pytest.param(fixture, name, marks=[pytest.mark.nightly] if name in ALIKE else [])
+    for fixture, names in KINDS.items()
+    for name in names
+]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +104,12 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bridged(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``minilm`` with a bridge that maps queries apart from documents."""
+    """``minilm`` with a bridge that maps queries apart from documents, and reads their tokens."""
     folder = Path(shutil.copytree(models / "minilm", tmp_path_factory.mktemp("bridged") / "minilm"))
     manifest, random = read_manifest(folder), np.random.default_rng(0)
-    documents, queries = (linear(random.normal(size=(manifest.dim, 512)) / 20) for _ in range(2))
+    widths = (manifest.dim, manifest.dim + 96)
+    documents, queries = (linear(random.normal(size=(width, 512)) / 20) for width in widths)
+    tokens = random.normal(size=(30522, 96)).astype(np.float16)
     bridge = Bridge(
         fingerprint="old",
         mapped_from=encoder_fingerprint(manifest),
@@ -113,7 +122,7 @@ def bridged(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts=1,
         compared={},
     )
-    install_bridge(folder, "old", bridge, BridgeMaps(documents, queries))
+    install_bridge(folder, "old", bridge, BridgeMaps(documents, queries, tokens))
     return folder.parent
 
 

@@ -14,7 +14,8 @@ from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
 from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_exporters.bridge.install import install_bridge, next_exit, next_query_exit
-from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, linear
+from nestvec_exporters.bridge.token_table import sum_tokens
+from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, HiddenLayer, TokenTable, linear
 from nestvec_schemas.bridges.bridge import Bridge
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Precision
@@ -22,7 +23,7 @@ from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import cosines
 
 ROWS = [np.array([101, 2000 + n, 3000, 102][: n % 3 + 2], np.int64) for n in range(MAX_BATCH_SIZE + 3)]
-DIM, OLD_DIM = 384, 512
+DIM, TOKEN_DIM, OLD_DIM = 384, 96, 512
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8-dynamic")
 
 
@@ -39,7 +40,12 @@ def _mapping() -> BridgeMap:
 
 
 def _query_mapping() -> BridgeMap:
-    return linear(np.random.default_rng(1).normal(size=(DIM, OLD_DIM)) / np.sqrt(DIM))
+    """Of the encoder's vector and the sum of tokens."""
+    return linear(np.random.default_rng(1).normal(size=(DIM + TOKEN_DIM, OLD_DIM)) / np.sqrt(DIM))
+
+
+def _tokens() -> TokenTable:
+    return np.random.default_rng(2).normal(size=(30522, TOKEN_DIM)).astype(np.float16)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,7 @@ def bridged(models: Path, precisions: Path, tmp_path_factory: pytest.TempPathFac
             texts=1,
             compared={},
         )
-        install_bridge(folder / name, "old", bridge, BridgeMaps(_mapping(), _query_mapping()))
+        install_bridge(folder / name, "old", bridge, BridgeMaps(_mapping(), _query_mapping(), _tokens()))
     return folder
 
 
@@ -98,8 +104,9 @@ def test_triton_gives_a_bridge_s_vectors_and_the_encoder_s_own(
     for name, (own, mapped, queries) in asyncio.run(vectors()).items():
         assert own.shape == mapped.shape == queries.shape == (len(ROWS), OLD_DIM)
         assert not own[:, DIM:].any(), name
+        inputs = np.concatenate([own[:, :DIM], sum_tokens(_tokens(), ROWS)], axis=1)
         assert cosines(mapped, _mapping()(own[:, :DIM])).min() > 0.999, name
-        assert cosines(queries, _query_mapping()(own[:, :DIM])).min() > 0.999, name
+        assert cosines(queries, _query_mapping()(inputs)).min() > 0.999, name
         embedded = OnnxEngine({name: folders[name]})
         for served, number in zip((own, mapped, queries), (0, *_exits(folders[name])), strict=True):
             # In the batches that Triton has: with dynamic ranges, a row depends on the others of its batch.

@@ -101,7 +101,8 @@ def fit_bridge(
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
     encoders' rankings (``learn_map``), starting from ridge regression, alone and with maps of queries beside
-    it that learn more of the new encoder's. None sees the held-out documents,
+    it that learn more of the new encoder's. Where the texts have sums of tokens, one more map by ridge
+    regression reads them, and the learned ones do if it is better. None sees the held-out documents,
     queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
     relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
     is too little.
@@ -126,7 +127,7 @@ def fit_bridge(
         queries.vectors.at(np.flatnonzero(~held_out.queries)),
         _positions(queries.rows[~held_out.queries], learned),
     )
-    candidates = _candidates(training, options, on_step)
+    candidates = _candidates(training, judge, options, on_step)
     scores = {name: judge.score(maps) for name, maps in candidates.items()}
     best = max(scores.values())
     method = next(name for name, score in scores.items() if score >= best - _MARGIN)
@@ -148,6 +149,9 @@ def fit_bridge(
 _LINEAR_QUERIES: Final = "learned, queries apart and linear"
 _LEARNED_QUERIES: Final = "learned, queries apart"
 
+_WITH_TOKENS: Final = ", with tokens"
+"""The end of the name of a map that reads the sum of a text's tokens too."""
+
 
 @dataclass(frozen=True)
 class _Training:
@@ -156,19 +160,30 @@ class _Training:
     sources: Rows
 
 
-def _candidates(training: _Training, options: BridgeOptions, on_step: OnStep) -> Mapping[str, BridgeMaps]:
+def _candidates(
+    training: _Training, judge: _Judge, options: BridgeOptions, on_step: OnStep
+) -> Mapping[str, BridgeMaps]:
     """Maps by name, the simplest first."""
     texts = join([training.documents, training.queries])
     width, dim = texts.new.shape[1], texts.old.shape[1]
     candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
     candidates["orthogonal"] = procrustes(texts)
-    candidates |= {f"ridge {weight:g}": ridge(texts, weight) for weight in RIDGE_WEIGHTS}
+    own = replace(texts, tokens=None)
+    candidates |= {f"ridge {weight:g}": ridge(own, weight) for weight in RIDGE_WEIGHTS}
+    start = candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"]
+    is_rotation = _agreement(candidates["orthogonal"], texts) >= _NOTHING_TO_LEARN
+    suffix = ""
+    if texts.tokens is not None and not is_rotation:
+        with_tokens = ridge(texts, RIDGE_WEIGHTS[1])
+        candidates[f"ridge {RIDGE_WEIGHTS[1]:g}{_WITH_TOKENS}"] = with_tokens
+        if judge.score(BridgeMaps(with_tokens)) > judge.score(BridgeMaps(start)):
+            start, suffix = with_tokens, _WITH_TOKENS
     maps = {name: BridgeMaps(mapping) for name, mapping in candidates.items()}
-    if _agreement(candidates["orthogonal"], texts) >= _NOTHING_TO_LEARN:
+    if is_rotation:
         return maps
-    learned, query_maps = _learned(training, candidates[f"ridge {RIDGE_WEIGHTS[1]:g}"], options, on_step)
-    apart = {name: BridgeMaps(learned, queries) for name, queries in query_maps.items()}
-    return {**maps, "learned": BridgeMaps(learned), **apart}
+    learned, query_maps = _learned(training, start, options, on_step)
+    apart = {f"{name}{suffix}": BridgeMaps(learned, queries) for name, queries in query_maps.items()}
+    return {**maps, f"learned{suffix}": BridgeMaps(learned), **apart}
 
 
 def _learned(
@@ -209,7 +224,7 @@ def _steps(texts: int, options: BridgeOptions) -> int:
 
 def _agreement(mapping: BridgeMap, texts: PairedVectors) -> float:
     """The mean cosine of mapped and old vectors."""
-    return float(cosines(mapping(texts.new), texts.old).mean())
+    return float(cosines(mapping(texts.inputs), texts.old).mean())
 
 
 @dataclass(frozen=True)
@@ -254,8 +269,8 @@ class _Judge:
         """Per dim, what is retrieved through the maps, as a share of ``own``."""
         gallery: Vectors = self.documents.old
         if mixed:
-            gallery = np.where(self.is_mapped[:, None], maps.documents(self.documents.new), gallery)
-        gains = self.gains(maps.queries(self.queries.new), gallery)
+            gallery = np.where(self.is_mapped[:, None], maps.documents(self.documents.inputs), gallery)
+        gains = self.gains(maps.queries(self.queries.inputs), gallery)
         return {dim: round(gain / max(self.own[dim], 1e-9), 4) for dim, gain in gains.items()}
 
     def score(self, maps: BridgeMaps) -> float:

@@ -11,8 +11,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from nestvec_exporters.bridge.token_table import add_token_sums
 from nestvec_exporters.graph.tensors import OUTPUT
-from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer, TokenTable
 from nestvec_schemas.towers import EXIT_INPUT
 
 _PREFIX: Final = "nestvec/bridge/"
@@ -21,17 +22,21 @@ _PREFIX: Final = "nestvec/bridge/"
 _OWN: Final = f"{_PREFIX}own"
 """The graph's own vectors, (batch, d) float32."""
 
-_TENSORS: Final = ("exit", "matrix", "bias", "weights", "hidden_bias", "output")
+_TENSORS: Final = ("exit", "matrix", "bias", "weights", "hidden_bias", "output", "tokens")
 
 
 @dataclass(frozen=True)
 class Head:
-    """A map, and the number of the exit that it answers to."""
+    """A map, the number of the exit that it answers to, and the tokens that it may read."""
 
     exit: int
     """A number above the graph's layers."""
 
     mapping: BridgeMap
+
+    tokens: TokenTable | None = None
+    """A map that is wider than the graph's own vectors reads it. A head whose name is another's, with a part
+    behind a slash, reads the other's."""
 
 
 def read_heads(model: onnx.ModelProto) -> dict[str, Head]:
@@ -47,7 +52,8 @@ def read_heads(model: onnx.ModelProto) -> dict[str, Head]:
         hidden = None
         if "weights" in arrays:
             hidden = HiddenLayer(arrays["weights"], arrays["hidden_bias"], arrays["output"])
-        heads[name] = Head(int(arrays["exit"]), BridgeMap(arrays["matrix"], arrays["bias"], hidden))
+        mapping = BridgeMap(arrays["matrix"], arrays["bias"], hidden)
+        heads[name] = Head(int(arrays["exit"]), mapping, arrays.get("tokens"))
     return heads
 
 
@@ -67,7 +73,7 @@ def set_heads(
     Rows are as long as the longest of them; shorter ones end in zeros. The arithmetic is float32, whatever
     the graph's own. Maps are of vectors of length 1: without ``normalised``, the graph's own vectors are
     brought to it before they are mapped. A graph that has no exits of its own receives the input
-    EXIT_INPUT, (batch, 1) int64.
+    EXIT_INPUT, (batch, 1) int64. A map that is wider than ``own_dim`` reads its ``tokens`` too.
     """
     graph = model.graph
     _remove_heads(graph, own_dim, has_own_exits=has_own_exits)
@@ -80,12 +86,20 @@ def set_heads(
     if not normalised:
         mapped_from = f"{_PREFIX}own_unit"
         graph.node.append(helper.make_node("LpNormalization", [_OWN], [mapped_from], axis=1, p=2))
+    with_tokens = {
+        name: _add_tokens(graph, name, mapped_from, head.tokens)
+        for name, head in heads.items()
+        if head.tokens is not None
+    }
     width = max(own_dim, *(head.mapping.dim for head in heads.values()))
     selected = _padded(graph, _OWN, own_dim, width)
     for name, head in heads.items():
         place = f"{_PREFIX}{name}/"
         _constant(graph, f"{place}exit", np.array(head.exit, np.int64))
-        mapped = _padded(graph, _add_map(graph, place, mapped_from, head.mapping), head.mapping.dim, width)
+        is_wider = head.mapping.width > own_dim
+        inputs = with_tokens[name.partition("/")[0]] if is_wider else mapped_from
+        mapped = _add_map(graph, place, inputs, head.mapping)
+        mapped = _padded(graph, mapped, head.mapping.dim, width)
         graph.node.append(helper.make_node("Equal", [EXIT_INPUT, f"{place}exit"], [f"{place}is_meant"]))
         graph.node.append(
             helper.make_node("Where", [f"{place}is_meant", mapped, selected], [f"{place}selected"])
@@ -95,9 +109,19 @@ def set_heads(
     _set_output_dim(graph, width)
 
 
+def _add_tokens(graph: onnx.GraphProto, name: str, own: str, table: TokenTable) -> str:
+    """Add what the map of a head reads where it reads tokens: the graph's vectors of length 1, ``own``, and
+    the sums of tokens behind them; the name of the tensor."""
+    place = f"{_PREFIX}{name}/"
+    inputs = f"{place}own_and_tokens"
+    sums = add_token_sums(graph, place, table)
+    graph.node.append(helper.make_node("Concat", [own, sums], [inputs], axis=1))
+    return inputs
+
+
 def _add_map(graph: onnx.GraphProto, place: str, vectors: str, mapping: BridgeMap) -> str:
-    """Add the nodes of a map of ``vectors``, (batch, d), all of length 1; the name of the mapped ones,
-    (batch, dim), of length 1 too."""
+    """Add the nodes of a map of ``vectors``, (batch, d); the name of the mapped ones, (batch, dim), of
+    length 1."""
     _constant(graph, f"{place}matrix", mapping.matrix)
     _constant(graph, f"{place}bias", mapping.bias)
     graph.node.append(helper.make_node("MatMul", [vectors, f"{place}matrix"], [f"{place}product"]))

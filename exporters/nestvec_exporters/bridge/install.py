@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx
 from google.protobuf import text_format
 
 from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
 from nestvec_exporters.encoder_manifest import external_files, write_manifest
 from nestvec_exporters.graph.save import save_graph
-from nestvec_exporters.space_maps.mapping import BridgeMaps
+from nestvec_exporters.space_maps.mapping import BridgeMaps, TokenTable, linear
 from nestvec_exporters.workspace import install, workspace
 from nestvec_schemas.bridges.bridge import Bridge, Bridges
 from nestvec_schemas.bridges.view import graph_dim
@@ -87,17 +89,41 @@ def install_bridge(
         raise ValueError("a bridge has an exit of queries if it has a map of them, and only then")
     models = folder.parent
     with workspace(models) as work:
-        for source in _parts(folder):
-            shutil.copytree(source, work / source.name, copy_function=_link)
-        built = work / folder.name
+        built = _copy_encoder(folder, work)
         manifest = _fold(built, name, bridge, maps)
         check(built)
         install(built, models, force=True)
     return manifest
 
 
-def _parts(folder: Path) -> list[Path]:
-    return [folder, *sorted(folder.parent.glob(f"{folder.name}{PART_SEPARATOR}*"))]
+@contextmanager
+def map_inputs_encoder(folder: Path, name: str, tokens: TokenTable) -> Iterator[Path]:
+    """A copy of the encoder in ``folder``, gone after the block, whose bridge ``name`` gives what its maps
+    may read: the encoder's vector and the sum of tokens, the whole of length 1."""
+    manifest = read_manifest(folder)
+    width = manifest.dim + tokens.shape[1]
+    bridge = Bridge(
+        fingerprint="none",
+        mapped_from=encoder_fingerprint(manifest),
+        exit=next_exit(manifest, name),
+        dim=width,
+        dims=(width,),
+        method="none",
+        sample="none",
+        texts=1,
+        compared={},
+    )
+    with workspace(folder.parent) as work:
+        copy = _copy_encoder(folder, work)
+        _fold(copy, name, bridge, BridgeMaps(linear(np.eye(width)), tokens=tokens))
+        yield copy
+
+
+def _copy_encoder(folder: Path, work: Path) -> Path:
+    """A copy of an encoder and its parts."""
+    for source in [folder, *sorted(folder.parent.glob(f"{folder.name}{PART_SEPARATOR}*"))]:
+        shutil.copytree(source, work / source.name, copy_function=_link)
+    return work / folder.name
 
 
 def _link(source: str, target: str) -> None:
@@ -123,7 +149,7 @@ def _fold(built: Path, name: str, bridge: Bridge, maps: BridgeMaps) -> Manifest:
     model = onnx.load(str(path))
     own = (name, f"{name}{_QUERY_HEAD}")
     heads = {key: head for key, head in read_heads(model).items() if key not in own}
-    heads[own[0]] = Head(bridge.exit, maps.documents)
+    heads[own[0]] = Head(bridge.exit, maps.documents, maps.tokens)
     if maps.own_queries is not None and bridge.query_exit is not None:  # both, or neither
         heads[own[1]] = Head(bridge.query_exit, maps.own_queries)
     set_heads(

@@ -65,6 +65,9 @@ class _Texts:
     queries: tuple[Any, Any]
     """The same of the documents and then of the queries, (m, d): documents are queries too."""
 
+    inputs: Any
+    """(m, d) or more: what is mapped of each of ``queries``."""
+
     sources: Any
     """(m,) int64: the document that each query was taken from, or is; -1 for none."""
 
@@ -96,7 +99,7 @@ def learn_map(
     torch.set_num_threads(1)  # sums then do not depend on the number of cores
     try:
         generator = torch.Generator().manual_seed(options.seed)
-        texts = _texts(documents, queries, sources, options)
+        texts = _texts(join([documents, queries]), len(documents), sources, start.width, options)
         parameters = _parameters(start, options, generator)
         optimizer = torch.optim.Adam(parameters, lr=options.rate)
         for step in range(options.steps):
@@ -113,18 +116,21 @@ def learn_map(
 
 
 def _texts(
-    documents: PairedVectors, queries: PairedVectors, sources: Rows, options: LearningOptions
+    everything: PairedVectors, documents: int, sources: Rows, width: int, options: LearningOptions
 ) -> _Texts:
+    """``everything`` is the documents and then the queries; ``width``, the number of values that are mapped
+    of each."""
     import torch  # noqa: PLC0415
 
-    everything = join([documents, queries])
+    old, new, inputs = (_tensor(array) for array in (everything.old, everything.new, everything.inputs))
     fixed = options.document_map
     return _Texts(
-        (_tensor(documents.old), _tensor(documents.new)),
-        (_tensor(everything.old), _tensor(everything.new)),
-        torch.from_numpy(np.concatenate([np.arange(len(documents)), sources]).astype(np.int64)),
-        len(documents),
-        None if fixed is None else _tensor(fixed(documents.new)),
+        (old[:documents], new[:documents]),
+        (old, new),
+        inputs[:, :width].contiguous(),
+        torch.from_numpy(np.concatenate([np.arange(documents), sources]).astype(np.int64)),
+        documents,
+        None if fixed is None else _tensor(fixed(everything.inputs[:documents])),
     )
 
 
@@ -183,10 +189,10 @@ def _loss(texts: _Texts, parameters: Sequence[Any], options: LearningOptions, ge
     if options.old_share:
         old = log_similarities(old_queries[queries], old_documents[documents])
         target = torch.logaddexp(target + math.log(1 - options.old_share), old + math.log(options.old_share))
-    mapped_queries = _mapped(new_queries[queries], parameters)
+    mapped_queries = _mapped(texts.inputs[queries], parameters)
     near = [(mapped_queries, old_queries[queries])]
     if texts.mapped_documents is None:
-        mapped_documents = _mapped(new_documents[documents], parameters)
+        mapped_documents = _mapped(texts.inputs[documents], parameters)
         near.append((mapped_documents, old_documents[documents]))
     else:
         mapped_documents = texts.mapped_documents[documents]

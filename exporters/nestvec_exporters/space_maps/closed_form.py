@@ -30,13 +30,15 @@ def query_start(documents: PairedVectors, near: BridgeMap, weight: float) -> Bri
     encoder.
     """
     ranking = ridge(PairedVectors(documents.new, documents.old), weight).matrix.T
-    near_norm, norm = (float(np.linalg.norm(documents.new @ matrix)) for matrix in (near.matrix, ranking))
+    inputs = documents.inputs[:, : near.width]
+    ranking = np.pad(ranking, ((0, near.width - len(ranking)), (0, 0)))  # it reads no tokens
+    near_norm, norm = (float(np.linalg.norm(inputs @ matrix)) for matrix in (near.matrix, ranking))
     return linear((near.matrix + near_norm / max(norm, 1e-9) * ranking) / 2)
 
 
 def ridge(texts: PairedVectors, weight: float) -> BridgeMap:
-    """Least squares from new to old vectors with a penalty of ``weight`` times the number of texts
-    (Hoerl & Kennard 1970)."""
-    new, old = texts.new.astype(np.float64), texts.old.astype(np.float64)
-    penalty = weight * len(texts) / new.shape[1]
+    """Least squares from new vectors, and sums of tokens where there are any, to old ones, with a penalty of
+    ``weight`` times the number of texts (Hoerl & Kennard 1970)."""
+    new, old = texts.inputs.astype(np.float64), texts.old.astype(np.float64)
+    penalty = weight * len(texts) / texts.new.shape[1]
     return linear(np.linalg.solve(new.T @ new + penalty * np.eye(new.shape[1]), new.T @ old))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,35 @@ def test_too_small_a_sample_is_refused() -> None:
     documents = _documents().at(np.arange(100))
     with pytest.raises(SampleUnusable, match="too few distinct texts"):
         fit_bridge(documents, BridgeQueries(documents, np.arange(100)), BridgeOptions((64,)))
+
+
+def test_a_map_reads_tokens_where_the_vectors_alone_say_too_little() -> None:
+    """The new vectors hold one half of the old ones, the sums of tokens the other."""
+    documents = _with_tokens(_documents())
+    near = _queries(_documents())
+    queries = BridgeQueries(_with_tokens(near.vectors), near.rows)
+    fit = fit_bridge(documents, queries, BridgeOptions((64, 32), 40))
+    assert fit.method.endswith(", with tokens")
+    assert fit.maps.documents.width == DIM
+    assert fit.quality[64] > 0.95
+    blind = fit_bridge(
+        replace(documents, tokens=None),
+        BridgeQueries(replace(queries.vectors, tokens=None), queries.rows),
+        BridgeOptions((64, 32), 40),
+    )
+    assert blind.maps.documents.width == DIM // 2
+    assert blind.quality[64] < fit.quality[64] - 0.03
+
+
+def test_tokens_that_say_nothing_are_not_read() -> None:
+    documents = replace(_documents(noise=0.05), tokens=_normal((TEXTS, DIM), 8))
+    near = _queries(documents)
+    queries = BridgeQueries(replace(near.vectors, tokens=_normal((TEXTS, DIM), 9)), near.rows)
+    fit = fit_bridge(documents, queries, BridgeOptions((64, 32), 2))
+    assert fit.maps.documents.width == DIM
+    assert [name for name in fit.compared if name.endswith("with tokens")] == ["ridge 0.001, with tokens"]
+
+
+def _with_tokens(texts: PairedVectors) -> PairedVectors:
+    half = DIM // 2
+    return PairedVectors(texts.old, normalise(texts.new[:, :half]), normalise(texts.new[:, half:]))

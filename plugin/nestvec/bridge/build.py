@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
+from tokenizers import Tokenizer
 
-from nestvec.bridge.vectors import PromptedText, embed_texts
+from nestvec.bridge.vectors import PromptedText, embed_map_inputs, embed_texts
 from nestvec_exporters.bridge.fit import (
     MIN_DOCUMENTS,
     BridgeFit,
@@ -24,13 +26,14 @@ from nestvec_exporters.bridge.install import (
     next_query_exit,
 )
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
+from nestvec_exporters.bridge.token_table import build_token_table, reads_tokens
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.space_maps.mapping import BridgeMaps, PairedVectors
-from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name
+from nestvec_exporters.space_maps.mapping import BridgeMaps, PairedVectors, TokenTable
+from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name, split_bridged_name
 from nestvec_schemas.errors import EngineError, SpecError
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import ENCODER_NAME, Manifest
-from nestvec_schemas.repository import find_encoder, read_manifest
+from nestvec_schemas.repository import GRAPH, TOKENIZER, find_encoder, read_manifest
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -80,7 +83,8 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     _check_encoders(old, new, name, folders)
     minimum = max(MIN_DOCUMENTS, new.dim // 2)
     texts = bridge_texts(request.sample, request.queries, seed=request.seed, minimum=minimum)
-    vectors = _embed_by_both(folders, texts, listener)
+    tokens = _token_table(folders, old.dim, texts, listener)
+    vectors = _embed_by_both(folders, name, tokens, texts, listener)
     documents = len(texts.documents)
     listener.stage("fitting the bridge")
     options = BridgeOptions(old.dims, request.steps, request.seed)
@@ -109,10 +113,10 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     served = served_name(new.name, name)
     probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
     probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
-    check = check_served(served, probes, fit.maps)
-    manifest = install_bridge(folders[1], name, bridge, fit.maps, check)
+    maps = replace(fit.maps, tokens=tokens if fit.maps.width > new.dim else None)
+    manifest = install_bridge(folders[1], name, bridge, maps, check_served(served, probes, maps))
     installed = bridge if manifest.bridges is None else manifest.bridges.maps[name]
-    return BuiltBridge(served, installed, fit)
+    return BuiltBridge(served, installed, replace(fit, maps=maps))
 
 
 def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]) -> None:
@@ -144,14 +148,35 @@ def check_served_name(new: Manifest, name: str, folder: Path) -> None:
         )
 
 
-def _embed_by_both(folders: list[Path], texts: BridgeTexts, listener: Listener) -> PairedVectors:
+def _token_table(folders: list[Path], dim: int, texts: BridgeTexts, listener: Listener) -> TokenTable | None:
+    """The old encoder's vectors of the new one's tokens; None if the new graph cannot read them."""
+    old, new = folders
+    graph = onnx.load(str(new / GRAPH), load_external_data=False).graph
+    if not (new / TOKENIZER).is_file() or not reads_tokens(graph):
+        return None
+    tokenizer = Tokenizer.from_file(str(new / TOKENIZER))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def embed(tokens: list[str]) -> Vectors:
+        listener.stage(f"embedding the {len(tokens)} tokens of {new.name} by {old.name}")
+        return embed_texts(old, [PromptedText(token, "document") for token in tokens], on_step=listener.step)
+
+    return build_token_table(tokenizer, texts.documents, dim, embed)
+
+
+def _embed_by_both(
+    folders: list[Path], name: str, tokens: TokenTable | None, texts: BridgeTexts, listener: Listener
+) -> PairedVectors:
     prompted = [PromptedText(text, "document") for text in texts.documents]
     prompted += [PromptedText(text, "query") for text in texts.queries]
-    vectors: list[Vectors] = []
-    for folder in folders:
-        listener.stage(f"embedding {len(prompted)} texts by {folder.name}")
-        vectors.append(embed_texts(folder, prompted, on_step=listener.step))
-    return PairedVectors(*vectors)
+    stages = [f"embedding {len(prompted)} texts by {folder.name}" for folder in folders]
+    listener.stage(stages[0])
+    old = embed_texts(folders[0], prompted, on_step=listener.step)
+    listener.stage(stages[1])
+    if tokens is None:
+        return PairedVectors(old, embed_texts(folders[1], prompted, on_step=listener.step))
+    return PairedVectors(old, *embed_map_inputs(folders[1], name, tokens, prompted, listener.step))
 
 
 def check_served(served: str, probes: Sequence[PromptedText], maps: BridgeMaps) -> Callable[[Path], None]:
@@ -159,9 +184,9 @@ def check_served(served: str, probes: Sequence[PromptedText], maps: BridgeMaps) 
     is_query = np.array([[probe.prompt == "query"] for probe in probes])
 
     def check(built: Path) -> None:
-        own = embed_texts(built, probes)
         mapped = embed_texts(built, probes, name=served)
-        expected = np.where(is_query, maps.queries(own), maps.documents(own))
+        inputs = _served_inputs(built, served, probes, maps)
+        expected = np.where(is_query, maps.queries(inputs), maps.documents(inputs))
         cosine = float(cosines(mapped, expected).min())
         if not cosine >= _MIN_COSINE:
             raise EngineError(
@@ -171,3 +196,11 @@ def check_served(served: str, probes: Sequence[PromptedText], maps: BridgeMaps) 
             )
 
     return check
+
+
+def _served_inputs(built: Path, served: str, probes: Sequence[PromptedText], maps: BridgeMaps) -> Vectors:
+    """What the maps of the bridge ``served`` read of each probe."""
+    names = split_bridged_name(served)
+    if names is None or maps.tokens is None:
+        return embed_texts(built, probes)
+    return np.concatenate(embed_map_inputs(built, names[1], maps.tokens, probes), axis=1)

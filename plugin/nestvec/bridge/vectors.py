@@ -12,6 +12,10 @@ from PIL import Image
 
 from nestvec.datasets.captions import open_image
 from nestvec.service.verification import open_served
+from nestvec_exporters.bridge.install import map_inputs_encoder
+from nestvec_exporters.space_maps.mapping import TokenTable
+from nestvec_schemas.bridges.bridge import served_name
+from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, normalise
 
 if TYPE_CHECKING:
@@ -58,6 +62,26 @@ def embed_texts(
             rows.update(zip(places, _embed(encoder, [texts[place] for place in places]), strict=True))
             on_step(len(rows), len(order))
     return normalise(np.stack([rows[place] for place in range(len(texts))]))
+
+
+def embed_map_inputs(
+    folder: Path,
+    bridge: str,
+    tokens: TokenTable,
+    texts: Sequence[PromptedText],
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Vectors, Vectors]:
+    """What maps of the encoder in ``folder`` may read of texts: ``embed_texts``, and their sums of tokens,
+    (n, e) float32 of length 1.
+
+    ``bridge`` is the name of the bridge that is fitted. Raises what ``embed_texts`` raises, and
+    CheckpointError if nothing can be written beside the model repository.
+    """
+    manifest = read_manifest(folder)
+    with map_inputs_encoder(folder, bridge, tokens) as copy:
+        served = served_name(manifest.name, bridge)
+        inputs = embed_texts(copy, texts, name=served, on_step=on_step)
+    return normalise(inputs[:, : manifest.dim]), normalise(inputs[:, manifest.dim :])
 
 
 def embed_images(
