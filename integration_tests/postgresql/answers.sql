@@ -95,3 +95,38 @@ SELECT * FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]')
 SELECT x, x::int + 1 FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') AS x
 SELECT x.v FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') AS x(v)
 SELECT x.v, x.n FROM jsonb_path_query('{"a":[1,2,3]}', '$.a[*]') WITH ORDINALITY AS x(v, n)
+SELECT concat(x) FROM jsonb_array_elements('[{"z":1,"y":[2,3]}]') AS x
+SELECT concat(meta), concat_ws('-', meta, id), concat(tags) FROM rows WHERE id < 5
+SELECT string_agg(x::text, ',') FROM jsonb_array_elements('[{"z":1,"y":[2,3]}]') AS x
+SELECT left(meta::text, 5) FROM rows
+SELECT md5(meta::text) FROM rows
+SELECT array_to_string(tags, ',', '') FROM rows
+SELECT array_to_string(ARRAY(SELECT id FROM rows WHERE id < 4 ORDER BY id), '-')
+SELECT array_to_string(array_agg(u ORDER BY id), ',') FROM rows WHERE id < 9
+SELECT quote_literal(t) FROM rows
+SELECT * FROM jsonb_to_recordset('[{"a":1,"b":"x"},{"a":2}]') AS x(a int, b text)
+SELECT * FROM jsonb_to_record('{"a":1,"b":"x"}') AS x(a int, b text)
+SELECT * FROM json_to_recordset('[{"a":1,"b":[1,2]},{"a":null}]') AS x(a int, b jsonb)
+SELECT "A b" FROM jsonb_to_record('{"A b":true, "a":null}') AS x("A b" text, a jsonb)
+SELECT rows.id, x.s FROM rows, jsonb_to_record(meta) AS x(s text, n text) WHERE rows.id < 12
+SELECT rows.id, x.* FROM rows CROSS JOIN LATERAL jsonb_to_record(rows.meta) AS x(deep jsonb, y jsonb) ORDER BY rows.id
+SELECT x.y, count(*) FROM rows, jsonb_to_record(meta) AS x(y text) GROUP BY x.y
+SELECT n FROM rows LEFT JOIN LATERAL jsonb_to_record(rows.meta) AS x(n text) ON true WHERE n ~ '^[0-9]'
+SELECT sum(x.a) FROM jsonb_to_recordset('[{"a":1,"b":"x"},{"a":2}]') AS x(a int, b text) WHERE x.b IS NULL OR x.b = 'x'
+SELECT c FROM jsonb_to_recordset('[{"c":1.25},{"c":"1.35"}, {"c":-1.25}]') AS x(c numeric(10,1))
+SELECT h FROM jsonb_to_recordset('[{"h":1e2},{"h":"NaN"},{"h":0.1}]') AS x(h real)
+SELECT h FROM jsonb_to_recordset('[{"h":1e2},{"h":"NaN"},{"h":0.1},{"h":"1e5"}]') AS x(h double precision)
+SELECT h FROM jsonb_to_recordset('[{"h":1e2},{"h":0.1},{"h":1.23456789012345678}]') AS x(h numeric)
+SELECT h FROM jsonb_to_recordset('[{"h":"1 day 02:00:00"}]') AS x(h interval)
+SELECT e, f, u FROM jsonb_to_recordset('[{"e":"2020-1-2","f":"2020-01-02 03:04:05+02","u":"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"}]') AS x(e date, f timestamptz, u uuid)
+SELECT rows.id, x.a FROM rows LEFT JOIN LATERAL jsonb_to_recordset(CASE WHEN id < 3 THEN '[{"a":1},{"a":2}]'::jsonb END) AS x(a int) ON true WHERE id < 6
+SELECT t::numeric(10,1) FROM (VALUES ('1.25'),('1.35'),('-1.25')) AS v(t)
+SELECT concat(meta) FROM rows WHERE id < 5
+SELECT a / 2, a::text FROM jsonb_to_record('{"a":3}') AS x(a int)
+SELECT a / 2, a::text, upper(b) FROM jsonb_to_record('{"a":3.0, "b":"x"}') AS x(a real, b text)
+SELECT d - 1, d::text FROM jsonb_to_record('{"d":"2020-01-02"}') AS x(d date)
+SELECT f::text, f > '2020-01-01' FROM jsonb_to_record('{"f":"2020-01-02"}') AS x(f timestamptz)
+SELECT rows.id, x.m / 2 FROM rows, LATERAL (SELECT max(a) AS m FROM rows AS r WHERE r.id < rows.id) AS x WHERE rows.id < 9
+SELECT rows.id, x.m::text, y.k / 2 FROM rows, LATERAL (SELECT rows.meta AS m, rows.a AS b) AS x, LATERAL (SELECT x.b + 1 AS k) AS y WHERE rows.id < 9
+SELECT id, value || '{"b":1}' FROM rows, jsonb_each(meta) WHERE value ? 'x'
+SELECT id, key, value::text FROM rows, jsonb_each(meta) WHERE id < 9

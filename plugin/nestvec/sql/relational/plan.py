@@ -14,7 +14,6 @@ from typing import Any, Final
 from pymilvus import MilvusClient
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError, UnsupportedError
-from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
@@ -24,6 +23,7 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select_list import output_label
 from nestvec.sql.bind.vectors.targets import target_services
 from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
+from nestvec.sql.parse.lateral_types import annotate
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import open_engine
@@ -381,7 +381,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 
 
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
-    annotated = annotate_types(tree, schema=_schema(planning), dialect=CaseSensitiveSql)
+    annotated = annotate(tree, _schema(planning), CaseSensitiveSql)
     check_types(planning.source, annotated)
     rewritten = rewrite_for_duckdb(annotated)
     if rewritten.find(VectorDistance) is not None:

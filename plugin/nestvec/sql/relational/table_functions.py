@@ -27,6 +27,17 @@ _PAIRS: Final = {"JSONB_EACH": "JSONB_EACH_VALUES", "JSONB_EACH_TEXT": "JSONB_EA
 """Functions of keys and values, with the name of the rule for the values."""
 
 
+_RECORDS: Final = ("JSONB_TO_RECORD", "JSON_TO_RECORD", "JSONB_TO_RECORDSET", "JSON_TO_RECORDSET")
+"""Functions whose columns the statement names, with their types."""
+_DOCUMENTS: Final = (exp.DType.JSON, exp.DType.JSONB)
+_FIELD_TYPES: Final = {
+    *exp.DataType.INTEGER_TYPES, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BOOLEAN,
+    exp.DType.TEXT, exp.DType.VARCHAR, exp.DType.DATE, exp.DType.TIME, exp.DType.TIMESTAMP,
+    exp.DType.TIMESTAMPTZ, exp.DType.INTERVAL, exp.DType.UUID, exp.DType.JSON, exp.DType.JSONB,
+}  # fmt: skip
+"""Types of such columns."""
+
+
 def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collection[str]) -> None:
     """Replace the functions in FROM, and references to their rows; ``columns`` are the names of all tables.
 
@@ -34,6 +45,9 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
     """
     for node in list(tree.find_all(exp.Table, exp.Lateral)):
         name = function_label(node.this)
+        if name in _RECORDS:
+            node.replace(_records(source, node, name.lower()))
+            continue
         if name not in _COLUMNS and name not in _PAIRS:
             continue
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name.lower()))
@@ -72,6 +86,40 @@ def _pairs(function: exp.Expr, values: str, alias: exp.TableAlias) -> exp.Latera
     ]
     query = exp.Subquery(this=exp.Select(expressions=selected))
     return exp.Lateral(this=query, alias=exp.TableAlias(this=alias.this.copy()))
+
+
+def _records(source: SourceText, node: exp.Expr, name: str) -> exp.Lateral:
+    """``jsonb_to_recordset(document) AS x(a INT, b TEXT)``: a column for each key that is named."""
+    alias = node.args.get("alias") or exp.TableAlias()
+    columns = alias.args.get("columns") or []
+    if not columns or not all(isinstance(column, exp.ColumnDef) and column.kind for column in columns):
+        raise source.syntax_error(
+            f"{name}() has no list of columns", node.this, f"Write FROM {name}(…) AS x(a INT, b TEXT)."
+        )
+    if node.args.get("ordinality"):
+        raise source.not_supported(f"WITH ORDINALITY of {name}()", node.this, "Write row_number().")
+    document = node.this.expressions[0]
+    if not name.endswith("set") and not isinstance(document, exp.Literal):
+        # Of no document there is a row, too, as of one without keys.
+        document = exp.Coalesce(
+            this=document.copy(), expressions=[exp.cast(exp.Literal.string("{}"), "jsonb")]
+        )
+    selected = []
+    for column in columns:
+        type_, key = column.kind, identifier_name(column.this)
+        if type_.this not in _FIELD_TYPES or (type_.expressions and type_.this == exp.DType.VARCHAR):
+            raise source.not_supported(
+                f"a column of type {type_.sql('postgres')} of {name}()", node.this, "Write TEXT, and cast it."
+            )
+        called = "JSONB_FIELD_DOCUMENTS" if type_.this in _DOCUMENTS else "JSONB_FIELD_TEXTS"
+        values = exp.Anonymous(
+            this=called,
+            expressions=[document.copy(), *map(exp.Literal.string, (key, name))],
+        )
+        selected.append(exp.alias_(exp.cast(exp.Explode(this=values), type_.copy()), key, quoted=True))
+    query = exp.Subquery(this=exp.Select(expressions=selected))
+    table = alias.this.copy() if alias.this is not None else exp.to_identifier(name, quoted=True)
+    return exp.Lateral(this=query, alias=exp.TableAlias(this=table))
 
 
 def _use_column(node: exp.Expr, alias: exp.TableAlias, column: str, columns: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from nestvec.sql.relational.documents.records import json_field_documents, json_field_texts
 from nestvec.sql.relational.documents.shapes import (
     json_insert,
     json_items,
@@ -17,6 +18,7 @@ from nestvec.sql.relational.documents.validity import is_json
 from nestvec.sql.relational.formats.numbers import format_number
 from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
+from nestvec.sql.relational.functions.byte_texts import decode_text, digest, encode_bytes
 from nestvec.sql.relational.functions.intervals import justify
 from nestvec.sql.relational.functions.quoting import quote_ident
 from nestvec.sql.relational.json_path.functions import (
@@ -38,6 +40,11 @@ _TIMES: Final[tuple[Function, ...]] = (
     ("pg_justify", justify, ["BIGINT", "BIGINT", "BIGINT", "VARCHAR"], "BIGINT[]"),
 )
 _TEXTS: Final[tuple[Function, ...]] = (("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),)
+_BYTES: Final[tuple[Function, ...]] = (
+    ("pg_encode", encode_bytes, ["BLOB", "VARCHAR"], "VARCHAR"),
+    ("pg_decode", decode_text, ["VARCHAR", "VARCHAR"], "BLOB"),
+    ("pg_digest", digest, ["BLOB", "VARCHAR"], "BLOB"),
+)
 _PATH: Final = ["JSON", "VARCHAR", "JSON", "BOOLEAN"]
 _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_items", json_items, ["JSON"], "JSON[]"),
@@ -46,6 +53,8 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_without_nulls", json_without_nulls, ["JSON"], "JSON"),
     ("pg_json_insert", json_insert, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON"),
     ("pg_json_pretty", json_pretty, ["JSON"], "VARCHAR"),
+    ("pg_json_field_texts", json_field_texts, ["JSON", "VARCHAR", "VARCHAR"], "VARCHAR[]"),
+    ("pg_json_field_documents", json_field_documents, ["JSON", "VARCHAR", "VARCHAR"], "JSON[]"),
     ("pg_is_json", is_json, ["VARCHAR", "VARCHAR", "BOOLEAN"], "BOOLEAN"),
     ("pg_json_path_query", json_path_query, _PATH, "JSON[]"),
     ("pg_json_path_array", json_path_array, _PATH, "JSON"),
@@ -53,4 +62,4 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_path_match", json_path_match, _PATH, "BOOLEAN[]"),
 )
 
-PYTHON_FUNCTIONS: Final = (*_TIMES, *_TEXTS, *_JSON)
+PYTHON_FUNCTIONS: Final = (*_TIMES, *_TEXTS, *_BYTES, *_JSON)

@@ -61,6 +61,9 @@ _TEXTS: Final = (
     """pg_in_width(s, n, at_left) AS CASE WHEN length(s) >= n THEN s WHEN at_left THEN rpad(s, n, ' ')
     ELSE lpad(s, n, ' ') END""",
     "pg_with_nulls(a, x) AS list_transform(a, lambda item: CASE WHEN item = x THEN NULL ELSE item END)",
+    """pg_bucket_of(x, a) AS CASE WHEN len(a) > list_count(a)
+    THEN error('thresholds array must not contain NULLs')
+    WHEN x IS NOT NULL THEN len(list_filter(a, lambda y: y <= x))::INT END""",
     "pg_subscripts(a) AS range(1, len(a) + 1)::INT[]",
     "array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
     "array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",

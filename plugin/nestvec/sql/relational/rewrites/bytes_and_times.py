@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.datetime_texts import datetime_of_text
-from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, is_text_constant, kind
 from nestvec.sqltypes.values import bytea_bytes
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 BINARY_TYPES = {exp.DType.BINARY, exp.DType.VARBINARY, exp.DType.BLOB}
 BLANK_PADDED_TYPES = (exp.DType.CHAR, exp.DType.BPCHAR, exp.DType.NCHAR)
@@ -62,23 +62,71 @@ def octets(node: exp.Anonymous) -> exp.Expr:
 
 
 def encoded(node: exp.Encode) -> exp.Expr:
-    """``encode(bytes, 'hex')``. Raises SqlNotSupported for another encoding."""
-    _check_hex(node, "encode")
-    return call("lower", call("hex", node.this))
+    """``encode(bytes, encoding)``. Raises SqlNotSupported for one that is no constant."""
+    encoding = _encoding(node, "encode")
+    data = bytes_of(node.this)
+    if encoding == "hex":
+        return call("lower", call("hex", data))
+    return call("pg_encode", data, exp.Literal.string(encoding))
 
 
 def decoded(node: exp.Decode) -> exp.Expr:
-    """``decode(text, 'hex')``. Raises SqlNotSupported for another encoding."""
-    _check_hex(node, "decode")
-    return call("unhex", node.this)
+    """``decode(text, encoding)``. Raises SqlNotSupported for one that is no constant."""
+    encoding = _encoding(node, "decode")
+    if encoding == "hex":
+        return call("unhex", node.this)
+    return call("pg_decode", node.this, exp.Literal.string(encoding))
 
 
-def _check_hex(node: exp.Expr, function: str) -> None:
+def _encoding(node: exp.Expr, function: str) -> str:
     charset = node.args["charset"]
-    if charset.name.lower() == "hex":
-        return
-    encoding = f"the encoding '{charset.name[:40]}'" if is_text_constant(charset) else "a computed encoding"
-    raise SqlNotSupported(f"{encoding} of {function}() is not supported", next_step="Write 'hex'.")
+    name = str(charset.name).lower() if is_text_constant(charset) else ""
+    if name in ("hex", "base64", "escape"):
+        return name
+    encoding = f"the encoding '{charset.name[:40]}'" if name else "a computed encoding"
+    raise SqlNotSupported(
+        f"{encoding} of {function}() is not supported", next_step="Write 'hex', 'base64' or 'escape'."
+    )
+
+
+def bytes_of(node: exp.Expr) -> exp.Expr:
+    """A value as bytes: a constant in quotes is read as BYTEA."""
+    return bytea_constant(node) if is_text_constant(node) else node
+
+
+def sha256(node: exp.SHA2Digest) -> exp.Expr:
+    """``sha256(bytes)`` and ``sha512(bytes)``."""
+    return _digest(node.this, str(node.args["length"].name if node.args.get("length") else 256))
+
+
+def digest_by(length: str) -> Rule:
+    """``sha224(bytes)`` and ``sha384(bytes)``."""
+    return lambda node: _digest(node.expressions[0], length)
+
+
+def _digest(data: exp.Expr, length: str) -> exp.Expr:
+    if not is_text_constant(data) and kind(data) in TEXT_TYPES:
+        raise SqlTypeMismatch(f"sha{length}() takes BYTEA", next_step="Write convert_to(text, 'UTF8').")
+    return call("pg_digest", bytes_of(data), exp.Literal.string(f"sha{length}"))
+
+
+def text_of_bytes(node: exp.Anonymous) -> exp.Expr:
+    """``convert_from(bytes, 'UTF8')``."""
+    _check_utf8(node)
+    return call("decode", bytes_of(node.expressions[0]))
+
+
+def bytes_of_text(node: exp.Anonymous) -> exp.Expr:
+    """``convert_to(text, 'UTF8')``."""
+    _check_utf8(node)
+    return call("encode", node.expressions[0])
+
+
+def _check_utf8(node: exp.Anonymous) -> None:
+    if node.expressions[1].name.upper() not in ("UTF8", "UTF-8"):
+        raise SqlNotSupported(
+            f"{node.name.lower()}() of another encoding is not supported", next_step="Write 'UTF8'."
+        )
 
 
 def _rounded_timestamp(node: exp.Cast, digits: int) -> exp.Expr:

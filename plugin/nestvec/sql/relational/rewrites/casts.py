@@ -183,13 +183,19 @@ def _unsized_numeric(value: exp.Expr) -> exp.DataType:
 
 def _array_text(node: exp.Expr) -> exp.Expr:
     """An array in PostgreSQL's notation, ``{1,NULL,"a b"}``."""
+    return call("pg_array_text", item_texts(node))
+
+
+def item_texts(node: exp.Expr) -> exp.Expr:
+    """The items of an array as PostgreSQL writes them."""
     element = node.type.expressions[0].this if node.type and node.type.expressions else None
     item: exp.Expr = exp.to_identifier("x")
     if element in FLOAT_TYPES:
         text: exp.Expr = float_text(item, element)
     elif element == exp.DType.BOOLEAN:
         text = call("left", exp.cast(item, "text"), exp.Literal.number(1))
+    elif element in JSON_TYPES:
+        text = call("pg_json_print", item)
     else:
         text = exp.cast(item, "text")
-    texts = call("list_transform", node, exp.Lambda(this=text, expressions=[exp.to_identifier("x")]))
-    return call("pg_array_text", texts)
+    return call("list_transform", node, exp.Lambda(this=text, expressions=[exp.to_identifier("x")]))

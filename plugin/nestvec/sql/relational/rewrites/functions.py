@@ -25,6 +25,8 @@ def to_hex(node: exp.Expr) -> exp.Expr:
 
 def width_bucket(node: exp.WidthBucket) -> exp.Expr:
     """The bucket of a number, exact unless one of the three is a double."""
+    if node.args.get("threshold") is not None:
+        return call("pg_bucket_of", node.this, node.args["threshold"])
     numbers = (node.this, node.args["min_value"], node.args["max_value"])
     doubles = any(kind(number) in FLOAT_TYPES for number in numbers)
     return call("pg_bucket" if doubles else "pg_exact_bucket", *numbers, node.args["num_buckets"])

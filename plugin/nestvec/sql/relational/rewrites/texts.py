@@ -9,7 +9,9 @@ from sqlglot import exp
 from nestvec.sql.relational.rewrites.arrays import array_constant, type_arrays
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, bytea_constant
 from nestvec.sql.relational.rewrites.calls.regex import substring_of_pattern
+from nestvec.sql.relational.rewrites.casts import rewrite_cast
 from nestvec.sql.relational.rewrites.nodes import (
+    JSON_TYPES,
     TEXT_TYPES,
     Rule,
     anonymous_name,
@@ -75,9 +77,15 @@ def pad(node: exp.Pad) -> exp.Expr:
     return _pad("lpad" if node.args.get("is_left") else "rpad")(node)
 
 
+_CAST_IN_CONCAT = {*JSON_TYPES, *BINARY_TYPES, exp.DType.ARRAY}
+
+
 def rewrite_concat(node: exp.Expr) -> exp.Expr:
     """In concat() a boolean is t or f, and a number as its cast writes it."""
-    for item in node.expressions:
+    for item in list(node.expressions):
+        if kind(item) in _CAST_IN_CONCAT and not is_vector(item):
+            item.replace(rewrite_cast(exp.cast(item.copy(), "text")))
+            continue
         if (text := value_text(item)) is not None:
             item.replace(text)
         if kind(item) == exp.DType.BOOLEAN:

@@ -6,8 +6,15 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.bytes_and_times import (
+    bytes_of_text,
+    digest_by,
+    sha256,
+    text_of_bytes,
+)
 from nestvec.sql.relational.rewrites.calls.formats import format_value, read_date, read_timestamp
 from nestvec.sql.relational.rewrites.calls.json_functions import (
+    fields,
     inserted,
     keys,
     of_document,
@@ -31,6 +38,8 @@ from nestvec.sql.relational.rewrites.calls.series import ordered_values, series_
 from nestvec.sql.relational.rewrites.calls.texts import (
     counted,
     formatted,
+    joined_items,
+    quoted,
     quoted_or_null,
     split_texts,
     split_to_rows,
@@ -38,6 +47,7 @@ from nestvec.sql.relational.rewrites.calls.texts import (
 )
 from nestvec.sql.relational.rewrites.calls.times import (
     binned,
+    finite,
     justified,
     made_interval,
     overlapping,
@@ -57,6 +67,8 @@ CALLS: Final[dict[str, Rule]] = {
     **dict.fromkeys(("JSONB_EACH", "JSONB_EACH_TEXT", "JSONB_OBJECT_KEYS"), keys),
     "JSONB_EACH_VALUES": values,
     "JSONB_EACH_TEXTS": value_texts,
+    "JSONB_FIELD_TEXTS": fields("pg_json_field_texts"),
+    "JSONB_FIELD_DOCUMENTS": fields("pg_json_field_documents"),
     "JSONB_INSERT": inserted,
     "JSONB_STRIP_NULLS": of_document("pg_json_without_nulls"),
     "JSONB_PRETTY": of_document("pg_json_pretty"),
@@ -68,7 +80,13 @@ CALLS: Final[dict[str, Rule]] = {
     "REGEXP_MATCH": first_match,
     "REGEXP_MATCHES": all_matches,
     "QUOTE_IDENT": lambda node: call("pg_quote_ident", node.expressions[0]),
+    "QUOTE_LITERAL": quoted,
     "QUOTE_NULLABLE": quoted_or_null,
+    "SHA224": digest_by("224"),
+    "SHA384": digest_by("384"),
+    "CONVERT_FROM": text_of_bytes,
+    "CONVERT_TO": bytes_of_text,
+    "ISFINITE": finite,
     "STRING_TO_TABLE": split_to_rows,
     "GENERATE_SUBSCRIPTS": subscripts,
     "NUM_NULLS": counted(nulls=True),
@@ -77,10 +95,12 @@ CALLS: Final[dict[str, Rule]] = {
 """By the names of functions that sqlglot does not know."""
 
 NODE_CALLS: Final[dict[type[exp.Expr], Rule]] = {
+    exp.SHA2Digest: sha256,
     exp.RegexpCount: counted_matches,
     exp.RegexpSubstr: matched_text,
     exp.Distinct: ordered_values,
     **dict.fromkeys((exp.GenerateSeries, exp.ExplodingGenerateSeries), series_of_times),
+    exp.ArrayToString: joined_items,
     exp.Format: formatted,
     exp.StringToArray: split_texts,
     exp.JustifyDays: justified("days"),

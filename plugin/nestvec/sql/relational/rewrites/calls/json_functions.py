@@ -45,6 +45,11 @@ def value_texts(node: exp.Anonymous) -> exp.Expr:
     return call("pg_json_texts", call("pg_json_pair_values", as_json(node.expressions[0])))
 
 
+def fields(name: str) -> Rule:
+    """The values of a key in the objects of jsonb_to_recordset()."""
+    return lambda node: call(name, as_json(node.expressions[0]), *node.expressions[1:])
+
+
 def of_document(name: str) -> Rule:
     """A function of one document."""
     return lambda node: call(name, as_json(node.expressions[0]))

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import Rule, call, is_text_constant, kind
+from nestvec.sql.relational.rewrites.casts import item_texts, rewrite_cast
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, Rule, call, is_text_constant, is_vector, kind
 from nestvec.sql.relational.rewrites.texts import rewrite_concat
 from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
@@ -53,6 +54,22 @@ def formatted(node: exp.Format) -> exp.Expr:
     if not parts:
         return exp.Literal.string("")
     return exp.Concat(expressions=parts, safe=True, coalesce=True)
+
+
+def joined_items(node: exp.ArrayToString) -> exp.Expr:
+    """``array_to_string(array, ',')``, whose items are texts as casts write them."""
+    array = node.this
+    if kind(array) == exp.DType.ARRAY and not is_vector(array) and not isinstance(array.unnest(), exp.Null):
+        node.set("this", item_texts(array))
+    return node
+
+
+def quoted(node: exp.Anonymous) -> exp.Expr:
+    """``quote_literal(x)`` of the text that a cast writes."""
+    value = node.expressions[0]
+    if is_text_constant(value) or kind(value) in (None, *TEXT_TYPES):
+        return node
+    return call("quote_literal", rewrite_cast(exp.cast(value.copy(), "text")))
 
 
 def _formatted(value: exp.Expr, match: re.Match[str]) -> exp.Expr:

@@ -69,6 +69,15 @@ def timestamp_in_zone(node: exp.Anonymous) -> exp.Expr:
     return exp.paren(exp.AtTimeZone(this=moment, zone=zone.copy()))
 
 
+def finite(node: exp.Anonymous) -> exp.Expr:
+    """``isfinite(interval)``, which every interval is."""
+    value = node.expressions[0]
+    if kind(value) != exp.DType.INTERVAL:
+        return node
+    present = exp.Is(this=value.copy(), expression=exp.null(), negate=True)
+    return call("nullif", present, exp.false())
+
+
 def overlapping(node: exp.Overlaps) -> exp.Expr:
     """``(start, end) OVERLAPS (start, interval)``."""
     bounds: list[exp.Expr] = []
