@@ -221,6 +221,11 @@ def test_transactions_are_honest(pg: RunningPg) -> None:
             connection.execute("SELECT 1")
         connection.rollback()
         assert connection.execute("SELECT 1").fetchone() == (1,)
+        connection.execute("DELETE FROM items WHERE id = 50")
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            connection.execute("SELECT nope FROM items")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=r"(?s)1 statement.*failed before.*nope"):
+            connection.rollback()
 
 
 WRITES = (

@@ -60,6 +60,16 @@ QUERIES = (
     "SELECT amname, amtype FROM pg_am WHERE oid < 10000 ORDER BY oid",
     "SELECT 'items'::regclass::text, 'int8'::regtype::text",
     "SELECT extname FROM pg_extension WHERE extname = 'vector'",
+    "SELECT typname FROM pg_type WHERE (typreceive != 0 OR 0 <> typsend) "
+    "AND typreceive::TEXT != 'array_recv' AND typname IN ('int8', '_int8', 'vector', 'any') ORDER BY typname",
+    "SELECT oid FROM pg_type WHERE typsend = 0 AND typname = 'any'",
+    "SELECT 'pg_catalog.pg_extension'::regclass::text, to_regclass('nothing') IS NULL",
+    "SELECT count(*) FROM pg_namespace WHERE 'pg_class'::regclass = 1259 AND nspname = 'public'",
+    "SELECT array_remove(reloptions, 'check_option=local') FROM pg_class WHERE relname = 'items'",
+    "SELECT con.conname, a.attname FROM pg_constraint con CROSS JOIN UNNEST(con.conkey) AS keys "
+    "JOIN pg_attribute a ON a.attnum = keys AND a.attrelid = con.conrelid "
+    "WHERE con.conrelid = 'items'::regclass",
+    "SELECT public.items.id FROM public.items ORDER BY public.items.id",
 )
 
 
@@ -112,6 +122,17 @@ def test_rows_and_types_are_postgresqls(pg: RunningPg, postgres: PostgresServer,
 def _comparable(type_: str) -> str:
     """Names of catalogs are texts where functions of theirs return them."""
     return "text" if type_ in ("name", "varchar", "sql_identifier", "character_data", "yes_or_no") else type_
+
+
+@pytest.mark.parametrize("query", ["SELECT 'nope'::regclass", "SELECT 'nope'::regproc::oid"])
+def test_names_of_nothing_are_errors(pg: RunningPg, postgres: PostgresServer, query: str) -> None:
+    with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
+        with pytest.raises(psycopg.Error) as expected:
+            theirs.execute(query)
+        with pytest.raises(psycopg.Error) as raised:
+            ours.execute(query)
+        assert raised.value.sqlstate == expected.value.sqlstate
+        assert raised.value.diag.message_primary == expected.value.diag.message_primary
 
 
 def test_binary_rows_are_postgresqls(pg: RunningPg, postgres: PostgresServer) -> None:

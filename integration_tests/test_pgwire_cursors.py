@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +12,8 @@ import pytest
 import sqlalchemy
 from integration_tests.fixtures.pgwire import RunningPg, run_pg
 from integration_tests.fixtures.postgres import PostgresServer, run_postgres
+
+from nestvec.pgwire.settings import PgLimits, PgSettings
 
 ROWS = 7
 """Rows of the cursors."""
@@ -127,3 +130,53 @@ def test_the_cursors_of_drivers_return_rows_in_parts(pg: RunningPg) -> None:
         rows = connection.execute(statement.order_by(sqlalchemy.text("id")).execution_options(yield_per=2))
         assert [len(part) for part in rows.partitions()] == [2, 2, 2, 1]
     engine.dispose()
+
+
+def _held(connection: psycopg.Connection[Any], declare: str, end: str) -> object:
+    """The rows of a cursor WITH HOLD after the end of the transaction that declared it, or an SQLSTATE."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(declare)
+        try:
+            for statement in end.split(";"):
+                cursor.execute(statement.encode())
+        except psycopg.Error:
+            cursor.execute("COMMIT")
+        try:
+            return cursor.execute("FETCH ALL c").fetchall()
+        except psycopg.Error as error:
+            return error.sqlstate
+        finally:
+            cursor.execute("CLOSE ALL")
+
+
+@pytest.mark.parametrize(
+    "end", ["COMMIT", "END", "ROLLBACK", "ABORT", "COMMIT; BEGIN; ROLLBACK", "SELECT 1/0"]
+)
+def test_a_held_cursor_outlives_only_a_commit(pg: RunningPg, postgres: PostgresServer, end: str) -> None:
+    with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
+        declare = "DECLARE c CURSOR WITH HOLD FOR SELECT {} ORDER BY 1"
+        rows = _held(ours, declare.format("id FROM t"), end)
+        assert rows == _held(
+            theirs, declare.format(f"n::bigint FROM generate_series(1, {ROWS}) AS g(n)"), end
+        )
+        assert isinstance(rows, list) == end.startswith(("COMMIT", "END"))
+
+
+def test_cursors_share_the_memory_of_their_connection(tmp_path: Path) -> None:
+    limits = PgLimits(cursor_bytes=4 << 20)
+    declare = "DECLARE {} CURSOR WITH HOLD FOR SELECT repeat('x', 1000) FROM generate_series(1, 1000)"
+    with (
+        run_pg(tmp_path / "pg.db", PgSettings(limits)) as running,
+        psycopg.connect(running.address, autocommit=True) as connection,
+        psycopg.connect(running.address, autocommit=True) as other,
+    ):
+        for name in ("a", "b", "c"):
+            connection.execute(declare.format(name))
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="MiB") as raised:
+            connection.execute(declare.format("d"))
+        assert "--cursor-memory" in str(raised.value.diag.message_hint)
+        other.execute(declare.format("d"))
+        connection.execute("CLOSE a")
+        connection.execute(declare.format("d"))
+        assert len(connection.execute("FETCH ALL d").fetchall()) == 1000

@@ -162,3 +162,14 @@ def _random_pattern(draw: Random, fields: tuple[str, ...]) -> str:
         return draw.choice(("", "", "FM", "TM")) + draw.choice(fields) + draw.choice(("", "", "", "th", "TH"))
 
     return "".join(part() for _ in range(draw.randint(1, 6)))
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "-" + "9" * 5000, "0" * 4400 + "2024"])
+def test_numbers_of_thousands_of_digits(oracle: psycopg.Connection, text: str) -> None:
+    value = expected(oracle, "SELECT extract(epoch FROM to_date(%s::text, 'YYYY')) * 1000000", text)
+    if not isinstance(value, psycopg.Error):
+        assert read_moment(text, "YYYY") == value
+        return
+    with pytest.raises(ValueError, match=r"out of range|not supported") as raised:
+        read_moment(text, "YYYY")
+    assert "limit" not in str(raised.value)

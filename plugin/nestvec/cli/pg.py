@@ -58,6 +58,7 @@ class PgLimitArgs:
 
     max_connections: int
     max_message: int
+    cursor_memory: int
     statement_seconds: float
     idle_seconds: float
     shutdown_seconds: float
@@ -69,6 +70,7 @@ class PgLimitArgs:
         return PgLimits(
             connections=self.max_connections,
             message_bytes=self.max_message,
+            cursor_bytes=self.cursor_memory,
             statement_seconds=self.statement_seconds,
             idle_seconds=self.idle_seconds,
             shutdown_seconds=self.shutdown_seconds,
@@ -114,6 +116,9 @@ class PgArgs:
     "Limits",
     option("--max-connections", type=click.IntRange(1, 10_000), default=100, help="Open connections."),
     option("--max-message", type=Bytes(), default="64MiB", metavar="SIZE", help="One message of a client."),
+    option(
+        "--cursor-memory", type=Bytes(), default="1GiB", metavar="SIZE", help="Rows of a client's cursors."
+    ),
     option("--statement-seconds", type=_SECONDS, default=300, help="For one statement; 0 for any time."),
     option(
         "--idle-seconds", type=_SECONDS, default=0, help="Between two statements of a client; 0 for any time."

@@ -205,7 +205,7 @@ class PgConnection:
         self._stream.write(responses.ready_for_query(self._runner.block.status))
 
     def _failed(self, error: PgError, *, extended: bool) -> None:
-        self._runner.block.fail()
+        self._runner.block.fail(error)
         self._stream.write(responses.error_response(error))
         if extended:
             self._skipping = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.outcome import StatementOutcome
 from nestvec.pgwire.protocol.responses import Field
+from nestvec.pgwire.row_memory import memory_of
+from nestvec.pgwire.settings import DEFAULT_CURSOR_BYTES
 from nestvec.pgwire.statement import Statement
 from nestvec.sql.result import Row
 
@@ -47,6 +49,10 @@ class OpenCursor:
     """Whether it outlives its transaction."""
     scroll: bool
     """Whether it can go back."""
+    size: int = 0
+    """The memory of the rows, in bytes."""
+    in_block: bool = False
+    """Whether the transaction that declared it still runs."""
     position: int = 0
     """The current row, from 1; 0 before the first, one more than there are after the last."""
 
@@ -90,13 +96,31 @@ class DeclareStatement:
 class Cursors:
     """The cursors of one connection, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_CURSOR_BYTES) -> None:
         self._cursors = dict[str, OpenCursor]()
+        self._max_bytes = max_bytes
 
-    def declare(self, declaration: DeclareStatement, outcome: StatementOutcome) -> StatementOutcome:
-        """Keep the rows of a query."""
+    def declare(
+        self, declaration: DeclareStatement, outcome: StatementOutcome, *, in_block: bool
+    ) -> StatementOutcome:
+        """Keep the rows of a query. Raises PgError if all cursors would take too much memory."""
+        size = memory_of(outcome.rows)
+        total = size + sum(cursor.size for cursor in self._cursors.values())
+        if total > self._max_bytes:
+            raise PgError(
+                "53400",
+                f"the rows of this connection's cursors would take {total >> 20:,} MiB, more than the "
+                f"{self._max_bytes >> 20:,} that the server allows",
+                hint="Close cursors, select fewer rows or columns, or start nestvec pg with a larger "
+                "--cursor-memory.",
+            )
         self._cursors[declaration.name] = OpenCursor(
-            outcome.fields, outcome.rows, declaration.hold, declaration.scroll
+            outcome.fields,
+            outcome.rows,
+            declaration.hold,
+            scroll=declaration.scroll,
+            size=size,
+            in_block=in_block,
         )
         return StatementOutcome("DECLARE CURSOR", notices=outcome.notices, closing_tag=True)
 
@@ -132,9 +156,13 @@ class Cursors:
             return StatementOutcome(f"MOVE {len(rows)}", closing_tag=True)
         return StatementOutcome(f"FETCH {len(rows)}", cursor.fields, rows, closing_tag=True)
 
-    def end_block(self) -> None:
-        """Cursors end with their transaction, unless they were declared WITH HOLD."""
-        self._cursors = {name: cursor for name, cursor in self._cursors.items() if cursor.hold}
+    def end_block(self, *, committed: bool) -> None:
+        """Cursors end with their transaction, unless they were declared WITH HOLD and it is committed."""
+        self._cursors = {
+            name: replace(cursor, in_block=False)
+            for name, cursor in self._cursors.items()
+            if cursor.hold and (committed or not cursor.in_block)
+        }
 
     def clear(self) -> None:
         """DISCARD ALL."""

@@ -19,6 +19,7 @@ from nestvec.pgwire.metrics import PgMetrics
 from nestvec.pgwire.outcome import StatementOutcome, outcome_of, text_outcome
 from nestvec.pgwire.parameters import TRANSACTION_READ_ONLY, PgParameters, parse_set
 from nestvec.pgwire.protocol.responses import Field
+from nestvec.pgwire.settings import PgLimits
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.transaction import TransactionBlock
 from nestvec.sql.parse.parse import parse
@@ -53,13 +54,13 @@ class StatementRunner:
         catalogs: CatalogAnswers,
         metrics: PgMetrics,
         *,
-        max_seconds: float,
+        limits: PgLimits,
     ) -> None:
         self.engine, self.session, self.parameters = engine, session, parameters
         self.catalogs, self.metrics = catalogs, metrics
         self.block = TransactionBlock()
-        self.cursors = Cursors()
-        self._max_seconds = max_seconds
+        self.cursors = Cursors(limits.cursor_bytes)
+        self._max_seconds = limits.statement_seconds
         self._running: Cancellation | None = None
 
     def cancel(self, error: PgError) -> None:
@@ -205,7 +206,8 @@ class StatementRunner:
                 "25P01", "DECLARE CURSOR can only be used in transaction blocks", hint="Add WITH HOLD."
             )
         self.cursors.check_new(declaration.name)
-        return self.cursors.declare(declaration, await self.run(declaration.query, params, types))
+        outcome = await self.run(declaration.query, params, types)
+        return self.cursors.declare(declaration, outcome, in_block=self.block.status != "I")
 
     def _transaction(self, statement: Statement) -> StatementOutcome:
         word = statement.word
@@ -218,9 +220,10 @@ class StatementRunner:
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
             return self._savepoint(word)
         self.parameters.end_block()
-        self.cursors.end_block()
+        commits = word in ("COMMIT", "END")
+        self.cursors.end_block(committed=commits and self.block.status != "E")
         commit(self.session)
-        ends = self.block.commit if word in ("COMMIT", "END") else self.block.rollback
+        ends = self.block.commit if commits else self.block.rollback
         tag, notice = ends(self.session.settings.rollback)
         return StatementOutcome(tag, notices=_notices(notice))
 

@@ -176,9 +176,7 @@ class PgServer:
         settings = _started_settings(self._settings.sql, started)
         session = Session(settings, caller=CallerData(files=False), _services=self._services)
         catalogs = CatalogAnswers(self._catalog, login.user, number)
-        runner = StatementRunner(
-            self.engine, session, parameters, catalogs, self.metrics, max_seconds=limits.statement_seconds
-        )
+        runner = StatementRunner(self.engine, session, parameters, catalogs, self.metrics, limits=limits)
         connection = PgConnection(stream, runner, limits.idle_seconds)
         self._connections[number] = (secret, connection)
         parameters.report_all()

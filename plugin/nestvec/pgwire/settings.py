@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from nestvec.pgwire.auth.accounts import Accounts
 from nestvec.sql.settings import SessionSettings
+
+DEFAULT_CURSOR_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class PgLimits:
     connections: int = 100
     message_bytes: int = 64 << 20
     """The longest message, checked before it is read."""
+    cursor_bytes: int = DEFAULT_CURSOR_BYTES
+    """The memory of the rows of one connection's cursors, which are read when they are declared."""
     statement_seconds: float = 300.0
     """How long a statement may run; 0 for any time."""
     idle_seconds: float = 0.0

@@ -16,18 +16,20 @@ class TransactionBlock:
         self.status: TransactionStatus = "I"
         self.writes = 0
         """Statements of the block that wrote, and cannot be undone."""
+        self._failure = ""
+        """What the first error of the block said."""
 
     def begin(self) -> PgError | None:
         """Start a block; a warning if there is one."""
         if self.status == "I":
-            self.status, self.writes = "T", 0
+            self.status, self.writes, self._failure = "T", 0, ""
             return None
         return _warning("25001", "there is already a transaction in progress")
 
-    def fail(self) -> None:
+    def fail(self, error: PgError) -> None:
         """An error in a block refuses what follows in it."""
         if self.status == "T":
-            self.status = "E"
+            self.status, self._failure = "E", error.message
 
     def check(self) -> None:
         """Refuse a statement of a failed block. Raises PgError."""
@@ -48,9 +50,11 @@ class TransactionBlock:
 
     def rollback(self, policy: str) -> tuple[str, PgError | None]:
         """End the block: the tag and a warning. Milvus cannot undo statements that wrote, which is a PgError
-        by the policy ``error`` of ``nestvec.rollback``, a warning by ``warn``, and nothing by ``ignore``."""
-        status, writes = self.status, self.writes
-        self.status, self.writes = "I", 0
+        by the policy ``error`` of ``nestvec.rollback``, a warning by ``warn``, and nothing by ``ignore``.
+
+        Drivers show only the last error: that of a ROLLBACK after a failure tells the failure, too."""
+        status, writes, failure = self.status, self.writes, self._failure
+        self.status, self.writes, self._failure = "I", 0, ""
         if status == "I":
             return "ROLLBACK", _warning("25P01", "there is no transaction in progress")
         if writes and policy != "ignore":
@@ -60,6 +64,7 @@ class TransactionBlock:
                 f"ROLLBACK cannot undo {count} of this transaction, which wrote to Milvus",
                 hint="Milvus has no transactions: undo the changes with further statements. "
                 "The transaction has ended.",
+                detail=f"The transaction failed before: {failure}" if failure else "",
                 severity="WARNING" if policy == "warn" else "ERROR",
             )
             if policy == "error":

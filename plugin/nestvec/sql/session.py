@@ -14,6 +14,7 @@ from typing import Any, Final
 from pymilvus.client.types import LoadState
 from sqlglot import exp
 
+from nestvec.collections.stored_views import StoredView, read_views
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
@@ -22,6 +23,7 @@ from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.service.in_process import compare_encoders, serve_in_process
 from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.parse.view_errors import view_error
 from nestvec.sql.plan.cache import PlanCache
 from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
@@ -203,6 +205,8 @@ class Session:
             self._facts.read_at[name] = (table, self.search_cache.clock())
             self.tables[name] = table
             return table
+        if lower in (yield from _existing_views()):
+            raise view_error(source, node, lower)
         names = sorted((yield call("listing the collections", "list_collections")))
         available = f"Available: {', '.join(names)}." if names else "The database is empty."
         raise source.unknown_name(
@@ -363,6 +367,13 @@ class Session:
         settings = self.settings
         options: dict[str, Any] = {"consistency_level": settings.consistency} if settings.consistency else {}
         return options | ({"partition_names": list(settings.partitions)} if settings.partitions else {})
+
+
+def _existing_views() -> Steps[dict[str, StoredView]]:
+    try:
+        return (yield from read_views())
+    except StoreError:
+        return {}  # a server without properties of databases
 
 
 def named_tables(tree: exp.Expr) -> set[str]:

@@ -18,10 +18,10 @@ from sqlalchemy.engine.interfaces import (
 from sqlalchemy.exc import NoSuchTableError
 
 from nestvec.collections import lifecycle
+from nestvec.collections.stored_views import read_views
 from nestvec.dbapi.errors import Error
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, table_steps
 from nestvec.milvus.steps import BlockingCall, Steps
-from nestvec.sql.statements.views import read_views
 from nestvec.sqlalchemy.types import reflected_type
 from nestvec_schemas.errors import CollectionNotFound
 
@@ -45,7 +45,7 @@ class Reflection(default.DefaultDialect):
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         raw = _dbapi_connection(connection)
-        return sorted(raw.run(read_views(raw.session)))
+        return sorted(raw.run(read_views()))
 
     def get_sequence_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []

@@ -78,6 +78,7 @@ def test_a_header_and_the_end_of_data_are_no_rows() -> None:
 
 def test_escapes_of_the_text_format() -> None:
     assert _read(rb"a\tb\x41\101\\" + b"\t" + rb"\n" + b"\n", TEXT, 4) == [[b"a\tbAA\\", b"\n"]]
+    assert _read(rb"\8\9\x" + b"\n", TEXT, 4) == [[b"89x"]]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,8 @@ def test_escapes_of_the_text_format() -> None:
         ("COPY (SELECT a FROM t WHERE b = 'x)') TO STDOUT WITH CSV", "csv", {"delimiter": ","}),
         ("COPY t FROM STDIN WITH DELIMITER E'\\t'", "text", {"delimiter": "\t"}),
         ("COPY t FROM STDIN WITH (FORMAT text, HEADER false)", "text", {"header": False}),
+        ("COPY t FROM STDIN (FORMAT csv, ESCAPE '\\')", "csv", {"escape": "\\"}),
+        ("COPY t FROM STDIN WITH CSV NULL E'\\'' ESCAPE '\\' ", "csv", {"escape": "\\", "null": "'"}),
     ],
 )
 def test_statements(sql: str, format_: str, options: dict[str, object]) -> None:

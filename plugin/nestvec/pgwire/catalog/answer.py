@@ -26,6 +26,7 @@ from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.types import oids
 from nestvec.sql.bind.params import parameter_name
 from nestvec.sql.interrupts import interruptible
+from nestvec.sql.session import Session
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,6 +77,7 @@ class Driver(Protocol):
     """What runs steps on Milvus for a connection."""
 
     parameters: PgParameters
+    session: Session
 
     async def drive(self, steps: Steps[Any], *, writes: bool = False) -> Any:
         """The result of the steps."""
@@ -161,7 +163,8 @@ class CatalogAnswers:
         context = ClientContext(
             self._user, self._database.database, self._process, VERSION, driver.parameters.value
         )
-        outcome: StatementOutcome = await driver.drive(self._steps(tree, context, list(params)))
+        steps = self._steps(tree, context, list(params), driver.session)
+        outcome: StatementOutcome = await driver.drive(steps)
         return outcome
 
     async def describe(
@@ -173,15 +176,18 @@ class CatalogAnswers:
         outcome = await self._answer(tree, sample_values(tree, types, ()), driver)
         return types, outcome.fields
 
-    def _steps(self, tree: exp.Expr, context: ClientContext, params: list[Any]) -> Steps[StatementOutcome]:
+    def _steps(
+        self, tree: exp.Expr, context: ClientContext, params: list[Any], session: Session
+    ) -> Steps[StatementOutcome]:
         tables = yield from self._database.fresh_tables()
+        views = yield from self._database.views.read(session, tables)
 
         def run(_: object) -> StatementOutcome:
             import duckdb  # noqa: PLC0415 - only a query of catalogs needs it
 
             sql = rewrite(tree, context)
             try:
-                with self._database.cursor(tables, self._user) as cursor:
+                with self._database.cursor(tables, self._user, views) as cursor:
                     return _query(cursor, tree, sql, params)
             except duckdb.Error as error:
                 raise duckdb_error(error) from error
@@ -260,6 +266,8 @@ def duckdb_error(error: Exception) -> PgError:
             f"a query of the catalogs failed inside DuckDB: {message}",
             hint="Write it in another way. Later queries are answered.",
         )
+    if kind == "Invalid Input Error" and message.startswith('relation "'):
+        return PgError("42P01", message)
     return PgError(
         states.get(kind, "0A000"),
         message or text,

@@ -15,6 +15,7 @@ from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, table_steps
 from nestvec.milvus.steps import Steps, call
 from nestvec.pgwire.catalog.macros import TYPE_NAMES, macro_statements
 from nestvec.pgwire.catalog.rows import Rows, Values, catalog_rows
+from nestvec.pgwire.catalog.shown_views import ShownView, ShownViews
 from nestvec.pgwire.catalog.views import VIEWS
 from nestvec.pgwire.parameters import DEFAULTS
 from nestvec_schemas.errors import CollectionNotFound
@@ -94,8 +95,9 @@ class CatalogDatabase:
         self._fresh_until = clock()
         """Until when ``_read`` is used again."""
         self._changes = 0
-        self._shown: tuple[tuple[Table, ...], str] | None = None
-        """The collections and the owner that the tables of DuckDB show."""
+        self._shown: tuple[tuple[Table, ...], tuple[ShownView, ...], str] | None = None
+        """The collections, the views and the owner that the tables of DuckDB show."""
+        self.views = ShownViews()
 
     def forget(self) -> None:
         """Read the collections again on the next use."""
@@ -119,12 +121,14 @@ class CatalogDatabase:
         return tuple(tables)
 
     @contextmanager
-    def cursor(self, tables: tuple[Table, ...], owner: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor on catalogs that show these collections."""
+    def cursor(
+        self, tables: tuple[Table, ...], owner: str, views: tuple[ShownView, ...] = ()
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor on catalogs that show these collections and views."""
         import duckdb  # noqa: PLC0415 - only a query of catalogs needs it
 
         try:
-            cursor = self._new_cursor(tables, owner)
+            cursor = self._new_cursor(tables, owner, views)
             try:
                 yield cursor
             finally:
@@ -135,14 +139,16 @@ class CatalogDatabase:
                 self._connection = self._shown = None
             raise
 
-    def _new_cursor(self, tables: tuple[Table, ...], owner: str) -> duckdb.DuckDBPyConnection:
+    def _new_cursor(
+        self, tables: tuple[Table, ...], owner: str, views: tuple[ShownView, ...]
+    ) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._connection is None:
                 self._connection = _open()
-            if self._shown != (tables, owner):
+            if self._shown != (tables, views, owner):
                 self._shown = None
-                _write(self._connection, catalog_rows(tables, owner, self.database))
-                self._shown = (tables, owner)
+                _write(self._connection, catalog_rows(tables, owner, self.database, views))
+                self._shown = (tables, views, owner)
             return self._connection.cursor()
 
 
@@ -170,7 +176,8 @@ def _open() -> duckdb.DuckDBPyConnection:
         definitions = ", ".join(f'"{column}" {_duckdb_type(type_)}' for column, type_ in columns.items())
         connection.execute(f'CREATE TABLE {SCHEMAS[schema]}."{relation}" ({definitions})')
     connection.execute("CREATE TABLE pgc.index_definitions (oid BIGINT, definition VARCHAR, keys VARCHAR)")
-    connection.execute("CREATE TABLE pgc.constraint_definitions (oid BIGINT, definition VARCHAR)")
+    for name in ("constraint_definitions", "view_definitions"):
+        connection.execute(f"CREATE TABLE pgc.{name} (oid BIGINT, definition VARCHAR)")
     connection.execute("CREATE TABLE pgc.type_names (name VARCHAR, shown VARCHAR)")
     connection.executemany("INSERT INTO pgc.type_names VALUES (?, ?)", list(TYPE_NAMES.items()))
     for name, rows in _snapshot()["rows"].items():
@@ -211,10 +218,14 @@ def _replace_rows(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     _insert(connection, "pg_type", rows.get("pg_type", []))
     connection.execute("DELETE FROM pgc.index_definitions")
     connection.execute("DELETE FROM pgc.constraint_definitions")
+    connection.execute("DELETE FROM pgc.view_definitions")
     indexes = [(row["indexrelid"], row["definition"], row["key"]) for row in rows.get("pg_index", [])]
     constraints = [(row["oid"], row["definition"]) for row in rows.get("pg_constraint", [])]
     if indexes:
         connection.executemany("INSERT INTO pgc.index_definitions VALUES (?, ?, ?)", indexes)
+    views = [(row["oid"], row["definition"]) for row in rows.get("pg_class", []) if row["relkind"] == "v"]
+    if views:
+        connection.executemany("INSERT INTO pgc.view_definitions VALUES (?, ?)", views)
     if constraints:
         connection.executemany("INSERT INTO pgc.constraint_definitions VALUES (?, ?)", constraints)
 

@@ -18,7 +18,7 @@ _FALSE: Final = """
     pg_is_in_recovery() pg_is_other_temp_schema(o) pg_relation_is_publishable(o) pg_is_wal_replay_paused()
     row_security_active(o)"""
 _NULL: Final = """
-    shobj_description(a,b) pg_get_viewdef(a) pg_get_viewdef(a,b) pg_get_triggerdef(a) pg_get_triggerdef(a,b)
+    shobj_description(a,b) pg_describe_object(a,b,c) pg_get_triggerdef(a) pg_get_triggerdef(a,b)
     pg_get_serial_sequence(a,b) pg_get_functiondef(a) pg_get_function_sqlbody(a) pg_get_function_result(a)
     pg_get_function_arguments(a)
     pg_get_function_identity_arguments(a) pg_get_function_arg_default(a,b) pg_get_partkeydef(a)
@@ -64,6 +64,8 @@ _EXPRESSIONS: Final = (
         "pg_get_constraintdef(o, p)",
         "(SELECT max(c.definition) FROM pgc.constraint_definitions c WHERE c.oid = o)",
     ),
+    ("pg_get_viewdef(o)", "(SELECT max(v.definition) FROM pgc.view_definitions v WHERE v.oid = o)"),
+    ("pg_get_viewdef(o, p)", "(SELECT max(v.definition) FROM pgc.view_definitions v WHERE v.oid = o)"),
     ("pg_get_userbyid(o)", "(SELECT max(r.rolname) FROM pgc.pg_roles r WHERE r.oid = o)"),
     ("pg_encoding_to_char(e)", "CASE WHEN e = 6 THEN 'UTF8' ELSE '' END"),
     ("pg_char_to_encoding(e)", "6"),
@@ -105,6 +107,7 @@ _EXPRESSIONS: Final = (
         "_pg_expandarray(a)",
         "unnest(list_transform(range(1, len(a) + 1), i -> {'x': a[i], 'n': i}))",
     ),
+    ("pg_array_remove(a, v)", "list_filter(a, x -> x IS DISTINCT FROM v)"),
     ("array_lower(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN 1 END"),
     ("array_upper(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN len(a) END"),
     ("default_setting(n)", "(SELECT max(s.setting) FROM pgc.pg_settings s WHERE lower(s.name) = lower(n))"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from sqlglot import exp
@@ -20,6 +21,8 @@ _TEXTS: Final = frozenset(
         "regproc",
         "regrole",
         "regoper",
+        "regoperator",
+        "regprocedure",
         "sql_identifier",
         "character_data",
         "yes_or_no",
@@ -40,8 +43,18 @@ _RENAMED: Final = {
     "json_agg": "json_group_array",
     "jsonb_agg": "json_group_array",
     "array_length": "array_upper",
+    "array_remove": "pg_array_remove",
 }
 """Functions that DuckDB has by another name."""
+
+_CATALOG_OIDS: Final = {
+    "pg_class": RELATIONS_OID, "pg_type": 1247, "pg_attribute": 1249, "pg_proc": 1255, "pg_authid": 1260,
+    "pg_database": 1262, "pg_tablespace": 1213, "pg_am": 2601, "pg_attrdef": 2604, "pg_cast": 2605,
+    "pg_constraint": 2606, "pg_description": 2609, "pg_index": 2610, "pg_language": 2612,
+    "pg_namespace": 2615, "pg_opclass": 2616, "pg_operator": 2617, "pg_rewrite": 2618, "pg_trigger": 2620,
+    "pg_extension": 3079, "pg_collation": 3456, "pg_enum": 3501,
+}  # fmt: skip
+"""PostgreSQL's ids of its own catalogs."""
 
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.In, exp.GT, exp.LT, exp.GTE, exp.LTE)
 
@@ -90,6 +103,10 @@ def _rewritten(node: exp.Expr, context: ClientContext) -> exp.Expr:
         return _unqualified(node)
     if isinstance(node, (exp.Cast, exp.TryCast)):
         return _cast(node)
+    if isinstance(node, exp.Unnest):
+        _name_column(node)
+    if isinstance(node, (exp.EQ, exp.NEQ)):
+        return _function_comparison(node)
     if isinstance(node, exp.Parameter):
         return exp.Parameter(this=node.this)
     if isinstance(node, exp.Column) and node.name.lower() == "tableoid":
@@ -133,10 +150,11 @@ def _row_of(node: exp.Table) -> exp.Expr:
     return exp.Subquery(this=row, alias=exp.TableAlias(this=exp.to_identifier(name)))
 
 
-def _name_column(node: exp.Table) -> None:
+def _name_column(node: exp.Expr) -> None:
     """The alias of ``generate_series(…) s`` names its column, too."""
     alias = node.args.get("alias")
-    if isinstance(node.this, (exp.GenerateSeries, exp.Unnest)) and alias is not None and not alias.columns:
+    is_series = isinstance(node, exp.Unnest) or isinstance(node.this, (exp.GenerateSeries, exp.Unnest))
+    if is_series and isinstance(alias, exp.TableAlias) and not alias.columns:
         alias.set("columns", [exp.to_identifier(alias.name)])
 
 
@@ -146,6 +164,27 @@ def _operator(node: exp.Operator) -> exp.Expr:
     if build is None:
         raise PgError("0A000", f"OPERATOR({name[:40]}) is not supported in a query of the catalogs")
     return build(node.this, node.expression)
+
+
+def _function_comparison(node: exp.Expr) -> exp.Expr:
+    """``typreceive <> 0``: whether there is a function; the catalogs have its name, and ``-`` for none."""
+    for side, other in (("this", "expression"), ("expression", "this")):
+        column, number = node.args[side], node.args[other]
+        if (
+            isinstance(column, exp.Column)
+            and column.name.lower() in _function_columns()
+            and isinstance(number, exp.Literal)
+            and not number.is_string
+        ):
+            node.set(other, exp.Literal.string("-" if number.name == "0" else number.name))
+    return node
+
+
+@cache
+def _function_columns() -> frozenset[str]:
+    """The columns of the catalogs that name functions."""
+    relations = postgres_relations().values()
+    return frozenset(name for columns in relations for name, type_ in columns.items() if type_ == "regproc")
 
 
 def _unqualified(node: exp.Dot) -> exp.Expr:
@@ -164,9 +203,13 @@ def _cast(node: exp.Expr) -> exp.Expr:
     target, value = node.args["to"], node.this
     kind = str(target.args.get("kind") or "") if isinstance(target, exp.DataType) else ""
     name = (kind or target.sql(dialect="postgres")).lower().replace('"', "").rpartition(".")[2]
+    if name in ("regproc", "regprocedure"):
+        _check_function(node)
     if name in ("regclass", "regtype", "regnamespace"):
         is_text = isinstance(value, exp.Parameter) or (isinstance(value, exp.Literal) and value.is_string)
         if is_text and not (isinstance(value, exp.Literal) and str(value.this).isdecimal()):
+            if name == "regclass" and isinstance(value, exp.Literal):
+                return _relation(node, value.name)
             return _shown_name(node, name, exp.func(f"{name}_oid", value))
         if isinstance(value, exp.Literal):
             return exp.cast(value, "bigint")
@@ -184,6 +227,31 @@ def _cast(node: exp.Expr) -> exp.Expr:
             value, exp.DataType.build("text[]" if name.endswith("[]") else "text", dialect="duckdb")
         )
     return node
+
+
+def _check_function(node: exp.Expr) -> None:
+    """Refuse ``'name'::regproc::oid``: the catalogs have no functions to show."""
+    parent = node.parent
+    if (
+        isinstance(node.this, exp.Literal)
+        and isinstance(parent, exp.Cast)
+        and parent.args["to"].sql(dialect="postgres").lower().rpartition(".")[2] == "oid"
+    ):
+        raise PgError("42883", f'function "{node.this.name[:100]}" does not exist')
+
+
+def _relation(node: exp.Expr, name: str) -> exp.Expr:
+    """The id of a relation that a literal names. One that is not there is an error, as in PostgreSQL."""
+    relation = name.removeprefix("pg_catalog.")
+    number = _CATALOG_OIDS.get(relation)
+    if number is not None:
+        oid: exp.Expr = exp.Literal.number(number)
+        return oid if _shown_name(node, "regclass", oid) is oid else exp.Literal.string(relation)
+    oid = exp.func("regclass_oid", exp.Literal.string(name))
+    if f"pg_catalog.{relation}" not in postgres_relations():
+        missing = exp.Literal.string(f'relation "{name[:100]}" does not exist')
+        oid = exp.func("coalesce", oid, exp.func("error", missing))
+    return _shown_name(node, "regclass", oid)
 
 
 def _shown_name(node: exp.Expr, kind: str, oid: exp.Expr) -> exp.Expr:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from nestvec.milvus.catalog import Column, Table
 from nestvec.pgwire.catalog.macros import TYPE_NAMES
+from nestvec.pgwire.catalog.shown_views import ShownView
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.milvus import column_modifier, column_oid
 from nestvec.sql.statements.show import generated_expression
@@ -56,19 +57,55 @@ def relations(tables: Iterable[Table]) -> list[Relation]:
     """Each collection with an id that its name determines, so that it is the same on every connection."""
     used, result = set[int](), list[Relation]()
     for table in sorted(tables, key=lambda table: table.name):
-        oid = _FIRST + zlib.crc32(table.name.encode()) % (_SPAN - _FIRST)
-        while oid in used:
-            oid += 1
-        used.add(oid)
-        result.append(Relation(table, oid))
+        result.append(Relation(table, _relation_oid(table.name, used)))
     return result
 
 
-def catalog_rows(tables: Iterable[Table], owner: str, database: str) -> Rows:
+def _relation_oid(name: str, used: set[int]) -> int:
+    """An id that a name determines, unless another relation has it; ``used`` gets it."""
+    oid = _FIRST + zlib.crc32(name.encode()) % (_SPAN - _FIRST)
+    while oid in used:
+        oid += 1
+    used.add(oid)
+    return oid
+
+
+def _view_rows(view: ShownView, oid: int) -> Iterator[tuple[str, Values]]:
+    yield (
+        "pg_class",
+        _class(oid, view.name, "v", len(view.columns), 0)
+        | {"relfilenode": 0, "relhasrules": True, "definition": f" {view.definition};"},
+    )
+    for number, field in enumerate(view.columns, 1):
+        yield (
+            "pg_attribute",
+            {
+                "attrelid": oid,
+                "attname": field.name,
+                "atttypid": field.oid,
+                "attlen": field.size,
+                "attnum": number,
+                "attcacheoff": -1,
+                "atttypmod": field.modifier,
+                "attislocal": True,
+                "attstattarget": -1,
+                "attalign": "i",
+                "attstorage": "p" if field.size > 0 else "x",
+                "attcollation": 100 if field.oid in oids.TEXTS else 0,
+            },
+        )
+
+
+def catalog_rows(tables: Iterable[Table], owner: str, database: str, views: Iterable[ShownView] = ()) -> Rows:
     """The rows that depend on the collections, the user and the database, by the name of the relation."""
     rows: Rows = defaultdict(list)
-    for relation in relations(tables):
+    shown = relations(tables)
+    for relation in shown:
         for name, values in _relation_rows(relation):
+            rows[name].append(values)
+    used = {relation.oid for relation in shown}
+    for view in views:
+        for name, values in _view_rows(view, _relation_oid(view.name, used)):
             rows[name].append(values)
     for name, values in _fixed_rows(owner, database):
         rows[name].append(values)

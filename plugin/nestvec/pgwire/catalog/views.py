@@ -10,6 +10,17 @@ VIEWS: Final = {
             CAST(NULL AS VARCHAR) AS tablespace, c.relhasindex AS hasindexes, c.relhasrules AS hasrules,
             c.relhastriggers AS hastriggers, c.relrowsecurity AS rowsecurity
         FROM pgc.pg_class c LEFT JOIN pgc.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'""",
+    "pg_catalog.pg_views": """
+        SELECT n.nspname AS schemaname, c.relname AS viewname, pg_get_userbyid(c.relowner) AS viewowner,
+            pg_get_viewdef(c.oid) AS definition
+        FROM pgc.pg_class c LEFT JOIN pgc.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'v'""",
+    "information_schema.views": """
+        SELECT d.datname AS table_catalog, n.nspname AS table_schema, c.relname AS table_name,
+            pg_get_viewdef(c.oid) AS view_definition, 'NONE' AS check_option, 'NO' AS is_updatable,
+            'NO' AS is_insertable_into, 'NO' AS is_trigger_updatable, 'NO' AS is_trigger_deletable,
+            'NO' AS is_trigger_insertable_into
+        FROM pgc.pg_class c JOIN pgc.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN pgc.pg_database d
+        WHERE c.relkind = 'v'""",
     "pg_catalog.pg_indexes": """
         SELECT n.nspname AS schemaname, c.relname AS tablename, i.relname AS indexname,
             CAST(NULL AS VARCHAR) AS tablespace, pg_get_indexdef(i.oid) AS indexdef
@@ -25,13 +36,15 @@ VIEWS: Final = {
         FROM pgc.pg_namespace n CROSS JOIN pgc.pg_database d""",
     "information_schema.tables": """
         SELECT d.datname AS table_catalog, n.nspname AS table_schema, c.relname AS table_name,
-            'BASE TABLE' AS table_type, CAST(NULL AS VARCHAR) AS self_referencing_column_name,
+            CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'BASE TABLE' END AS table_type,
+            CAST(NULL AS VARCHAR) AS self_referencing_column_name,
             CAST(NULL AS VARCHAR) AS reference_generation, CAST(NULL AS VARCHAR) AS user_defined_type_catalog,
             CAST(NULL AS VARCHAR) AS user_defined_type_schema,
             CAST(NULL AS VARCHAR) AS user_defined_type_name,
-            'YES' AS is_insertable_into, 'NO' AS is_typed, CAST(NULL AS VARCHAR) AS commit_action
+            CASE c.relkind WHEN 'v' THEN 'NO' ELSE 'YES' END AS is_insertable_into, 'NO' AS is_typed,
+            CAST(NULL AS VARCHAR) AS commit_action
         FROM pgc.pg_class c JOIN pgc.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN pgc.pg_database d
-        WHERE c.relkind = 'r'""",
+        WHERE c.relkind IN ('r', 'v')""",
     "information_schema.columns": """
         SELECT d.datname AS table_catalog, n.nspname AS table_schema, c.relname AS table_name,
             a.attname AS column_name, CAST(a.attnum AS INTEGER) AS ordinal_position,
@@ -72,8 +85,9 @@ VIEWS: Final = {
             CAST(NULL AS VARCHAR) AS identity_maximum, CAST(NULL AS VARCHAR) AS identity_minimum,
             'NO' AS identity_cycle,
             CASE WHEN a.attgenerated = '' THEN 'NEVER' ELSE 'ALWAYS' END AS is_generated,
-            CASE WHEN a.attgenerated <> '' THEN f.adbin END AS generation_expression, 'YES' AS is_updatable
-        FROM pgc.pg_attribute a JOIN pgc.pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+            CASE WHEN a.attgenerated <> '' THEN f.adbin END AS generation_expression,
+            CASE c.relkind WHEN 'v' THEN 'NO' ELSE 'YES' END AS is_updatable
+        FROM pgc.pg_attribute a JOIN pgc.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'v')
         JOIN pgc.pg_namespace n ON n.oid = c.relnamespace JOIN pgc.pg_type t ON t.oid = a.atttypid
         LEFT JOIN pgc.type_names y ON y.name = t.typname
         LEFT JOIN pgc.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from nestvec.pgwire.copying.syntax import CopyStreamOptions
+from nestvec.pgwire.copying.columns import check_header, forced_positions
+from nestvec.pgwire.copying.options import CopyStreamOptions
 from nestvec.pgwire.errors import PgError
 
 MAX_ROW_BYTES: Final = 64 << 20
@@ -16,6 +17,7 @@ SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
 _TRAILER: Final = b"\xff\xff"
 
 _TEXT_ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
+_OCTAL: Final = tuple(b"%d" % digit for digit in range(8))
 _CONTROL: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _WRITTEN: Final = {
     "\\": "\\\\",
@@ -42,16 +44,20 @@ class CopyReader(Protocol):
         ...
 
 
-def copy_reader(options: CopyStreamOptions) -> CopyReader:
-    """What reads this format."""
+def copy_reader(options: CopyStreamOptions, names: Sequence[str] = ()) -> CopyReader:
+    """What reads this format into columns of these names. Raises PgError for options of other columns."""
     if options.format == "binary":
         return _BinaryReader()
-    return _LineReader(options)
+    return _LineReader(options, names)
 
 
 class _LineReader:
-    def __init__(self, options: CopyStreamOptions) -> None:
-        self._options = options
+    def __init__(self, options: CopyStreamOptions, names: Sequence[str]) -> None:
+        self._options, self._names = options, names
+        forced = options.forced
+        self._null = options.null.encode()
+        self._as_text = forced_positions(forced.not_null, names)
+        self._as_null = forced_positions(forced.null, names)
         self._csv = options.format == "csv"
         self._buffer = bytearray()
         self._searched = 0
@@ -88,6 +94,8 @@ class _LineReader:
             line = bytes(self._buffer)
             self._buffer.clear()
             yield from self._line(line)
+        if self._header and self._options.match_header:
+            check_header((), self._names, self._options.null)
 
     def _line(self, line: bytes) -> Iterator[Values]:
         line = line.removesuffix(b"\r")
@@ -95,8 +103,24 @@ class _LineReader:
             self._ended = True
         elif self._header:
             self._header = False
+            if self._options.match_header:
+                check_header(self._split(line), self._names, self._options.null)
         else:
-            yield _split_csv(line, self._options) if self._csv else _split_text(line, self._options)
+            yield self._forced(self._split(line))
+
+    def _split(self, line: bytes) -> Values:
+        return _split_csv(line, self._options) if self._csv else _split_text(line, self._options)
+
+    def _forced(self, values: Values) -> Values:
+        """The values of a row after FORCE_NOT_NULL and FORCE_NULL."""
+        for at in self._as_text | self._as_null if self._as_text or self._as_null else ():
+            if at >= len(values):
+                continue
+            if values[at] is None and at in self._as_text:
+                values[at] = self._null
+            elif values[at] == self._null and at in self._as_null:
+                values[at] = None
+        return values
 
 
 def _changes_quotes(part: bytearray, options: CopyStreamOptions) -> bool:
@@ -120,7 +144,7 @@ def _split_text(line: bytes, options: CopyStreamOptions) -> Values:
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
     escaped = match[1]
-    if escaped[:1].isdigit():
+    if escaped[:1] in _OCTAL:
         return bytes((int(escaped, 8) & 0xFF,))
     if len(escaped) > 1:
         return bytes((int(escaped[1:], 16),))
@@ -224,15 +248,22 @@ class _Incomplete(Exception):
     """More data are needed."""
 
 
-def write_row(values: Sequence[bytes | None], options: CopyStreamOptions) -> bytes:
-    """A row in text, CSV or binary."""
+def write_row(
+    values: Sequence[bytes | None], options: CopyStreamOptions, quoted: frozenset[int] = frozenset()
+) -> bytes:
+    """A row in text, CSV or binary. The values at the positions of ``quoted`` are in quotes in any case."""
     if options.format == "binary":
         parts = [struct.pack("!h", len(values))]
         for value in values:
             parts.append(b"\xff\xff\xff\xff" if value is None else struct.pack("!i", len(value)) + value)
         return b"".join(parts)
-    write = _csv_field if options.format == "csv" else _text_field
-    fields = (options.null if value is None else write(value.decode(), options) for value in values)
+    if options.format == "csv":
+        fields = (
+            options.null if value is None else _csv_field(value.decode(), options, at in quoted)
+            for at, value in enumerate(values)
+        )
+    else:
+        fields = (options.null if value is None else _text_field(value.decode(), options) for value in values)
     return (options.delimiter.join(fields) + "\n").encode()
 
 
@@ -255,10 +286,11 @@ def _text_field(value: str, options: CopyStreamOptions) -> str:
     )
 
 
-def _csv_field(value: str, options: CopyStreamOptions) -> str:
+def _csv_field(value: str, options: CopyStreamOptions, forced: bool) -> str:
     quote, escape = options.quote, options.escape
     special = (options.delimiter, quote, "\n", "\r")
-    if value != options.null and value != "\\." and not any(mark in value for mark in special):
+    plain = value != options.null and value != "\\." and not any(mark in value for mark in special)
+    if plain and not forced:
         return value
     escaped = value.replace(escape, escape + escape) if escape != quote else value
     return quote + escaped.replace(quote, escape + quote) + quote

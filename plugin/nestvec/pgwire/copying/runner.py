@@ -8,6 +8,7 @@ from typing import Any, Final
 from nestvec.dbapi.batch import execute_many
 from nestvec.ingest.row_schema import row_schema
 from nestvec.milvus.catalog import Table
+from nestvec.pgwire.copying.columns import folded_names, forced_positions
 from nestvec.pgwire.copying.formats import Values, copy_reader, write_header, write_row, write_trailer
 from nestvec.pgwire.copying.syntax import CopyStatement, parse_copy
 from nestvec.pgwire.errors import PgError, protocol_violation, to_pg_error
@@ -41,23 +42,23 @@ class CopyRunner:
         copy = parse_copy(statement.sql)
         try:
             if copy.from_client:
-                return f"COPY {await self._read(copy)}"
+                return f"COPY {await self._read(copy, statement.offset)}"
             return f"COPY {await self._write(copy, statement.offset)}"
         except NestvecError as error:
             raise to_pg_error(error) from error
 
-    async def _read(self, copy: CopyStatement) -> int:
-        table = await self._table(copy.table)
+    async def _read(self, copy: CopyStatement, offset: int) -> int:
+        table = await self._table(copy, offset)
         names = _names(copy, table)
         decoders = _decoders(names, table, copy.options.format == "binary")
         columns = ", ".join(_quoted(name) for name in names)
         values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
         insert = f"INSERT INTO {copy.table} ({columns}) VALUES ({values})"  # noqa: S608 - names of columns
         binary = copy.options.format == "binary"
+        reader = copy_reader(copy.options, names)
         self._stream.write(responses.copy_response(b"G", binary, len(names)))
         await self._stream.drain()
         batch = _Batch(self._runner, insert, decoders)
-        reader = copy_reader(copy.options)
         while True:
             message = await self._stream.read()
             if isinstance(message, CopyDataMessage):
@@ -78,14 +79,16 @@ class CopyRunner:
     async def _write(self, copy: CopyStatement, offset: int) -> int:
         options, query = copy.options, Statement(copy.query, offset + copy.query_offset)
         if not query.sql:
-            table = await self._table(copy.table)
+            table = await self._table(copy, offset)
             columns = ", ".join(copy.columns or [_quoted(name) for name in _names(copy, table)])
             query = Statement(f"SELECT {columns} FROM {copy.table}", offset)  # noqa: S608 - names of columns
         outcome: StatementOutcome = await self._runner.run(query)
         binary = options.format == "binary"
-        self._stream.write(responses.copy_response(b"H", binary, len(outcome.fields)))
         encoders = [encoder(field.oid, binary) for field in outcome.fields]
-        head = write_header([field.name for field in outcome.fields], options)
+        names = [field.name for field in outcome.fields]
+        quoted = forced_positions(options.forced.quote, names)
+        self._stream.write(responses.copy_response(b"H", binary, len(names)))
+        head = write_header(names, options)
         # In binary, clients expect the header in one message with the first row, or with the trailer.
         binary_head, text_head = (head, b"") if binary else (b"", head)
         chunk, size = [responses.copy_data(text_head)] if text_head else [], 0
@@ -93,7 +96,7 @@ class CopyRunner:
             values = [
                 None if value is None else encode(value) for encode, value in zip(encoders, row, strict=True)
             ]
-            data, binary_head = responses.copy_data(binary_head + write_row(values, options)), b""
+            data, binary_head = responses.copy_data(binary_head + write_row(values, options, quoted)), b""
             chunk.append(data)
             size += len(data)
             if size >= _CHUNK_BYTES:
@@ -105,12 +108,15 @@ class CopyRunner:
         self._stream.write(b"".join((*chunk, responses.COPY_DONE)))
         return len(outcome.rows)
 
-    async def _table(self, name: str) -> Table:
-        """The collection of this name. Raises NestvecError."""
-        parsed = parse(f"SELECT 1 FROM {name}")  # noqa: S608 - only parsed
-        node = parsed.tree.args["from_"].this
-        self._runner.session.forget(name, name.lower())
-        table: Table = await self._runner.drive(self._runner.session.table(parsed.source, node))
+    async def _table(self, copy: CopyStatement, offset: int) -> Table:
+        """The collection of a COPY. Raises PgError."""
+        name, session = copy.table, self._runner.session
+        session.forget(name, name.lower())
+        try:
+            parsed = parse(f"COPY {name} TO 'file'")
+            table: Table = await self._runner.drive(session.table(parsed.source, parsed.tree.this))
+        except NestvecError as error:
+            raise to_pg_error(error, offset + copy.table_offset - len("COPY ")) from error
         return table
 
 
@@ -175,7 +181,7 @@ def _names(copy: CopyStatement, table: Table) -> tuple[str, ...]:
         return fillable
     names = list[str]()
     for text in copy.columns:
-        name = text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
+        name = folded_names(text)[0]
         exact = next((option for option in (name, text) if table.column(option) is not None), None)
         if exact is None:
             raise PgError(

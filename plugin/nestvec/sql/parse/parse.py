@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.operators import CHAINED
+from nestvec.sql.parse.schema_names import without_schema
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.tokens import tokenize
@@ -162,7 +163,7 @@ def _tokenized(statement: str) -> SourceText:
             "Remove it.",
         )
     try:
-        return SourceText(statement, tuple(tokenize(statement)))
+        return SourceText(statement, without_schema(tokenize(statement)))
     except TokenError as error:
         match = re.search(r":(\d+)$", str(error.__cause__ or ""))
         position = int(match[1]) if match else max(statement.rfind("/*"), 0)

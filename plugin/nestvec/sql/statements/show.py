@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlglot import exp
 
+from nestvec.collections.stored_views import read_views
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, LOCKS_COLLECTION, Column, Table
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.column_types import type_sql
@@ -38,7 +39,7 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     start = parsed.source.tokens[0].end + 1
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
     if rest.upper() == "VIEWS":
-        return _name_list(sorted((yield from _views(session))))
+        return _name_list(sorted((yield from read_views())))
     listing = _LISTS.get(rest.upper())
     if listing is not None:
         return _name_list(sorted(set((yield call(*listing))) - {LOCKS_COLLECTION}))
@@ -103,7 +104,7 @@ def _columns_of(session: Session, source: SourceText, node: exp.Table) -> Steps[
     try:
         return _columns((yield from session.table(source, node)))
     except SqlUnknownName:
-        if identifier_name(node.this) not in (yield from _views(session)):
+        if identifier_name(node.this) not in (yield from read_views()):
             raise
     # SELECT imports this package.
     from nestvec.sql.statements.views import view_columns  # noqa: PLC0415
@@ -111,12 +112,6 @@ def _columns_of(session: Session, source: SourceText, node: exp.Table) -> Steps[
     columns = yield from view_columns(session, source, node)
     rows = tuple((name, type_, None, True, None, None, None, None) for name, type_ in columns)
     return _described(rows)
-
-
-def _views(session: Session) -> Steps[Mapping[str, object]]:
-    from nestvec.sql.statements.views import read_views  # noqa: PLC0415
-
-    return (yield from read_views(session))
 
 
 def _columns(table: Table) -> StatementResult:

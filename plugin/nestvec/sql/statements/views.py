@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-import orjson
-from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.collections.stored_views import StoredView, delete_views, read_views, write_view
+from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.column_types import ColumnType, type_name
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.parse.parse import ParsedStatement, parse
@@ -19,9 +17,9 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import select_rows
 from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.base_error import ABSENT
 from nestvec_schemas.errors import SqlNotSupported, nearest
 
-_PREFIX: Final = "nestvec.view."
 _MAX_BYTES: Final = 16_384
 _MAX_DEPTH: Final = 16
 _WRITE: Final = "Write CREATE VIEW name [(columns)] AS SELECT …."
@@ -43,11 +41,16 @@ def run_create_view(session: Session, parsed: ParsedStatement, params: Params) -
         raise source.not_supported("a parameter in a view", parameter, "Write the value.")
     if (yield call(f"looking for collection {name}", "has_collection", name)):
         raise source.type_mismatch("a collection of this name exists", name, node, "Choose another name.")
-    views = yield from read_views(session)
+    views = yield from read_views()
     if name in views and not tree.args.get("replace"):
         raise source.type_mismatch("a view of this name exists", name, node, "Write CREATE OR REPLACE VIEW.")
     text = _query_text(source)
-    checked = _replaced(source, query, {**views, name: {}}, 0) if views else query
+    others = {other: view for other, view in views.items() if other != name}
+    checked = _replaced(source, query, others, 0) if others else query
+    if name in views and name in _table_names(checked):
+        raise source.type_mismatch(
+            "a view cannot read itself", name, node, "Write the query that it has now in its place."
+        )
     result = yield from select_rows(
         session, source, exp.select("*").from_(_subquery(checked)).limit(0), params
     )
@@ -56,10 +59,11 @@ def run_create_view(session: Session, parsed: ParsedStatement, params: Params) -
             f"the query has {len(result.columns)} columns, and the list {len(columns)}", node, _WRITE
         )
     check_distinct(source, node, columns or result.columns)
-    value = orjson.dumps({"query": text, "columns": columns}).decode()
-    if len(value.encode()) > _MAX_BYTES:
-        raise source.type_mismatch("the view is too long", len(value), node, f"At most {_MAX_BYTES} bytes.")
-    yield BlockingCall(_altering({f"{_PREFIX}{name}": value}, []))
+    view = StoredView(text, tuple(columns))
+    size = len(view.property_value().encode())
+    if size > _MAX_BYTES:
+        raise source.type_mismatch("the view is too long", size, node, f"At most {_MAX_BYTES} bytes.")
+    yield from write_view(name, view)
     return StatementResult(tag="CREATE VIEW")
 
 
@@ -77,37 +81,31 @@ def run_drop_view(session: Session, parsed: ParsedStatement, params: Params) -> 
     source, tree = parsed.source, parsed.tree
     for part in stray_parts(tree, ("exists", "tables", "kind", "cascade", "restrict")):
         raise source.not_supported(f"{part.upper()} in DROP VIEW", 0, "Write DROP VIEW [IF EXISTS] name.")
-    views, dropped = (yield from read_views(session)), list[str]()
+    views, dropped = (yield from read_views()), list[str]()
     for node in tree.args["tables"]:
         name = plain_table(source, node)
         if name in views:
-            dropped.append(f"{_PREFIX}{name}")
+            dropped.append(name)
+        elif (yield call(f"looking for collection {name}", "has_collection", name)):
+            raise source.type_mismatch(
+                f'"{name}" is not a view', ABSENT, node, "Use DROP TABLE to remove a table."
+            )
         elif not tree.args.get("exists"):
             available = ", ".join(sorted(views)) or "none"
             raise source.unknown_name(
                 "there is no view of this name", name, node, f"Available: {available}.{nearest(name, views)}"
             )
     if dropped:
-        yield BlockingCall(_altering({}, dropped))
+        yield from delete_views(dropped)
     return StatementResult(tag="DROP VIEW")
 
 
 def refuse_view(session: Session, source: SourceText, node: exp.Expr, name: str) -> Steps[None]:
     """Raise SqlTypeMismatch if a table that is to be created has the name of a view."""
-    if name in (yield from read_views(session)):
+    if name in (yield from read_views()):
         raise source.type_mismatch(
             "a view of this name exists", name, node, "Choose another name, or drop it."
         )
-
-
-def read_views(session: Session) -> Steps[dict[str, dict[str, Any]]]:
-    """The views of the database, by name."""
-    properties: dict[str, Any] = yield BlockingCall(_read_properties)
-    views = {}
-    for key, value in properties.items():
-        if key.startswith(_PREFIX):
-            views[key.removeprefix(_PREFIX)] = orjson.loads(str(value))
-    return views
 
 
 def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[exp.Expr | None]:
@@ -115,7 +113,7 @@ def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[
     named = {identifier_name(table.this) for table in tree.find_all(exp.Table) if _is_plain(table)}
     if not named:
         return None
-    views = yield from read_views(session)
+    views = yield from read_views()
     return _replaced(source, tree, views, 0) if named & views.keys() else None
 
 
@@ -127,16 +125,16 @@ def view_columns(session: Session, source: SourceText, node: exp.Table) -> Steps
     return list(zip(result.columns, types, strict=True))
 
 
-def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any]], depth: int) -> exp.Expr:
+def _replaced(source: SourceText, tree: exp.Expr, views: Mapping[str, StoredView], depth: int) -> exp.Expr:
     if depth > _MAX_DEPTH:
         raise SqlNotSupported("views nested this deeply are not supported", next_step="Simplify them.")
     tree = tree.copy()
     hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
         name = identifier_name(table.this) if _is_plain(table) else ""
-        if name in hidden or not views.get(name):
+        if name in hidden or name not in views:
             continue
-        inner = _replaced(source, parse(views[name]["query"]).tree, views, depth + 1)
+        inner = _replaced(source, parse(views[name].query).tree, views, depth + 1)
         place = source.position(table)
         for part in inner.walk():
             # Positions in the text of the view are none in that of the statement.
@@ -145,7 +143,7 @@ def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any
             if placed:
                 part.meta["start"] = place
         alias = table.args.get("alias")
-        columns = [exp.to_identifier(column, quoted=True) for column in views[name]["columns"]]
+        columns = [exp.to_identifier(column, quoted=True) for column in views[name].columns]
         identifier = alias.this.copy() if alias is not None else table.this.copy()
         replacement = exp.Subquery(this=inner, alias=exp.TableAlias(this=identifier, columns=columns))
         for clause in ("joins", "laterals"):
@@ -153,6 +151,12 @@ def _replaced(source: SourceText, tree: exp.Expr, views: dict[str, dict[str, Any
                 replacement.set(clause, [join.copy() for join in table.args[clause]])
         table.replace(replacement)
     return tree
+
+
+def _table_names(tree: exp.Expr) -> set[str]:
+    """The tables that a query reads, without its CTEs."""
+    names = {identifier_name(table.this) for table in tree.find_all(exp.Table) if _is_plain(table)}
+    return names - {cte.alias for cte in tree.find_all(exp.CTE)}
 
 
 def _is_plain(table: exp.Table) -> bool:
@@ -171,23 +175,3 @@ def _query_text(source: SourceText) -> str:
         if depth == 0 and token.text.upper() == "AS":
             return source.text[token.end + 1 :].strip().rstrip(";").strip()
     return source.text
-
-
-def _database(client: MilvusClient) -> str:
-    return str(getattr(client._config, "db_name", "") or "default")
-
-
-def _read_properties(client: MilvusClient) -> dict[str, Any]:
-    with milvus_errors("reading the views of the database"):
-        return dict(client.describe_database(_database(client)))
-
-
-def _altering(properties: dict[str, str], dropped: list[str]) -> Any:
-    def alter(client: MilvusClient) -> None:
-        with milvus_errors("changing the views of the database"):
-            if properties:
-                client.alter_database_properties(_database(client), properties)
-            if dropped:
-                client.drop_database_properties(_database(client), dropped)
-
-    return alter

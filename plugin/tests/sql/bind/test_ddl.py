@@ -324,7 +324,7 @@ def test_indexes_that_are_refused(message: str, marked: str, indexed: Table) -> 
         ("several changes", "ALTER TABLE x ADD COLUMN a INT, ADD COLUMN b INT"),
         ("this form of ALTER TABLE", "ALTER TABLE x RENAME COLUMN a TO b"),
         ("IF EXISTS in ALTER TABLE", "ALTER TABLE IF EXISTS x RENAME TO y"),
-        ("a schema-qualified table", "DROP TABLE public.x"),
+        ("a schema-qualified table", "DROP TABLE other.x"),
         ("DESCRIBE of anything but a table", "DESCRIBE SELECT 1"),
         ("ENCODING in COPY TO", "COPY (SELECT 1) TO 'f.csv' WITH (ENCODING 'utf8')"),
         ("MODES of a transaction", "BEGIN ISOLATION LEVEL SERIALIZABLE"),

@@ -32,7 +32,7 @@ NOT_SUPPORTED = [
     ("more than one table in FROM", "SELECT id FROM pydoc, ‸other"),
     ("JOIN", "SELECT id FROM pydoc LEFT ‸JOIN b ON TRUE"),
     ("a subquery in FROM", "SELECT id FROM (SELECT ‸1) x"),
-    ("a schema-qualified table", "SELECT id FROM ‸public.pydoc"),
+    ("a schema-qualified table", "SELECT id FROM ‸other.pydoc"),
     ("ONLY", "SELECT id FROM ONLY ‸pydoc"),
     ("TABLESAMPLE", "SELECT id FROM ‸pydoc TABLESAMPLE SYSTEM (1)"),
     ("column names after", "SELECT id FROM pydoc ‸p (a)"),

@@ -14,6 +14,7 @@ _SEPARATOR: Final = re.compile(r"[\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e]")
 _BLANKS: Final = " \t\n\v\f\r"
 _INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _MAX_INT: Final = (1 << 31) - 1
+_MAX_DIGITS: Final = 20
 _WIDTHS: Final = {
     "YYYY": 4, "YYY": 3, "YY": 2, "Y": 1, "MM": 2, "DD": 2, "DDD": 3, "HH": 2, "HH12": 2, "HH24": 2, "MI": 2,
     "SS": 2, "MS": 3, "US": 6, "FF1": 1, "FF2": 2, "FF3": 3, "FF4": 4, "FF5": 5, "FF6": 6, "Q": 1,
@@ -122,7 +123,7 @@ class _Reader:
             shown = self.text[start : start + width]
             raise ValueError(f'invalid value "{shown}" for "{part.text}"')
         self.at = match.end() if open_ended else self.at + match.end()
-        value, length = int(match[1]), self.at - start
+        value, length = _bounded(match[1]), self.at - start
         if abs(value) > _MAX_INT:
             raise ValueError(f'value for "{part.text}" in source string is out of range')
         if part.field in _FRACTIONS:
@@ -141,6 +142,12 @@ class _Reader:
         if name in self.found:
             raise ValueError(f"{part.text} beside another field of the same meaning is not supported")
         self.found[name] = value
+
+
+def _bounded(text: str) -> int:
+    """A number, of which only the first digits are read: beyond them it is out of range."""
+    digits = text.lstrip("+-").lstrip("0")[:_MAX_DIGITS]
+    return int(f"{text[0] if text[0] in '+-' else ''}{digits or 0}")
 
 
 def _full_year(year: int) -> int:

@@ -13,6 +13,7 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.parse.view_errors import SqlNamesView
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.ddl.aliases import readers_alias
@@ -75,8 +76,8 @@ def _existing_table(
         if not isinstance(node, exp.Table):
             return None
         table = yield from session.table(source, node)
-    except SqlUnknownName:
-        if may_lack:
+    except SqlUnknownName as error:
+        if may_lack and not isinstance(error, SqlNamesView):
             return None
         raise
     readers_alias(source, node, table)

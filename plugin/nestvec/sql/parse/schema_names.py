@@ -1,0 +1,32 @@
+"""The schema ``public``, which all collections are in: clients write it before names of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlglot import Token, TokenType
+
+_SCHEMA: Final = "public"
+
+
+def without_schema(tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """The tokens without ``public.``, unless a table, column or alias of the statement has this name."""
+    places = [at for at, token in enumerate(tokens) if _is_schema(token)]
+    if not places or not all(_qualifies(tokens, at) for at in places):
+        return tuple(tokens)
+    dropped = {at + step for at in places for step in (0, 1)}
+    return tuple(token for at, token in enumerate(tokens) if at not in dropped)
+
+
+def _is_schema(token: Token) -> bool:
+    if token.token_type == TokenType.IDENTIFIER:
+        return token.text == _SCHEMA
+    return token.token_type != TokenType.STRING and token.text.lower() == _SCHEMA
+
+
+def _qualifies(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a token is the first part of a name of several."""
+    before = tokens[at - 1].token_type if at else None
+    after = tokens[at + 1].token_type if at + 1 < len(tokens) else None
+    return after == TokenType.DOT and before != TokenType.DOT
