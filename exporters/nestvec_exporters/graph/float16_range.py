@@ -44,6 +44,7 @@ def check_float16_range(tower: TowerModel, graph: Path, half: Iterable[str]) -> 
         return
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Fusing would remove what is observed.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(observed), options, providers=["CPUExecutionProvider"])

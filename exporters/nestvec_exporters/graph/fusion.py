@@ -144,6 +144,7 @@ def _same_outputs(tower: TowerModel, graph: Path, fused: Path) -> bool:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     sessions = [
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         for path in (graph, fused)

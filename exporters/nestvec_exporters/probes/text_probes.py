@@ -94,8 +94,11 @@ def texts_of_lengths(max_tokens: int, count: Callable[[str], int]) -> list[str]:
 
 def _text_of(tokens: int, words: list[str], count: Callable[[str], int]) -> str:
     """The longest beginning of ``words``, repeated if need be, with at most ``tokens`` tokens."""
-    repeated = words * (1 + tokens // len(words))
-    low, high = 1, min(len(repeated), _MAX_WORDS)
+    repeated = (words * (1 + tokens // len(words)))[:_MAX_WORDS]
+    low = high = 1
+    # By doubling: most texts are far shorter than all words, and counting those takes long.
+    while high < len(repeated) and count(" ".join(repeated[:high])) <= tokens:
+        low, high = high, min(2 * high, len(repeated))
     while low < high:
         middle = (low + high + 1) // 2
         if count(" ".join(repeated[:middle])) <= tokens:

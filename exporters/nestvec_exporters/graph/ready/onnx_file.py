@@ -50,6 +50,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     """The graph in ONNX Runtime, on this machine's CPU. Raises CheckpointUnsupported."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own, without a common root

@@ -33,6 +33,7 @@ def check_shapes(tower: TowerModel, module: nn.Module, graph: Path) -> None:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     shapes = "any input"
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
