@@ -32,11 +32,15 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest tests schemas exporters plugin
 
-# Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core.
+# Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core,
+# random requests and statements; and exports that are verified in full.
 # Then what needs large packages, in an environment of its own: Delta and Lance tables, and Spark (Java 17).
 nightly: $(READY) $(TRITON) $(NIGHTLY) compatibility
-	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify
-	$(BIN)/pytest -m nightly integration_tests
+	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify $(addprefix plugin/tests/service/, \
+		api/test_openapi.py preprocess/test_tokenizer.py)
+	NESTVEC_STATEMENTS=3000 $(BIN)/pytest integration_tests/test_sql_relational.py
+	NESTVEC_VERIFY=full $(BIN)/pytest -m 'nightly or not nightly' exporters/tests
+	$(BIN)/pytest -m nightly integration_tests plugin/tests schemas/tests
 	$(dir $(NIGHTLY))bin/python -m pytest plugin/tests/bulk integration_tests/test_spark.py
 
 # The tests that call Milvus, with pymilvus 2.6: the project's own environment has the newest.

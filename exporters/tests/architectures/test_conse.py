@@ -9,6 +9,7 @@ import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 from tiny_image_models import DUAL, EDGE, VISION, write
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.checkpoints.quiet import quiet
@@ -39,6 +40,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(text: Path, classifier: Path, models: Path, **fields: object) -> ExportOptions:
     beside = Overrides(image_checkpoint=str(classifier))
+    fields = {"verify": VERIFY, **fields}
     return ExportOptions(str(text), models, "both", overrides=beside, **fields)  # type: ignore[arg-type]
 
 

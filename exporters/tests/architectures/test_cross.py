@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.pairs import TYPE_IDS, pair_rows
@@ -102,7 +103,7 @@ def test_quantised_scores_are_near_and_the_same_in_any_batch(
     write_checkpoint: Write, tmp_path: Path, precision: str, floor: float
 ) -> None:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
-    manifest = exported(folder, tmp_path / "models", precision=precision)
+    manifest = exported(folder, tmp_path / "models", precision=precision, verify=VERIFY)
     assert not manifest.towers["text"].alone
     assert manifest.quantisation is not None
     assert manifest.quantisation.cosine_mean >= floor

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
 from transformers import AutoModel, AutoTokenizer
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.checkpoints.kinds import identify
@@ -80,8 +81,17 @@ def last(layers: torch.Tensor) -> torch.Tensor:
     return layers[-1, -1]
 
 
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("kind", CLASSES)
+BOTH_SIDES = ("Llama", "Qwen3", "Gemma3Text")
+"""Tried with attention to both sides, too; ``make nightly`` tries it with all classes."""
+
+CASES = [
+    *(pytest.param(kind, True) for kind in CLASSES),
+    *(pytest.param(kind, False) for kind in BOTH_SIDES),
+    *(pytest.param(kind, False, marks=pytest.mark.nightly) for kind in CLASSES if kind not in BOTH_SIDES),
+]
+
+
+@pytest.mark.parametrize(("kind", "causal"), CASES)
 def test_a_class_gives_its_own_vectors(
     kind: str, causal: bool, write_checkpoint: Write, tmp_path: Path
 ) -> None:
@@ -90,7 +100,7 @@ def test_a_class_gives_its_own_vectors(
     checkpoint = write_checkpoint(kind, side=side, **{**CLASSES[kind], **ENDS})
     assert identify(checkpoint).name == "decoder"
     asked = Overrides(pooling="lasttoken" if causal else "mean", bidirectional=not causal)
-    manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked)
+    manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked, verify=VERIFY)
     assert manifest.towers["text"].pooling == asked.pooling
     assert (manifest.dim, manifest.layers, manifest.towers["text"].max_tokens) == (32, (2,), TOKENS)
     found = encoder_vectors(folder, TEXTS, TOKENS)
@@ -157,16 +167,22 @@ def test_an_encoder_has_no_causal_mask(bert: Path, tmp_path: Path) -> None:
         exported(bert, tmp_path / "models", overrides=Overrides(bidirectional=True))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8", "int8-dynamic", "int8-weights", "int4-weights"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        *("int8", "int8-dynamic", "int4-weights"),
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("fp16", "int8-weights")),
+    ],
+)
 def test_other_precisions_with_exits(precision: str, write_checkpoint: Write, tmp_path: Path) -> None:
     checkpoint = write_checkpoint("Qwen3", side="left", **{**GROUPED, **ENDS})
     words = [*string.ascii_lowercase, *TEXTS[2].split()]
     sample = Sample("words", tuple(f"{one} {other}" for one in words for other in words))
     manifest, folder = exported(
-        checkpoint, tmp_path / "models", precision=precision, exits=(1,), sample=sample
+        checkpoint, tmp_path / "models", precision=precision, exits=(1,), sample=sample, verify=VERIFY
     )
     assert manifest.layers == (2, 1)
-    _, exact = exported(checkpoint, tmp_path / "exact", exits=(1,), sample=sample)
+    _, exact = exported(checkpoint, tmp_path / "exact", exits=(1,), sample=sample, verify=VERIFY)
     for layer in (1, 2):
         near, far = (encoder_vectors(one, TEXTS, TOKENS, layer) for one in (folder, exact))
         assert 0.95 < cosines(near, far).min() < 0.9999999

@@ -21,9 +21,11 @@ TOKENS = 64
 TEXTS = ["x", "a b", "heat flow in shock waves", "the flow of heat through a plate", "Zebra crossing " * 40]
 SHAPE = {"num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 3}
 FLOORS = {"fp32": 0.9999, "fp16": 0.999, "int8-dynamic": 0.95}
+# By default 134 million numbers.
+PER_LAYER = {"vocab_size_per_layer_input": 200, "hidden_size_per_layer_input": 8}
 FAMILIES: dict[str, dict[str, Any]] = {
     "Exaone4": {"sliding_window": 16},
-    "Gemma4Text": {"head_dim": 8, "sliding_window": 16},
+    "Gemma4Text": {**PER_LAYER, "head_dim": 8, "sliding_window": 16},
     "Lfm2": {"full_attn_idxs": [1]},  # the other layers are convolutions
     "Ministral": {"head_dim": 8, "sliding_window": 16},
     "Nemotron": {},

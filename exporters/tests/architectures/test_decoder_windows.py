@@ -62,7 +62,9 @@ def test_a_window_shorter_than_the_text(kind: str, write_checkpoint: Write, tmp_
     assert cosines(served, own.encode(TEXTS))[-1] < 0.999  # the window is part of the vector
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
+@pytest.mark.parametrize(
+    "precision", ["fp32", pytest.param("fp16", marks=pytest.mark.nightly), "int8-dynamic"]
+)
 def test_embedding_gemma(precision: str, write_checkpoint: Write, tmp_path: Path) -> None:
     """Attention to both sides, in windows that its configuration halves; two projections; prompts."""
     transformer = write_checkpoint(

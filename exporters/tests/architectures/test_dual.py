@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tritonclient.grpc.model_config_pb2 import TYPE_UINT8, ModelConfig
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.probes.images import probe_images
@@ -51,7 +52,7 @@ def written(request: pytest.FixtureRequest, checkpoints: Path, models: Path) -> 
     checkpoint = checkpoints / name
     if not checkpoint.exists():
         tiny_image_models.write(tiny_image_models.DUAL[name], checkpoint)
-        export(ExportOptions(str(checkpoint), models, name))
+        export(ExportOptions(str(checkpoint), models, name, verify=VERIFY))
     return checkpoint, models / name
 
 
@@ -187,7 +188,9 @@ SAMPLE = Sample("words.txt", tuple(f"{a} and {b}" for a in TEXTS[2].split() for 
 
 def test_a_rotation_turns_both_towers_alike(written: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, plain = written
-    options = ExportOptions(str(checkpoint), tmp_path, "clip", rotation="pca", sample=SAMPLE, dims=(8,))
+    options = ExportOptions(
+        str(checkpoint), tmp_path, "clip", rotation="pca", sample=SAMPLE, dims=(8,), verify=VERIFY
+    )
     manifest = export(options)
     assert manifest.nesting == "rotated"
     matrix = np.load(tmp_path / "clip" / "rotation.npy", allow_pickle=False)

@@ -14,6 +14,7 @@ import transformers
 from encoder_vectors import encoder_vectors
 from tokenizers import Tokenizer
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.encdec import language_tags
@@ -75,7 +76,7 @@ def own_vectors(encoder: Any, tokenizer: Any, texts: list[str]) -> Vectors:
 def test_an_encoder_half_gives_its_own_vectors(kind: str, write_checkpoint: Write, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(kind, head=CLASSES[kind], **HALVES)
     assert identify(checkpoint).name == "encdec"
-    manifest, folder = exported(checkpoint, tmp_path / "models")
+    manifest, folder = exported(checkpoint, tmp_path / "models", verify=VERIFY)
     tower = manifest.towers["text"]
     assert (tower.pooling, tower.max_tokens, manifest.layers) == ("mean", TOKENS, (2,))
     model = transformers.AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
@@ -104,10 +105,15 @@ def test_exits_of_an_encoder_half(write_checkpoint: Write, tmp_path: Path) -> No
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))
     manifest, folder = exported(
-        checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision="int8-dynamic"
+        checkpoint,
+        tmp_path / "models",
+        exits=(1,),
+        sample=sample,
+        precision="int8-dynamic",
+        verify=VERIFY,
     )
     assert manifest.layers == (2, 1)
-    _, alone = exported(checkpoint, tmp_path / "alone")
+    _, alone = exported(checkpoint, tmp_path / "alone", verify=VERIFY)
     near, far = encoder_vectors(folder, TEXTS, TOKENS, 2), encoder_vectors(alone, TEXTS, TOKENS)
     assert cosines(near, far).min() > 0.95
 

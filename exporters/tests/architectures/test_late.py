@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.texts import text_rows
@@ -130,7 +131,7 @@ def test_calibrated_int8_keeps_the_token_vectors_of_each_text(
     assert not manifest.towers["text"].alone
     assert manifest.quantisation is not None
     assert (manifest.quantisation.sample, manifest.quantisation.held_out) == ("demo", 64)
-    exact = exported(colbert(write_checkpoint("Bert")), tmp_path / "exact")
+    exact = exported(colbert(write_checkpoint("Bert")), tmp_path / "exact", verify=VERIFY)
     (near,), (expected,) = (
         vectors(tmp_path / place, one, "[unused0]heat flow")
         for place, one in (("models", manifest), ("exact", exact))

@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.pixel import rendered_rows
@@ -116,7 +117,7 @@ def test_exits_and_other_precisions(checkpoint: Path, precision: str, tmp_path: 
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))
     manifest, folder = written(
-        checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision=precision
+        checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision=precision, verify=VERIFY
     )
     assert manifest.layers == (2, 1)
     how = manifest.towers["text"].rendering

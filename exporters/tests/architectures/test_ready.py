@@ -15,6 +15,7 @@ import torch
 import transformers
 from encoder_vectors import encoder_vectors
 from tokenizers import Tokenizer
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.checkpoints.quiet import quiet
@@ -96,7 +97,7 @@ POOLED: dict[str, Callable[[Array], Array]] = {
 def test_token_vectors_are_pooled(bert: Path, tmp_path: Path, pooling: str, opset: int) -> None:
     folder = graph(bert, tmp_path / "given", "last_hidden_state", "pooler_output", opset=opset)
     asked = Overrides(pooling=pooling, query_prompt="query: ")
-    manifest = exported(folder, tmp_path / "models", overrides=asked)
+    manifest = exported(folder, tmp_path / "models", overrides=asked, verify=VERIFY)
     tower = manifest.towers["text"]
     assert (manifest.kind, manifest.dim, manifest.precision, tower.pooling) == ("dense", 32, "fp32", pooling)
     assert (tower.inputs, tower.max_tokens) == (INPUTS[:2], 64)

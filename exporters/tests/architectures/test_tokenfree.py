@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 from torch.nn.functional import pad
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.tokenfree import unit_rows
@@ -29,8 +30,8 @@ TEXTS = ["", "x", "añ语🎈", "a" * 29, "b" * 30, "c" * 31, "heat flow " * 7, 
 BLOCK = 32
 
 
-@pytest.fixture
-def canine(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def canine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = transformers.CanineConfig(
         hidden_size=32,
@@ -42,8 +43,9 @@ def canine(tmp_path: Path) -> Path:
         initializer_range=0.3,
         local_transformer_stride=BLOCK,
     )
-    transformers.CanineModel(config).save_pretrained(tmp_path / "canine")
-    return tmp_path / "canine"
+    folder = tmp_path_factory.mktemp("checkpoints") / "canine"
+    transformers.CanineModel(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
@@ -63,10 +65,24 @@ def vectors(folder: Path, scheme: TokenScheme, tokens: int, layer: int | None = 
     return np.stack(run_graph(folder / GRAPH, unit_rows(scheme, TEXTS, tokens), layer))
 
 
+@pytest.fixture(scope="module")
+def canine_encoder(canine: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
+    return written(canine, tmp_path_factory.mktemp("exported") / "models")
+
+
+@pytest.fixture(scope="module")
+def short_canine(canine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 300 tokens."""
+    _, folder = written(canine, tmp_path_factory.mktemp("short") / "models", max_tokens=300, verify=VERIFY)
+    return folder
+
+
 @pytest.mark.parametrize("blocks", [1, 2, 9])
-def test_canine_whatever_it_is_padded_with(canine: Path, blocks: int, tmp_path: Path) -> None:
+def test_canine_whatever_it_is_padded_with(
+    canine: Path, canine_encoder: tuple[Manifest, Path], blocks: int
+) -> None:
     assert identify(canine).name == "tokenfree"
-    manifest, folder = written(canine, tmp_path / "models")
+    manifest, folder = canine_encoder
     tower = manifest.towers["text"]
     assert (tower.scheme, tower.pooling, tower.max_tokens) == ("codepoints", "mean", 1024 - BLOCK - 8)
     assert "tokenizer.json" not in manifest.files
@@ -111,16 +127,24 @@ def test_a_t5_with_a_vocabulary_is_not_token_free(byt5: Path) -> None:
     assert identify(byt5).name == "sentence"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic"])
-def test_exits_of_canine(canine: Path, precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "precision",
+    ["fp32", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("fp16", "int8-dynamic"))],
+)
+def test_exits_of_canine(canine: Path, short_canine: Path, precision: str, tmp_path: Path) -> None:
     letters = string.ascii_lowercase
     sample = Sample("letters", tuple(f"{one} {other}" for one in letters for other in letters))
     manifest, folder = written(
-        canine, tmp_path / "models", exits=(1,), sample=sample, precision=precision, max_tokens=300
+        canine,
+        tmp_path / "models",
+        exits=(1,),
+        sample=sample,
+        precision=precision,
+        max_tokens=300,
+        verify=VERIFY,
     )
     assert manifest.layers == (2, 1)
-    _, alone = written(canine, tmp_path / "alone", max_tokens=300)
-    near, far = vectors(folder, "codepoints", 300, 2), vectors(alone, "codepoints", 300)
+    near, far = vectors(folder, "codepoints", 300, 2), vectors(short_canine, "codepoints", 300)
     assert cosines(near, far).min() > (0.99999 if precision == "fp32" else 0.95)
 
 

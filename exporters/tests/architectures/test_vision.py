@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+from verify_level import VERIFY
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.vision import with_pooling
@@ -85,7 +86,7 @@ def own(checkpoint: Path, images: list[Image.Image]) -> Any:
 
 @pytest.mark.parametrize("checkpoint", tiny_image_models.VISION, indirect=True)
 def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Path) -> None:
-    manifest, folder = exported_to(checkpoint, tmp_path)
+    manifest, folder = exported_to(checkpoint, tmp_path, verify=VERIFY)
     images = real_images()
     found = encode(folder, images)
     tower = manifest.towers["image"]
@@ -111,7 +112,8 @@ def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_the_pooling_that_is_asked_for(pooling: str, checkpoint: Path, tmp_path: Path) -> None:
-    manifest, folder = exported_to(checkpoint, tmp_path, overrides=Overrides(pooling=pooling))
+    overrides = Overrides(pooling=pooling)
+    manifest, folder = exported_to(checkpoint, tmp_path, overrides=overrides, verify=VERIFY)
     assert manifest.towers["image"].pooling == pooling
     images = list(probe_images()[:4])
     tokens = own(checkpoint, images).last_hidden_state.numpy()
@@ -132,7 +134,7 @@ def test_a_network_without_tokens_has_no_first_one(checkpoint: Path, tmp_path: P
 
 @pytest.mark.parametrize("checkpoint", ["vit", "efficientnet"], indirect=True)
 def test_an_images_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_path: Path) -> None:
-    _, folder = exported_to(checkpoint, tmp_path)
+    _, folder = exported_to(checkpoint, tmp_path, verify=VERIFY)
     drawn = probe_images()
     alone = np.concatenate([encode(folder, [one]) for one in drawn])
 
