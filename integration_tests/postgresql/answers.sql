@@ -130,3 +130,47 @@ SELECT rows.id, x.m / 2 FROM rows, LATERAL (SELECT max(a) AS m FROM rows AS r WH
 SELECT rows.id, x.m::text, y.k / 2 FROM rows, LATERAL (SELECT rows.meta AS m, rows.a AS b) AS x, LATERAL (SELECT x.b + 1 AS k) AS y WHERE rows.id < 9
 SELECT id, value || '{"b":1}' FROM rows, jsonb_each(meta) WHERE value ? 'x'
 SELECT id, key, value::text FROM rows, jsonb_each(meta) WHERE id < 9
+SELECT g / 2 FROM generate_series(1, 5) AS g
+SELECT g.n / 2 FROM generate_series(1, 5) AS g(n)
+SELECT n / 2 FROM generate_series(1, 5) AS g(n)
+SELECT generate_series / 2 FROM generate_series(1, 5)
+SELECT g / 2, o / 2 FROM generate_series(1, 5) WITH ORDINALITY AS x(g, o)
+SELECT id, n / 2 FROM rows, generate_series(1, a) AS s(n) WHERE id < 5
+SELECT id, n / 2 FROM rows, LATERAL generate_series(1, a) AS s(n) WHERE id < 5
+SELECT rows.id, n / 2, n::text || 'x' FROM rows JOIN generate_series(1, 9) AS s(n) ON s.n = rows.id
+SELECT d + interval '1 day', d::text FROM generate_series(date '2020-01-01', date '2020-01-03', interval '1 day') AS d
+SELECT d::date, d::text FROM generate_series(timestamp '2020-01-01', '2020-01-03', '1 day') AS d
+SELECT extract(day FROM d) / 2 FROM generate_series(timestamp '2020-01-01', '2020-01-03', '1 day') AS d
+SELECT n, n % 3, n / 3, avg(n) FROM generate_series(1, 9) AS s(n) GROUP BY n
+SELECT sum(n) / 2, max(n) / 2, count(*) / 2 FROM generate_series(1, 9) AS s(n)
+SELECT x / 2 FROM (SELECT g AS x FROM generate_series(1, 5) AS g) AS y
+SELECT n FROM generate_series(1, 5) AS s(n) WHERE n / 2 = 1
+SELECT ARRAY(SELECT n / 2 FROM generate_series(1, 5) AS s(n))
+SELECT n / 2.0, n * 1.5 FROM generate_series(1, 3) AS s(n)
+SELECT n FROM generate_series(5, 1, -2) AS s(n)
+SELECT n / 2 FROM generate_series(1, 10000000000, 4999999999) AS s(n)
+SELECT jsonb_agg(n) FROM generate_series(1, 3) AS s(n)
+SELECT 7 / n FROM generate_series(1, 3) AS s(n)
+SELECT g.n / 2, h.m / 2 FROM generate_series(1, 3) AS g(n), generate_series(1, g.n) AS h(m)
+SELECT to_char(d, 'YYYY-MM-DD') FROM generate_series(date '2020-01-01', date '2020-01-03', interval '1 day') AS d
+SELECT n + 2147483647 FROM generate_series(1::bigint, 2) AS s(n)
+SELECT id, CASE WHEN id < 3 THEN meta ELSE '{"b": 1, "a": 2}' END FROM rows WHERE id < 9
+SELECT id, (CASE WHEN id < 3 THEN meta ELSE '{"b":1,"a":2}' END)::text FROM rows WHERE id < 9
+SELECT x FROM (SELECT meta->'deep' AS x FROM rows UNION SELECT '{"l":1}'::jsonb) AS y
+SELECT x::text FROM (SELECT meta AS x FROM rows UNION ALL SELECT '{"b":1,"a":2}'::jsonb) AS y
+SELECT key, count(*) FROM rows, jsonb_object_keys(meta) AS key GROUP BY key
+SELECT key, jsonb_typeof(value), count(*) FROM rows, jsonb_each(meta) GROUP BY 1, 2
+SELECT key, sum(value::numeric) FROM rows, jsonb_each_text(meta) WHERE value ~ '^[0-9]+$' GROUP BY key
+SELECT count(*) FROM rows WHERE EXISTS (SELECT 1 FROM jsonb_each(meta) WHERE value = '2')
+SELECT id, (SELECT count(*) FROM jsonb_object_keys(meta)) FROM rows
+SELECT id, (SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys(meta) AS k) FROM rows
+SELECT id, ARRAY(SELECT jsonb_object_keys(meta)) FROM rows WHERE id < 5
+SELECT id, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(meta) WHERE key <> 's') FROM rows WHERE id < 9
+SELECT id, x.n FROM rows, LATERAL (SELECT count(*) AS n FROM rows AS r WHERE r.a = rows.a) AS x WHERE id < 9
+SELECT id, x.avg, x.sum / 2 FROM rows, LATERAL (SELECT avg(a), sum(a) FROM rows AS r WHERE r.id <= rows.id) AS x WHERE id < 9
+SELECT id, x.t || 'y', length(x.t) FROM rows, LATERAL (SELECT rows.t) AS x WHERE id < 9
+SELECT id, x.d + 1 FROM rows, LATERAL (SELECT date '2020-01-01' AS d) AS x WHERE id < 3
+SELECT id, x.arr[1], x.arr FROM rows, LATERAL (SELECT ARRAY[id, a] AS arr) AS x WHERE id < 3
+SELECT id, x.b, NOT x.b FROM rows, LATERAL (SELECT rows.a > 1 AS b) AS x WHERE id < 9
+SELECT x.a / 2 FROM rows LEFT JOIN LATERAL (SELECT rows.a WHERE rows.id > 3) AS x ON true WHERE rows.id < 9
+SELECT x / 2 FROM (SELECT a AS x FROM rows UNION SELECT 7) AS y

@@ -448,3 +448,4 @@ quote_literal(ARRAY[1,2])
 quote_literal(2::float8)
 quote_literal('a''b'), quote_literal(E'a\\b'), quote_literal(NULL::text), quote_literal(42)
 quote_literal('\x12'::bytea)
+gcd(21, 14) / 2, lcm(3, 5) / 2, gcd(21, 14) % 4

@@ -1,4 +1,4 @@
-"""The types of a tree, with those of the columns of a subquery in LATERAL, which sqlglot leaves out."""
+"""The types of a tree, with those of columns of LATERAL and generate_series(), which sqlglot leaves out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def annotate(tree: exp.Expr, schema: Schema, dialect: Any) -> exp.Expr:
 
 
 def _untyped_columns(tree: exp.Expr) -> Iterator[tuple[exp.Column, exp.DataType]]:
-    """The columns of subqueries in LATERAL that have no type yet, with their types."""
+    """The columns of LATERAL and of generate_series() in FROM that have no type yet, with their types."""
     types: dict[str, dict[str, exp.DataType]] = {}
     for lateral in tree.find_all(exp.Lateral):
         query = lateral.this.unnest() if isinstance(lateral.this, exp.Subquery) else None
@@ -50,6 +50,11 @@ def _untyped_columns(tree: exp.Expr) -> Iterator[tuple[exp.Column, exp.DataType]
             types[lateral.alias] = {
                 name: item.type for name, item in selected if item.type is not None and _is_typed(item)
             }
+    for series in tree.find_all(exp.ExplodingGenerateSeries):
+        table = series.parent
+        if isinstance(table, (exp.Table, exp.Lateral)) and series.type is not None and _is_typed(series):
+            kinds = (series.type, exp.DataType.build("bigint"))
+            types[table.alias] = dict(zip(table.alias_column_names, kinds, strict=False))
     if not types:
         return
     for column in tree.find_all(exp.Column):

@@ -70,6 +70,10 @@ _OF_FIRST: Final = ("ARRAY_REPLACE", "TRIM_ARRAY")
 """Functions that give what their first argument is."""
 
 
+_OF_WIDEST: Final = ("GCD", "LCM")
+"""Functions of the widest number among their arguments."""
+
+
 def _kind(node: exp.Expr | None) -> exp.DType | None:
     type_ = node.type if node is not None else None
     return type_.this if type_ is not None else None
@@ -80,6 +84,8 @@ def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
     type_: Any = _BY_NAME.get(name, exp.DType.UNKNOWN)
     if name in _OF_FIRST and node.expressions:
         type_ = node.expressions[0].type or exp.DType.UNKNOWN
+    if name in _OF_WIDEST:
+        type_ = _widest(node.expressions)
     if name == "TIMEZONE" and len(node.expressions) > 1:
         type_ = _in_zone(node.expressions[1])
     if name == "DATE_BIN" and len(node.expressions) > 1:
@@ -87,6 +93,29 @@ def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
     if isinstance(node.parent, (exp.Unnest, exp.Explode)) and isinstance(type_, exp.DType):
         # A function that returns rows is an array there.
         type_ = exp.DataType(this=exp.DType.ARRAY, expressions=[exp.DataType(this=type_)], nested=True)
+    annotator._set_type(node, type_)
+    return node
+
+
+def _widest(numbers: list[exp.Expr]) -> exp.DType:
+    kinds = set(map(_kind, numbers))
+    if not kinds <= {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}:
+        return exp.DType.UNKNOWN
+    return next((each for each in (exp.DType.DECIMAL, exp.DType.BIGINT) if each in kinds), exp.DType.INT)
+
+
+def _annotate_series(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """A value of generate_series(): of days they are moments in the session's zone."""
+    bounds = [node.args["start"], node.args["end"]]
+    kinds = set(map(_kind, bounds))
+    type_ = _widest(bounds)
+    if kinds & {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
+        type_ = exp.DType.TIMESTAMPTZ
+    elif kinds & set(_MOMENTS):
+        type_ = exp.DType.TIMESTAMP
+    elif kinds & exp.DataType.INTEGER_TYPES and kinds & {None, exp.DType.UNKNOWN}:
+        # The other bound is a column of a table before it.
+        type_ = exp.DType.BIGINT
     annotator._set_type(node, type_)
     return node
 
@@ -265,6 +294,7 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
         exp.JustifyInterval,
         exp.MakeInterval,
     ),
+    exp.ExplodingGenerateSeries: {"annotator": _annotate_series},
     exp.RegexpCount: {"returns": exp.DType.INT},
     exp.RegexpSubstr: {"returns": exp.DType.VARCHAR},
     **_same({"returns": exp.DType.BOOLEAN}, exp.Overlaps, exp.MatchAgainst, exp.JSONBPathExists),
