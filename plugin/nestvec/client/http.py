@@ -23,6 +23,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from nestvec.client.read_deadline import ReadDeadline, read_until
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceBusy, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.model_name import format_model_name
@@ -155,32 +156,35 @@ def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
     A response has ``seconds`` to begin, and as many to end, however slowly its bytes come. One that is
     compressed is refused: a few MiB may be a thousand times as many.
     """
+    deadline = ReadDeadline()
+
+    def begin(_: httpx.Request) -> None:
+        deadline.start(seconds, "begin")
 
     def bound(response: httpx.Response) -> None:
+        deadline.start(seconds, "end")
         if response.headers.get("content-encoding", _NOT_COMPRESSED).lower() != _NOT_COMPRESSED:
             raise httpx.RemoteProtocolError("the response is compressed, which was not requested")
         if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = _BoundedStream(response.stream, seconds)
+            response.stream = _BoundedStream(response.stream)
 
-    return httpx.Client(
-        event_hooks={"response": [bound]},
+    client = httpx.Client(
+        event_hooks={"request": [begin], "response": [bound]},
         base_url=service,
         headers={"accept-encoding": _NOT_COMPRESSED} | ({"authorization": f"Bearer {key}"} if key else {}),
         timeout=seconds,
         trust_env=not is_loopback(service),
         verify=ssl.create_default_context() if urlsplit(service).scheme == "https" else _NO_TLS,
     )
+    read_until(client, deadline)
+    return client
 
 
 class _BoundedStream(httpx.SyncByteStream):
-    """A response's body, which must end in time and have no more bytes than the largest response may.
+    """A response's body, which must have no more bytes than the largest response may."""
 
-    httpx limits only the time between two parts of it.
-    """
-
-    def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
-        self._stream, self._seconds = stream, seconds
-        self._until = time.monotonic() + seconds
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
         """The parts. Raises httpx.ReadTimeout, httpx.RemoteProtocolError."""
@@ -189,8 +193,6 @@ class _BoundedStream(httpx.SyncByteStream):
             size += len(part)
             if size > _MAX_RESPONSE_BYTES:
                 raise httpx.RemoteProtocolError(f"the response has more than {_MAX_RESPONSE_BYTES >> 20} MiB")
-            if time.monotonic() > self._until:
-                raise httpx.ReadTimeout(f"the response did not end within {self._seconds:g} s")
             yield part
 
     def close(self) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import gzip
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from nestvec.client import http as asking
-from nestvec.client import service_client
+from nestvec.client import read_deadline, service_client
 from nestvec.client.http import EmbeddingRequest, is_loopback
 from nestvec.client.service_client import embed_bits, embed_vectors, fetch_info
 from nestvec.service.server import bind, listening_url
@@ -243,6 +245,48 @@ def test_a_compressed_response_is_refused() -> None:
         fetch_info(f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     server.server_close()
+
+
+class Trickling(http.server.BaseHTTPRequestHandler):
+    """A web server whose response comes byte by byte."""
+
+    paused = b""
+    """From where on."""
+
+    def do_GET(self) -> None:
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n" + b" " * 198 + b"{}"
+        whole, slow = answer.split(self.paused, 1)
+        with suppress(OSError):  # the client goes
+            self.wfile.write(whole)
+            for byte in self.paused + slow:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("paused", "verb"), [(b"HTTP/1.1", "begin"), (b"content-length", "begin"), (b"     ", "end")]
+)
+def test_a_response_that_comes_byte_by_byte_is_given_up(paused: bytes, verb: str) -> None:
+    """Each byte comes in time, the whole does not."""
+    handler = type("Handler", (Trickling,), {"paused": paused})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    message = f"did not {verb} within 1 s"
+    with asking.http_client(address, None, 1) as client, pytest.raises(httpx.ReadTimeout, match=message):
+        client.get("/")
+    server.shutdown()
+    server.server_close()
+
+
+def test_each_request_has_the_time_anew(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with asking.http_client(service, None, 60) as client:
+        assert client.get("/info").is_success
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+        monkeypatch.setattr(read_deadline, "time", later)
+        assert client.get("/info").is_success
 
 
 def test_nobody_answers() -> None:

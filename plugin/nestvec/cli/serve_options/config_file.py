@@ -132,6 +132,7 @@ def _value(path: Path, key: str, value: Any, param: click.Option, ctx: click.Con
     if isinstance(value, Mapping):
         if not (param.multiple and param.callback):
             raise _error(path, "has a mapping where an option takes one value", key, "Write KEY: VALUE.")
+        _check_types(path, key, [*value.keys(), *value.values()], param)
         value = [f"{name}={target}" for name, target in value.items()]
     if isinstance(value, list) != param.multiple:
         if isinstance(value, list):
@@ -162,7 +163,7 @@ def _check_types(path: Path, key: str, values: list[Any], param: click.Option) -
         if isinstance(value, float) and isinstance(param.type, click.types.IntParamType):
             raise _error(path, f"has no whole number for {key}", value, "Write one.")
         if value is None or isinstance(value, list | Mapping):
-            raise _error(path, "has an empty or nested value in a list", key, "Write each value by itself.")
+            raise _error(path, "has an empty or nested value", key, "Write each value by itself.")
 
 
 def _key(param: click.Option) -> str:

@@ -333,6 +333,16 @@ def refuse_token_ids(inputs: Sequence[EmbedInput], settings: ServiceSettings) ->
     )
 
 
+def check_special_tokens(added: bool | None) -> None:
+    """Raise BodyInvalid for a request that turns special tokens off; None is the default."""
+    if added is False:
+        raise BodyInvalid(
+            "texts are embedded with the special tokens of their encoder",
+            value="add_special_tokens=false",
+            next_step="Omit it.",
+        )
+
+
 def check_count(inputs: Sequence[object], max_inputs: int) -> None:
     """Raise EmptyInput without an input, TooManyInputs with more than ``max_inputs``."""
     if not inputs:

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from nestvec.service.api.cohere import TRUNCATE_VALUES
 from nestvec.service.api.common import (
     EmbedCall,
     as_input_list,
+    check_special_tokens,
     embed_dense,
     embedder_of,
     json_response,
@@ -118,7 +119,7 @@ class EmbeddingsRequest(ApiRequest):
     truncate: StrictBool | Literal["NONE", "START", "END"] | None = Field(
         None, description="From NVIDIA, as Cohere has it: the side on which overlong texts are truncated."
     )
-    add_special_tokens: Literal[True] | None = Field(None, description="From vLLM: only true is supported.")
+    add_special_tokens: StrictBool | None = Field(None, description="From vLLM: only true is supported.")
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
     modality: Modality | None = Field(
@@ -127,6 +128,12 @@ class EmbeddingsRequest(ApiRequest):
         "addresses of images, else texts.",
     )
     user: str | None = Field(None, description="Ignored.")
+
+    @model_validator(mode="after")
+    def refuse_no_special_tokens(self) -> EmbeddingsRequest:
+        """Raise BodyInvalid for texts without special tokens."""
+        check_special_tokens(self.add_special_tokens)
+        return self
 
 
 class EmbeddingObject(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Collection
 from typing import Any, ClassVar, Final, get_args
 
@@ -23,7 +24,7 @@ class ApiRequest(BaseModel):
 
     Fields that only other servers know are ignored, as these do. One that resembles a field of this request,
     or changes elsewhere what is returned, is refused: the response would be another than meant.
-    So are true and false for a number: pydantic would take ``true`` for a length of 1.
+    So are true, false and strings for a number: pydantic would take ``true`` and ``"1"`` for a length of 1.
     """
 
     returned: ClassVar[Returned] = "vectors"
@@ -50,11 +51,11 @@ class ApiRequest(BaseModel):
         """Raise BodyInvalid for the first such field."""
         if isinstance(values, dict):
             for name in cls.number_fields & values.keys():
-                if isinstance(values[name], bool):
+                if isinstance(values[name], bool | str):
                     raise BodyInvalid(
                         f"the field {name} is a number",
-                        value=str(values[name]).lower(),
-                        next_step="Send a whole number, or leave the field out.",
+                        value=json.dumps(values[name]),
+                        next_step="Send a whole number without quotes, or omit the field.",
                     )
             fields = cls.field_names
             if _MESSAGES in values and "input" in fields:

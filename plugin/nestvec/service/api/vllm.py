@@ -18,6 +18,7 @@ from nestvec.service.api.common import (
     EmbedCall,
     TruncationFields,
     as_input_list,
+    check_special_tokens,
     embed_dense,
     embed_tokens,
     embedder_of,
@@ -85,12 +86,7 @@ class VllmFields(TruncationFields):
                 value=f"normalize={self.normalize}",
                 next_step="Send use_activation.",
             )
-        if not self.add_special_tokens:
-            raise BodyInvalid(
-                "texts are embedded with the special tokens of their encoder",
-                value="add_special_tokens=false",
-                next_step="Omit it.",
-            )
+        check_special_tokens(self.add_special_tokens)
         direction = self.truncation_direction
         if self.truncation_side and direction and direction.lower() != self.truncation_side:
             raise BodyInvalid(
