@@ -13,6 +13,7 @@ from integration_tests.fixtures.checkpoints import (
 )
 from integration_tests.fixtures.repositories import (
     bridged_static,
+    conse,
     exiting,
     models,
     precisions,
@@ -27,6 +28,7 @@ from integration_tests.fixtures.services import client, serve, service
 __all__ = [
     "bridged_static",
     "client",
+    "conse",
     "exiting",
     "glove_folder",
     "minilm_checkpoint",

@@ -104,6 +104,7 @@ def mapped(minilm_checkpoint: Path, words: list[str], tmp_path_factory: pytest.T
     return to
 
 
+@pytest.mark.nightly
 def test_a_linear_map_alone_improves_short_vectors_and_not_at_the_cost_of_full_ones(mapped: Path) -> None:
     result = json.loads((mapped.parent / "out.json").read_text())
     assert result["method"] == "linear map" and result["finished"] is True
@@ -112,6 +113,7 @@ def test_a_linear_map_alone_improves_short_vectors_and_not_at_the_cost_of_full_o
     assert after["384"] >= before["384"] - 1e-3
 
 
+@pytest.mark.nightly
 def test_a_linear_map_is_part_of_the_exported_graph(mapped: Path, tmp_path: Path) -> None:
     manifest = export(ExportOptions(str(mapped), tmp_path / "models", "mapped", verify="quick"))
     assert manifest.nesting == "trained" and manifest.dim == 384

@@ -23,6 +23,8 @@ from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 
+pytestmark = pytest.mark.nightly
+
 NESTVEC = Path(sys.executable).with_name("nestvec")
 EMOJI = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "emoji"
 KINDS = (

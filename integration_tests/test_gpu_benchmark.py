@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.nightly
+
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 GENEROUS_SECONDS = 900

@@ -25,6 +25,8 @@ from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, normalise
 
+pytestmark = pytest.mark.nightly
+
 STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "tuxpaint-stamps"
 
 

@@ -16,7 +16,7 @@ NESTVEC = Path(sys.executable).with_name("nestvec")
 ICONS = ("printer", "bell", "xclock", "trashcan_full", "nautilus", "kmix")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few icons of the package that the demo searches, one of them under a name to be escaped."""
     import crystal_small
@@ -50,8 +50,14 @@ def best(report: dict[str, object], question: str) -> str:
     return Path(found[question][0]["image"]).stem
 
 
-def test_questions_find_pictures_and_a_second_run_reuses_all(folder: Path) -> None:
+@pytest.mark.parametrize("exports", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_questions_find_pictures_and_a_second_run_reuses_all(
+    folder: Path, request: pytest.FixtureRequest, exports: bool
+) -> None:
+    if not exports:
+        shutil.copytree(request.getfixturevalue("conse"), folder.parent / "models")
     first = run(folder, "a printer", "a bell")
+    assert ("Encoder images is already in models" in str(first["said"])) is not exports
     assert first["images"] == len(ICONS)
     assert best(first, "a printer") == "printer #1"
     assert best(first, "a bell") == "bell #1"

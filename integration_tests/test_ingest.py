@@ -227,7 +227,7 @@ def interrupted(place: Place, file: Path, number: int) -> subprocess.CompletedPr
     return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
-@pytest.mark.parametrize("auto_id", [False, True])
+@pytest.mark.parametrize("auto_id", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_after_kill_9_the_same_command_writes_every_row_once(place: Place, auto_id: bool) -> None:
     place.create(auto_id=auto_id)
     rows: list[dict[str, object]] = [
@@ -248,7 +248,7 @@ def test_after_kill_9_the_same_command_writes_every_row_once(place: Place, auto_
     assert not list(place.folder.glob("*.ingest.json*"))
 
 
-@pytest.mark.parametrize("auto_id", [False, True])
+@pytest.mark.parametrize("auto_id", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_collection_that_was_created_again_is_not_the_one_that_has_the_first_rows(
     place: Place, auto_id: bool
 ) -> None:

@@ -24,7 +24,7 @@ def benchmark() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("auto_id", [False, True])
+@pytest.mark.parametrize("auto_id", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_every_row_is_stored_once_with_its_vector(
     benchmark: ModuleType, tmp_path: Path, models: Path, auto_id: bool
 ) -> None:

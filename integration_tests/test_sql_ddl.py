@@ -22,6 +22,8 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.dml.insert import insert_many
 from nestvec_schemas.errors import SqlError, SqlKeyExists, SqlNotSupported, SqlTypeMismatch, SqlUnknownName
 
+pytestmark = pytest.mark.usefixtures("no_late_writers")
+
 PAPERS = """
     CREATE TABLE papers (
         id BIGINT PRIMARY KEY,

@@ -121,7 +121,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
-    fuzz(report, run, 1, 1_000)
+    fuzz(report, run, 1, 300)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from pymilvus import MilvusClient
 import nestvec
 from nestvec import dbapi
 
-STATEMENTS = int(os.environ.get("NESTVEC_STATEMENTS", "300"))
-"""Random statements that are compared; a nightly run sets more."""
+STATEMENTS = int(os.environ.get("NESTVEC_STATEMENTS", "150"))
+"""Random statements that are compared; ``make nightly`` compares more."""
 FIRST_SEED = int(os.environ.get("NESTVEC_SEED", "0"))
 
 

@@ -282,6 +282,7 @@ def upgrade(models: Path, database: Path, *arguments: str) -> str:
     return result.output + (str(result.exception) if result.exception else "")
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_queries_use_the_bridge_until_the_upgrade_is_aborted(
     bridged: Path, serve: Serve, tmp_path: Path
 ) -> None:
@@ -312,6 +313,8 @@ def test_queries_use_the_bridge_until_the_upgrade_is_aborted(
     assert "128 dims" not in searched()
 
 
+@pytest.mark.nightly
+@pytest.mark.usefixtures("no_late_writers")
 def test_a_bridge_is_fitted_on_the_collection_and_what_cannot_be_is_refused(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +350,7 @@ def test_a_bridge_is_fitted_on_the_collection_and_what_cannot_be_is_refused(
         assert read_status(client, "papers__0") is None
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_sql_sets_the_expression_of_an_embedded_column(plain: Path, tmp_path: Path) -> None:
     database, service = tmp_path / "papers.db", vacant_address()
     with serve_in_process([service], plain), closing(MilvusClient(str(database))) as client:
@@ -399,6 +403,7 @@ def analyzed_reading(connection: Connection, database: Path) -> str:
     return chosen
 
 
+@pytest.mark.usefixtures("no_late_writers")
 def test_dual_reading_fuses_the_ranks_of_old_and_new_vectors(
     bridged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,10 +36,11 @@ def parts() -> tuple[tuple[str, ...], ...]:
     sql = _files(*_SQL)
     return (
         ("exporters/tests", "schemas/tests", "tests"),
-        _all_but(sql, "test_[a-h]*.py"),
         _all_but(sql, "test_[!a-h]*.py"),
-        ("plugin/tests", "--ignore=plugin/tests/deploy"),
+        _all_but(sql, "test_[a-h]*.py"),
         ("integration_tests/postgresql", *sql),
+        ("plugin/tests", *(f"--ignore=plugin/tests/{folder}" for folder in ("deploy", "service"))),
+        ("plugin/tests/service",),
         ("integration_tests/triton",),
         ("integration_tests/verify",),
         # Helm's library is Go: its runtime stays out of the process of other tests.

@@ -272,7 +272,7 @@ def test_an_operator_that_does_not_chain_is_named(twins: Twins) -> None:
 
 
 def test_random_chains_are_the_trees_that_postgresql_reads(twins: Twins, report: Report) -> None:
-    check(twins, report, range(500))
+    check(twins, report, range(250))
 
 
 @pytest.mark.nightly

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.demo.image_demo import ENCODER, export_encoder
+from nestvec.demo.image_demo import ENCODER
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
@@ -25,14 +25,6 @@ from nestvec_exporters.probes.images import probe_images
 from nestvec_schemas.vectors import Vectors, cosines
 
 STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "tuxpaint-stamps"
-
-
-@pytest.fixture(scope="module")
-def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with MiniLM whose image tower is EfficientNet-Lite0."""
-    models = tmp_path_factory.mktemp("conse") / "models"
-    export_encoder(models, lambda line: None)
-    return models
 
 
 def embedded(models: Path, engine: Engine, inputs: list[str]) -> Vectors:
@@ -47,23 +39,23 @@ def embedded(models: Path, engine: Engine, inputs: list[str]) -> Vectors:
     return asyncio.run(main())
 
 
-def test_triton_gives_what_the_embedded_engine_gives(seeing: Path, triton: Any) -> None:
+def test_triton_gives_what_the_embedded_engine_gives(conse: Path, triton: Any) -> None:
     inputs = ["a frog", "a printer"]
     for one in probe_images():
         file = io.BytesIO()
         one.save(file, "PNG")
         inputs.append("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
-    folders = {ENCODER: seeing / ENCODER}
-    triton.start(seeing)
-    here = embedded(seeing, OnnxEngine(folders), inputs)
-    there = embedded(seeing, TritonEngine(folders, url=triton.url), inputs)
+    folders = {ENCODER: conse / ENCODER}
+    triton.start(conse)
+    here = embedded(conse, OnnxEngine(folders), inputs)
+    there = embedded(conse, TritonEngine(folders, url=triton.url), inputs)
     assert cosines(here, there).min() > 0.9999
 
 
-def test_text_finds_stamps_that_it_never_saw(seeing: Path, tmp_path: Path) -> None:
+def test_text_finds_stamps_that_it_never_saw(conse: Path, tmp_path: Path) -> None:
     if not STAMPS.is_dir():
         pytest.skip(f"{STAMPS} is not there; NESTVEC_DATA names the folder that holds it")
-    arguments = [str(STAMPS), "--encoder", ENCODER, "--models", str(seeing), "--cache", str(tmp_path)]
+    arguments = [str(STAMPS), "--encoder", ENCODER, "--models", str(conse), "--cache", str(tmp_path)]
     options = ["--dims", "384,128", "--forms", "float", "--languages", "de", "--json", "-"]
     done = CliRunner().invoke(cli, ["evaluate", *arguments, *options], catch_exceptions=False)
     rows = {(row["language"], row["direction"], row["dim"]): row for row in json.loads(done.stdout)}

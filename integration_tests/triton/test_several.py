@@ -108,6 +108,7 @@ def test_killing_one_after_another_loses_no_request(models: Path, tritons: list[
         assert clients.wrong == []
 
 
+@pytest.mark.nightly
 def test_one_that_stands_still_holds_no_request(models: Path, tritons: list[Triton]) -> None:
     for triton in tritons[:2]:
         triton.start(models)
@@ -181,6 +182,7 @@ def kill_models(triton: Triton) -> None:
         os.kill(int(child), signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_one_that_restarts_empty_is_given_the_encoders_again(
     repository: Path, tritons: list[Triton], tmp_path: Path
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-EXAMPLES = 40
+EXAMPLES = int(os.environ.get("NESTVEC_EXAMPLES", "15"))
+"""Requests of a kind; ``make nightly`` sends more."""
 
 CONFIG = """
 [checks.not_a_server_error]

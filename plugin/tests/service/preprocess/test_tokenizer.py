@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from nestvec.service.preprocess.tokenizer import MAX_CHARACTERS_READ, EncoderTok
 from nestvec_schemas.errors import ManifestCorrupt
 from nestvec_schemas.preprocessing.pair_template import PairTemplate
 from nestvec_schemas.repository import TOKENIZER
+
+EXAMPLES = int(os.environ.get("NESTVEC_EXAMPLES", "20"))
+"""Long texts; ``make nightly`` tries more."""
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_any_text_that_json_can_carry_is_encoded(tokenizer: EncoderTokenizer, te
 parts = st.lists(st.sampled_from(["w1 ", "w22 ", "ü ", " " * 700, "a" * 700, "w3 w4 " * 150]), max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=EXAMPLES)
 @given(parts=parts)
 @pytest.mark.parametrize("direction", ["right", "left"])
 def test_a_text_far_too_long_has_the_tokens_that_it_would_have_whole(
@@ -151,7 +155,7 @@ def test_an_instruction_stands_before_the_query(tokenizer: EncoderTokenizer) -> 
     assert prompted[0].ids.tolist() == plain[0].ids.tolist()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=EXAMPLES)
 @given(query=parts, document=parts)
 @pytest.mark.parametrize("direction", ["right", "left"])
 def test_a_pair_far_too_long_has_the_tokens_that_it_would_have_whole(
