@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -29,6 +30,8 @@ class _Worker:
 
     def __init__(self, work: Work) -> None:
         self._runner = TaskRunner(work)
+        # What is imported stays as long as the process: the collector need not go through it for each window.
+        gc.freeze()
 
     def ready(self) -> tuple[str, bytes]:
         """An answer without a record, once the process runs."""

@@ -59,7 +59,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
             continue
         value = _value_or_default(row.get(column.name), column, schema)
         if value is not None:
-            if schema.mapping is not None:
+            if schema.mapping is not None and isinstance(value, float):
                 _check_exact(value, column)
             stored[column.name] = convert_value(value, column, schema)
     if schema.mapping is None or not schema.mapping.ignore_extra:
@@ -132,7 +132,10 @@ def _compose(stored: Mapping[str, object], names: Sequence[str], schema: RowSche
 
 def request_bytes(row: Mapping[str, object]) -> int:
     """The approximate size of a converted row in a request."""
-    return sum(len(name) + _value_bytes(value) for name, value in row.items())
+    size = 0
+    for name, value in row.items():
+        size += len(name) + (len(value) if type(value) is str and value.isascii() else _value_bytes(value))
+    return size
 
 
 def _value_bytes(value: object) -> int:
@@ -147,6 +150,8 @@ def _value_bytes(value: object) -> int:
 
 def _value_or_default(value: object, column: Column, schema: RowSchema) -> object:
     """The value or a text's default, None for null or another default. Raises RowRejected."""
+    if value is not None and not (isinstance(value, str) and not value):
+        return value
     empty = schema.cells.text and isinstance(value, str) and not value
     text = column.type in _TEXT_TYPES and not column.primary
     stays_empty = schema.cells.null_text or isinstance(value, QuotedText)
@@ -225,7 +230,7 @@ def _to_integer(value: object, column: Column, cells: CellTypes) -> int:
     if cells.text and isinstance(value, str):
         match = _INTEGER.fullmatch(value.strip())
         number = int(match[1]) if match else None
-    elif isinstance(value, (float, Decimal)) and _is_whole(value):
+    elif type(value) is not int and isinstance(value, (float, Decimal)) and _is_whole(value):
         number = int(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise _value_error(column, "is not a whole number", value, "Write a whole number.")
@@ -237,9 +242,9 @@ def _to_integer(value: object, column: Column, cells: CellTypes) -> int:
     return number
 
 
-def _check_exact(value: object, column: Column) -> None:
+def _check_exact(value: float, column: Column) -> None:
     """Raise RowRejected for a whole number of a file that was read as a double, and may have been rounded."""
-    if column.type == "INT64" and isinstance(value, float) and abs(value) >= _ROUNDED_DOUBLE:
+    if column.type == "INT64" and abs(value) >= _ROUNDED_DOUBLE:
         raise _value_error(
             column,
             "is a double from 2^53 on, which may have been rounded",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from nestvec_schemas.errors import RowRejected
+
+_NUMBERS_AND_NESTED: Final = frozenset({float, list, dict})
 
 _MIN_INTEGER, _MAX_INTEGER = -(1 << 63), (1 << 64) - 1
 
@@ -41,6 +43,8 @@ def parse_exact(text: str | bytes) -> Any:
 
 def _may_be_rounded(value: Any) -> bool:
     """Whether a document has a double that orjson may have made of an integer: all of those are large."""
+    if type(value) is dict and _NUMBERS_AND_NESTED.isdisjoint(map(type, value.values())):
+        return False  # most rows
     pending = [value]
     while pending:
         item = pending.pop()

@@ -81,4 +81,4 @@ class TaskRows:
 def _with_values(item: SourceRow, values: dict[str, object]) -> SourceRow:
     if isinstance(item.value, RowRejected):
         return item
-    return replace(item, value={**item.value, **values})
+    return item._replace(value={**item.value, **values})

@@ -110,7 +110,7 @@ def _object(text: bytes, unit: str) -> Mapping[str, object]:
             value=type(value).__name__,
             next_step=f"Write one object per {unit}.{hint}",
         )
-    if any(type(item) is float for item in value.values()) and _LONG_NUMBER.search(text):
+    if float in map(type, value.values()) and _LONG_NUMBER.search(text):
         row = JsonRow(value)
         row.text = text
         return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nestvec_schemas.errors import RowRejected
 
@@ -15,9 +15,8 @@ MAX_RAW_LENGTH: Final = 64 << 10
 """Characters of a row that could not be read that are kept."""
 
 
-@dataclass(frozen=True)
-class SourceRow:
-    """One row as it was read."""
+class SourceRow(NamedTuple):
+    """One row as it was read. A tuple, as files have many."""
 
     place: str
     """Its line or number in the file."""
