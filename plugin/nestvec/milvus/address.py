@@ -33,6 +33,7 @@ _WRITE: Final = (
     "Write http://HOST:19530 for a server, https://HOST:PORT for one with TLS, or a path that ends in .db "
     "for Milvus Lite."
 )
+_ENCODE: Final = " In a password, write %2F for /, %23 for # and %3F for ?, or give it with --token."
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def parse_address(text: str, *, token: str = "", database: str = "") -> MilvusAd
 
     Raises StoreUnreachable, without the password that an address may contain.
     """
-    address = text.strip().strip("\"'")
+    address, token = text.strip().strip("\"'"), token.rstrip("\r\n")  # as a file of a secret ends
     if not address:
         raise StoreUnreachable("the address of Milvus is empty", next_step=_WRITE)
     if address.startswith("unix:"):
@@ -161,12 +162,12 @@ def parse_address(text: str, *, token: str = "", database: str = "") -> MilvusAd
         path = address.partition(":")[2]
         address = url2pathname(path.removeprefix("//localhost").removeprefix("//"))
     elif "://" in address:
-        return _server(address, token, database)
+        return _server(address, address, token, database)
     if address.rstrip("/").endswith(".db") and not _has_port(address):
         return MilvusAddress(str(_expanded(address.rstrip("/"))), token, database)
     if _is_path(address):
         raise _not_a_database(_expanded(address))
-    return _server(f"//{_bracketed(address)}", token, database)
+    return _server(f"//{_bracketed(address)}", address, token, database)
 
 
 def _expanded(path: str) -> Path:
@@ -209,12 +210,17 @@ def _refused(cause: str, value: object) -> StoreUnreachable:
     return StoreUnreachable(cause, value=value, next_step=_WRITE)
 
 
-def _server(address: str, token: str, database: str) -> MilvusAddress:
+def _server(url: str, address: str, token: str, database: str) -> MilvusAddress:
+    """The server at ``url``, which messages show as the ``address`` that a user wrote."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         host, port = (parts.hostname or ""), parts.port
     except ValueError as error:
-        raise _refused("the address of Milvus is not a URL", _without_password(address)) from error
+        raise StoreUnreachable(
+            "the address of Milvus is not a URL",
+            value=_without_password(address),
+            next_step=f"{_WRITE}{_ENCODE if '@' in address else ''}",
+        ) from error
     if parts.scheme and parts.scheme not in _SCHEMES:
         raise _refused("the address of Milvus has an unknown scheme", parts.scheme)
     if not host or any(character.isspace() for character in host):

@@ -70,6 +70,9 @@ def test_a_token_and_a_database_of_their_own_take_precedence() -> None:
         ("http://", "has no host"),
         ("http://h:port", "is not a URL"),
         ("http://u:s3cret@h:99999", "is not a URL"),
+        ("http://u:s3cret/a@h:1", "is not a URL: …@h:1.* write %2F for /, %23 for #"),
+        ("u:s3cret#a@h:1", "is not a URL: …@h:1.* or give it with --token"),
+        ("127.0.0.1:19530:1", r"is not a URL: 127\.0\.0\.1:19530:1\. Write"),
         ("http://u:s3cret@[h", "is not a URL"),
         ("h:0", "port 0"),
         ("h:9091", "Milvus's metrics.*usually at port 19530"),
@@ -84,6 +87,11 @@ def test_what_is_refused_says_why_and_no_password(text: str, message: str) -> No
     with pytest.raises(StoreUnreachable, match=message) as caught:
         parse_address(text)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_token_may_be_the_line_of_a_file(end: str) -> None:
+    assert parse_address("http://host", token=f"root: Mil vus {end}").token == "root: Mil vus "
 
 
 def test_a_folder_names_its_databases(tmp_path: Path) -> None:
