@@ -108,6 +108,43 @@ def _runner(
     return lambda arrays: engine.run_now(folder.name, Batch(arrays, alone=not at_once)), streams
 
 
+class Connection:
+    """A connection that is written and read without a library: what a client in C or Go costs."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+            "content-type: application/json\r\ncontent-length: "
+        ).encode()
+
+    def send(self, body: bytes) -> bytes:
+        """The body of the response. Raises RuntimeError unless its status is 200."""
+        self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        answer = self._receive()
+        while b"\r\n\r\n" not in answer:
+            answer += self._receive()
+        head, _, data = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(answer[:300])
+        (length,) = re.findall(rb"content-length: (\d+)", head)
+        parts, missing = [data], int(length) - len(data)
+        while missing > 0:
+            parts.append(self._receive())
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(1 << 18)
+        if not data:
+            raise RuntimeError("the connection was closed")
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class Client:
     """Requests over persistent connections, one per thread; answers are read, not parsed."""
 
@@ -115,12 +152,11 @@ class Client:
         self._port, self._path, self._wrap, self._thread = port, path, wrap, local()
 
     def post(self, texts: Sequence[str]) -> bytes:
-        return self._send(json.dumps(self._wrap(texts)).encode())
-
-    def _send(self, body: bytes) -> bytes:
-        connection: HTTPConnection | None = getattr(self._thread, "connection", None)
+        """One request by Python's http.client."""
+        connection: HTTPConnection | None = getattr(self._thread, "http", None)
         if connection is None:
-            connection = self._thread.connection = HTTPConnection("127.0.0.1", self._port, timeout=300)
+            connection = self._thread.http = HTTPConnection("127.0.0.1", self._port, timeout=300)
+        body = json.dumps(self._wrap(texts)).encode()
         connection.request("POST", self._path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
         data = answer.read()
@@ -129,6 +165,7 @@ class Client:
         return data
 
     def __call__(self, texts: Sequence[str], size: int, flight: int) -> None:
+        """All texts, without a library: http.client takes cores from the service that is measured."""
         bodies = [
             json.dumps(self._wrap(texts[start : start + size])).encode()
             for start in range(0, len(texts), size)
@@ -136,32 +173,24 @@ class Client:
         with ThreadPoolExecutor(flight) as pool:
             list(pool.map(self._send, bodies))
 
+    def _send(self, body: bytes) -> bytes:
+        connection: Connection | None = getattr(self._thread, "bare", None)
+        if connection is None:
+            connection = self._thread.bare = Connection(self._port, self._path)
+        return connection.send(body)
+
 
 class BareClient:
-    """Requests over one connection, written and read without a library: what a client in C or Go costs."""
+    """Requests over one connection, without a library."""
 
     def __init__(self, port: int, encoder: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head = (
-            f"POST /embed?encoder={encoder} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-            "content-type: application/json\r\ncontent-length: "
-        ).encode()
+        self._connection = Connection(port, f"/embed?encoder={encoder}")
 
     def post(self, texts: Sequence[str]) -> bytes:
-        body = json.dumps({"inputs": list(texts)}).encode()
-        self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-        answer = self._socket.recv(1 << 16)
-        head, _, data = answer.partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200 "):
-            raise RuntimeError(answer[:300])
-        (length,) = re.findall(rb"content-length: (\d+)", head)
-        while len(data) < int(length):
-            data += self._socket.recv(1 << 16)
-        return data
+        return self._connection.send(json.dumps({"inputs": list(texts)}).encode())
 
     def close(self) -> None:
-        self._socket.close()
+        self._connection.close()
 
 
 def tei(port: int, encoder: str) -> Client:
