@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.plan import InputFile, JobRecord, Task
+from nestvec.ingest.check.mapped_columns import missing_warnings
 from nestvec.ingest.target import RecordedTarget
 from nestvec_schemas.errors import JournalMismatch
 
@@ -96,6 +97,12 @@ class TaskRecord(JobRecord):
 
     plan: str = ""
     """The id of the plan that it belongs to."""
+
+    unmapped: tuple[str, ...] = ()
+    """Columns of ``--map`` that none of its rows has, of a format without a header."""
+
+    columns: tuple[str, ...] = ()
+    """Columns that its rows have, if there are such."""
 
 
 class ImportRecord(JobRecord):
@@ -198,6 +205,16 @@ def finished_tasks(folder: OutputFolder, plan: str = "") -> dict[int, TaskRecord
         if record is not None and record.plan == plan:
             records[record.task.number] = record
     return records
+
+
+def unmapped_warnings(records: Sequence[TaskRecord], renamed: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each column of ``renamed`` that no row of the tasks had."""
+    missing = {
+        name: target for name, target in renamed.items() if all(name in record.unmapped for record in records)
+    }
+    rows = sum(record.rows + record.rejected for record in records)
+    names = dict.fromkeys(name for record in records for name in record.columns)
+    return missing_warnings(missing, rows, tuple(names))
 
 
 def note_begun(folder: OutputFolder, task: Task, plan: str) -> None:

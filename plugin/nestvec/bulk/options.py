@@ -103,6 +103,9 @@ class BulkReport(ImportReport):
     finished: bool = True
     """False if the run was stopped."""
 
+    warnings: tuple[str, ...] = ()
+    """Columns of ``--map`` that no row has."""
+
     @property
     def tokens(self) -> int:
         """Embedded by this run."""

@@ -105,6 +105,8 @@ class BulkJob:
         report.repeated = max(0, manifests.count_begun(self.folder, plan.id) - len(done))
         self._summarise(list(done.values()), report)
         if report.finished:
+            renamed = self.options.rows.columns.renamed
+            report.warnings = manifests.unmapped_warnings(list(done.values()), renamed)
             self._collect(list(done.values()))
             if self.options.imports:
                 try:

@@ -158,6 +158,8 @@ class TaskRunner:
             engine_bytes=self._engine_bytes,
             peak_bytes=_peak_bytes(),
             plan=self.work.plan,
+            unmapped=self.rows.mapped.missing,
+            columns=self.rows.mapped.names if self.rows.mapped.missing else (),
         )
         self.folder.write(record_name(task), record.model_dump_json().encode())
         return record

@@ -306,6 +306,8 @@ def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> N
         print_json({"collection": args.collection, "folder": options.folder, **document})
     else:
         _print_lines(report, options, rejects)
+        for warning in report.warnings:
+            click.echo(f"Warning: {warning}", err=True)
     if not report.finished:
         click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
         sys.exit(130)

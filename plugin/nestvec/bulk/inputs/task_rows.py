@@ -12,6 +12,7 @@ from nestvec.bulk.locations import LocalCopies
 from nestvec.bulk.plan import Task
 from nestvec.bulk.tables import partition_values
 from nestvec.datasets.readers import RowPosition, RowSource, SourceRow, open_source
+from nestvec.ingest.check.mapped_columns import MappedColumns
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.row_schema import RowSchema, checked_schema
 from nestvec.milvus.catalog import Table
@@ -39,11 +40,14 @@ class TaskRows:
     def __init__(self, table: Table, reading: IngestOptions) -> None:
         self._table, self._reading, self._copies = table, reading, LocalCopies()
         self._unread: _Unread | None = None
+        self.mapped = MappedColumns({})
+        """Which mapped columns the rows of the present task have, of a format without a header."""
 
     def open(self, task: Task) -> tuple[Iterator[SourceRow], RowSchema]:
         """The rows of a task, and what they may contain. Raises NestvecError, JournalMismatch if they are no
         longer there."""
         reading = self._reading
+        self.mapped = MappedColumns({})
         if task.table is not None:
             table = reopen_lance(task.address, task.table.version, task.table.sha256)
             schema = checked_schema(self._table, table.columns, table.cells, reading.columns, table.name)
@@ -53,7 +57,8 @@ class TaskRows:
         values = partition_values(task.partition)
         header = source.columns and tuple(dict.fromkeys((*source.columns, *values)))
         schema = checked_schema(self._table, header, source.cells, reading.columns, source.input.name)
-        items = self._items(task, source)
+        self.mapped = MappedColumns(reading.columns.renamed if header is None else {})
+        items = self.mapped.follow(self._items(task, source))
         return (_with_values(item, values) for item in items) if values else items, schema
 
     def check(self, task: Task) -> None:

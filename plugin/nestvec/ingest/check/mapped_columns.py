@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from nestvec.datasets.readers import SourceRow
@@ -10,6 +10,17 @@ from nestvec_schemas.errors import nearest
 
 _MAX_NAMES: Final = 200
 """Names of columns that are remembered, to offer the nearest."""
+
+
+def missing_warnings(missing: Mapping[str, str], rows: int, names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each column, with the one that it is mapped to, that none of the rows had."""
+    if not rows:
+        return ()
+    return tuple(
+        f"None of the {rows} rows that were read has a column {name}, which is mapped to {target}. "
+        f"Columns: {', '.join(names[:20])}.{nearest(name, names)}"
+        for name, target in missing.items()
+    )
 
 
 class MappedColumns:
@@ -33,15 +44,19 @@ class MappedColumns:
             yield item
         yield from items
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The columns that none of the rows had."""
+        return tuple(self._missing)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that rows had instead."""
+        return tuple(self._names)
+
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each column that none of the rows had."""
-        if not self._rows:
-            return ()
-        return tuple(
-            f"None of the {self._rows} rows that were read has a column {name}, which is mapped to {target}. "
-            f"Columns: {', '.join(list(self._names)[:20])}.{nearest(name, self._names)}"
-            for name, target in self._missing.items()
-        )
+        return missing_warnings(self._missing, self._rows, self.names)
 
     def _note(self, row: Mapping[str, object]) -> None:
         self._rows += 1
