@@ -174,3 +174,8 @@ SELECT id, x.arr[1], x.arr FROM rows, LATERAL (SELECT ARRAY[id, a] AS arr) AS x 
 SELECT id, x.b, NOT x.b FROM rows, LATERAL (SELECT rows.a > 1 AS b) AS x WHERE id < 9
 SELECT x.a / 2 FROM rows LEFT JOIN LATERAL (SELECT rows.a WHERE rows.id > 3) AS x ON true WHERE rows.id < 9
 SELECT x / 2 FROM (SELECT a AS x FROM rows UNION SELECT 7) AS y
+SELECT * FROM unnest(ARRAY['a','b']) WITH ORDINALITY
+SELECT unnest, ordinality FROM unnest(ARRAY['a','b']) WITH ORDINALITY
+SELECT ordinality / 2 FROM unnest(ARRAY['a','b','c']) WITH ORDINALITY
+SELECT * FROM unnest(ARRAY['a','b']) WITH ORDINALITY AS x
+SELECT id, x.ordinality, x.u FROM rows, unnest(tags) WITH ORDINALITY AS x(u) WHERE id < 5

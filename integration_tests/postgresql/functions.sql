@@ -449,3 +449,22 @@ quote_literal(2::float8)
 quote_literal('a''b'), quote_literal(E'a\\b'), quote_literal(NULL::text), quote_literal(42)
 quote_literal('\x12'::bytea)
 gcd(21, 14) / 2, lcm(3, 5) / 2, gcd(21, 14) % 4
+timestamptz '2020-01-01 00:00+00' + time '03:00'
+timestamp '2020-01-01 00:00' + time '03:00:00.25'
+time '03:00' + timestamp '2020-01-01 00:00'
+date '2020-01-01' + time '03:00'
+time '03:00' + date '2020-01-01'
+date '2020-01-01' - time '03:00'
+timestamp '2020-01-01' - time '01:00'
+timestamptz '2020-01-01 00:00+00' - time '01:00'
+time '03:00' - time '01:30'
+time '01:00' - time '03:30'
+time '03:00' + interval '1 hour'
+time '03:00' - interval '4 hours'
+(time '03:00' - time '01:00')::text
+(timestamp '2020-01-01' + time '01:00')::date
+(timestamp '2020-01-01' + time '01:00')::text || 'x'
+NULL::timestamp + time '01:00'
+timestamp '2020-01-01' + NULL::time
+extract(epoch from time '03:00' - time '01:00')
+timestamp '2020-01-01 10:00' + time '01:00' > timestamp '2020-01-01 10:30'

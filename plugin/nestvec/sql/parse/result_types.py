@@ -143,6 +143,8 @@ def _annotate_plus(annotator: Any, node: exp.Add) -> exp.Add:
     kinds = {_kind(node.this), _kind(node.expression)}
     if exp.DType.DATE in kinds and kinds & {exp.DType.TIME, exp.DType.INTERVAL}:
         annotator._set_type(node, exp.DType.TIMESTAMP)
+    elif exp.DType.TIME in kinds and (moments := kinds & {*_MOMENTS}):
+        annotator._set_type(node, moments.pop())
     elif exp.DType.INTERVAL in kinds and (others := kinds & {exp.DType.TIME, *_MOMENTS}):
         annotator._set_type(node, others.pop())
     else:
@@ -182,9 +184,11 @@ def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
         annotator._set_type(node, exp.DType.INT)
     elif (left in _DAYS_AND_MOMENTS and right in _DAYS_AND_MOMENTS) or left == right == exp.DType.TIME:
         annotator._set_type(node, exp.DType.INTERVAL)
-    elif left == exp.DType.DATE and right == exp.DType.INTERVAL:
+    elif left == exp.DType.DATE and right in (exp.DType.INTERVAL, exp.DType.TIME):
         annotator._set_type(node, exp.DType.TIMESTAMP)
-    elif right == exp.DType.INTERVAL and left in (exp.DType.TIME, *_MOMENTS):
+    elif (left, right) == (exp.DType.TIME, exp.DType.INTERVAL) or (
+        left in _MOMENTS and right in (exp.DType.INTERVAL, exp.DType.TIME)
+    ):
         annotator._set_type(node, left)
     else:
         _annotate_numbers(annotator, node)

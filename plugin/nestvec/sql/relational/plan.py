@@ -282,6 +282,10 @@ def _name_unnested(tree: exp.Expr) -> None:
     """The column of ``unnest(…) AS x`` is x, too."""
     for node in tree.find_all(exp.Unnest):
         alias = node.args.get("alias")
+        if node.args.get("offset") is True:
+            node.set("offset", exp.to_identifier("ordinality"))
+            alias = alias or exp.TableAlias(this=exp.to_identifier("unnest"))
+            node.set("alias", alias)
         if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
             alias.set("columns", [alias.this.copy()])
 

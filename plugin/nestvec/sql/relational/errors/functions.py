@@ -92,12 +92,26 @@ erf erfc get_bit get_byte json_each json_each_text json_object json_object_keys 
 json_populate_recordset json_strip_nulls jsonb_object
 jsonb_populate_record jsonb_set_lax
 min_scale normalize parse_ident pg_client_encoding pg_sleep pg_typeof
-plainto_tsquery random_normal regexp_instr scale
-set_bit set_byte setseed sind tand timeofday to_ascii to_number to_tsquery
-to_tsvector trim_scale ts_headline ts_rank txid_current unistr version websearch_to_tsquery xmlagg
+random_normal regexp_instr scale
+set_bit set_byte setseed sind tand timeofday to_ascii to_number
+trim_scale txid_current unistr version xmlagg
 """
-_OF_POSTGRESQL: Final = frozenset(_OTHERS.split())
+_RANGES: Final = "int4range int8range numrange daterange tsrange tstzrange range_agg range_merge"
+_SEARCH: Final = """
+phraseto_tsquery plainto_tsquery setweight to_tsquery to_tsvector ts_headline ts_rank ts_rank_cd
+websearch_to_tsquery
+"""
+_OF_POSTGRESQL: Final = frozenset((_OTHERS + _SEARCH + _RANGES).split())
 """Others that PostgreSQL documents: an error says that they are missing, not that they do not exist."""
+
+_INSTEAD: Final = {
+    **dict.fromkeys(_RANGES.split(), "There are no range types: keep both bounds, low <= x AND x < high."),
+    **dict.fromkeys(
+        _SEARCH.split(),
+        "Create the column with BM25: WHERE body @@ 'words', ORDER BY body <@> 'words' LIMIT 10.",
+    ),
+}
+"""What to write in place of some of them."""
 
 _SESSION: Final[dict[type[exp.Expr], str]] = {
     exp.CurrentUser: "current_user",
@@ -128,7 +142,9 @@ def _check_call(source: SourceText, node: exp.Expr, name: str, count: int) -> No
     if name not in _COMPUTED:
         if name in _OF_POSTGRESQL:
             raise source.not_supported(
-                f"the function {name}()", node, "The manual lists the functions that are computed."
+                f"the function {name}()",
+                node,
+                _INSTEAD.get(name, "The manual lists the functions that are computed."),
             )
         raise SqlUnknownName(
             f"the function {name[:60]}() does not exist",

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.rewrites.bytes_and_times import TIMESTAMPS
 from nestvec.sql.relational.rewrites.casts import numeric_constant
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
@@ -50,11 +51,26 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
         return node
     if isinstance(node, (exp.Add, exp.Sub)) and {kind(left), kind(right)} == _MOMENT_AND_INTERVAL:
         return _moved_moment(node)
+    if isinstance(node, (exp.Add, exp.Sub)) and exp.DType.TIME in (kind(left), kind(right)):
+        return _moved_by_time(node)
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
         converted = _widened(_numeric(side, other), other)
         if converted is not side:
             node.set(name, converted)
     return _in_range(node, node)
+
+
+def _moved_by_time(node: exp.Binary) -> exp.Expr:
+    """A timestamp or a day moved by a TIME, and the difference of two: DuckDB has date + time alone."""
+    left, right = node.this, node.expression
+    kinds = (kind(left), kind(right))
+    if isinstance(node, exp.Sub) and kinds == (exp.DType.TIME, exp.DType.TIME):
+        difference = exp.Sub(this=call("epoch_us", left), expression=call("epoch_us", right))
+        return call("to_microseconds", difference)
+    moment, name = (right, "this") if kinds[0] == exp.DType.TIME else (left, "expression")
+    if kind(moment) in TIMESTAMPS or (kind(moment) == exp.DType.DATE and isinstance(node, exp.Sub)):
+        node.set(name, call("to_microseconds", call("epoch_us", node.args[name])))
+    return node
 
 
 def _moved_moment(node: exp.Binary) -> exp.Expr:

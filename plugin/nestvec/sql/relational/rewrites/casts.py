@@ -31,10 +31,15 @@ from nestvec.sql.relational.rewrites.nodes import (
 )
 from nestvec.sqltypes.jsonb import jsonb_text
 from nestvec.sqltypes.vectors import to_sparse
+from nestvec_schemas.errors import SqlNotSupported
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 
 
+_RANGES = {
+    exp.DType.INT4RANGE, exp.DType.INT8RANGE, exp.DType.NUMRANGE, exp.DType.DATERANGE, exp.DType.TSRANGE,
+    exp.DType.TSTZRANGE,
+}  # fmt: skip
 _MAX_DIGITS = 38
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
@@ -49,6 +54,11 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     if special is not None:
         return special
     to = node.args["to"]
+    if to.this in _RANGES:
+        raise SqlNotSupported(
+            f"the type {to.sql('postgres').lower()} is not supported",
+            next_step="Keep both bounds, low <= x AND x < high.",
+        )
     word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
     if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
         vector: exp.Expr = exp.cast(node.this.copy(), "float[]")
