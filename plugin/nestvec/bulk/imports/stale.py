@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import orjson
@@ -37,7 +37,7 @@ def keep_keys(folder: OutputFolder, primary: Column) -> None:
     if not files:
         return
     try:
-        chunks = _chunks(folder, [*earlier, *files], primary.name)
+        chunks = list(_chunks(folder, [*earlier, *files], primary.name))
     except FileUnreadable as error:
         logger.warning("rows that the source no longer has are not listed after this restart: %s", error)
         folder.remove(EARLIER_KEYS)
@@ -60,7 +60,7 @@ def list_stale(client: MilvusClient, table: Table, folder: OutputFolder, records
     ):
         return 0
     key = table.primary.name
-    keys = pa.chunked_array(_chunks(folder, [EARLIER_KEYS], key))
+    keys = pa.chunked_array(list(_chunks(folder, [EARLIER_KEYS], key)))
     for chunk in _chunks(folder, files, key):
         keys = keys.filter(pc.invert(pc.is_in(keys, value_set=chunk)))
     stale: list[int | str] = []
@@ -72,12 +72,11 @@ def list_stale(client: MilvusClient, table: Table, folder: OutputFolder, records
     return len(stale)
 
 
-def _chunks(folder: OutputFolder, names: Iterable[str], key: str) -> list[Any]:
-    """The keys in files. Raises FileUnreadable."""
-    chunks: list[Any] = []
+def _chunks(folder: OutputFolder, names: Iterable[str], key: str) -> Iterator[Any]:
+    """The keys in files, one after the other. Raises FileUnreadable."""
     with store_errors(folder.address):
         store, base = open_store(folder.address) if is_remote(folder.address) else (None, folder.address)
-        for name in names:
+    for name in names:
+        with store_errors(folder.address):
             column = pq.read_table(f"{base}/{name}", columns=[key], filesystem=store).column(0)
-            chunks += column.chunks
-    return chunks
+        yield from column.chunks
