@@ -39,8 +39,12 @@ class TypeObject:
         return hash(self.codes)
 
 
-STRING = TypeObject(frozenset({"VARCHAR", "STRING", "TEXT", "JSON", "GEOMETRY", "UUID", "BIT", "SPARSEVEC"}))
+STRING = TypeObject(
+    frozenset({"VARCHAR", "STRING", "TEXT", "BPCHAR", "JSON", "GEOMETRY", "UUID", "BIT", "SPARSEVEC"})
+)
 BINARY = TypeObject(frozenset({"BINARY_VECTOR", "BYTEA"}))
-NUMBER = TypeObject(frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "NUMERIC"}))
+NUMBER = TypeObject(
+    frozenset({"BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL"})
+)
 DATETIME = TypeObject(frozenset({"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}))
 ROWID = TypeObject(frozenset())

@@ -46,8 +46,10 @@ def result_fields(result: StatementResult) -> tuple[Field, ...]:
     """The columns of a result; where their type is not known, by the values."""
     fields = list[Field]()
     for index, (name, type_) in enumerate(zip(result.columns, result.types, strict=True)):
-        element = result.elements.get(index) if type_ == "ARRAY" else None
-        if element is not None:
+        name_of_type, element = result.names.get(index), result.elements.get(index)
+        if name_of_type is not None:
+            oid = oids.oid_of(name_of_type)
+        elif type_ == "ARRAY" and element is not None:
             oid = oids.array_of(type_oid(element))
         else:
             oid = result_oid(type_, [row[index] for row in result.rows[:_SAMPLED]])

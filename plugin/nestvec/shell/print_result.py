@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import click
@@ -22,7 +23,7 @@ NULL: Final = "NULL"
 _SHOWN_NUMBERS: Final = 3
 """Numbers of a vector that a table shows."""
 
-_NUMBER_TYPES: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"})
+_NUMBER_TYPES: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "DECIMAL"})
 
 
 def print_result(
@@ -70,6 +71,8 @@ def cell(value: Any, type_: str = "ANY") -> str | None:
         return "t" if value else "f"
     if isinstance(value, float):
         return shortest_float32(value) if type_ == "FLOAT" else shortest(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return f"{value:f}"
     if isinstance(value, list) and len(value) > _SHOWN_NUMBERS and all(isinstance(x, float) for x in value):
         numbers = ", ".join(f"{number:.3g}" for number in value[:_SHOWN_NUMBERS])
         return f"[{numbers}, … {len(value)} dims]"

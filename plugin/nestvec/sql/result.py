@@ -29,6 +29,8 @@ class StatementResult:
     """Time that Milvus took, with the embedding of texts."""
     elements: Mapping[int, str] = field(default_factory=dict)
     """The types of the elements of columns that are an ARRAY, by their positions, where they are known."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """PostgreSQL's names of types that ``types`` does not tell, by position: ``json``, ``_float4``."""
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as objects: of columns with the same name, the second is ``name_2``."""

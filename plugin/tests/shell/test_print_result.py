@@ -111,7 +111,8 @@ def test_every_type_is_printed_as_copy_reads_it(capsys: pytest.CaptureFixture[st
     texts = ["1.50", str(UUID(int=1)), "2020-01-02", "2020-01-02 03:00:00", "\\x01"]
     assert shown("csv", capsys, result).splitlines()[1] == ",".join([*texts, '""', ""])
     assert json.loads(shown("json", capsys, result))[0]["e"] == "\\x01"
-    assert [*json.loads(shown("json", capsys, result))[0].values()][:3] == texts[:3]
+    assert [*json.loads(shown("json", capsys, result))[0].values()][:3] == [1.5, *texts[1:3]]
+    assert '"a":1.50' in shown("json", capsys, result)
 
 
 def test_unaligned_rows(capsys: pytest.CaptureFixture[str]) -> None:

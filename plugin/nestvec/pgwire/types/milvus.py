@@ -23,6 +23,7 @@ OIDS: Final = {
     "FLOAT": oids.FLOAT4,
     "DOUBLE": oids.FLOAT8,
     "VARCHAR": oids.TEXT,
+    "BPCHAR": oids.BPCHAR,
     "STRING": oids.TEXT,
     "TEXT": oids.TEXT,
     "JSON": oids.JSONB,

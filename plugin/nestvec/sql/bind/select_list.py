@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.values import NULL, ColumnRef, Expression, ValueBinder, check_readable
+from nestvec.sql.bind.values import NULL, ColumnRef, Constant, Expression, ValueBinder, check_readable
 from nestvec.sql.bind.vectors.ranking import as_measure
 from nestvec.sql.parse.construct_names import function_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
@@ -167,7 +168,20 @@ def _bound(binder: ValueBinder, item: SelectItem) -> OutputColumn:
         type_ = result_type(item.column.type, item.column.type_params.sql_type)
         return OutputColumn(item.name, ColumnRef(item.column.name), type_)
     bound = binder.bind(item.node)
+    number = _fraction(item.node)
+    if number is not None:
+        return OutputColumn(item.name, Constant(number), "DECIMAL")
     return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
+
+
+def _fraction(node: exp.Expr) -> Decimal | None:
+    """A number that is written with a fraction, which is a NUMERIC; None for anything else."""
+    inner = without_parens(node)
+    literal = inner.this if isinstance(inner, exp.Neg) else inner
+    if not isinstance(literal, exp.Literal) or literal.is_string or literal.is_int:
+        return None
+    number = Decimal(literal.name)
+    return -number if isinstance(inner, exp.Neg) else number
 
 
 def output_name(source: SourceText, node: exp.Expr) -> str:

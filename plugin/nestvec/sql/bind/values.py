@@ -6,6 +6,7 @@ Every other expression is DuckDB's. ``BeyondMilvus`` says that a statement has o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 from sqlglot import exp
@@ -47,7 +48,7 @@ class ColumnRef:
 class Constant:
     """A value; None is NULL."""
 
-    value: Value | None
+    value: Value | Decimal | None
 
 
 @dataclass(frozen=True)

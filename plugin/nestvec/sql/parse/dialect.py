@@ -12,6 +12,7 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
+from nestvec.sql.parse.function_types import CALL, with_function_types
 from nestvec.sql.parse.operators import PostgresOperators
 from nestvec.sql.parse.result_types import RESULT_TYPES
 
@@ -158,8 +159,6 @@ def _with_call_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., 
     return parse_and_place
 
 
-_CALL: Final = "call"
-"""Where a node keeps how its function was called, in its ``meta``."""
 _OPENING: Final = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING: Final = (TokenType.R_PAREN, TokenType.R_BRACKET)
 
@@ -173,7 +172,7 @@ def _innermost_call(node: exp.Expr) -> exp.Expr:
 
 def written_call(node: exp.Expr) -> tuple[str, int] | None:
     """The name of the function that a node calls, and how many arguments were written; None for others."""
-    call: tuple[str, int] | None = node.meta.get(_CALL)
+    call: tuple[str, int] | None = node.meta.get(CALL)
     return call
 
 
@@ -243,7 +242,7 @@ class NestvecSql(Postgres):
                 return node
             quoted = called[0].token_type == TokenType.IDENTIFIER
             name = called[0].text if quoted else called[0].text.lower()
-            _innermost_call(node).meta[_CALL] = (name, self._count_arguments(start + 1))
+            _innermost_call(node).meta[CALL] = (name, self._count_arguments(start + 1))
             return node
 
         def _count_arguments(self, opening: int) -> int:
@@ -306,6 +305,12 @@ class CaseSensitiveSql(NestvecSql):
 
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
     EXPRESSION_METADATA: Any = {**Postgres.EXPRESSION_METADATA, **RESULT_TYPES}  # noqa: RUF012 - as sqlglot
+
+
+class PostgresTypes(CaseSensitiveSql):
+    """The same, with the types that PostgreSQL gives results, where DuckDB computes functions in others."""
+
+    EXPRESSION_METADATA: Any = with_function_types(CaseSensitiveSql.EXPRESSION_METADATA)
 
 
 # sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.

@@ -35,6 +35,8 @@ def annotate(tree: exp.Expr, schema: Schema, dialect: Any) -> exp.Expr:
     for cast in casts:
         column = cast.this
         column.type = cast.to
+        # The tree may be annotated again, with other types.
+        column.meta.pop(_MARK, None)
         cast.replace(column)
     return annotated
 

@@ -262,10 +262,12 @@ def _annotate_part(annotator: Any, node: exp.Extract) -> exp.Extract:
 
 
 def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
-    """A number with a fraction is NUMERIC, which sqlglot takes for a double."""
+    """A number with a fraction is NUMERIC, which sqlglot takes for a double, as is one beyond 64 bits."""
     annotated: exp.Literal = annotator._annotate_literal(node)
-    if not node.is_string and not node.is_int:
+    if not node.is_string and (not node.is_int or int(node.name) >= 1 << 63):
         annotator._set_type(annotated, exp.DType.DECIMAL)
+    elif not node.is_string and int(node.name) >= 1 << 31:
+        annotator._set_type(annotated, exp.DType.BIGINT)
     return annotated
 
 

@@ -24,7 +24,9 @@ from nestvec.sql.relational.documents.changes import (
 )
 from nestvec.sql.relational.documents.containment import json_contains, json_normal
 from nestvec.sql.relational.documents.order import json_print, json_sort_key
+from nestvec.sql.relational.documents.parts import json_part
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
+from nestvec.sql.relational.functions.averages import AVERAGES
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -85,9 +87,10 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     # Else it is that of the machine, while stored times are of UTC.
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
-    for name, function, parameters, result in PYTHON_FUNCTIONS:
+    for name, function, parameters, result in (*PYTHON_FUNCTIONS, *AVERAGES):
         database.create_function(name, function, parameters, result)
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
+    database.create_function("pg_json_part_text", json_part, ["JSON", "VARCHAR"], "VARCHAR")
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")
     database.create_function("pg_json_sort_key", json_sort_key, ["JSON"], "BLOB")
     database.create_function("pg_json_document", json_print, ["VARCHAR"], "VARCHAR")

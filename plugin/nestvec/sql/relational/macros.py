@@ -200,19 +200,27 @@ _JSON: Final = (
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",
+    # DuckDB writes 1.50 as 1.5, 1e2 as 100.0, and rounds to a double.
+    """pg_json_rounds(j) AS regexp_matches(j::VARCHAR, '[.][0-9]+0([^0-9]|$)|[0-9][eE]|[0-9.]{17}')""",
+    """pg_json_extract(j, path) AS CASE WHEN pg_json_rounds(j)
+    THEN nullif(pg_json_part_text(j, path), '')::JSON ELSE json_extract(j, path) END""",
+    # A parameter of a macro is computed wherever it stands; an element of a list is computed once.
+    "pg_json_extract_of(j, path) AS list_transform([j], lambda d: pg_json_extract(d, path))[1]",
     "pg_json_pointer(k) AS '/' || replace(replace(k, '~', '~0'), '/', '~1')",
-    """pg_json_member(j, k) AS json_extract(j, CASE WHEN regexp_full_match(k, '[0-9]+')
+    """pg_json_member(j, k) AS pg_json_extract_of(j, CASE WHEN regexp_full_match(k, '[0-9]+')
     THEN '$."' || k || '"' ELSE pg_json_pointer(k) END)""",
-    """pg_json_step(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN json_extract(j, pg_json_pointer(k))
-    WHEN 'ARRAY' THEN j -> trim(k)::INT END""",
+    """pg_json_at(j, n) AS list_transform([j], lambda d: CASE WHEN pg_json_rounds(d)
+    THEN nullif(pg_json_part_text(d, '$[' || n || ']'), '')::JSON ELSE d -> n END)[1]""",
+    """pg_json_step(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN pg_json_extract_of(j, pg_json_pointer(k))
+    WHEN 'ARRAY' THEN pg_json_at(j, trim(k)::INT) END""",
     """json_array_size(j) AS CASE json_type(j) WHEN 'ARRAY' THEN json_array_length(j)::INTEGER
     ELSE CASE WHEN j IS NOT NULL THEN error('cannot get array length of a non-array') END END""",
-    """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN j -> n WHEN 'OBJECT' THEN NULL
+    """pg_json_item(j, n) AS CASE json_type(j) WHEN 'ARRAY' THEN pg_json_at(j, n) WHEN 'OBJECT' THEN NULL
     ELSE CASE WHEN n IN (0, -1) THEN j END END""",
     """pg_json_print(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_document(j::VARCHAR)
     ELSE j::VARCHAR END""",
-    """pg_json_text(j) AS CASE WHEN json_type(j) IN ('OBJECT', 'ARRAY') THEN pg_json_print(j)
-    ELSE j ->> '$' END""",
+    """pg_json_text(j) AS CASE json_type(j) WHEN 'VARCHAR' THEN j ->> '$' WHEN 'NULL' THEN NULL
+    ELSE pg_json_print(j) END""",
     """json_has_key(j, k) AS CASE json_type(j) WHEN 'OBJECT' THEN list_contains(json_keys(j), k)
     WHEN 'ARRAY' THEN list_contains(list_transform(json_extract(j, '$[*]')::JSON[],
     lambda x: CASE WHEN json_type(x) = 'VARCHAR' THEN x ->> '$' END), k) WHEN 'VARCHAR' THEN j ->> '$' = k

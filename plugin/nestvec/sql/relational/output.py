@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -10,7 +10,8 @@ from typing import Any, Final
 import duckdb
 import orjson
 
-from nestvec.sql.relational.relations import RelationalPlan
+from nestvec.sql.relational.relations import OutputTypes, RelationalPlan
+from nestvec.sql.relational.results.types import as_postgres, type_name
 from nestvec.sql.result import StatementResult
 from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.intervals import Interval
@@ -60,19 +61,17 @@ def read_result(
     """Run the statement of a plan. Raises errors of DuckDB; SqlDataError for JSON that cannot be read."""
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
     infinite = bool(plan.reads_files or plan.postgres) or "infinity" in plan.sql
-    # Where dates may be infinite, the types are read first, without rows: files are read once.
-    types_sql = f"SELECT * FROM ({plan.sql}) LIMIT 0" if infinite else plan.sql  # noqa: S608 - planned
+    # Where values may be converted, the types are read first, without rows: the query runs once.
+    types_first = infinite or "INTERVAL" in plan.output.postgres
+    types_sql = f"SELECT * FROM ({plan.sql}) LIMIT 0" if types_first else plan.sql  # noqa: S608 - planned
     connection.execute(types_sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]
     converts = "INTERVAL" in kinds or (infinite and not _CONVERTED.keys().isdisjoint(kinds))
-    if converts or infinite:
+    if converts or types_first:
         sql = _with_converted(plan.sql, kinds) if converts else plan.sql
         connection.execute(sql, dict(params) or None)
     rows = _fetch_rows(connection, len(kinds))
-    columns = [
-        _column(kind, [row[at] for row in rows], plan.output.decimals, plan.output.vectors.get(at, ""))
-        for at, kind in enumerate(kinds)
-    ]
+    columns = [_column(kind, at, [row[at] for row in rows], plan.output) for at, kind in enumerate(kinds)]
     values = tuple(zip(*(column[1] for column in columns), strict=True)) if rows else ()
     return StatementResult(
         plan.columns,
@@ -81,7 +80,18 @@ def read_result(
         tag=f"SELECT {len(rows)}",
         count=len(rows),
         elements={at: element for at, kind in enumerate(kinds) if (element := _element(kind))},
+        names=_names(kinds, plan.output),
     )
+
+
+def _names(kinds: Sequence[str], output: OutputTypes) -> dict[int, str]:
+    """PostgreSQL's names of types that Milvus does not name, by their positions."""
+    types = (
+        (at, type_, kind)
+        for at, (type_, kind) in enumerate(zip(output.postgres, kinds, strict=False))
+        if at not in output.vectors
+    )
+    return {at: name for at, type_, kind in types if (name := type_name(type_, kind))}
 
 
 def _fetch_rows(connection: duckdb.DuckDBPyConnection, width: int) -> list[tuple[Any, ...]]:
@@ -104,12 +114,17 @@ def _with_converted(sql: str, kinds: list[str]) -> str:
     return f"SELECT {', '.join(outputs)} FROM ({sql}) AS result({', '.join(names)})"  # noqa: S608 - planned
 
 
-def _column(kind: str, values: list[Any], decimals: bool, vector_type: str) -> tuple[str, list[Any]]:
+def _column(kind: str, at: int, values: list[Any], output: OutputTypes) -> tuple[str, list[Any]]:
     """The type of a column and its values."""
+    vector_type, decimals = output.vectors.get(at, ""), output.decimals
     if vector_type and kind.startswith(("FLOAT[", "DOUBLE[")):
         return vector_type, _each(values, list)
     if vector_type == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
         return vector_type, _each(values, _sparse)
+    postgres = output.postgres[at] if at < len(output.postgres) else ""
+    converted = as_postgres(postgres, kind, values) if postgres else None
+    if converted is not None:
+        return converted
     if kind.endswith("]"):
         vector = kind.startswith("FLOAT[") and not kind.endswith("[]")
         floats = kind.startswith("DECIMAL") and not decimals

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 from pymilvus import MilvusClient
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError, UnsupportedError
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.schema import MappingSchema
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select_list import output_label
 from nestvec.sql.bind.vectors.targets import target_services
-from nestvec.sql.parse.dialect import CaseSensitiveSql, Rerank, VectorDistance
+from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes, Rerank, VectorDistance
 from nestvec.sql.parse.lateral_types import annotate
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
@@ -52,6 +51,10 @@ from nestvec.sql.relational.relations import (
     RelationalPlan,
     SuppliedRelation,
 )
+from nestvec.sql.relational.results.equal_documents import compare_documents
+from nestvec.sql.relational.results.exact_averages import use_exact_averages
+from nestvec.sql.relational.results.schema import relation_schema, type_values
+from nestvec.sql.relational.results.types import output_types
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.table_functions import expand_table_functions
@@ -86,6 +89,7 @@ def plan_relational(
     tree = take_rankings(planning, tree, by_node)
     yield from _name_relations(session, planning, tree, by_node)
     expand_table_functions(source, tree, {name for schema in planning.schemas.values() for name in schema})
+    type_values(tree)
     tree = _qualified(planning, bind_parameters(source, tree, params))
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)
@@ -232,20 +236,6 @@ def _rename(node: exp.Table, name: str, original: str) -> None:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(original, quoted=True)))
 
 
-def _schema(planning: Planning) -> MappingSchema:
-    mapping: dict[str, Any] = {
-        name: {column: _column_type(kind).copy() for column, kind in columns.items()}
-        for name, columns in planning.schemas.items()
-    }
-    return MappingSchema(mapping, dialect=CaseSensitiveSql, normalize=False)
-
-
-@lru_cache(maxsize=1_024)
-def _column_type(kind: str) -> exp.DataType:
-    """A type of DuckDB as a tree, which takes sqlglot as long as a statement."""
-    return exp.DataType.build(kind, dialect="duckdb", udt=True)
-
-
 def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     """The tree with every column qualified, * expanded, and the outputs named. Raises SqlUnknownName."""
     names = {column for columns in planning.schemas.values() for column in columns}
@@ -257,7 +247,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     try:
         qualified: exp.Expr = qualify(
             tree,
-            schema=_schema(planning),
+            schema=relation_schema(planning),
             dialect=CaseSensitiveSql,
             validate_qualify_columns=False,
             expand_alias_refs=False,
@@ -366,8 +356,10 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
             0,
             "Read only one of them.",
         )
-    sql = _duckdb_sql(planning, tree)
-    output = OutputTypes(has_decimals(planning), vectors)
+    schema = relation_schema(planning, exact=True)
+    annotated = annotate(tree, schema, PostgresTypes)
+    output = OutputTypes(has_decimals(planning), vectors, output_types(annotated))
+    sql = _duckdb_sql(planning, use_exact_averages(annotated))
     services = [service for target in planning.targets.values() for service in target_services(target)]
     for relation in planning.relations:
         if isinstance(relation, CollectionScan):
@@ -385,9 +377,9 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 
 
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
-    annotated = annotate(tree, _schema(planning), CaseSensitiveSql)
+    annotated = annotate(tree, relation_schema(planning), CaseSensitiveSql)
     check_types(planning.source, annotated)
-    rewritten = rewrite_for_duckdb(annotated)
+    rewritten = rewrite_for_duckdb(compare_documents(planning.source, annotated))
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
     try:

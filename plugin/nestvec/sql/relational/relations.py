@@ -113,6 +113,8 @@ class OutputTypes:
     """Whether the statement names a NUMERIC type, so that results keep it."""
     vectors: Mapping[int, str] = field(default_factory=dict)
     """The columns that are vectors, by their positions: Milvus's names of their types."""
+    postgres: tuple[str, ...] = ()
+    """The types of the columns in PostgreSQL, as sqlglot names them; an unknown one is empty."""
 
 
 @dataclass(frozen=True)

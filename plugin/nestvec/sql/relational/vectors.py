@@ -217,11 +217,18 @@ def _vector_type(planning: Planning, node: exp.Expr) -> str:
         word = (named.name if named is not None else str(getattr(to.this, "value", to.this))).upper()
         return _VECTOR_TYPES.get(word, "")
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
-        return _vector_type(planning, node.this) or _vector_type(planning, node.expression)
+        return _operand_type(planning, node.this) or _operand_type(planning, node.expression)
     if isinstance(node, (exp.Avg, exp.Sum)) and isinstance(node.this, exp.Column):
         column = _stored_column(planning, node.this)
         return column.type if column is not None and column.is_vector else ""
     return "FLOAT_VECTOR" if function_label(node) in ("SUBVECTOR", "L2_NORMALIZE") else ""
+
+
+def _operand_type(planning: Planning, node: exp.Expr) -> str:
+    column = _stored_column(planning, node) if isinstance(node, exp.Column) else None
+    if column is not None:
+        return column.type if column.is_vector else ""
+    return _vector_type(planning, node)
 
 
 _SPELLINGS: Final = {

@@ -52,6 +52,10 @@ _TYPED_CONSTANTS: Final[dict[exp.DType, Callable[[exp.Expr], exp.Expr]]] = {
 def membership(node: exp.In) -> exp.Expr:
     """``(a, b) IN ((1, 2), (3, 4))``, and REAL in a list of numbers."""
     row = node.this
+    if kind(row) in JSON_TYPES and node.expressions:
+        return exp.paren(
+            exp.or_(*(compare(exp.EQ(this=row.copy(), expression=item.copy())) for item in node.expressions))
+        )
     if kind(row) == exp.DType.FLOAT and node.expressions:
         return _real_in(node)
     convert = _TYPED_CONSTANTS.get(kind(row))

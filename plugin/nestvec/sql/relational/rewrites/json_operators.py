@@ -138,7 +138,7 @@ def _followed(document: exp.Expr, steps: Sequence[str | None], *, as_text: bool)
                 reached = call("pg_json_step", reached, exp.Literal.string(step))
         else:
             pointer = "".join(map(_pointer, run))
-            reached = call("json_extract", reached, exp.Literal.string(pointer))
+            reached = _extracted(reached, pointer)
     return call("pg_json_text", reached) if as_text else reached
 
 
@@ -151,14 +151,22 @@ def _pointer(step: str) -> str:
     return "/" + step.replace("~", "~0").replace("/", "~1")
 
 
+def _extracted(document: exp.Expr, path: str) -> exp.Expr:
+    is_plain = isinstance(document.unnest(), (exp.Column, exp.Literal)) or _is_constant_cast(document)
+    name = "pg_json_extract" if is_plain else "pg_json_extract_of"
+    return call(name, document, exp.Literal.string(path))
+
+
+def _is_constant_cast(node: exp.Expr) -> bool:
+    """Whether a node is a constant that is cast to a type."""
+    node = node.unnest()
+    return isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal)
+
+
 def json_text(node: exp.JSONExtractScalar) -> exp.Expr:
     """Objects and arrays as text are spaced as PostgreSQL prints them."""
     extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
     return call("pg_json_text", exp.paren(json_item(extracted)))
-
-
-_MARKS_OF_PATHS: Final = frozenset('*"\\')
-"""What DuckDB takes for a wildcard or an end inside the quotes of a key."""
 
 
 def json_item(node: exp.JSONExtract) -> exp.Expr:
@@ -174,8 +182,9 @@ def json_item(node: exp.JSONExtract) -> exp.Expr:
         return call("pg_json_item", node.this, index)
     if isinstance(path, exp.JSONPath):
         key = steps[0].this if len(steps) == 1 and isinstance(steps[0], exp.JSONPathKey) else None
-        if isinstance(key, str) and (not key or set(key) & _MARKS_OF_PATHS):
-            return call("json_extract", node.this, exp.Literal.string(_pointer(key)))
+        if isinstance(key, str):
+            # A pointer of digits would also be the position in an array.
+            return _extracted(node.this, f'$."{key}"' if key.isdecimal() else _pointer(key))
         return node
     # DuckDB takes a text that begins with $ or / for a path.
     return call("pg_json_member", node.this, exp.cast(path.copy(), "text"))

@@ -156,16 +156,20 @@ def csv_text(value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if isinstance(value, (list, tuple, dict)):
         return orjson.dumps(value, default=json_default, option=orjson.OPT_NON_STR_KEYS).decode()
     return str(json_default(value)) if isinstance(value, _TEXTUAL) else str(value)
 
 
-_TEXTUAL: Final = (date, time, bytes, UUID, Decimal)
+_TEXTUAL: Final = (date, time, bytes, UUID)
 
 
 def json_default(value: Any) -> Any:
-    """A value that JSON does not have, as a text that COPY FROM reads."""
+    """A value that JSON does not have, as a text that COPY FROM reads; a NUMERIC as a number."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(f"{value:f}")
     if isinstance(value, datetime):
         return value.isoformat(" ")
     if isinstance(value, (date, time)):
@@ -176,7 +180,7 @@ def json_default(value: Any) -> Any:
 
 
 def _json_rows(result: StatementResult) -> list[bytes]:
-    # The digits of a NUMERIC are kept, and COPY FROM reads a text as its number.
+    # The digits of a NUMERIC are kept, and COPY FROM reads them all.
     option = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     return [orjson.dumps(record, default=json_default, option=option) for record in result.records()]
 

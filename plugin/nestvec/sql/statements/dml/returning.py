@@ -100,6 +100,7 @@ def with_rows(
             types=computed.types,
             rows=computed.rows,
             elements=computed.elements,
+            names=computed.names,
         )
     outputs = returning.outputs
     return replace(

@@ -1,0 +1,172 @@
+"""DISTINCT, GROUP BY, UNION, PARTITION BY and ORDER BY of JSONB: DuckDB compares the texts of documents.
+
+Equal documents are one: 12 and 12.0, and objects whose keys are in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.parse.source import SourceText
+from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, call, kind
+
+_CLAUSES: Final = ("expressions", "having", "order")
+_COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+
+
+def compare_documents(source: SourceText, tree: exp.Expr) -> exp.Expr:
+    """Have a typed tree compare documents as PostgreSQL does. Returns the tree.
+
+    Raises SqlTypeMismatch for values of the type ``json``, which has no equality.
+    """
+    if not any(kind(node) in JSON_TYPES for node in tree.walk()):
+        return tree
+    for compared in tree.find_all(*_COMPARISONS):
+        for side in (compared.this, compared.args["expression"]):
+            if kind(side) == exp.DType.JSON:
+                _key(source, side)
+    for select in list(tree.find_all(exp.Select)):
+        _resolve_order(select)
+        _group(source, select)
+        _distinct(source, select)
+    for window in list(tree.find_all(exp.Window)):
+        parts = window.args.get("partition_by") or []
+        window.set("partition_by", [_key(source, part) for part in parts])
+    for aggregate in list(tree.find_all(exp.Count)):
+        if isinstance(aggregate.this, exp.Distinct):
+            values = aggregate.this.expressions
+            aggregate.this.set("expressions", [_key(source, value) for value in values])
+    operations = list(tree.find_all(exp.SetOperation))
+    for node in operations:
+        _unite(source, node)
+    for node in operations:
+        ordered = _ordered_outside(node)
+        if ordered is not node:
+            tree = ordered if node is tree else tree
+    return tree
+
+
+def _is_document(node: exp.Expr) -> bool:
+    return kind(node) in JSON_TYPES
+
+
+def _key(source: SourceText, node: exp.Expr) -> exp.Expr:
+    """What is equal for equal documents; another value as it is."""
+    if not _is_document(node):
+        return node
+    if kind(node) == exp.DType.JSON:
+        raise source.type_mismatch(
+            "values of this type cannot be compared", "json", node, "Cast them to jsonb."
+        )
+    key = call("pg_json_normal", node.unalias())
+    key.type = exp.DataType(this=exp.DType.VARCHAR)
+    return key
+
+
+def _resolve_order(select: exp.Select) -> None:
+    """Write the document where ORDER BY names or counts an item of the list."""
+    order = select.args.get("order")
+    for ordered in order.expressions if order is not None else ():
+        key, items = ordered.this, select.expressions
+        named = [item for item in items if _names(key, item, items.index(item) + 1)]
+        if len(named) == 1 and _is_document(named[0].unalias()):
+            ordered.set("this", named[0].unalias().copy())
+
+
+def _names(key: exp.Expr, item: exp.Expr, position: int) -> bool:
+    if isinstance(key, exp.Literal):
+        return not key.is_string and str(key.name) == str(position)
+    return isinstance(key, exp.Column) and not key.table and bool(key.name == item.alias_or_name)
+
+
+def _group(source: SourceText, select: exp.Select) -> None:
+    group = select.args.get("group")
+    keys = [key for key in (group.expressions if group is not None else ()) if _is_document(key)]
+    for key in keys:
+        own = key.copy()
+        key.replace(_key(source, key))
+        for node in list(_ungrouped(select)):
+            if node == own:
+                value = call("any_value", node)
+                value.type = node.type
+                node.replace(value)
+
+
+def _ungrouped(select: exp.Select) -> Iterator[exp.Expr]:
+    """The nodes of a grouped query that are outside of aggregates."""
+    for name in _CLAUSES:
+        clause = select.args.get(name)
+        for part in clause if isinstance(clause, list) else [clause]:
+            if part is not None:
+                yield from part.walk(prune=lambda node: isinstance(node, (exp.AggFunc, exp.Query)))
+
+
+def _distinct(source: SourceText, select: exp.Select) -> None:
+    distinct, items = select.args.get("distinct"), select.expressions
+    if distinct is None:
+        return
+    on = distinct.args.get("on")
+    keys = list(on.expressions) if isinstance(on, exp.Tuple) else [on] if on is not None else items
+    keys = [_listed(key, items) for key in keys]
+    if not any(map(_is_document, keys)):
+        return
+    compared = [_key(source, key.unalias().copy()) for key in keys]
+    distinct.set("on", exp.Tuple(expressions=compared))
+    order = select.args.get("order")
+    for ordered in order.expressions if order is not None else ():
+        if _is_document(ordered.this):
+            ordered.set("this", call("pg_json_sort_key", ordered.this))
+
+
+def _listed(key: exp.Expr, items: list[exp.Expr]) -> exp.Expr:
+    """The item that a key names; another key as it is."""
+    return next((item for at, item in enumerate(items, 1) if _names(key, item, at)), key)
+
+
+def _unite(source: SourceText, node: exp.SetOperation) -> None:
+    """Rows of which equal ones are one have documents in one form."""
+    if isinstance(node, exp.Union) and not node.args.get("distinct"):
+        return
+    for select in _selects(node):
+        for item in select.expressions:
+            value = item.unalias()
+            if _is_document(value):
+                form = exp.cast(_key(source, value), "json")
+                form.type = exp.DataType(this=exp.DType.JSONB)
+                value.replace(form if isinstance(item, exp.Alias) else exp.alias_(form, item.output_name))
+
+
+def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
+    """ORDER BY documents of a UNION, which takes names of columns alone, around it."""
+    order = node.args.get("order")
+    items = _selects(node)[0].expressions if _selects(node) else []
+    documents = {at: item for at, item in enumerate(items, 1) if _is_document(item.unalias())}
+    keys = [
+        (ordered, item)
+        for ordered in (order.expressions if order is not None else ())
+        for at, item in documents.items()
+        if _names(ordered.this, item, at)
+    ]
+    if not keys:
+        return node
+    for ordered, item in keys:
+        column = exp.column(exp.to_identifier(item.alias_or_name, quoted=True))
+        ordered.set("this", call("pg_json_sort_key", column))
+    moved = {name: node.args.pop(name) for name in ("order", "limit", "offset") if node.args.get(name)}
+    inner = exp.Subquery(
+        this=node.copy(), alias=exp.TableAlias(this=exp.to_identifier("united", quoted=True))
+    )
+    outer = exp.Select(expressions=[exp.Star()], from_=exp.From(this=inner), **moved)
+    if node.parent is not None:
+        node.replace(outer)
+    return outer
+
+
+def _selects(node: exp.Expr) -> list[exp.Select]:
+    if isinstance(node, exp.SetOperation):
+        return [*_selects(node.this), *_selects(node.expression)]
+    node = node.unnest()
+    return [node] if isinstance(node, exp.Select) else []

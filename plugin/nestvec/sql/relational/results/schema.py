@@ -1,0 +1,48 @@
+"""The types of the columns that a statement reads."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.schema import MappingSchema
+
+from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes
+from nestvec.sql.relational.planning import Planning
+from nestvec.sql.relational.rewrites.nodes import is_text_constant
+
+
+def relation_schema(planning: Planning, *, exact: bool = False) -> MappingSchema:
+    """The columns of every relation. DuckDB has doubles for NUMERIC columns without a size.
+
+    With ``exact`` they are of that type, as PostgreSQL has them.
+    """
+    mapping: dict[str, Any] = {
+        name: {column: _column_type(kind).copy() for column, kind in columns.items()}
+        for name, columns in planning.schemas.items()
+    }
+    for name, table in planning.tables.items() if exact else ():
+        for column in table.columns:
+            if column.type_params.sql_type == "numeric" and column.name in mapping.get(name, ()):
+                mapping[name][column.name] = exp.DataType(this=exp.DType.DECIMAL)
+    dialect = PostgresTypes if exact else CaseSensitiveSql
+    return MappingSchema(mapping, dialect=dialect, normalize=False)
+
+
+@lru_cache(maxsize=1_024)
+def _column_type(kind: str) -> exp.DataType:
+    """A type of DuckDB as a tree, which takes sqlglot as long as a statement."""
+    if kind == "json":
+        return exp.DataType(this=exp.DType.JSONB)
+    return exp.DataType.build(kind, dialect="duckdb", udt=True)
+
+
+def type_values(tree: exp.Expr) -> None:
+    """Give constants in quotes in VALUES the type to which others of their column are cast."""
+    for node in tree.find_all(exp.Values):
+        rows = [row.expressions for row in node.expressions if isinstance(row, exp.Tuple)]
+        for column in zip(*rows, strict=False):
+            types = [item.args["to"] for item in column if isinstance(item, exp.Cast)]
+            for item in filter(is_text_constant, column) if types else ():
+                item.replace(exp.Cast(this=item.copy(), to=types[0].copy()))
