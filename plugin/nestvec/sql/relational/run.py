@@ -104,6 +104,8 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
             _register(connection, plan, tables)
             # The query runs once: random() and what others write meanwhile are the same in both forms.
             connection.execute(f"CREATE TEMP TABLE result AS {plan.sql}", params)
+            for name in _written_numbers(connection, plan):
+                connection.execute(f"ALTER TABLE result ALTER COLUMN {quote(name)} TYPE DECIMAL(38, 16)")
             table = connection.execute("FROM result").to_arrow_table()
             result = read_result(connection, replace(plan, sql="FROM result"), {})
             return result, table.rename_columns(list(plan.columns))
@@ -113,6 +115,13 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
     except SqlError as error:
         raise located(plan, error) from None
     return answer
+
+
+def _written_numbers(connection: Any, plan: RelationalPlan) -> list[str]:
+    """The columns of the table of a result that are texts of numbers, as exact averages are."""
+    described = connection.execute("DESCRIBE result").fetchall()
+    columns = zip(described, plan.output.postgres, strict=False)
+    return [str(row[0]) for row, type_ in columns if type_ == "DECIMAL" and row[1] == "VARCHAR"]
 
 
 def _execute(
