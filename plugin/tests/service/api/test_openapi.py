@@ -23,5 +23,5 @@ def test_every_answer_is_as_documented(service: str, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
     bounds = ["--max-examples", str(EXAMPLES), "--seed", "1", "--phases", "fuzzing", "--workers", "1"]
     command = [program, "run", f"{service}/openapi.json", "--checks", CHECKS, *bounds, "--no-color"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=3_000)
     assert done.returncode == 0, done.stdout[-8000:]
