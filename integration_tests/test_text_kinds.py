@@ -91,7 +91,7 @@ def test_a_prompt_is_left_out_of_pooling_with_real_weights(minilm_checkpoint: Pa
     for name, told in (("1_Pooling/config", {"include_prompt": False}), ("", {"prompts": PROMPTS})):
         path = checkpoint / f"{name or 'config_sentence_transformers'}.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
-    manifest = export(ExportOptions(str(checkpoint), tmp_path / "models", "instructed"))
+    manifest = export(ExportOptions(str(checkpoint), tmp_path / "models", "instructed", verify="quick"))
     assert manifest.verification.cosine_min > 0.9999
     own = SentenceTransformer(str(checkpoint), device="cpu")
     embedder = open_embedder(tmp_path / "models", (), ServiceSettings())
