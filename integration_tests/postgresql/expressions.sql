@@ -36,3 +36,14 @@ SELECT r.id, quote_literal((r.u::char(4) || '|') || greatest(y.id, y.id, NULL)) 
 SELECT r.id, least(r.p, y.n)::bigint AS a, coalesce(y.n, r.p)::bigint AS b, (CASE WHEN r.f THEN y.n ELSE r.p END)::text AS c, (y.n + r.r)::text AS d, (y.n + 1.5::float8)::bigint AS e FROM rows AS r JOIN typed AS y ON y.id = r.id
 SELECT r.id, (y.tz - (y.ts - y.ts1)) + (age(('2024-01-15 08:05:06.5'::timestamp(0)), y.ts)) AS c FROM rows AS r JOIN typed AS y ON y.id = r.id
 SELECT timestamptz '2024-03-31 10:00+00' + interval '-1 month 1 day -10:00:00.5' AS a, timestamptz '2024-03-31 10:00+00' - interval '1 year 13 months 100:30:00' AS b, interval '-1 month -1 day -1 second' + timestamptz '2024-03-31 10:00+00' AS c
+SELECT r.id, greatest(y.n, r.id::int) || 'x' AS a, sqrt(abs(y.m))::text AS b, coalesce(y.n, 0)::text AS c, concat(y.n / 3, '|', y.m % 7) AS d, round(y.m / 3, 2)::text AS e, div(y.n, 3)::text AS f FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT concat_ws(',', '1.0'::jsonb->>0, power(99999999999999999999, 2), 2 ^ 0.5, exp(0.5), ln(2.0), log(20.5), log(2.0, 10), 10::numeric ^ -3) AS a, (CASE WHEN false THEN 1.25 ELSE 2 END)::text AS b, div('1e3'::numeric, 3::numeric) || '' AS c
+SELECT extract(epoch FROM timestamp '2024-01-15 08:05:06.5')::text AS a, extract(second FROM time '10:00:01.25') || '' AS b, ARRAY[1.5, 2]::text AS c, array_to_string(ARRAY[0.25, 10], ' ') AS d, '1.50'::text::numeric::text AS e, 0.1::float8::numeric::text AS f, least(2, 1.50)::text AS g, nullif(2.50, 1)::text AS h
+SELECT jsonb_build_array(date '0001-01-01' - 1, timestamp '0001-01-01' - interval '1 hour', 1e2, -5.0, '\x6162'::bytea) AS a, (date '0001-01-01' - 1)::text AS b, (timestamptz '0001-01-01 00:00+00' - interval '1 hour') || '' AS c
+SELECT r.id, r.t::numeric + nullif(NULL::numeric, r.a) AS c FROM rows AS r
+SELECT r.id, (r.nums)[r.s:y.k] AS a, (r.nums)[-1:1] AS b, (r.nums)[2:0] AS c, (r.nums)[:-1] AS d FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT array_positions(ARRAY[1, 2, 1], (SELECT 1)) AS a, array_replace(ARRAY[1, 2], (SELECT 2), 9) AS b, array_remove(ARRAY[1, 2], (SELECT 2)) AS c
+SELECT to_jsonb(ARRAY[timestamp '2024-01-01 10:00', NULL]) AS a, to_jsonb('\x6162'::bytea) AS b, ARRAY['\x6162'::bytea]::text AS c, ARRAY[interval '1 month']::text AS d, 'a\\b'::text::bytea AS e
+SELECT time '10:30' - time '11:00:00.5' AS a, (interval '-90 minutes 2 days')::time AS b, interval '1 month - 1 day' AS c, greatest(interval '1 month', interval '40 days') AS d, least(interval '1 month', NULL, interval '-1 day') AS e
+SELECT date '2024-01-31' + 3::bigint::int % 2 AS a, date_trunc('quarter', (-2147483648) % 100 + date '2024-01-01') AS b, date_trunc('month', CASE WHEN true THEN date '2024-02-03' ELSE timestamp '2024-02-03' END) AS c, (B'1010' << 1)::text AS d
+SELECT array_cat(ARRAY[1], (SELECT array_agg(x ORDER BY x DESC) FROM (VALUES (1), (2)) AS v(x))) AS a, 'a'::text || (SELECT array_agg(DISTINCT t) FROM (VALUES ('b'), ('c')) AS v(t)) AS b

@@ -145,6 +145,8 @@ def _annotate_plus(annotator: Any, node: exp.Add) -> exp.Add:
         annotator._set_type(node, exp.DType.TIMESTAMP)
     elif exp.DType.TIME in kinds and (moments := kinds & {*_MOMENTS}):
         annotator._set_type(node, moments.pop())
+    elif exp.DType.DATE in kinds and kinds & exp.DataType.INTEGER_TYPES:
+        annotator._set_type(node, exp.DType.DATE)
     elif exp.DType.INTERVAL in kinds and (others := kinds & {exp.DType.TIME, *_MOMENTS}):
         annotator._set_type(node, others.pop())
     else:
@@ -172,6 +174,9 @@ def _annotate_choice(annotator: Any, node: exp.Expr) -> exp.Expr:
     approximate = exp.DType.DOUBLE if exp.DType.DOUBLE in kinds else exp.DType.FLOAT
     if exp.DType.DECIMAL in kinds and approximate in kinds:
         annotator._set_type(node, approximate)
+    if exp.DType.DATE in kinds and (moments := kinds & set(_MOMENTS)):
+        zoned = exp.DType.TIMESTAMPTZ in moments
+        annotator._set_type(node, exp.DType.TIMESTAMPTZ if zoned else exp.DType.TIMESTAMP)
     return node
 
 

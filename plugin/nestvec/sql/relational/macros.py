@@ -133,6 +133,13 @@ _CASTS: Final = (
     """pg_earlier(t, i) AS t - to_months((date_part('year', i) * 12 + date_part('month', i))::INTEGER) -
     to_days(date_part('day', i)::INTEGER) - to_microseconds(
     (date_part('hour', i) * 60 + date_part('minute', i)) * 60000000 + date_part('microsecond', i))""",
+    """pg_interval_time(i) AS TIME '00:00:00' + to_microseconds(((date_part('hour', i) * 60 +
+    date_part('minute', i)) * 60000000 + date_part('microsecond', i)) % 86400000000)""",
+    # DuckDB writes (BC) before the clock.
+    """pg_day_text(s) AS CASE WHEN contains(s, ' (BC)') THEN replace(s, ' (BC)', '') || ' BC' ELSE s END""",
+    """pg_json_moment(s, zone) AS CASE WHEN contains(s, 'infinity') THEN s
+    ELSE replace(replace(s, ' (BC)', ''), ' ', 'T') || zone ||
+    CASE WHEN contains(s, ' (BC)') THEN ' BC' ELSE '' END END""",
     """pg_boolean(s) AS CASE WHEN s IS NULL THEN NULL
     WHEN lower(trim(s)) IN ('t', 'tr', 'tru', 'true', 'y', 'ye', 'yes', 'on', '1') THEN true
     WHEN lower(trim(s)) IN ('f', 'fa', 'fal', 'fals', 'false', 'n', 'no', 'of', 'off', '0') THEN false
@@ -171,6 +178,10 @@ _TEXT: Final = (
     """trim_array(a, n) AS CASE WHEN n < 0 OR n > len(a)
     THEN error('number of elements to trim must be between 0 and ' || len(a))
     ELSE list_slice(a, 1, len(a) - n) END""",
+    """pg_slice(a, low, high) AS CASE WHEN low IS NULL OR high IS NULL THEN NULL
+    WHEN high < 1 THEN list_slice(a, 2, 1) ELSE list_slice(a, greatest(low, 1), high) END""",
+    # nullif() would compute its first argument twice.
+    "pg_unless_empty(s) AS list_filter([s], lambda x: x <> '')[1]",
     "pg_element(a, i) AS CASE WHEN i > 0 THEN a[i] END",
     """pg_any(l) AS CASE WHEN l IS NULL THEN NULL WHEN list_aggregate(l, 'bool_or') THEN true
     WHEN len(l) > list_aggregate(l, 'count') THEN NULL ELSE false END""",
@@ -197,6 +208,8 @@ _JSON: Final = (
     # DuckDB writes words without quotes, which are no JSON.
     """pg_json_number(x) AS CASE WHEN isfinite(x) THEN to_json(x)
     WHEN x IS NOT NULL THEN to_json(pg_float_text(x, 15)) END""",
+    """pg_json_numeric(s) AS CASE WHEN s IN ('NaN', 'Infinity', '-Infinity') THEN to_json(s)
+    ELSE s::JSON END""",
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",

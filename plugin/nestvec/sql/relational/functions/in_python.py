@@ -20,7 +20,8 @@ from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
 from nestvec.sql.relational.functions.byte_texts import decode_text, digest, encode_bytes
 from nestvec.sql.relational.functions.intervals import justify
-from nestvec.sql.relational.functions.quoting import quote_ident
+from nestvec.sql.relational.functions.numerics import extreme_numeric, numeric_text
+from nestvec.sql.relational.functions.quoting import quote_ident, read_bytea
 from nestvec.sql.relational.json_path.functions import (
     json_path_array,
     json_path_exists,
@@ -39,7 +40,12 @@ _TIMES: Final[tuple[Function, ...]] = (
     ("pg_read_moment", read_moment, ["VARCHAR", "VARCHAR"], "BIGINT"),
     ("pg_justify", justify, ["BIGINT", "BIGINT", "BIGINT", "VARCHAR"], "BIGINT[]"),
 )
-_TEXTS: Final[tuple[Function, ...]] = (("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),)
+_TEXTS: Final[tuple[Function, ...]] = (
+    ("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),
+    ("pg_bytea", read_bytea, ["VARCHAR"], "BLOB"),
+    ("pg_numeric", numeric_text, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"),
+    ("pg_extreme_numeric", extreme_numeric, ["VARCHAR", "VARCHAR[]"], "VARCHAR"),
+)
 _BYTES: Final[tuple[Function, ...]] = (
     ("pg_encode", encode_bytes, ["BLOB", "VARCHAR"], "VARCHAR"),
     ("pg_decode", decode_text, ["VARCHAR", "VARCHAR"], "BLOB"),

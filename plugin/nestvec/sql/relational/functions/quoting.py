@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from nestvec.sqltypes.values import bytea_bytes
+from nestvec_schemas.errors import RowRejected
+
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _KEYWORDS: Final = frozenset(
     """
@@ -30,3 +33,11 @@ def quote_ident(name: str) -> str:
     if _PLAIN.fullmatch(name) and name not in _KEYWORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def read_bytea(text: str) -> bytes:
+    """A text as bytes. Raises ValueError in PostgreSQL's words."""
+    try:
+        return bytea_bytes(text)
+    except RowRejected:
+        raise ValueError(f"invalid input syntax for type bytea: '{text[:40]}'") from None

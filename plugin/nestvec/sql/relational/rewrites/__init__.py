@@ -27,6 +27,7 @@ from nestvec.sql.relational.rewrites.arrays import (
     contained,
     overlaps,
     removed,
+    without_queries,
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
 from nestvec.sql.relational.rewrites.calls import CALLS, NODE_CALLS
@@ -72,6 +73,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     call,
     kind,
 )
+from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to, split_by
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
@@ -83,12 +85,15 @@ from nestvec.sql.relational.rewrites.texts import (
     split_part,
     substring,
 )
-from nestvec.sql.relational.rewrites.times import current_time, cut_time, time_part
+from nestvec.sql.relational.rewrites.times import current_time, cut_time, interval_constant, time_part
 
 
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     """Apply the rules, innermost nodes first. The tree is changed, and returned."""
-    for node in reversed(list(tree.walk())):
+    nodes = list(tree.walk())
+    if write_numerics(nodes):
+        nodes = list(tree.walk())
+    for node in reversed(nodes):
         name = anonymous_name(node)
         rule = RULES.get(type(node)) or NODE_CALLS.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
         counts = is_integer_result(node)
@@ -174,6 +179,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.JSONBExtract: json_path,
     exp.JSONBExtractScalar: json_path,
     exp.Cast: rewrite_cast,
+    exp.Interval: interval_constant,
     **dict.fromkeys((exp.Array, exp.Case, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
     exp.Substring: substring,
     exp.Pad: pad,
@@ -186,6 +192,8 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "OCTET_LENGTH": octets,
     "EVERY": renamed("bool_and"),
     "MAKE_DATE": renamed("pg_make_date"),
+    "ARRAY_POSITIONS": without_queries("array_positions"),
+    "ARRAY_REPLACE": without_queries("array_replace"),
     "JSONB_SET": json_with,
     "JSONB_BUILD_OBJECT": of_values("json_object"),
     "JSON_BUILD_OBJECT": of_values("json_object"),

@@ -54,6 +54,9 @@ def arithmetic(node: exp.Binary) -> exp.Expr:
     if isinstance(node, (exp.Add, exp.Sub)) and exp.DType.TIME in (kind(left), kind(right)):
         return _moved_by_time(node)
     for side, other, name in ((left, right, "this"), (right, left, "expression")):
+        if kind(other) == exp.DType.DATE and kind(side) in INTEGERS and not isinstance(side, exp.Literal):
+            node.set(name, exp.cast(side.copy(), "int"))
+            continue
         converted = _widened(_numeric(side, other), other)
         if converted is not side:
             node.set(name, converted)
@@ -188,6 +191,8 @@ _BITS: Final = (exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT)
 def shifted(node: exp.BitwiseLeftShift | exp.BitwiseRightShift) -> exp.Expr:
     """Shifts as processors have them: of a distance modulo the bits, and bits beyond the type are lost."""
     number, distance = node.this, node.expression
+    if number.find(exp.BitString) is not None or kind(number) == exp.DType.BIT:
+        return node
     type_ = kind(number) if kind(number) in _BITS else exp.DType.BIGINT
     if isinstance(node, exp.BitwiseRightShift) and type_ != exp.DType.SMALLINT:
         return call("pg_shift_right", number, distance)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, call, kind
+from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, Rule, call, kind
 
 
 def array_size(node: exp.Expr) -> exp.Expr:
@@ -31,11 +32,48 @@ def bracket(node: exp.Bracket) -> exp.Expr:
     # Both count from 1, but sqlglot takes indexes of this grammar for those from 0.
     node.set("offset", 1)
     index = node.expressions[0] if len(node.expressions) == 1 else None
-    if index is None or isinstance(index, exp.Slice) or kind(node.this) in JSON_TYPES:
+    if index is None or kind(node.this) in JSON_TYPES:
         return node
+    if isinstance(index, exp.Slice):
+        return _slice(node, index)
     if isinstance(index, exp.Literal) and index.name not in ("0",):
         return node
     return call("pg_element", node.this, index)
+
+
+_MAX_INDEX = (1 << 31) - 1
+
+
+def _slice(node: exp.Bracket, bounds: exp.Slice) -> exp.Expr:
+    """A part of an array; DuckDB counts bounds below 1 from the end."""
+    low, high = bounds.this, bounds.expression
+    if all(bound is None or _is_position(bound) for bound in (low, high)):
+        return node
+    first = exp.Literal.number(1) if low is None else low
+    return call("pg_slice", node.this, first, exp.Literal.number(_MAX_INDEX) if high is None else high)
+
+
+def _is_position(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and node.name.isdecimal() and int(node.name) > 0
+
+
+def without_queries(name: str) -> Rule:
+    """A macro with a lambda, in which DuckDB takes no subquery: its arguments are columns of a row then."""
+
+    def called(node: exp.Anonymous) -> exp.Expr:
+        if not any(argument.find(exp.Query) for argument in node.expressions):
+            return node
+        return _over_row(lambda *columns: call(name, *columns), node.expressions)
+
+    return called
+
+
+def _over_row(build: Callable[..., exp.Expr], values: Sequence[exp.Expr]) -> exp.Expr:
+    """What is built of the columns of one row, which has these values."""
+    sides = [exp.alias_(value.copy(), f"pg_value_{at}") for at, value in enumerate(values)]
+    row = exp.select(*sides).subquery("pg_values")
+    columns = (exp.column(side.alias, "pg_values") for side in sides)
+    return exp.select(build(*columns)).from_(row).subquery()
 
 
 def overlaps(node: exp.ArrayOverlaps) -> exp.Expr:
@@ -120,6 +158,12 @@ def array_constant(text: str) -> list[str | None] | None:
 
 def removed(node: exp.ArrayRemove) -> exp.Expr:
     """``array_remove(a, NULL)`` leaves what is not NULL."""
+    if node.expression.find(exp.Query) is not None:
+        return _over_row(_without, (node.this, node.expression))
+    return _without(node.this, node.expression)
+
+
+def _without(array: exp.Expr, value: exp.Expr) -> exp.Expr:
     element = exp.to_identifier("pg_item")
-    differs = exp.NullSafeNEQ(this=element.copy(), expression=node.expression.copy())
-    return call("list_filter", node.this, exp.Lambda(this=differs, expressions=[element]))
+    differs = exp.NullSafeNEQ(this=element.copy(), expression=value.copy())
+    return call("list_filter", array, exp.Lambda(this=differs, expressions=[element]))

@@ -22,8 +22,10 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
     to = node.args["to"]
     if to.this in BINARY_TYPES and is_text_constant(node.this):
         return bytea_constant(node.this)
+    if to.this in BINARY_TYPES and kind(node.this) in TEXT_TYPES:
+        return call("pg_bytea", node.this)
     if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
-        return exp.DPipe(this=exp.Literal.string("\\x"), expression=call("lower", call("hex", node.this)))
+        return hex_text(node.this)
     if to.this == exp.DType.TIME and kind(node.this) in TIMESTAMPS:
         # DuckDB has only casts to a time with a zone; the clock is that of the session in both.
         node.set("this", exp.cast(node.this.copy(), "timestamp"))
@@ -31,11 +33,19 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
     if to.this == exp.DType.TIME and to.expressions and to.expressions[0].this.name in "012345":
         clock = datetime_of_text(node.this, to.this) if kind(node.this) in TEXT_TYPES else node.this
         return call("pg_round_time", clock, exp.Literal.number(10 ** (6 - int(to.expressions[0].this.name))))
+    if to.this == exp.DType.TIME and kind(node.this) == exp.DType.INTERVAL:
+        return call("pg_interval_time", node.this)
     if to.this == exp.DType.INTERVAL and kind(node.this) == exp.DType.TIME:
         return call("to_microseconds", call("epoch_us", node.this))
     if to.this in TIMESTAMPS and to.expressions and str(to.expressions[0].this.name).isdecimal():
         return _rounded_timestamp(node, int(to.expressions[0].this.name))
     return None
+
+
+def hex_text(node: exp.Expr) -> exp.Expr:
+    """Bytes as PostgreSQL writes them."""
+    digits = call("lower", call("hex", node))
+    return exp.paren(exp.DPipe(this=exp.Literal.string("\\x"), expression=digits))
 
 
 def bytea_constant(node: exp.Expr) -> exp.Expr:

@@ -15,13 +15,16 @@ from nestvec.sql.relational.rewrites.bytes_and_times import (
     BINARY_TYPES,
     BLANK_PADDED_TYPES,
     bytea_constant,
+    hex_text,
     rewrite_bytes_or_time,
 )
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
+    DAYS_AND_MOMENTS,
     FLOAT_TYPES,
     JSON_TYPES,
     TEXT_TYPES,
+    anonymous_name,
     call,
     float_text,
     is_text_constant,
@@ -29,6 +32,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
     value_text,
 )
+from nestvec.sql.relational.rewrites.times import interval_constant
 from nestvec.sqltypes.jsonb import jsonb_text
 from nestvec.sqltypes.vectors import to_sparse
 from nestvec_schemas.errors import SqlNotSupported
@@ -59,6 +63,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
             f"the type {to.sql('postgres').lower()} is not supported",
             next_step="Keep both bounds, low <= x AND x < high.",
         )
+    if isinstance(node.this.unnest(), exp.Tuple) or anonymous_name(node.this) == "ROW":
+        raise SqlNotSupported("a cast of a row is not supported", next_step="Cast its values, one by one.")
     word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
     if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
         vector: exp.Expr = exp.cast(node.this.copy(), "float[]")
@@ -94,6 +100,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return node
     if to.this in (*TEXT_TYPES, exp.DType.BPCHAR) and (text := _text(node)) is not None:
         return text
+    if to.this == exp.DType.INTERVAL:
+        return interval_constant(node)
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node
@@ -150,6 +158,10 @@ def numeric_constant(node: exp.Expr) -> exp.Expr:
 
 def type_items(node: exp.Expr) -> exp.Expr:
     """Constants in quotes in an array, coalesce(), CASE and their like: of the type beside them."""
+    if isinstance(node, exp.Nullif) and _is_null(node.this):
+        # No more is computed for it, as in PostgreSQL.
+        null: exp.Expr = node.this.copy()
+        return null
     if isinstance(node, exp.Case):
         items = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
     else:
@@ -159,7 +171,19 @@ def type_items(node: exp.Expr) -> exp.Expr:
     if convert is not None:
         for value in filter(is_text_constant, values):
             value.replace(convert(value))
+    if isinstance(node, (exp.Greatest, exp.Least)) and kind(node) == exp.DType.INTERVAL:
+        # DuckDB compares their months first, whatever the days.
+        name = "list_max" if isinstance(node, exp.Greatest) else "list_min"
+        return call(
+            name, exp.Array(expressions=[node.this.copy(), *(item.copy() for item in node.expressions)])
+        )
     return node
+
+
+def _is_null(node: exp.Expr) -> bool:
+    """Whether it is NULL, or a cast of it."""
+    node = node.unnest()
+    return isinstance(node, exp.Null) or (isinstance(node, exp.Cast) and _is_null(node.this))
 
 
 def _conversion(values: list[exp.Expr]) -> Callable[[Any], exp.Expr] | None:
@@ -202,6 +226,12 @@ def item_texts(node: exp.Expr) -> exp.Expr:
     item: exp.Expr = exp.to_identifier("x")
     if element in FLOAT_TYPES:
         text: exp.Expr = float_text(item, element)
+    elif element in BINARY_TYPES:
+        text = hex_text(item)
+    elif element == exp.DType.INTERVAL:
+        text = call("pg_interval_text", item)
+    elif element in DAYS_AND_MOMENTS:
+        text = call("pg_day_text", exp.cast(item, "text"))
     elif element == exp.DType.BOOLEAN:
         text = call("left", exp.cast(item, "text"), exp.Literal.number(1))
     elif element in JSON_TYPES:

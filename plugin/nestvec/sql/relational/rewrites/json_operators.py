@@ -10,13 +10,15 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import array_constant, typed_array
-from nestvec.sql.relational.rewrites.bytes_and_times import TIMESTAMPS
+from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, hex_text
 from nestvec.sql.relational.rewrites.nodes import (
+    DAYS_AND_MOMENTS,
     INTEGERS,
     JSON_TYPES,
     Rule,
     call,
     is_text_constant,
+    is_vector,
     kind,
     outside,
 )
@@ -64,12 +66,24 @@ def json_value(node: exp.Expr) -> exp.Expr:
         return call("pg_json_number", node)
     if kind(node) == exp.DType.INTERVAL:
         return call("pg_interval_text", node)
-    if kind(node) not in TIMESTAMPS:
-        return node
-    text = call("replace", exp.cast(node.copy(), "text"), exp.Literal.string(" "), exp.Literal.string("T"))
-    if kind(node) != exp.DType.TIMESTAMPTZ:
-        return text
-    return exp.paren(exp.DPipe(this=text, expression=exp.Literal.string(":00")))
+    if kind(node) in BINARY_TYPES:
+        return hex_text(node)
+    if kind(node) == exp.DType.ARRAY and not is_vector(node):
+        return _json_values(node)
+    if kind(node) in DAYS_AND_MOMENTS:
+        zone = exp.Literal.string(":00" if kind(node) == exp.DType.TIMESTAMPTZ else "")
+        return call("pg_json_moment", exp.cast(node.copy(), "text"), zone)
+    return node
+
+
+def _json_values(array: exp.Expr) -> exp.Expr:
+    """The elements of an array as values of JSON."""
+    element = exp.to_identifier("pg_item")
+    element.type = array.type.expressions[0] if array.type and array.type.expressions else None
+    value = json_value(element)
+    if value is element:
+        return array
+    return call("list_transform", array, exp.Lambda(this=value, expressions=[element]))
 
 
 def of_values(name: str) -> Rule:

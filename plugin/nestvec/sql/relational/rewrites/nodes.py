@@ -19,6 +19,9 @@ TEXT_TYPES = exp.DataType.TEXT_TYPES
 JSON_TYPES = {exp.DType.JSON, exp.DType.JSONB}
 
 
+DAYS_AND_MOMENTS = {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
+
+
 _VECTORS = {exp.DType.VECTOR}
 
 
@@ -73,9 +76,11 @@ def float_text(node: exp.Expr, type_: exp.DType) -> exp.Expr:
 
 
 def value_text(node: exp.Expr) -> exp.Expr | None:
-    """A number or an interval as PostgreSQL writes it; None for what DuckDB writes in the same way."""
+    """A number or a time as PostgreSQL writes it; None for what DuckDB writes in the same way."""
     if kind(node) in FLOAT_TYPES:
         return float_text(node, kind(node))
+    if kind(node) in DAYS_AND_MOMENTS:
+        return call("pg_day_text", exp.cast(node.copy(), "text"))
     return call("pg_interval_text", node) if kind(node) == exp.DType.INTERVAL else None
 
 

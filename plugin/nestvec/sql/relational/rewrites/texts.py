@@ -122,6 +122,9 @@ _ARRAY_JOINS = ("LIST_CONCAT", "LIST_APPEND", "LIST_PREPEND")
 def _is_array(node: exp.Expr) -> bool:
     # Inner joins are rewritten before outer ones.
     node = node.unnest()
+    if isinstance(node, exp.Select) and node.selects:
+        selected = node.selects[0].unalias()
+        return isinstance(selected, exp.ArrayAgg) or kind(selected) == exp.DType.ARRAY
     return anonymous_name(node) in _ARRAY_JOINS or (kind(node) == exp.DType.ARRAY and not is_vector(node))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlglot import exp
@@ -49,6 +50,17 @@ def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
             next_step="Cast the time to timestamptz.",
         )
     return call("pg_cut_in_zone", exp.Literal.string(unit), value, zone)
+
+
+_SIGN_APART: Final = re.compile(r"([+-])\s+(?=[0-9.])")
+
+
+def interval_constant(node: exp.Interval | exp.Cast) -> exp.Expr:
+    """``INTERVAL '1 month - 1 day'``: DuckDB takes no blank behind a sign."""
+    text = node.this
+    if isinstance(text, exp.Literal) and _SIGN_APART.search(text.name):
+        node.set("this", exp.Literal.string(_SIGN_APART.sub(r"\1", text.name)))
+    return node
 
 
 _CLOCKS: Final[dict[type[exp.Expr], str]] = {

@@ -1,0 +1,286 @@
+"""Arithmetic of NUMERIC in texts, with as many digits behind the point as PostgreSQL gives each result.
+
+The rules are those of PostgreSQL's numeric.c: a quotient, a root and a logarithm have at least 16 significant
+digits. DuckDB has one number of places for a column, and doubles for these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DecimalException
+from typing import Final
+
+_SIGNIFICANT: Final = 16
+_MAX_PLACES: Final = 1_000
+_MAX_DIGITS: Final = 5_000
+"""Digits before the point: PostgreSQL has 131,072, which take seconds."""
+_MAX_EXPONENT: Final = 6_000
+"""PostgreSQL's own limit of exp()."""
+_GROUP: Final = 4
+"""PostgreSQL's digits are of base 10,000."""
+
+_EXACT: Final = Context(prec=2 * (_MAX_DIGITS + _MAX_PLACES) + 100, Emax=999_999, Emin=-999_999)
+_LOG10_E: Final = math.log10(math.e)
+
+
+def _scale(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return max(-exponent, 0) if isinstance(exponent, int) else 0
+
+
+def _weight(value: Decimal) -> int:
+    """The power of 10,000 of the first digit."""
+    return value.adjusted() // _GROUP if value else 0
+
+
+def _first_digit(value: Decimal) -> int:
+    return int(_EXACT.scaleb(abs(value), -_GROUP * _weight(value)))
+
+
+def _bounded(places: int, *values: Decimal) -> int:
+    return min(max(places, 0, *map(_scale, values)), _MAX_PLACES)
+
+
+def _rounded(value: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> Decimal:
+    if value.adjusted() > _MAX_DIGITS:
+        raise ValueError("value out of range: overflow")
+    return value.quantize(Decimal(1).scaleb(-places), rounding, _EXACT)
+
+
+def _divided(a: Decimal, b: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> Decimal:
+    if not b:
+        raise ValueError("division by zero")
+    digits = max(a.adjusted() - b.adjusted(), 0) + places + 10
+    exact = Context(prec=digits, rounding=ROUND_DOWN, Emax=999_999, Emin=-999_999)
+    return _rounded(exact.divide(a, b), places, rounding)
+
+
+def _quotient(a: Decimal, b: Decimal) -> Decimal:
+    if not b:
+        raise ValueError("division by zero")
+    weight = _weight(a) - _weight(b) - (_first_digit(a) <= _first_digit(b))
+    return _divided(a, b, _bounded(_SIGNIFICANT - weight * _GROUP, a, b))
+
+
+def _whole_quotient(a: Decimal, b: Decimal) -> Decimal:
+    return _divided(a, b, 0, ROUND_DOWN)
+
+
+def _remainder(a: Decimal, b: Decimal) -> Decimal:
+    if not b:
+        raise ValueError("division by zero")
+    return _rounded(_EXACT.remainder(a, b), max(_scale(a), _scale(b)))
+
+
+def _root(a: Decimal) -> Decimal:
+    if a < 0:
+        raise ValueError("cannot take square root of a negative number")
+    places = _bounded(_SIGNIFICANT - ((_weight(a) + 1) * _GROUP // 2 - 1), a)
+    return _rounded(Context(prec=places + abs(a.adjusted()) + 10).sqrt(a), places)
+
+
+def _weight_of_log(a: Decimal) -> int:
+    """An estimate of the decimal weight of a natural logarithm."""
+    if not a:
+        return 0
+    if Decimal("0.9") <= a <= Decimal("1.1"):
+        distance = _EXACT.subtract(a, Decimal(1))
+        if not distance:
+            return 0
+        return _weight(distance) * _GROUP + int(math.log10(_first_digit(distance)))
+    logarithm = abs(math.log(float(_EXACT.scaleb(a, -a.adjusted()))) + a.adjusted() * math.log(10))
+    return int(math.log10(logarithm))
+
+
+def _log_to(a: Decimal, digits: int) -> Decimal:
+    if a <= 0:
+        raise ValueError(f"cannot take logarithm of {'zero' if not a else 'a negative number'}")
+    return Context(prec=max(digits, 30)).ln(a)
+
+
+def _natural_log(a: Decimal) -> Decimal:
+    places = _bounded(_SIGNIFICANT - _weight_of_log(a), a)
+    return _rounded(_log_to(a, places + 20), places)
+
+
+def _log(base: Decimal, a: Decimal) -> Decimal:
+    places = _bounded(_SIGNIFICANT - (_weight_of_log(a) - _weight_of_log(base)), base, a)
+    digits = places + 40
+    number, divisor = _log_to(a, digits), _log_to(base, digits)
+    if not divisor:
+        raise ValueError("division by zero")
+    return _rounded(Context(prec=digits).divide(number, divisor), places)
+
+
+def _decimal_log(a: Decimal) -> Decimal:
+    return _log(Decimal(10), a)
+
+
+def _exponential_to(a: Decimal, places: int, weight: float) -> Decimal:
+    if weight > _MAX_EXPONENT * _LOG10_E:
+        raise ValueError("value out of range: overflow")
+    if weight + 1 < -_MAX_PLACES:
+        return Decimal(0).scaleb(-places)
+    digits = max(places + int(weight), 0) + 20
+    return _rounded(Context(prec=digits, Emax=999_999, Emin=-999_999).exp(a), places)
+
+
+def _exponential(a: Decimal) -> Decimal:
+    weight = max(min(float(a) * _LOG10_E, 2_000.0), -2_000.0)
+    return _exponential_to(a, _bounded(_SIGNIFICANT - int(weight), a), float(a) * _LOG10_E)
+
+
+def _power(base: Decimal, exponent: Decimal) -> Decimal:
+    if not base and exponent < 0:
+        raise ValueError("zero raised to a negative power is undefined")
+    if exponent == exponent.to_integral_value() and abs(exponent) < 2**31:
+        return _whole_power(base, exponent)
+    if base < 0:
+        raise ValueError("a negative number has no fractional power")
+    if not base:
+        return Decimal(0).scaleb(-_SIGNIFICANT)
+    # As rough as PostgreSQL's, since the places hang on it.
+    rough = max(8 - _weight_of_log(base), 0)
+    estimate = _EXACT.multiply(_rounded(_log_to(base, 60), rough), exponent)
+    weight = float(_rounded(estimate, rough)) * _LOG10_E
+    places = _bounded(_SIGNIFICANT - int(max(min(weight, 1e6), -1e6)), base, exponent)
+    digits = places + int(max(min(weight, _MAX_DIGITS), 0)) + 30
+    return _exponential_to(Context(prec=digits).multiply(_log_to(base, digits), exponent), places, weight)
+
+
+def _whole_power(base: Decimal, exponent: Decimal) -> Decimal:
+    if not base:
+        weight = 0.0
+    else:
+        weight = int(exponent) * (math.log10(abs(base.scaleb(-base.adjusted()))) + base.adjusted())
+    if weight > _MAX_DIGITS:
+        raise ValueError("value out of range: overflow")
+    if weight + 1 < -_MAX_PLACES:
+        return Decimal(0).scaleb(-_MAX_PLACES)
+    places = _bounded(_SIGNIFICANT - int(weight), base, exponent)
+    digits = places + int(max(weight, 0)) + 30
+    return _rounded(Context(prec=digits, Emax=999_999, Emin=-999_999).power(base, int(exponent)), places)
+
+
+def _to_places(a: Decimal, places: Decimal) -> Decimal:
+    return _at_places(a, int(places), ROUND_HALF_UP)
+
+
+def _cut_to_places(a: Decimal, places: Decimal) -> Decimal:
+    return _at_places(a, int(places), ROUND_DOWN)
+
+
+def _at_places(a: Decimal, places: int, rounding: str) -> Decimal:
+    places = max(min(places, _MAX_PLACES), -_MAX_DIGITS)
+    return _rounded(_rounded(a, places, rounding), max(places, 0))
+
+
+def _sized(a: Decimal, size: Decimal) -> Decimal:
+    """A cast to NUMERIC(p, s): ``size`` is 1,000 times p, and s."""
+    digits, places = divmod(int(size), _MAX_PLACES)
+    rounded = _rounded(a, places)
+    if rounded and rounded.adjusted() >= digits - places:
+        raise ValueError("numeric field overflow: value out of range")
+    return rounded
+
+
+def _same_or(a: Decimal, b: Decimal) -> Decimal | None:
+    """nullif(a, b)."""
+    return None if a == b else a
+
+
+_BINARY: Final[dict[str, Callable[[Decimal, Decimal], Decimal | None]]] = {
+    "+": _EXACT.add,
+    "-": _EXACT.subtract,
+    "*": _EXACT.multiply,
+    "/": _quotient,
+    "%": _remainder,
+    "div": _whole_quotient,
+    "power": _power,
+    "log": _log,
+    "round": _to_places,
+    "trunc": _cut_to_places,
+    "cast": _sized,
+    "nullif": _same_or,
+}
+_UNARY: Final[dict[str, Callable[[Decimal], Decimal]]] = {
+    "value": Decimal,
+    "neg": _EXACT.minus,
+    "abs": _EXACT.abs,
+    "floor": lambda a: a.to_integral_value("ROUND_FLOOR", _EXACT),
+    "ceil": lambda a: a.to_integral_value("ROUND_CEILING", _EXACT),
+    "sign": lambda a: Decimal((a > 0) - (a < 0)),
+    "sqrt": _root,
+    "exp": _exponential,
+    "ln": _natural_log,
+    "log10": _decimal_log,
+    "double": lambda a: Decimal(f"{float(a):.15g}"),
+    "real": lambda a: Decimal(f"{float(a):.6g}"),
+}
+
+
+def numeric_text(operation: str, left: str, right: str) -> str:
+    """The result of an operation on numbers, as PostgreSQL writes it; empty for NULL.
+
+    ``right`` is empty for an operation on one. Raises ValueError for what PostgreSQL refuses.
+    """
+    a = _number(left)
+    if operation in _UNARY:
+        return _plain_digits(_UNARY[operation](a)) if a.is_finite() else _not_finite(operation, a)
+    if operation == "nullif" and not right:
+        return _plain_digits(a)
+    b = _number(right)
+    if a.is_finite() and b.is_finite():
+        result = _BINARY[operation](a, b)
+        return "" if result is None else _plain_digits(result)
+    return _not_finite(operation, a, b)
+
+
+def extreme_numeric(operation: str, texts: Sequence[str | None]) -> str:
+    """The ``greatest`` or ``least`` of numbers, as it is written; empty for NULL. NaN is above all others."""
+    numbers = [_number(text) for text in texts if text is not None]
+    if not numbers:
+        return ""
+    choose = max if operation == "greatest" else min
+    return _plain_digits(
+        choose(numbers, key=lambda number: (number.is_nan(), 0 if number.is_nan() else number))
+    )
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text.strip())
+    except DecimalException:
+        raise ValueError(f"invalid input syntax for type numeric: '{text[:40]}'") from None
+    if number.is_finite() and number.adjusted() > _MAX_DIGITS:
+        raise ValueError("value out of range: overflow")
+    return number
+
+
+def _plain_digits(number: Decimal) -> str:
+    if not number.is_finite():
+        return _WORDS[str(number)]
+    if _scale(number) > _MAX_PLACES * 3 or number.adjusted() > _MAX_DIGITS:
+        raise ValueError("value out of range: overflow")
+    return format(number if number else abs(number), "f")
+
+
+_WORDS: Final = {"NaN": "NaN", "Infinity": "Infinity", "-Infinity": "-Infinity"}
+
+
+def _not_finite(operation: str, a: Decimal, b: Decimal | None = None) -> str:
+    """The result where an operand is NaN or infinite."""
+    if operation == "nullif":
+        same = a == b or (a.is_nan() and b is not None and b.is_nan())
+        return "" if same else _plain_digits(a)
+    if a.is_nan() or (b is not None and b.is_nan()):
+        return "NaN"
+    if operation in ("value", "floor", "ceil", "double", "real") or (operation in ("round", "trunc")):
+        return _plain_digits(a)
+    if operation in ("neg", "abs", "sign"):
+        return _plain_digits(_UNARY[operation](a) if operation != "sign" else Decimal(1 if a > 0 else -1))
+    if operation in ("+", "-", "*") and b is not None:
+        quiet = Context(traps=[])
+        return _plain_digits({"+": quiet.add, "-": quiet.subtract, "*": quiet.multiply}[operation](a, b))
+    raise ValueError(f"{operation} of an infinite NUMERIC is not supported")

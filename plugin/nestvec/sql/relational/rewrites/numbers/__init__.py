@@ -1,0 +1,1 @@
+"""Numbers as PostgreSQL computes and writes them."""

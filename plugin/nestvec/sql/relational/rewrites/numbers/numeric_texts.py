@@ -1,0 +1,229 @@
+"""A computed NUMERIC as a text: with as many digits behind the point as PostgreSQL gives this value.
+
+DuckDB has the same places for all values of a column, and doubles for quotients, roots and powers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    JSON_TYPES,
+    TEXT_TYPES,
+    anonymous_name,
+    call,
+    is_text_constant,
+    kind,
+)
+from nestvec.sql.relational.rewrites.numbers.numeric_types import (
+    ARITHMETIC,
+    NUMERIC,
+    chosen,
+    common_type,
+    number_type,
+)
+
+_OPERATIONS: Final[dict[type[exp.Expr], str]] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.Mod: "%",
+    exp.IntDiv: "div",
+    exp.Pow: "power",
+    exp.Neg: "neg",
+    exp.Abs: "abs",
+    exp.Floor: "floor",
+    exp.Ceil: "ceil",
+    exp.Sign: "sign",
+    exp.Sqrt: "sqrt",
+    exp.Exp: "exp",
+    exp.Ln: "ln",
+}
+_TEXTS: Final = {*TEXT_TYPES, exp.DType.BPCHAR}
+_JOINS: Final = (exp.Concat, exp.ConcatWs, exp.Format)
+_CONTEXTS: Final = (exp.Cast, exp.DPipe, exp.Anonymous, exp.ArrayToString, *_JOINS)
+_QUOTING: Final = ("QUOTE_LITERAL", "QUOTE_NULLABLE")
+_JSON_CALLS: Final = (
+    "TO_JSON", "TO_JSONB", "JSON_BUILD_ARRAY", "JSONB_BUILD_ARRAY", "JSON_BUILD_OBJECT", "JSONB_BUILD_OBJECT",
+)  # fmt: skip
+_PLAIN: Final = re.compile(r"[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]{1,3})?")
+_FRACTIONS: Final = {"second": 6, "seconds": 6, "epoch": 6, "millisecond": 3, "milliseconds": 3}
+"""Digits behind the point of the parts of times that have some."""
+
+_MAX_DEPTH: Final = 40
+"""Levels of operations; what is deeper is computed by DuckDB."""
+
+
+def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
+    """Write the NUMERICs that become texts. Whether there were any; the tree is changed."""
+    changed = False
+    for node in reversed(nodes):
+        if not isinstance(node, _CONTEXTS):
+            continue
+        if (array := _array_of(node)) is not None:
+            for value in array.expressions:
+                value.replace(_text(value, 0))
+            array.type = exp.DataType.build("array<text>")
+            changed = True
+        for value in _documents_of(node):
+            if number_type(value) == NUMERIC and not _is_grouped(value):
+                value.replace(_json(value))
+                changed = True
+        for value in _texts_of(node):
+            if number_type(value) == NUMERIC and _is_computed(value) and not _is_grouped(value):
+                value.replace(_text(value, 0))
+                changed = True
+    return changed
+
+
+def _documents_of(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of which a node makes JSON."""
+    return list(node.expressions) if anonymous_name(node) in _JSON_CALLS else []
+
+
+def _texts_of(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The operands of which a node makes texts."""
+    if isinstance(node, exp.Cast):
+        if node.args["to"].this in _TEXTS:
+            yield node.this
+    elif isinstance(node, exp.DPipe):
+        if kind(node) in TEXT_TYPES:
+            yield from (node.this, node.expression)
+    elif isinstance(node, _JOINS) or anonymous_name(node) in _QUOTING:
+        yield from list(node.expressions)
+
+
+def _array_of(node: exp.Expr) -> exp.Array | None:
+    """ARRAY[…] with a NUMERIC of which a node makes a text; None for another node."""
+    is_cast = isinstance(node, exp.Cast) and node.args["to"].this in _TEXTS
+    if not is_cast and not isinstance(node, exp.ArrayToString):
+        return None
+    array = node.this.unnest()
+    if not isinstance(array, exp.Array) or _is_grouped(array):
+        return None
+    return array if common_type(array.expressions) == NUMERIC else None
+
+
+def _json(value: exp.Expr) -> exp.Expr:
+    document = call("pg_json_numeric", _text(value, 0))
+    document.type = exp.DataType(this=exp.DType.JSONB)
+    return document
+
+
+def _is_computed(node: exp.Expr) -> bool:
+    """Whether DuckDB may write other digits: it does not for columns, constants and their sums."""
+    node = node.unnest()
+    if isinstance(node, exp.Cast):
+        return not node.args["to"].expressions or _is_computed(node.this)
+    if isinstance(node, (exp.Column, exp.Literal, exp.AggFunc, exp.Window, exp.Query, exp.Anonymous)):
+        return False
+    if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
+        return _is_computed(node.this) or _is_computed(node.expression)
+    if isinstance(node, (exp.Neg, exp.Abs, exp.Floor, exp.Ceil, exp.Sign)):
+        return _is_computed(node.this)
+    return True
+
+
+def _is_grouped(node: exp.Expr) -> bool:
+    """Whether it may be an expression of GROUP BY, which is not to be taken apart."""
+    select = node.find_ancestor(exp.Select)
+    if select is None or not select.args.get("group"):
+        return False
+    return any(column.find_ancestor(exp.AggFunc) is None for column in node.find_all(exp.Column))
+
+
+def _text(node: exp.Expr, depth: int) -> exp.Expr:
+    """A number as PostgreSQL writes it."""
+    node = node.unnest()
+    if isinstance(node, exp.Null) or is_text_constant(node):
+        return _as_text(node)
+    if number_type(node) != NUMERIC or depth > _MAX_DEPTH:
+        return _as_text(node)
+    deeper = depth + 1
+    if isinstance(node, exp.Literal) and _PLAIN.fullmatch(node.name):
+        return exp.Literal.string(f"{Decimal(node.name):f}")
+    if isinstance(node, exp.Cast):
+        return _cast_text(node, deeper)
+    if isinstance(node, exp.Extract):
+        return _part_text(node)
+    if isinstance(node, (exp.Case, exp.Coalesce)):
+        return _choice_text(node, deeper)
+    if isinstance(node, (exp.Greatest, exp.Least)):
+        extreme = exp.Literal.string("greatest" if isinstance(node, exp.Greatest) else "least")
+        items = exp.Array(expressions=[_text(value, deeper) for value in chosen(node)])
+        items.type = exp.DataType.build("array<text>")
+        return _texted(call("pg_unless_empty", call("pg_extreme_numeric", extreme, items)))
+    if isinstance(node, exp.Nullif):
+        other = exp.Coalesce(this=_text(node.expression, deeper), expressions=[exp.Literal.string("")])
+        return _texted(call("pg_unless_empty", _operation("nullif", _text(node.this, deeper), other)))
+    if isinstance(node, (exp.Round, exp.Trunc)):
+        places = node.args.get("decimals") or exp.Literal.number(0)
+        name = "round" if isinstance(node, exp.Round) else "trunc"
+        return _operation(name, _text(node.this, deeper), _as_text(places))
+    if isinstance(node, exp.Log):
+        if node.expression is None:
+            return _operation("log10", _text(node.this, deeper))
+        return _operation("log", _text(node.this, deeper), _text(node.expression, deeper))
+    name = _OPERATIONS.get(type(node), "")
+    if not name:
+        return _as_text(node)
+    operands = (node.this, node.expression) if isinstance(node, (*ARITHMETIC, exp.IntDiv, exp.Pow)) else ()
+    return _operation(name, *(_text(operand, deeper) for operand in operands or (node.this,)))
+
+
+_EMPTY: Final = exp.Literal.string("")
+
+
+def _operation(name: str, *texts: exp.Expr) -> exp.Expr:
+    left, right = (*texts, _EMPTY)[:2]
+    return _texted(call("pg_numeric", exp.Literal.string(name), left, right))
+
+
+def _texted(node: exp.Expr) -> exp.Expr:
+    node.type = exp.DataType(this=exp.DType.VARCHAR)
+    return node
+
+
+def _as_text(node: exp.Expr) -> exp.Expr:
+    return _texted(exp.cast(node.copy(), "text"))
+
+
+def _cast_text(node: exp.Cast, depth: int) -> exp.Expr:
+    """A value that is cast to NUMERIC."""
+    value, sizes = node.this.unnest(), node.args["to"].expressions
+    type_ = number_type(value)
+    if is_text_constant(value) or type_ in TEXT_TYPES or type_ in JSON_TYPES:
+        text = _operation("value", _as_text(value))
+    elif type_ in FLOAT_TYPES:
+        text = _operation("real" if type_ == exp.DType.FLOAT else "double", _as_text(value))
+    else:
+        text = _text(value, depth)
+    if not sizes:
+        return text
+    digits, places = (*(size.name for size in sizes), "0")[:2]
+    if not (digits.isdecimal() and places.isdecimal()):
+        return _as_text(node)
+    return _operation("cast", text, exp.Literal.string(str(1_000 * int(digits) + int(places))))
+
+
+def _part_text(node: exp.Extract) -> exp.Expr:
+    """A part of a time, of which seconds have a fraction."""
+    unit = node.name.lower()
+    is_day = kind(node.expression) == exp.DType.DATE
+    places = 0 if is_day else _FRACTIONS.get(unit, 0)
+    return _as_text(exp.cast(node.copy(), f"decimal(38, {places})"))
+
+
+def _choice_text(node: exp.Expr, depth: int) -> exp.Expr:
+    """One of several values, each as a text."""
+    copied = node.copy()
+    for value in chosen(copied):
+        value.replace(_text(value, depth))
+    return _texted(copied)
