@@ -32,7 +32,7 @@ def nestvec(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
         text=True,
         check=False,
         env={**os.environ, **environment},
-        timeout=240,
+        timeout=3_600,
     )
 
 
@@ -94,7 +94,10 @@ def test_another_checkpoints_graph_does_not_pass(
 
 def test_the_command_reports_and_lists(minilm_checkpoint: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
-    done = nestvec("export", minilm_checkpoint, "--to", models, "--name", "mini", "--dims", "384,64")
+    done = nestvec(
+        *("export", minilm_checkpoint, "--to", models, "--name", "mini", "--dims", "384,64"),
+        *("--verify", "quick"),
+    )
     assert done.returncode == 0, done.stderr
     assert f"{models / 'mini'}: 384 dims (384, 64), fp32, text of 256 tokens, 91.1 MB" in done.stdout
     assert f"Next: nestvec serve --models {models}" in done.stdout
