@@ -66,6 +66,14 @@ def test_intervals_of_psycopg_keep_days_and_microseconds(pg: RunningPg) -> None:
         assert connection.execute(shown, (timedelta(days=40),)).fetchone() == ("1 mon 40 days",)
 
 
+@pytest.mark.parametrize("type_id", [0, 1082])
+@pytest.mark.parametrize("text", ["2024-02-29 +00", "2024-02-29 -05:30", "2024-02-29 +0100", "2024-02-29"])
+def test_dates_of_jdbc_have_a_zone(pg: RunningPg, text: str, type_id: int) -> None:
+    with psycopg.connect(pg.address) as connection:
+        result = connection.pgconn.exec_params(b"SELECT id FROM t WHERE day = $1", [text.encode()], [type_id])
+        assert (result.ntuples, result.get_value(0, 0)) == (1, b"1")
+
+
 @pytest.mark.parametrize("where", ["id > 0", "id < 0"])
 def test_copied_rows_are_read_one_by_one(pg: RunningPg, where: str) -> None:
     with psycopg.connect(pg.address, autocommit=True) as connection:

@@ -90,9 +90,15 @@ def decode_time(data: bytes) -> time:
     return _moment(_number("!q", data, "time")).time()
 
 
+_ZONED_DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)\s*[+-]\d\d(?::?\d\d)?")
+"""What JDBC's ``setDate`` sends."""
+
+
 def parse_date(text: str) -> date:
-    """A day from ISO 8601; the time after it is left out, as in PostgreSQL. Raises PgError."""
-    return _parsed(lambda iso: datetime.fromisoformat(iso).date(), text, "date")
+    """A day from ISO 8601; the time or zone after it is left out, as in PostgreSQL. Raises PgError."""
+    zoned = _ZONED_DATE.fullmatch(text.strip())
+    day = zoned[1] if zoned else text
+    return _parsed(lambda iso: datetime.fromisoformat(iso).date(), day, "date")
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -107,8 +113,8 @@ def parse_timestamptz(text: str) -> datetime:
 
 
 def parse_time(text: str) -> time:
-    """A time of day from ISO 8601. Raises PgError."""
-    return _parsed(time.fromisoformat, text, "time")
+    """A time of day from ISO 8601; a zone after it is left out, as in PostgreSQL. Raises PgError."""
+    return _parsed(time.fromisoformat, text, "time").replace(tzinfo=None)
 
 
 def parse_interval(text: str) -> timedelta:
