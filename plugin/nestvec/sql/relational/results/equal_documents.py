@@ -40,8 +40,10 @@ def compare_documents(source: SourceText, tree: exp.Expr) -> exp.Expr:
             values = aggregate.this.expressions
             aggregate.this.set("expressions", [_key(source, value) for value in values])
     operations = list(tree.find_all(exp.SetOperation))
-    for node in operations:
-        _unite(source, node)
+    alone = all(isinstance(node, exp.Union) for node in operations)
+    for node, selects in [(node, _selects(node)) for node in reversed(operations)]:
+        united = _unite(source, node, selects, alone)
+        tree = united if node is tree else tree
     for node in operations:
         ordered = _ordered_outside(node)
         if ordered is not node:
@@ -126,17 +128,54 @@ def _listed(key: exp.Expr, items: list[exp.Expr]) -> exp.Expr:
     return next((item for at, item in enumerate(items, 1) if _names(key, item, at)), key)
 
 
-def _unite(source: SourceText, node: exp.SetOperation) -> None:
-    """Rows of which equal ones are one have documents in one form."""
-    if isinstance(node, exp.Union) and not node.args.get("distinct"):
-        return
-    for select in _selects(node):
-        for item in select.expressions:
-            value = item.unalias()
-            if _is_document(value):
-                form = exp.cast(_key(source, value), "json")
-                form.type = exp.DataType(this=exp.DType.JSONB)
-                value.replace(form if isinstance(item, exp.Alias) else exp.alias_(form, item.output_name))
+def _unite(
+    source: SourceText, node: exp.SetOperation, selects: list[exp.Select], alone: bool
+) -> exp.Expr:
+    """Have a set operation whose equal rows are one compare documents. Returns what stands in its place.
+
+    A UNION keeps the digits of documents, unless the statement has INTERSECT or EXCEPT, too (not ``alone``).
+    """
+    values = [item for select in selects for item in select.expressions if _is_document(item.unalias())]
+    if not values or (isinstance(node, exp.Union) and not node.args.get("distinct")):
+        return node
+    names = selects[0].named_selects
+    if alone and len({*names, "", "*"}) == len(names) + 2 and not _is_recursive(node):
+        for item in values:
+            _key(source, item.unalias().copy())
+        return _distinct_around(source, node, selects[0].expressions)
+    for item in values:
+        value = item.unalias()
+        form = exp.cast(_key(source, value), "json")
+        form.type = exp.DataType(this=exp.DType.JSONB)
+        value.replace(form if isinstance(item, exp.Alias) else exp.alias_(form, item.output_name))
+    return node
+
+
+def _is_recursive(node: exp.Expr) -> bool:
+    clause = node.find_ancestor(exp.With)
+    return clause is not None and bool(clause.args.get("recursive"))
+
+
+def _distinct_around(source: SourceText, node: exp.SetOperation, items: list[exp.Expr]) -> exp.Select:
+    """A UNION as DISTINCT ON what is equal for equal rows, around UNION ALL."""
+    columns = []
+    for item in items:
+        column = exp.column(exp.to_identifier(item.alias_or_name, quoted=True))
+        column.type = item.unalias().type
+        columns.append(column)
+    moved = {name: node.args.pop(name) for name in ("order", "limit", "offset") if node.args.get(name)}
+    for ordered in moved["order"].expressions if "order" in moved else ():
+        for at, column in enumerate(columns, 1):
+            if _is_document(column) and _names(ordered.this, items[at - 1], at):
+                ordered.set("this", call("pg_json_sort_key", column.copy()))
+    keys = exp.Tuple(expressions=[_key(source, column) for column in columns])
+    outer = exp.Select(expressions=[exp.Star()], distinct=exp.Distinct(on=keys), **moved)
+    if node.parent is not None:
+        node.replace(outer)
+    node.set("distinct", False)
+    alias = exp.TableAlias(this=exp.to_identifier("united", quoted=True))
+    outer.set("from_", exp.From(this=exp.Subquery(this=node, alias=alias)))
+    return outer
 
 
 def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
@@ -166,7 +205,7 @@ def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
 
 
 def _selects(node: exp.Expr) -> list[exp.Select]:
+    node = node.unnest()
     if isinstance(node, exp.SetOperation):
         return [*_selects(node.this), *_selects(node.expression)]
-    node = node.unnest()
     return [node] if isinstance(node, exp.Select) else []
