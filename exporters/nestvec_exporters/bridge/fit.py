@@ -12,7 +12,15 @@ import numpy as np
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, query_start, ridge
-from nestvec_exporters.space_maps.mapping import BridgeMap, BridgeMaps, PairedVectors, Rows, join, linear
+from nestvec_exporters.space_maps.mapping import (
+    BridgeMap,
+    BridgeMaps,
+    PairedVectors,
+    Rows,
+    between,
+    join,
+    linear,
+)
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -37,6 +45,10 @@ writes documents."""
 
 _NOTHING_TO_LEARN: Final = 0.9999
 """The mean cosine of rotated and old vectors from which no map is learned beside those in closed form."""
+
+_LEARNED_SHARES: Final = (0.5, 0.75, 1.0)
+"""How far from ridge regression to the map that was learned from it the learned one may be; short of it,
+mostly more is found by short prefixes."""
 
 _MARGIN: Final = 0.003
 """A simpler map is chosen if the best one retrieves no more than this share more."""
@@ -101,7 +113,8 @@ def fit_bridge(
     Candidates are no map at all, for versions that were trained to be compatible, an orthogonal map, ridge
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
     encoders' rankings (``learn_map``), starting from ridge regression, alone and with maps of queries beside
-    it that learn more of the new encoder's. Where the texts have sums of tokens, one more map by ridge
+    it that learn more of the new encoder's. The residual's map is the best of several on the way from ridge
+    regression. Where the texts have sums of tokens, one more map by ridge
     regression reads them, and the learned ones do if it is better. None sees the held-out documents,
     queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
     relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
@@ -181,13 +194,13 @@ def _candidates(
     maps = {name: BridgeMaps(mapping) for name, mapping in candidates.items()}
     if is_rotation:
         return maps
-    learned, query_maps = _learned(training, start, options, on_step)
+    learned, query_maps = _learned(training, start, judge, options, on_step)
     apart = {f"{name}{suffix}": BridgeMaps(learned, queries) for name, queries in query_maps.items()}
     return {**maps, f"learned{suffix}": BridgeMaps(learned), **apart}
 
 
 def _learned(
-    training: _Training, start: BridgeMap, options: BridgeOptions, on_step: OnStep
+    training: _Training, start: BridgeMap, judge: _Judge, options: BridgeOptions, on_step: OnStep
 ) -> tuple[BridgeMap, dict[str, BridgeMap]]:
     """A map of all texts, and maps of queries alone beside it by name: a linear one, and one with a residual,
     which retrieves more of what it was fitted on, and mostly less of other documents."""
@@ -207,7 +220,9 @@ def _learned(
             lambda done, _: on_step(done_before + done, total),
         )
 
-    learned = learn(start, of_all, 0)
+    end = learn(start, of_all, 0)
+    on_the_way = [between(start, end, share) for share in _LEARNED_SHARES]
+    learned = max(on_the_way, key=lambda mapping: judge.score(BridgeMaps(mapping)))
     of_queries = replace(of_all, nearness=_QUERY_NEARNESS, old_share=_QUERY_OLD_SHARE, document_map=learned)
     nearest = query_start(training.documents, start, RIDGE_WEIGHTS[1])
     return learned, {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,3 +132,14 @@ class BridgeMaps:
 def linear(matrix: Matrix) -> BridgeMap:
     """The map that is a matrix, (d, d_old)."""
     return BridgeMap(np.asarray(matrix, np.float32), np.zeros(matrix.shape[1], np.float32))
+
+
+def between(start: BridgeMap, end: BridgeMap, share: float) -> BridgeMap:
+    """The map whose outputs, before they are brought to length 1, are ``share`` of the way from those of
+    ``start``, a linear map, to those of ``end``."""
+    layer = end.hidden
+    return BridgeMap(
+        (1 - share) * start.matrix + share * end.matrix,
+        (1 - share) * start.bias + share * end.bias,
+        layer and replace(layer, output=share * layer.output),
+    )

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nestvec_exporters.bridge import fit as fit_module
 from nestvec_exporters.bridge.fit import BridgeFit, BridgeOptions, BridgeQueries, fit_bridge
 from nestvec_exporters.bridge.learn import LearningOptions, learn_map
 from nestvec_exporters.space_maps.closed_form import procrustes, query_start, ridge
-from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, linear
+from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer, PairedVectors, between, linear
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
@@ -136,6 +137,38 @@ def test_the_same_seed_gives_the_same_map() -> None:
         learn_map(documents, queries.vectors, queries.rows, linear(_rotation()), options) for _ in range(2)
     ]
     np.testing.assert_array_equal(maps[0](documents.new), maps[1](documents.new))
+
+
+def test_a_map_between_two_has_outputs_between_theirs() -> None:
+    vectors = _normal((20, DIM), 1)
+    start = linear(_rotation())
+    layer = HiddenLayer(_normal((DIM, 8), 2), _normal((8,), 3), _normal((8, DIM), 4))
+    end = BridgeMap(_rotation(seed=5), _normal((DIM,), 6), layer)
+
+    def outputs(mapping: BridgeMap) -> Vectors:
+        values: Vectors = vectors @ mapping.matrix + mapping.bias
+        if mapping.hidden is not None:
+            hidden = mapping.hidden
+            values = values + np.maximum(vectors @ hidden.weights + hidden.bias, 0) @ hidden.output
+        return values
+
+    wanted = 0.25 * outputs(start) + 0.75 * outputs(end)
+    np.testing.assert_allclose(outputs(between(start, end, 0.75)), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(between(start, end, 0.0)(vectors), start(vectors), atol=1e-5)
+    np.testing.assert_array_equal(between(start, end, 1.0)(vectors), end(vectors))
+
+
+def test_the_learned_map_is_the_best_on_the_way_from_ridge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Steps that are far too many for texts so few: the map at the end follows their noise."""
+    documents = _documents(noise=0.1)
+    scores = []
+    for shares in (fit_module._LEARNED_SHARES, (1.0,)):
+        monkeypatch.setattr(fit_module, "_LEARNED_SHARES", shares)
+        scores.append(_fit(documents, steps=150).compared["learned"])
+    best, end = scores
+    assert best > end + 0.01
 
 
 def test_mapped_vectors_are_near_the_old_ones_and_of_length_1() -> None:
