@@ -206,3 +206,13 @@ def test_another_table_of_the_catalogs_is_an_error_by_name(pg: RunningPg, tmp_pa
             connection.execute("SELECT * FROM pg_catalog.pg_nothing")
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="items"):
             connection.execute("SELECT * FROM pg_class c JOIN items i ON i.name = c.relname")
+
+
+@pytest.mark.parametrize(
+    "call", ["pg_advisory_lock(1)", "pg_advisory_xact_lock(1)", "pg_try_advisory_lock(1)"]
+)
+def test_locks_that_would_lock_nothing_are_refused(pg: RunningPg, call: str) -> None:
+    with psycopg.connect(pg.address, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=call.partition("(")[0]):
+            connection.execute(f"SELECT {call}")
+        assert connection.execute("SELECT pg_advisory_unlock_all()").fetchone() is not None

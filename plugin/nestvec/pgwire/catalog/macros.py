@@ -24,7 +24,7 @@ _NULL: Final = """
     pg_get_function_identity_arguments(a) pg_get_function_arg_default(a,b) pg_get_partkeydef(a)
     pg_get_partition_constraintdef(a) pg_get_statisticsobjdef_columns(a) pg_get_statisticsobjdef(a)
     pg_get_ruledef(a) pg_get_ruledef(a,b) pg_tablespace_location(a) inet_server_addr() inet_server_port()
-    inet_client_addr() inet_client_port() pg_advisory_unlock_all() pg_advisory_lock(a)
+    inet_client_addr() inet_client_port() pg_advisory_unlock_all()
     pg_get_publication_tables(a) pg_sequence_parameters(a) pg_last_wal_receive_lsn()
     pg_last_wal_replay_lsn()
     txid_current_if_assigned() pg_get_replica_identity_index(a) pg_sequence_last_value(a)

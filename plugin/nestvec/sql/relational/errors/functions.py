@@ -101,10 +101,15 @@ _SEARCH: Final = """
 phraseto_tsquery plainto_tsquery setweight to_tsquery to_tsvector ts_headline ts_rank ts_rank_cd
 websearch_to_tsquery
 """
-_OF_POSTGRESQL: Final = frozenset((_OTHERS + _SEARCH + _RANGES).split())
+_LOCKS: Final = """
+pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_xact_lock pg_advisory_xact_lock_shared
+pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
+"""
+_OF_POSTGRESQL: Final = frozenset((_OTHERS + _SEARCH + _RANGES + _LOCKS).split())
 """Others that PostgreSQL documents: an error says that they are missing, not that they do not exist."""
 
 _INSTEAD: Final = {
+    **dict.fromkeys(_LOCKS.split(), "Milvus has no locks: an UPDATE checks that its rows have not changed."),
     **dict.fromkeys(_RANGES.split(), "There are no range types: keep both bounds, low <= x AND x < high."),
     **dict.fromkeys(
         _SEARCH.split(),
