@@ -100,7 +100,7 @@ def _check_delta(source: str, table: Any) -> None:
     mapping = table.metadata().configuration.get("delta.columnMapping.mode", "none")
     if mapping != "none":
         raise FileUnreadable(
-            "the columns of the Delta table have other names in its Parquet files",
+            "the columns of the Delta table are mapped to other names in its Parquet files",
             value=f"{source}: delta.columnMapping.mode is {mapping}"[:300],
             next_step="Write it as a table without mapped columns.",
         )
@@ -109,7 +109,7 @@ def _check_delta(source: str, table: Any) -> None:
         deleted = sum(batch.num_rows for batch in table.deletion_vectors())
         if deleted:
             raise FileUnreadable(
-                "the Delta table has rows in its Parquet files that its deletion vectors delete",
+                "the Delta table has rows that its deletion vectors delete",
                 value=f"{source}: {deleted} files with such rows"[:300],
                 next_step="Write it without them: REORG TABLE … APPLY (PURGE) in Spark.",
             )

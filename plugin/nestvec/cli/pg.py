@@ -116,9 +116,7 @@ class PgArgs:
     "Limits",
     option("--max-connections", type=click.IntRange(1, 10_000), default=100, help="Open connections."),
     option("--max-message", type=Bytes(), default="64MiB", metavar="SIZE", help="One message of a client."),
-    option(
-        "--cursor-memory", type=Bytes(), default="1GiB", metavar="SIZE", help="Rows of a client's cursors."
-    ),
+    option("--cursor-memory", type=Bytes(), default="1GiB", metavar="SIZE", help="All cursors of a client."),
     option("--statement-seconds", type=_SECONDS, default=300, help="For one statement; 0 for any time."),
     option(
         "--idle-seconds", type=_SECONDS, default=0, help="Between two statements of a client; 0 for any time."

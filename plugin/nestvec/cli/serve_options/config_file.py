@@ -163,7 +163,7 @@ def _check_types(path: Path, key: str, values: list[Any], param: click.Option) -
         if isinstance(value, float) and isinstance(param.type, click.types.IntParamType):
             raise _error(path, f"has no whole number for {key}", value, "Write one.")
         if value is None or isinstance(value, list | Mapping):
-            raise _error(path, "has an empty or nested value", key, "Write each value by itself.")
+            raise _error(path, "has an empty or nested value", key, "Write a single value in its place.")
 
 
 def _key(param: click.Option) -> str:

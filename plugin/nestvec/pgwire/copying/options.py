@@ -126,7 +126,7 @@ def _old_style(tokens: Sequence[Token]) -> _Pairs:
         elif word in (*_SINGLE, "delimiters"):
             at += at < len(tokens) and tokens[at][1].lower() == "as"
             if at >= len(tokens) or tokens[at][0] != "text":
-                raise PgError("42601", f"the option {word} of COPY takes a text in quotes")
+                raise PgError("42601", f"the option {word} of COPY takes a string in quotes")
             pairs.add("delimiter" if word == "delimiters" else word, (_value(tokens[at][1]),))
             at += 1
         elif word == "where":
@@ -169,7 +169,11 @@ def _value(token: str) -> str:
 def _checked(pairs: _Pairs, from_client: bool) -> CopyStreamOptions:
     unknown = pairs.keys() - _NAMES
     if unknown:
-        raise PgError("0A000", f'the option "{sorted(unknown)[0][:40]}" of COPY is not supported')
+        raise PgError(
+            "0A000",
+            f'the option "{sorted(unknown)[0][:40]}" of COPY is not supported',
+            hint=f"Available: {', '.join(sorted(_NAMES))}.",
+        )
     several = [name for name in pairs if len(pairs[name]) > 1 and name not in _FORCED]
     if several:
         raise PgError("42601", f"the option {several[0]} of COPY takes one value")
@@ -179,7 +183,11 @@ def _checked(pairs: _Pairs, from_client: bool) -> CopyStreamOptions:
             "22023", f'COPY format "{format_[:40]}" not recognized', hint="Use text, csv or binary."
         )
     if pairs.text("encoding", "utf8").lower().replace("-", "") not in ("utf8", "unicode"):
-        raise PgError("0A000", "COPY reads and writes UTF8 only")
+        raise PgError(
+            "0A000",
+            f'COPY does not support the encoding "{pairs["encoding"][0][:40]}"',
+            hint="Convert the data to UTF8.",
+        )
     csv = format_ == "csv"
     header = pairs.text("header", "false").lower()
     if header not in (*_TRUE, *_FALSE, "match"):

@@ -9,12 +9,12 @@ from sqlglot import exp
 from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlUnknownName
 
-_QUERY: Final = "A view is a query here: name the table that it reads."
+_QUERY: Final = "Name the table that the view reads."
 _MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "INSERT": ('cannot insert into view "{}"', _QUERY),
     "UPDATE": ('cannot update view "{}"', _QUERY),
     "DELETE": ('cannot delete from view "{}"', _QUERY),
-    "CREATE": ('cannot create index on relation "{}"', "This operation is not supported for views."),
+    "CREATE": ('cannot create index on relation "{}"', "Create it on the table that the view reads."),
     "COPY": ('cannot copy from view "{}"', "Try the COPY (SELECT ...) TO variant."),
     "DROP": ('"{}" is not a table', "Use DROP VIEW to remove a view."),
 }

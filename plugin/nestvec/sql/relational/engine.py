@@ -193,7 +193,9 @@ def convert_error(error: duckdb.Error) -> NestvecError:
             + nearest(unknown[1].lower(), (*FUNCTIONS, *AGGREGATES)),
         )
     if isinstance(error, duckdb.CatalogException):
-        return SqlUnknownName(cause.split("\n")[0], next_step="Use a function or type of PostgreSQL.")
+        return SqlUnknownName(
+            cause.split("\n")[0].rstrip("!"), next_step="Use a function or type of PostgreSQL."
+        )
     if isinstance(error, duckdb.ParserException):
         return SqlSyntaxError(cause, next_step="Correct the SQL.")
     if isinstance(error, duckdb.BinderException):
@@ -201,7 +203,9 @@ def convert_error(error: duckdb.Error) -> NestvecError:
             match = re.search(pattern, cause)
             if match:
                 return SqlTypeMismatch(match.expand(worded)[:_MAX_CAUSE], next_step=match.expand(next_step))
-        return SqlTypeMismatch(cause, next_step="Check the names and the types, and cast where they differ.")
+        return SqlTypeMismatch(
+            cause.rstrip("."), next_step="Check the names and the types, and cast where they differ."
+        )
     if isinstance(error, (duckdb.NotImplementedException, duckdb.OutOfMemoryException)):
         return SqlNotSupported(cause, next_step="Simplify the statement, or read fewer rows.")
     return SqlDataError(cause, next_step="Check the values of the statement.")

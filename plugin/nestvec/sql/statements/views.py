@@ -49,7 +49,7 @@ def run_create_view(session: Session, parsed: ParsedStatement, params: Params) -
     checked = _replaced(source, query, others, 0) if others else query
     if name in views and name in _table_names(checked):
         raise source.type_mismatch(
-            "a view cannot read itself", name, node, "Write the query that it has now in its place."
+            "a view cannot read itself", name, node, "Write its present query in place of its name."
         )
     result = yield from select_rows(
         session, source, exp.select("*").from_(_subquery(checked)).limit(0), params

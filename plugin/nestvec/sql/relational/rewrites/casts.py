@@ -38,6 +38,7 @@ from nestvec.sqltypes.vectors import to_sparse
 from nestvec_schemas.errors import SqlNotSupported
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
+_SEARCH_WORDS = {"TSVECTOR", "TSQUERY"}
 
 
 _RANGES = {
@@ -66,6 +67,11 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     if isinstance(node.this.unnest(), exp.Tuple) or anonymous_name(node.this) == "ROW":
         raise SqlNotSupported("a cast of a row is not supported", next_step="Cast its values, one by one.")
     word = to.args["kind"].name.upper() if to.this == exp.DType.USERDEFINED and to.args.get("kind") else ""
+    if word in _SEARCH_WORDS:
+        raise SqlNotSupported(
+            f"the type {word.lower()} is not supported",
+            next_step="Create the column with BM25, and write WHERE body @@ 'words'.",
+        )
     if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
         vector: exp.Expr = exp.cast(node.this.copy(), "float[]")
         if to.expressions:

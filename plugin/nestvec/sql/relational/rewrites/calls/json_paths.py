@@ -64,7 +64,7 @@ def _arguments(node: exp.Anonymous) -> list[exp.Expr]:
     if set(values) - set(_PARAMETERS) or not {"target", "path"} <= set(values):
         raise SqlTypeMismatch(
             f"{node.name.lower()}() does not take these arguments",
-            next_step=f"Its parameters are {', '.join(_PARAMETERS)}.",
+            next_step=f"Pass {', '.join(_PARAMETERS[:2])} and, if needed, {', '.join(_PARAMETERS[2:])}.",
         )
     variables, silent = _variables(values.get("vars")), values.get("silent") or exp.false()
     return [as_json(values["target"]), _path(values["path"]), variables, silent]
@@ -85,12 +85,14 @@ def _path(node: exp.Expr) -> exp.Expr:
             parse_json_path(inner.name)
         except PathNotSupported as error:
             raise SqlNotSupported(
-                str(error), value=inner.name[:60], next_step="Use what the manual lists."
+                str(error),
+                value=inner.name[:60],
+                next_step="Read the value by -> or ->>, and test it in SQL.",
             ) from None
         except (PathSyntaxError, NumberError) as error:
             raise SqlSyntaxError(
                 str(error), value=inner.name[:60], next_step="Write a path such as '$.a[*] ? (@ > 1)'."
             ) from None
     elif not is_cast and kind(inner) in TEXT_TYPES:
-        raise SqlTypeMismatch("a jsonpath is no text", next_step="Add a cast, path::jsonpath.")
+        raise SqlTypeMismatch("the path is a text, not a jsonpath", next_step="Add a cast, path::jsonpath.")
     return inner if is_text_constant(inner) or isinstance(inner, exp.Null) else exp.cast(inner.copy(), "text")
