@@ -179,3 +179,6 @@ SELECT unnest, ordinality FROM unnest(ARRAY['a','b']) WITH ORDINALITY
 SELECT ordinality / 2 FROM unnest(ARRAY['a','b','c']) WITH ORDINALITY
 SELECT * FROM unnest(ARRAY['a','b']) WITH ORDINALITY AS x
 SELECT id, x.ordinality, x.u FROM rows, unnest(tags) WITH ORDINALITY AS x(u) WHERE id < 5
+SELECT to_jsonb(y) - 'v' - 'r' AS x FROM (SELECT id, a, t FROM rows) AS y WHERE y.id < 5
+SELECT to_jsonb(y)->'a' AS x, to_jsonb(y)->>'t' AS z FROM rows AS y WHERE y.id < 5
+WITH RECURSIVE w(x, y) AS (SELECT 1, 1.0 UNION ALL SELECT x + 1, y * 1.5 FROM w WHERE x < 6) SELECT x, y FROM w

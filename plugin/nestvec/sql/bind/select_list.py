@@ -180,7 +180,7 @@ def _fraction(node: exp.Expr) -> Decimal | None:
     literal = inner.this if isinstance(inner, exp.Neg) else inner
     if not isinstance(literal, exp.Literal) or literal.is_string or literal.is_int:
         return None
-    number = Decimal(literal.name)
+    number = Decimal(f"{Decimal(literal.name):f}")  # 1e3 is 1000
     return -number if isinstance(inner, exp.Neg) else number
 
 

@@ -84,12 +84,15 @@ def _constant(source: SourceText, node: exp.Expr, value: Any) -> exp.Expr:
 
 _MAX_DIGITS = 38
 """Digits of DuckDB's widest NUMERIC."""
+_LEAST_BIGINT = -(1 << 63)
 
 
 def _number(value: int | float) -> exp.Expr:
     if isinstance(value, float):
         text = repr(value) if math.isfinite(value) else str(value)
         return exp.cast(exp.Literal.string(text), "double")
+    if value == _LEAST_BIGINT:  # its digits without the sign would be a NUMERIC
+        return exp.cast(exp.Literal.string(str(value)), "bigint")
     number = exp.Literal.number(abs(value))
     return exp.Neg(this=number) if value < 0 else number
 

@@ -53,9 +53,10 @@ from nestvec.sql.relational.relations import (
 )
 from nestvec.sql.relational.results.equal_documents import compare_documents
 from nestvec.sql.relational.results.exact_averages import use_exact_averages
-from nestvec.sql.relational.results.schema import relation_schema, type_values
+from nestvec.sql.relational.results.schema import relation_schema, type_values, widen_recursion
 from nestvec.sql.relational.results.types import output_types
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
+from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.table_functions import expand_table_functions
 from nestvec.sql.relational.vectors import (
@@ -379,7 +380,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
     annotated = annotate(tree, relation_schema(planning), CaseSensitiveSql)
     check_types(planning.source, annotated)
-    rewritten = rewrite_for_duckdb(compare_documents(planning.source, annotated))
+    rewritten = rewrite_for_duckdb(compare_documents(planning.source, widen_recursion(annotated)))
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
     try:
@@ -387,4 +388,6 @@ def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
         sql: str = rewritten.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
+    except RecursionError:
+        raise planning.source.not_supported("an expression nested this deeply", 0, DEEP) from None
     return sql

@@ -104,7 +104,10 @@ def _add_scan(
         complete = False
     computed = {distance.name for distance in distances}
     used = dict.fromkeys(column.name for column in tree.find_all(exp.Column) if column.table in (alias, ""))
-    columns = tuple(name for name in planning.schemas[scan] if name in used and name not in computed)
+    stored = [name for name in planning.schemas[scan] if name not in computed]
+    # to_jsonb(t) reads all columns of t.
+    whole_row = any(node.name == alias for node in tree.find_all(exp.TableColumn))
+    columns = tuple(name for name in stored if name in used or (whole_row and name != DYNAMIC_COLUMN.name))
     limit = _limit(select) if complete else None
     planning.relations.append(
         CollectionScan(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
@@ -358,6 +358,7 @@ def test_long_expressions_run_and_deep_ones_are_refused() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31).filter(bool))
+@example(-(2**63), 3)
 def test_integer_division_truncates_towards_zero(left: int, right: int) -> None:
     if (left, right) == (-(2**63), -1):
         return
