@@ -233,6 +233,10 @@ _MISMATCHES: Final = (
 _CAUSES: Final = (
     (r"executing the UDF: ValueError: (.*)", (r"\1", _EXCLUDE)),
     (r"executing the UDF: RecursionError: .*", ("the JSON is nested too deeply", _EXCLUDE)),
+    (
+        r"Max expression depth limit of \d+ exceeded.*",
+        ("the expression is nested too deeply", "Compute a part of it in a subquery."),
+    ),
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
     (r"Overflow in \w+ of INT64", ("bigint out of range", _WIDER)),
     (r"Overflow in \w+ of INT32", ("integer out of range", _WIDER)),

@@ -61,6 +61,7 @@ _ARITHMETIC: Final = (
     "pg_shift_right(a, n) AS a >> (n & pg_shift_mask(a))::INTEGER",
     """pg_in_range(x, infinite) AS CASE WHEN isinf(x) AND NOT infinite
     THEN error('value out of range: overflow') ELSE x END""",
+    "pg_exp(x) AS pg_in_range(exp(x), isinf(x::DOUBLE))",
     """pg_power(a, b) AS CASE WHEN a = 0 AND b < 0 THEN error('zero raised to a negative power is undefined')
     WHEN a < 0 AND b <> trunc(b) THEN error('a negative number has no fractional power')
     ELSE pg_in_range(pow(a, b), isinf(a::DOUBLE) OR isinf(b::DOUBLE)) END""",

@@ -66,6 +66,7 @@ from nestvec.sql.relational.rewrites.json_operators import (
     jsonb_array,
     of_values,
 )
+from nestvec.sql.relational.rewrites.nesting import compute_once
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
     Rule,
@@ -107,7 +108,7 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
         if node is tree:
             tree = rewritten
         node.replace(rewritten)
-    return tree
+    return compute_once(tree)
 
 
 RULES: Final[dict[type[exp.Expr], Rule]] = {

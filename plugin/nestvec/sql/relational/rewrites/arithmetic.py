@@ -169,7 +169,7 @@ def rewrite_power(node: exp.Pow) -> exp.Expr:
 
 def rewrite_exp(node: exp.Exp) -> exp.Expr:
     """``exp(x)`` that is an error where it overflows; of infinity, it is infinite."""
-    return call("pg_in_range", node, call("isinf", exp.cast(node.this.copy(), "double")))
+    return call("pg_exp", node.this)
 
 
 _MAX_DIGITS: Final = 18

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from sqlglot import exp
@@ -222,11 +223,17 @@ def _quantifier(node: exp.Expr) -> exp.Expr | None:
     return node.expressions[0] if is_call else None
 
 
+_MAX_REPEATED: Final = 50
+"""Nodes of an operand from which it is not written twice: operands of operands would grow exponentially."""
+
+
 def is_distinct(node: exp.Binary) -> exp.Expr:
     """IS DISTINCT FROM a constant: DuckDB cannot push an OR of such into the scan of an Arrow table."""
     left, right = node.this, node.expression
     sides = (left, right)
     if all(side.find(exp.Column) for side in sides) or any(map(_row_items, sides)):
+        return node
+    if any(len(list(islice(side.walk(), _MAX_REPEATED))) == _MAX_REPEATED for side in sides):
         return node
     unequal = compare(exp.NEQ(this=left.copy(), expression=right.copy()))
     nulls = exp.NEQ(this=exp.paren(left.is_(exp.null())), expression=exp.paren(right.is_(exp.null())))
