@@ -57,7 +57,6 @@ from nestvec.sql.relational.results.schema import relation_schema, type_values, 
 from nestvec.sql.relational.results.types import output_types
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.rewrites.nesting import DEEP
-from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.table_functions import expand_table_functions
 from nestvec.sql.relational.vectors import (
