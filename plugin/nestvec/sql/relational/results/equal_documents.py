@@ -128,9 +128,7 @@ def _listed(key: exp.Expr, items: list[exp.Expr]) -> exp.Expr:
     return next((item for at, item in enumerate(items, 1) if _names(key, item, at)), key)
 
 
-def _unite(
-    source: SourceText, node: exp.SetOperation, selects: list[exp.Select], alone: bool
-) -> exp.Expr:
+def _unite(source: SourceText, node: exp.SetOperation, selects: list[exp.Select], alone: bool) -> exp.Expr:
     """Have a set operation whose equal rows are one compare documents. Returns what stands in its place.
 
     A UNION keeps the digits of documents, unless the statement has INTERSECT or EXCEPT, too (not ``alone``).
