@@ -16,7 +16,6 @@ from sqlglot.parsers.postgres import PostgresParser
 CHAINED: Final = "Chained operator"
 """How the description of the error for ``a < b < c`` begins."""
 
-
 IS_UNKNOWN: Final = "is_unknown"
 """What the ``meta`` of IS UNKNOWN has, which is IS NULL for booleans."""
 
@@ -36,6 +35,8 @@ class Precedence(IntEnum):
     SIGN = 10
 
 
+_MAX_RETREATS: Final = 20
+"""For each token, and 1,000 tokens more."""
 _NOT_ASSOCIATIVE: Final = (Precedence.IS, Precedence.COMPARISON, Precedence.RANGE)
 
 Build = Callable[[Any, exp.Expr | None, exp.Expr | None], exp.Expr | None]
@@ -151,6 +152,10 @@ def _after_prefix(operand: exp.Expr | None) -> exp.Expr | None:
     return exp.Paren(this=operand) if is_operator else operand
 
 
+class TooManyRetreatsError(Exception):
+    """A text is read again and again, in a time that doubles with each of its levels."""
+
+
 class PostgresOperators(PostgresParser):
     """Reads operators in one loop, where sqlglot has a method for each level of its own precedence."""
 
@@ -162,6 +167,17 @@ class PostgresOperators(PostgresParser):
         # sqlglot takes what follows the brackets, as in ANY (a) + 1, for a part of the array.
         "ANY": lambda self: self.expression(exp.Any(this=self._parse_primary())),
     }
+
+    def reset(self) -> None:
+        super().reset()
+        self._retreats = 0
+
+    def _retreat(self, index: int) -> None:
+        # sqlglot reads date(…), ARRAY[…] and such as a type first: each level doubles what is read again.
+        self._retreats += 1
+        if self._retreats > _MAX_RETREATS * (1000 + self._tokens_size):
+            raise TooManyRetreatsError
+        super()._retreat(index)
 
     def _parse_update_assignment(self) -> exp.Expr | None:
         # sqlglot reads the target as the left side of a comparison, which takes the = here.

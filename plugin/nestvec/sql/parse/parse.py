@@ -15,7 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
-from nestvec.sql.parse.operators import CHAINED
+from nestvec.sql.parse.operators import CHAINED, TooManyRetreatsError
 from nestvec.sql.parse.schema_names import without_schema
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
@@ -100,7 +100,7 @@ def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
             trees = NestvecSql().parser().parse(tokens, source.text)
     except ParseError as error:
         raise _syntax_error(source, error) from error
-    except RecursionError as error:
+    except (RecursionError, TooManyRetreatsError) as error:
         raise source.syntax_error("the statement is nested too deeply", 0, "Simplify it.") from error
     except Exception as error:
         if _COMPILED in str(error):

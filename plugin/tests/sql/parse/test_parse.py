@@ -116,6 +116,15 @@ def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
         sys.setrecursionlimit(limit)
 
 
+@pytest.mark.parametrize("call", ["date({})", "struct({})", "array_length(ARRAY[{}], 1)"])
+def test_nesting_that_doubles_what_is_read_again_is_refused(call: str) -> None:
+    expression = "a"
+    for _ in range(15):
+        expression = call.format(expression)
+    with pytest.raises(SqlSyntaxError, match="nested too deeply"):
+        parse(f"SELECT {expression} FROM t")
+
+
 def test_a_statement_of_too_many_words_is_refused_before_it_is_parsed() -> None:
     terms = " OR ".join("a = 1" for _ in range(20_000))
     with pytest.raises(SqlSyntaxError, match=r"more than 60,000 tokens\. Split it into several"):
