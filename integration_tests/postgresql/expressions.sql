@@ -47,3 +47,7 @@ SELECT to_jsonb(ARRAY[timestamp '2024-01-01 10:00', NULL]) AS a, to_jsonb('\x616
 SELECT time '10:30' - time '11:00:00.5' AS a, (interval '-90 minutes 2 days')::time AS b, interval '1 month - 1 day' AS c, greatest(interval '1 month', interval '40 days') AS d, least(interval '1 month', NULL, interval '-1 day') AS e
 SELECT date '2024-01-31' + 3::bigint::int % 2 AS a, date_trunc('quarter', (-2147483648) % 100 + date '2024-01-01') AS b, date_trunc('month', CASE WHEN true THEN date '2024-02-03' ELSE timestamp '2024-02-03' END) AS c, (B'1010' << 1)::text AS d
 SELECT array_cat(ARRAY[1], (SELECT array_agg(x ORDER BY x DESC) FROM (VALUES (1), (2)) AS v(x))) AS a, 'a'::text || (SELECT array_agg(DISTINCT t) FROM (VALUES ('b'), ('c')) AS v(t)) AS b
+SELECT '12.0'::jsonb IN (SELECT '12'::jsonb) AS a, '12.0'::jsonb NOT IN (SELECT '12'::jsonb) AS b, '12.0' = ANY (SELECT '12'::jsonb) AS c, '12.0'::jsonb <> ALL (SELECT '12'::jsonb) AS d, '2'::jsonb < ANY (SELECT '10'::jsonb) AS e, '12.0'::jsonb IN (VALUES ('11'::jsonb), ('12')) AS f
+SELECT '12.0'::jsonb = ANY (ARRAY['12'::jsonb]) AS a, '2'::jsonb < ALL (ARRAY['10'::jsonb]) AS b, CASE '12.0'::jsonb WHEN '12' THEN 1 ELSE 2 END AS c, nullif('12.0'::jsonb, '12'::jsonb) AS d, ('12.0'::jsonb, 1) IN (SELECT '12'::jsonb, 1) AS e
+SELECT id FROM rows AS lhs WHERE jsonb_build_array(id) IN (SELECT jsonb_build_array(x.id + 0.0) FROM rows AS x WHERE x.id = lhs.id ORDER BY 1 LIMIT 1)
+SELECT r.id, x.id AS i FROM rows AS r JOIN rows AS x ON jsonb_build_array(r.id) IS NOT DISTINCT FROM jsonb_build_array(x.id + 0.0)

@@ -70,6 +70,8 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
             raise source.type_mismatch(
                 "the number is out of range", node.name[:40], node, "Use a smaller number."
             )
+        elif isinstance(node, (exp.Cast, exp.Is)) and isinstance(without_parens(node.this), exp.TableColumn):
+            raise source.not_supported("a row as one value", node, "Name the columns, or write to_jsonb(t).")
         elif isinstance(node, exp.Cast) and node.args["to"].this == exp.DType.BOOLEAN:
             if kind(node.this) in _FRACTIONS:
                 raise source.type_mismatch(

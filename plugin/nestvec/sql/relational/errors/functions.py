@@ -141,6 +141,18 @@ def check_functions(source: SourceText, tree: exp.Expr) -> None:
             raise source.not_supported("a clock with fewer digits", node, "Write now()::timestamptz(0).")
         elif isinstance(node, exp.Array) and any(isinstance(item, exp.Array) for item in node.expressions):
             raise source.not_supported("an array of arrays", node, "Use arrays of one dimension.")
+        elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
+            _check_row(source, node)
+
+
+def _check_row(source: SourceText, star: exp.Column) -> None:
+    """``t.*`` is a row as one value, unless it is in a list of columns, or is counted or ordered by."""
+    node: exp.Expr = star
+    while isinstance(node.parent, exp.Paren):
+        node = node.parent
+    columns = (exp.Select, exp.Alias, exp.Returning, exp.Count, exp.Ordered)
+    if not isinstance(node.parent, columns):
+        raise source.not_supported("a row as one value", star, "Name the columns, or write to_jsonb(t).")
 
 
 def _check_call(source: SourceText, node: exp.Expr, name: str, count: int) -> None:

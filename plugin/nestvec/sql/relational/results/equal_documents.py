@@ -6,11 +6,13 @@ Equal documents are one: 12 and 12.0, and objects whose keys are in another orde
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from sqlglot import exp
 
 from nestvec.sql.parse.source import SourceText
+from nestvec.sql.relational.results.document_comparisons import compare_in_tests
 from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, call, kind
 
 _CLAUSES: Final = ("expressions", "having", "order")
@@ -28,6 +30,7 @@ def compare_documents(source: SourceText, tree: exp.Expr) -> exp.Expr:
         for side in (compared.this, compared.args["expression"]):
             if kind(side) == exp.DType.JSON:
                 _key(source, side)
+    compare_in_tests(tree, partial(_key, source))
     for select in list(tree.find_all(exp.Select)):
         _resolve_order(select)
         _group(source, select)

@@ -87,6 +87,9 @@ def _row_in_query(row: list[exp.Expr], query: exp.Expr) -> exp.Expr:
         this=exp.to_identifier("pg_rows"), columns=[exp.to_identifier(name) for name in names]
     )
     rows = exp.Subquery(this=query.unnest().copy(), alias=alias)
+    for column, item in zip(columns, rows.selects, strict=False):
+        if kind(item) in JSON_TYPES:
+            column.type = item.unalias().type
     same = _compare_rows(row, columns, exp.EQ)
     equal, unclear = (
         exp.Exists(this=exp.select("1").from_(rows.copy()).where(test))
@@ -209,7 +212,11 @@ def _quantified(node: exp.Binary) -> exp.Expr:
 def _holds(node: exp.Binary, value: exp.Expr, values: exp.Expr) -> exp.Expr:
     """Whether a comparison with ANY or ALL holds. DuckDB's own are subqueries, not allowed everywhere."""
     element = exp.to_identifier("pg_item")
-    compared = type(node)(this=value.copy(), expression=element.copy())
+    compared: exp.Binary = type(node)(this=value.copy(), expression=element.copy())
+    if kind(node.this) in JSON_TYPES:
+        for side in (compared.this, compared.expression):
+            side.type = node.this.type
+        compared = _compare_documents(compared)
     transformed = call("list_transform", values, exp.Lambda(this=compared, expressions=[element]))
     return call("pg_any" if isinstance(node.expression, exp.Any) else "pg_all", transformed)
 
