@@ -182,3 +182,6 @@ SELECT id, x.ordinality, x.u FROM rows, unnest(tags) WITH ORDINALITY AS x(u) WHE
 SELECT to_jsonb(y) - 'v' - 'r' AS x FROM (SELECT id, a, t FROM rows) AS y WHERE y.id < 5
 SELECT to_jsonb(y)->'a' AS x, to_jsonb(y)->>'t' AS z FROM rows AS y WHERE y.id < 5
 WITH RECURSIVE w(x, y) AS (SELECT 1, 1.0 UNION ALL SELECT x + 1, y * 1.5 FROM w WHERE x < 6) SELECT x, y FROM w
+SELECT id, a, v <-> '[1, 2]' AS d FROM rows GROUP BY id, a, v
+SELECT count(*) AS n, (v <-> '[1, 2]') * 2 AS d FROM rows GROUP BY v HAVING v <-> '[1, 2]' < 9 ORDER BY v <-> '[1, 2]'
+SELECT a, min(v <-> '[1, 2]') AS d, every(v <-> '[1, 2]' < 1) AS e, count(*) FILTER (WHERE v <-> '[1, 2]' < 9) AS n FROM rows GROUP BY a

@@ -168,6 +168,7 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     text = str(error)
     first = re.split(r"\n\s*\n|\nLINE ", text, maxsplit=1)[0].strip()
     cause = re.sub(r"^[A-Za-z -]+ Error: ", "", first).strip().rstrip("!")[:_MAX_CAUSE]
+    cause = re.sub(r'"?__distance\w*"?', "distance", cause)
     unreachable = re.match(r'Unable to connect to Postgres at "(.*?)": (.*)', cause)
     if unreachable:
         return StoreUnreachable(

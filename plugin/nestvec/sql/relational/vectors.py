@@ -19,6 +19,7 @@ from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec.sql.relational.names import from_entries, function_label, source_node
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.relations import DistanceColumn
+from nestvec.sql.relational.results.grouped_distances import group_distances
 from nestvec.sql.relational.rewrites.nodes import call
 from nestvec.sql.relational.scans import cte_query
 
@@ -43,11 +44,16 @@ def replace_distances(planning: Planning, tree: exp.Expr) -> tuple[exp.Expr, dic
     Raises the errors of ``bind_query`` for a wrong column or target.
     """
     computed: dict[str, list[DistanceColumn]] = {}
+    columns: list[tuple[exp.Column, exp.Column]] = []
     for node in list(tree.find_all(VectorDistance)):
         replacement = _replacement(planning, node, computed)
         if node is tree:
             tree = replacement
         node.replace(replacement)
+        if isinstance(replacement, exp.Column):
+            measured = next(node.find_all(exp.Column))
+            columns.append((replacement, measured))
+    group_distances(planning.source, columns)
     return tree, computed
 
 

@@ -21,7 +21,7 @@ from nestvec.sql.relational.plan import plan_relational
 from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
 from nestvec.sql.relational.run import relational_typed
 from nestvec.sql.session import CallerData
-from nestvec_schemas.errors import SqlNotSupported, SqlUnknownName
+from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch, SqlUnknownName
 
 from .conftest import TABLE, FakeMilvus
 
@@ -106,6 +106,20 @@ def test_names_are_checked_at_their_position(plan: Callable[..., RelationalPlan]
         plan("SELECT n FROM t AS a, t AS b")
     with pytest.raises(SqlUnknownName, match="no such column: z"):
         plan("SELECT a.z FROM t AS a, t AS b")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT name, v <-> '[1,2]' FROM t GROUP BY name", "SELECT min(v <-> '[1,2]'), v <-> '[1,2]' FROM t"],
+)
+def test_a_distance_of_no_group_is_refused_by_its_column(
+    plan: Callable[..., RelationalPlan], statement: str
+) -> None:
+    with pytest.raises(
+        SqlTypeMismatch, match="column v is neither in GROUP BY nor in an aggregate"
+    ) as caught:
+        plan(statement)
+    assert caught.value.position == statement.index("v <-> '[1,2]' FROM")
 
 
 def test_output_names_are_postgresqls(plan: Callable[..., RelationalPlan]) -> None:
