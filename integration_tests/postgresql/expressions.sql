@@ -51,3 +51,5 @@ SELECT '12.0'::jsonb IN (SELECT '12'::jsonb) AS a, '12.0'::jsonb NOT IN (SELECT 
 SELECT '12.0'::jsonb = ANY (ARRAY['12'::jsonb]) AS a, '2'::jsonb < ALL (ARRAY['10'::jsonb]) AS b, CASE '12.0'::jsonb WHEN '12' THEN 1 ELSE 2 END AS c, nullif('12.0'::jsonb, '12'::jsonb) AS d, ('12.0'::jsonb, 1) IN (SELECT '12'::jsonb, 1) AS e
 SELECT id FROM rows AS lhs WHERE jsonb_build_array(id) IN (SELECT jsonb_build_array(x.id + 0.0) FROM rows AS x WHERE x.id = lhs.id ORDER BY 1 LIMIT 1)
 SELECT r.id, x.id AS i FROM rows AS r JOIN rows AS x ON jsonb_build_array(r.id) IS NOT DISTINCT FROM jsonb_build_array(x.id + 0.0)
+SELECT 5::bit(4)::text AS a, 5::bit(40)::text AS b, (-5)::bit(4)::text AS c, (-5)::bit(40)::text AS d, 5::bigint::bit(70)::text AS e, 5::bit::text AS f, NULL::int::bit(3) AS g, 5::bit(4) AS h
+SELECT B'1010'::bit(6)::text AS a, B'1010'::bit(2)::text AS b, '1010'::bit(6)::text AS c, (5::bit(4) & B'0100')::text AS d, 5::bit(4)::int AS e, 300::bit(8)::int AS f, 5::bit(3)::bit(5)::text AS g

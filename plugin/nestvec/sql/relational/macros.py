@@ -165,6 +165,9 @@ _TEXT: Final = (
     """pg_repeat(s, n) AS CASE WHEN strlen(s) * n > 1048576 THEN error('requested length too large')
     ELSE repeat(s, n) END""",
     "pg_padded_length(n) AS CASE WHEN n > 1048576 THEN error('requested length too large') ELSE n END",
+    """pg_number_bits(x, n) AS right(lpad(x::BIGINT::BIT::VARCHAR, greatest(pg_padded_length(n), 64),
+    CASE WHEN x < 0 THEN '1' ELSE '0' END), n)::BIT""",
+    "pg_sized_bits(b, n) AS left(rpad(b::BIT::VARCHAR, pg_padded_length(n), '0'), n)::BIT",
     "pg_chr(n) AS CASE WHEN n <= 0 THEN error('null character not permitted') ELSE chr(n) END",
     r"""quote_literal(s) AS CASE WHEN contains(s::VARCHAR, '\') THEN 'E''' ELSE '''' END ||
     replace(replace(s::VARCHAR, '\', '\\'), '''', '''''') || ''''""",

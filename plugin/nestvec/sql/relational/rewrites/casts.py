@@ -19,6 +19,7 @@ from nestvec.sql.relational.rewrites.bytes_and_times import (
     rewrite_bytes_or_time,
 )
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
+from nestvec.sql.relational.rewrites.functions import sized_bits
 from nestvec.sql.relational.rewrites.nodes import (
     DAYS_AND_MOMENTS,
     FLOAT_TYPES,
@@ -108,6 +109,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return text
     if to.this == exp.DType.INTERVAL:
         return interval_constant(node)
+    if to.this == exp.DType.BIT:
+        return sized_bits(node)
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
     return node

@@ -12,6 +12,8 @@ from nestvec_schemas.errors import SqlNotSupported
 
 _BIT: Final = exp.DataType.build("bit", dialect="duckdb", udt=True)
 _BIT_MASK: Final = (1 << 32) - 1
+_NO_BITS: Final = {*FLOAT_TYPES, exp.DType.DECIMAL, exp.DType.BOOLEAN}
+"""Types that are not cast to bits; DuckDB has an error for some of them."""
 
 
 def to_hex(node: exp.Expr) -> exp.Expr:
@@ -57,6 +59,18 @@ def bits(node: exp.BitString) -> exp.Expr:
     return exp.Cast(
         this=exp.Literal.string(str(node.this)), to=exp.DataType.build("bit", dialect="duckdb", udt=True)
     )
+
+
+def sized_bits(node: exp.Cast) -> exp.Expr:
+    """A cast to ``bit(n)``: of a number its last n bits, of bits the first n, filled with zeros."""
+    to, from_type = node.args["to"], kind(node.this)
+    number = from_type in INTEGERS and from_type != exp.DType.BIT
+    if not to.expressions and not number:
+        return node
+    size = to.expressions[0].this if to.expressions else exp.Literal.number(1)
+    if number:
+        return call("pg_number_bits", node.this, size)
+    return node if from_type in _NO_BITS else call("pg_sized_bits", node.this, size)
 
 
 def repeat(node: exp.Repeat) -> exp.Expr:
