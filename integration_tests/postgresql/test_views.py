@@ -58,12 +58,19 @@ def sides(
     pg: RunningPg, postgresql: PostgresServer
 ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
     """Connections to nestvec and to PostgreSQL with the same views."""
-    with psycopg.connect(pg.address, autocommit=True) as ours, postgresql.connect() as theirs:
-        for side in (ours, theirs):
-            for statement in (TABLE, *VIEWS):
-                side.execute(statement)
-        yield ours, theirs
-        theirs.execute("DROP TABLE base CASCADE")
+    with postgresql.connect() as server:
+        server.execute("CREATE DATABASE views")
+        address = postgresql.address.replace("dbname=postgres", "dbname=views")
+        with (
+            psycopg.connect(pg.address, autocommit=True) as ours,
+            psycopg.connect(address, autocommit=True) as theirs,
+        ):
+            theirs.execute("CREATE EXTENSION vector")
+            for side in (ours, theirs):
+                for statement in (TABLE, *VIEWS):
+                    side.execute(statement)
+            yield ours, theirs
+        server.execute("DROP DATABASE views")
 
 
 @pytest.mark.parametrize("query", SHOWN.values(), ids=SHOWN)

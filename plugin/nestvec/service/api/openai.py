@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
@@ -79,6 +79,8 @@ DtypeQuery = Annotated[
 class EmbeddingsRequest(ApiRequest):
     """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME, unless the query string
     names one."""
+
+    numbers_as_strings: ClassVar[frozenset[str]] = frozenset({"dimensions"})
 
     input: Annotated[
         InputsOrParts,

@@ -32,6 +32,8 @@ class ApiRequest(BaseModel):
 
     number_fields: ClassVar[frozenset[str]] = frozenset()
     """The fields that are whole numbers."""
+    numbers_as_strings: ClassVar[frozenset[str]] = frozenset()
+    """Those that may be strings of digits, too: Milvus Lite sends them so once a database is reopened."""
     field_names: ClassVar[tuple[str, ...]] = ()
     """The fields as a body names them."""
 
@@ -51,10 +53,12 @@ class ApiRequest(BaseModel):
         """Raise BodyInvalid for the first such field."""
         if isinstance(values, dict):
             for name in cls.number_fields & values.keys():
-                if isinstance(values[name], bool | str):
+                value = values[name]
+                is_digits = isinstance(value, str) and value.isascii() and value.isdigit()
+                if isinstance(value, bool | str) and not (is_digits and name in cls.numbers_as_strings):
                     raise BodyInvalid(
                         f"the field {name} is a number",
-                        value=json.dumps(values[name]),
+                        value=json.dumps(value),
                         next_step="Send a whole number without quotes, or omit the field.",
                     )
             fields = cls.field_names

@@ -40,8 +40,15 @@ def number_fields() -> Iterator[tuple[type[ApiRequest], str]]:
 def test_a_number_is_neither_true_nor_a_string(
     body: type[ApiRequest], name: str, value: object, shown: str
 ) -> None:
+    if value == "64" and name in body.numbers_as_strings:
+        pytest.skip("Milvus Lite sends it so")
     with pytest.raises(BodyInvalid, match=f"the field {name} is a number: {shown}"):
         body.model_validate({name: value})
+
+
+def test_dimensions_that_lite_reads_from_a_file_are_a_string() -> None:
+    request = openai.EmbeddingsRequest.model_validate({"input": "a", "dimensions": "64"})
+    assert request.dimensions == 64
 
 
 def test_several_kinds_have_numbers() -> None:
