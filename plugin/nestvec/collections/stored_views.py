@@ -11,6 +11,7 @@ from pymilvus import MilvusClient
 
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec_schemas.errors import StoreError, StoreInUse, StoreUnreachable
 
 _PREFIX: Final = "nestvec.view."
 
@@ -37,6 +38,16 @@ def read_views() -> Steps[dict[str, StoredView]]:
             stored = orjson.loads(str(value))
             views[key.removeprefix(_PREFIX)] = StoredView(stored["query"], tuple(stored["columns"]))
     return views
+
+
+def readable_views() -> Steps[dict[str, StoredView]]:
+    """The same; none of a server that has no properties of databases. Raises StoreUnreachable, StoreInUse."""
+    try:
+        return (yield from read_views())
+    except (StoreUnreachable, StoreInUse):
+        raise
+    except StoreError:
+        return {}
 
 
 def write_view(name: str, view: StoredView) -> Steps[None]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pymilvus.client.types import LoadState
 from sqlglot import exp
 
-from nestvec.collections.stored_views import StoredView, read_views
+from nestvec.collections.stored_views import readable_views
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
@@ -205,7 +205,7 @@ class Session:
             self._facts.read_at[name] = (table, self.search_cache.clock())
             self.tables[name] = table
             return table
-        if lower in (yield from _existing_views()):
+        if lower in (yield from readable_views()):
             raise view_error(source, node, lower)
         names = sorted((yield call("listing the collections", "list_collections")))
         available = f"Available: {', '.join(names)}." if names else "The database is empty."
@@ -367,13 +367,6 @@ class Session:
         settings = self.settings
         options: dict[str, Any] = {"consistency_level": settings.consistency} if settings.consistency else {}
         return options | ({"partition_names": list(settings.partitions)} if settings.partitions else {})
-
-
-def _existing_views() -> Steps[dict[str, StoredView]]:
-    try:
-        return (yield from read_views())
-    except StoreError:
-        return {}  # a server without properties of databases
 
 
 def named_tables(tree: exp.Expr) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from nestvec.collections.stored_views import StoredView, read_views
+from nestvec.collections.stored_views import StoredView, readable_views
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.outcome import result_fields
@@ -15,7 +15,7 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import select_rows
-from nestvec_schemas.errors import NestvecError, StoreError
+from nestvec_schemas.errors import NestvecError
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class ShownViews:
         if tables and tables is self._tables:
             return self._views
         earlier = self._columns if tables == self._tables else {}
-        try:
-            stored = yield from read_views()
-        except StoreError:
-            stored = {}  # a server without properties of databases
+        stored = yield from readable_views()
         views, columns = list[ShownView](), dict[tuple[str, StoredView], tuple[Field, ...]]()
         for name, view in sorted(stored.items()):
             fields = earlier.get((name, view)) or (yield from _columns(session, name))
