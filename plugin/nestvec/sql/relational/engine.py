@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from pymilvus import MilvusClient
 
 from nestvec.sql.interrupts import interruptible
 from nestvec.sql.relational.documents.changes import (
@@ -120,6 +121,18 @@ def open_engine(
             yield connection
     finally:
         connection.close()
+
+
+def describe_supplied(
+    client: MilvusClient, *, data: Any = None, call: str = "", postgres: PostgresTable | None = None
+) -> dict[str, str]:
+    """The columns of a table of the caller or of PostgreSQL, or of a file, with DuckDB's types."""
+    with open_engine(bool(call), () if postgres is None else (postgres,)) as connection:
+        if data is not None:
+            connection.register("described", data)
+        source = call or ("described" if postgres is None else postgres.call)
+        described = connection.execute(f"DESCRIBE FROM {source}")
+        return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
 
 def add_table(

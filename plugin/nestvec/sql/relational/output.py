@@ -52,6 +52,11 @@ _CONVERTED: Final = {
 }
 """What is read of values that Python does not have, or has as the last day of 9999."""
 
+_UNCONVERTED: Final = frozenset(
+    {"BIGINT", "INT", "SMALLINT", "TEXT", "VARCHAR", "BOOLEAN", "DOUBLE", "FLOAT"}
+)
+"""Types of PostgreSQL whose values are read as they are."""
+
 _MAX_INT64: Final = (1 << 63) - 1
 
 
@@ -62,7 +67,9 @@ def read_result(
     # A relation, of connection.sql(), would be bound twice, and wait for a thread of DuckDB's.
     infinite = bool(plan.reads_files or plan.postgres) or "infinity" in plan.sql
     # Where values may be converted, the types are read first, without rows: the query runs once.
-    types_first = infinite or "INTERVAL" in plan.output.postgres
+    types = plan.output.postgres
+    plain = len(types) == len(plan.columns) and _UNCONVERTED.issuperset(types)
+    types_first = "INTERVAL" in types or (infinite and not plain)
     types_sql = f"SELECT * FROM ({plan.sql}) LIMIT 0" if types_first else plan.sql  # noqa: S608 - planned
     connection.execute(types_sql, dict(params) or None)
     kinds = [str(column[1]) for column in connection.description or ()]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from pymilvus import MilvusClient
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError, UnsupportedError
 from sqlglot.optimizer.qualify import qualify
@@ -25,7 +24,7 @@ from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes, Rerank, V
 from nestvec.sql.parse.lateral_types import annotate
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
-from nestvec.sql.relational.engine import open_engine
+from nestvec.sql.relational.engine import describe_supplied
 from nestvec.sql.relational.errors.checks import check_types
 from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
@@ -172,12 +171,13 @@ def _name_relations(
             shown += [DYNAMIC_COLUMN] if table.dynamic else []
             planning.schemas[name] = {column.name: duckdb_type(column) for column in shown}
         elif external is not None:
-            planning.relations.append(SuppliedRelation(name, postgres=external))
-            planning.schemas[name] = yield from _describe_postgres(planning, node, external)
+            columns = yield from _describe_postgres(planning, node, external)
+            planning.relations.append(SuppliedRelation(name, postgres=external, columns=columns))
+            planning.schemas[name] = columns
         else:
             data = session.caller.tables[original]
             planning.relations.append(SuppliedRelation(name, data))
-            planning.schemas[name] = yield BlockingCall(partial(_describe_for, data=data))
+            planning.schemas[name] = yield BlockingCall(partial(describe_supplied, data=data))
         _rename(node, name, original)
     for node in list(file_tables(tree)):
         if not session.caller.files:
@@ -185,8 +185,9 @@ def _name_relations(
                 "reading files of the server", node, "Load the file with COPY … FROM STDIN."
             )
         name, file_call = f"file_{len(planning.schemas)}", node.this.sql(dialect="duckdb")
-        planning.relations.append(SuppliedRelation(name, call=file_call))
-        planning.schemas[name] = yield BlockingCall(partial(_describe_for, call=file_call))
+        columns = yield BlockingCall(partial(describe_supplied, call=file_call))
+        planning.relations.append(SuppliedRelation(name, call=file_call, columns=columns))
+        planning.schemas[name] = columns
         label = node.this.sql_name().lower() if isinstance(node.this, exp.Func) else "file"
         _rename(node, name, label)
 
@@ -202,7 +203,7 @@ def _postgres_table(session: Session, node: exp.Table) -> PostgresTable | None:
 
 def _describe_postgres(planning: Planning, node: exp.Table, table: PostgresTable) -> Steps[dict[str, str]]:
     try:
-        columns: dict[str, str] = yield BlockingCall(partial(_describe_for, postgres=table))
+        columns: dict[str, str] = yield BlockingCall(partial(describe_supplied, postgres=table))
     except SqlDataError as error:
         if "does not contain any columns" not in str(error.cause):
             raise
@@ -213,18 +214,6 @@ def _describe_postgres(planning: Planning, node: exp.Table, table: PostgresTable
             "Write SERVER.SCHEMA.TABLE.",
         ) from None
     return columns
-
-
-def _describe_for(
-    client: MilvusClient, *, data: Any = None, call: str = "", postgres: PostgresTable | None = None
-) -> dict[str, str]:
-    """The columns of a table of the caller or of PostgreSQL, or of a file, with DuckDB's types."""
-    with open_engine(bool(call), () if postgres is None else (postgres,)) as connection:
-        if data is not None:
-            connection.register("described", data)
-        source = call or ("described" if postgres is None else postgres.call)
-        described = connection.execute(f"DESCRIBE FROM {source}")
-        return {str(row[0]): str(row[1]) for row in described.fetchall()}
 
 
 def _rename(node: exp.Table, name: str, original: str) -> None:

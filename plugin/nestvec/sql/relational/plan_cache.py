@@ -2,7 +2,7 @@
 
 A parameter that is only the target of distances (``v <=> :q``, ``v <=> $1::vector``) is not part of the key:
 the plan's targets that it gave are bound again. An entry is valid as long as the session has the tables that
-it was planned for.
+it was planned for, and files and tables of PostgreSQL have the columns that they had.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, parameter_name
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking, bind_target, rebind_distance
@@ -23,6 +25,7 @@ from nestvec.sql.parse.dialect import Rerank, VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, without_parens
 from nestvec.sql.plan.cache import CLOCKS, CacheKey, cache_key, without_cast
+from nestvec.sql.relational.engine import describe_supplied
 from nestvec.sql.relational.relations import CollectionScan, DistanceColumn, RelationalPlan, SuppliedRelation
 from nestvec.sql.relational.vectors import is_distance_function
 from nestvec.sql.session import Session, named_tables
@@ -51,7 +54,7 @@ class CachedRelationalPlan:
 
 def lookup_relational(
     session: Session, parsed: ParsedStatement, params: Params, service: str
-) -> RelationalPlan | None:
+) -> Steps[RelationalPlan | None]:
     """The cached plan of a statement for these parameters; None if it must be planned."""
     free = parsed.tree.meta.get(_META_KEY)
     key = None if free is None else _key(session, parsed, params, service, free)
@@ -59,6 +62,8 @@ def lookup_relational(
     if key is None or not isinstance(cached, CachedRelationalPlan):
         return None
     if any(session.tables.get(name) is not table for name, table in cached.tables.items()):
+        return None
+    if not (yield from _has_same_columns(cached.plan)):
         return None
     session.plan_cache.relational.move_to_end(key)
     if not cached.free:
@@ -74,8 +79,10 @@ def lookup_relational(
 def store_relational(
     session: Session, parsed: ParsedStatement, params: Params, service: str, plan: RelationalPlan
 ) -> None:
-    """Cache a plan of collections alone, unless it depends on more than its key."""
-    if any(isinstance(relation, SuppliedRelation) for relation in plan.relations):
+    """Cache a plan, unless it depends on more than its key and the columns of what it reads."""
+    supplied = [relation for relation in plan.relations if isinstance(relation, SuppliedRelation)]
+    # An entry would keep the tables of the caller in memory.
+    if any(relation.data is not None for relation in supplied):
         return
     # A subquery that runs by itself has the text of the statement around it.
     if parsed.tree.parent is not None or parsed.tree.find(*CLOCKS) is not None:
@@ -93,11 +100,28 @@ def store_relational(
     session.plan_cache.store_relational(key, CachedRelationalPlan(plan, tables, nodes))
 
 
+def _has_same_columns(plan: RelationalPlan) -> Steps[bool]:
+    """Whether the files and the tables of PostgreSQL still have the columns that the plan was made for."""
+    for relation in plan.relations:
+        if not isinstance(relation, SuppliedRelation):
+            continue
+        describe = partial(describe_supplied, call=relation.call, postgres=relation.postgres)
+        try:
+            columns: dict[str, str] = yield BlockingCall(describe)
+        except SqlError:
+            # Planning says it, at its place in the statement.
+            return False
+        if list(columns.items()) != list(relation.columns.items()):
+            return False
+    return True
+
+
 def _key(
     session: Session, parsed: ParsedStatement, params: Params, service: str, free: Mapping[str, exp.Expr]
 ) -> CacheKey | None:
     key = cache_key(parsed.source.text, params, service, frozenset(free))
-    supplied = (frozenset(session.caller.tables), frozenset(session.caller.postgres))
+    caller = session.caller
+    supplied = (caller.files, frozenset(caller.tables), frozenset(caller.postgres.items()))
     return None if key is None else (*key, session.settings, supplied)
 
 

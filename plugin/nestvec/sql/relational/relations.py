@@ -95,6 +95,8 @@ class SuppliedRelation:
     """Which of its rows can be joined, where the statement says it."""
     postgres: PostgresTable | None = None
     """The table of PostgreSQL that it is."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """DuckDB's types of its columns, as it was planned."""
 
     @property
     def source(self) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.milvus.steps import BlockingCall, Steps
@@ -137,7 +136,7 @@ def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, Loaded
         add_table(connection, name, table.data, table.casts)
     for relation in plan.relations:
         if isinstance(relation, SuppliedRelation) and relation.source:
-            rows = f"FROM {relation.source}{_matching_rows(connection, relation, tables)}"
+            rows = f"FROM {relation.source}{_matching_rows(relation, tables)}"
             connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS {rows}")
 
 
@@ -148,7 +147,7 @@ _KEY_TYPES: Final[dict[type, frozenset[str]]] = {
 """DuckDB's types of columns that are compared with the values of a join as they are."""
 
 
-def _matching_rows(connection: Any, relation: SuppliedRelation, tables: Mapping[str, LoadedTable]) -> str:
+def _matching_rows(relation: SuppliedRelation, tables: Mapping[str, LoadedTable]) -> str:
     """The WHERE by which a file is read no further than a join needs it; empty if it says nothing."""
     join = relation.join_filter
     values = None if join is None else _join_values(join, tables)
@@ -157,17 +156,20 @@ def _matching_rows(connection: Any, relation: SuppliedRelation, tables: Mapping[
     if not values:
         return " WHERE false"
     column = quote(join.column)
-    described = connection.sql(f"FROM {relation.source}").select(column).types
-    if str(described[0]) not in _KEY_TYPES[type(values[0])]:
+    if relation.columns.get(join.column) not in _KEY_TYPES[type(values[0])]:
         return ""
-    literals = [exp.convert(value).sql(dialect="duckdb") for value in values]
-    listed = f" WHERE {column} IN ({', '.join(literals)})"
+    listed = f" WHERE {column} IN ({', '.join(map(_literal, values))})"
     if relation.postgres is not None and isinstance(values[0], str):
         # PostgreSQL orders texts by its collation.
         return listed
     # The bounds skip groups of rows, and blocks of them, before they are decoded; the list does not.
-    bounds = (exp.convert(value).sql(dialect="duckdb") for value in (min(values), max(values)))
+    bounds = map(_literal, (min(values), max(values)))
     return f"{listed} AND {column} BETWEEN {' AND '.join(bounds)}"
+
+
+def _literal(value: int | str) -> str:
+    """A value of a key in DuckDB's SQL."""
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
 def _load(

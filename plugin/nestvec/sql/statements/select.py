@@ -85,7 +85,7 @@ def _plan_statement(
     if session.plan_cache.relational:
         from nestvec.sql.relational.plan_cache import lookup_relational  # noqa: PLC0415
 
-        cached = lookup_relational(session, parsed, params, _service(session))
+        cached = yield from lookup_relational(session, parsed, params, _service(session))
         if cached is not None:
             return cached
     unsupported: NestvecError | None = None

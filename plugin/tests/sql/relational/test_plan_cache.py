@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,8 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.relational import plan as relational_planning
 from nestvec.sql.relational.relations import RelationalPlan
+from nestvec.sql.relational.run import run_relational
+from nestvec.sql.session import CallerData
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements.select import plan_statement
 from nestvec_schemas.errors import SqlError
@@ -154,6 +159,35 @@ def test_the_plans_that_were_used_last_are_kept() -> None:
     for number in range(200):
         planned(kept, "SELECT upper(:a) FROM papers", {"a": str(number)})
         assert planned(kept, statement, {"a": "used"}) is first
+
+
+def test_a_plan_that_reads_a_file_is_made_again_when_its_columns_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, path = fresh(), tmp_path / "stars.parquet"
+    kept.caller = CallerData(files=True)
+    statement = f"SELECT * FROM read_parquet('{path}')"
+
+    def rows() -> tuple[tuple[str, ...], Any]:
+        result = drive(cast(MilvusClient, FakeMilvus([])), run_relational(kept, planned(kept, statement, {})))
+        return result.columns, result.rows
+
+    pyarrow.parquet.write_table(pa.table({"id": [1], "stars": [5]}), path)
+    first = planned(kept, statement, {})
+    assert rows() == (("id", "stars"), ((1, 5),))
+    pyarrow.parquet.write_table(pa.table({"id": [2, 3], "stars": [4, 3]}), path)
+    assert planned(kept, statement, {}) is first
+    assert rows() == (("id", "stars"), ((2, 4), (3, 3)))
+    for changed in ({"stars": [4], "id": [2]}, {"id": [2]}, {"id": ["a"], "stars": [date(2024, 2, 29)]}):
+        pyarrow.parquet.write_table(pa.table(changed), path)
+        assert rows() == (tuple(changed), tuple(zip(*changed.values(), strict=True)))
+    path.unlink()
+    with pytest.raises(SqlError, match="No files found"):
+        planned(kept, statement, {})
+    assert len(kept.plan_cache.relational) == 1
+    kept.caller = CallerData(files=False)
+    with pytest.raises(SqlError, match="reading files of the server"):
+        planned(kept, statement, {})
 
 
 def test_what_differs_each_time_is_not_cached() -> None:
