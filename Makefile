@@ -34,14 +34,16 @@ unit: $(READY)
 
 # Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core,
 # random requests and statements; and exports that are verified in full.
-# Then what needs large packages, in an environment of its own: Delta and Lance tables, and Spark (Java 17).
+# Then what needs packages of an environment of its own: Delta and Lance tables, Spark (Java 17), and PostgreSQL
+# read by DuckDB.
 nightly: $(READY) $(TRITON) $(NIGHTLY) compatibility
 	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify $(addprefix plugin/tests/service/, \
 		api/test_openapi.py preprocess/test_tokenizer.py)
 	NESTVEC_STATEMENTS=3000 $(BIN)/pytest integration_tests/test_sql_relational.py
 	NESTVEC_VERIFY=full $(BIN)/pytest -m 'nightly or not nightly' exporters/tests
 	$(BIN)/pytest -m nightly integration_tests plugin/tests schemas/tests
-	$(dir $(NIGHTLY))bin/python -m pytest plugin/tests/bulk integration_tests/test_spark.py
+	$(dir $(NIGHTLY))bin/python -m pytest plugin/tests/bulk \
+		$(addprefix integration_tests/test_,spark.py sql_postgres.py)
 
 # The tests that call Milvus, with pymilvus 2.6: the project's own environment has the newest.
 compatibility: $(PYMILVUS26)

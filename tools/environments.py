@@ -4,8 +4,9 @@
     .venv/bin/python tools/environments.py nightly
 
 The first has pymilvus 2.6 and LlamaIndex, whose Milvus store wants it, in .venv-pymilvus-2.6; the second has
-the packages of Delta and Lance tables (140 MB to download) and Spark (460 MB), in .venv-nightly. Run with the
-project's Python: an environment sees all that is installed there, nestvec included, behind what it has.
+the packages of Delta and Lance tables (140 MB to download), Spark (460 MB) and DuckDB's extension for
+PostgreSQL, in .venv-nightly. Run with the project's Python: an environment sees all that is installed there,
+nestvec included, behind what it has.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def pymilvus26() -> list[str]:
 
 
 def nightly() -> list[str]:
-    """The extras that only ``make nightly`` tests."""
-    return [*_extra("delta"), *_extra("lance"), *_extra("spark")]
+    """The extras that only ``make nightly`` tests, and DuckDB's extension with the DuckDB that it is for."""
+    return [*_extra("delta"), *_extra("lance"), *_extra("spark"), "duckdb-extension-postgres-scanner>=1.5,<2"]
 
 
 ENVIRONMENTS: dict[str, Callable[[], list[str]]] = {"pymilvus-2.6": pymilvus26, "nightly": nightly}
