@@ -73,6 +73,32 @@ SELECT id FROM t ORDER BY id LIMIT '2'
 SELECT id FROM t ORDER BY id LIMIT 1e0
 SELECT upper(s) FROM t ORDER BY id LIMIT 1.5
 UPDATE t SET (n, s) = (VALUES (5, 'w')) WHERE id = 1 RETURNING n, s
+SELECT id, s, count(*) FROM t GROUP BY id ORDER BY id
+SELECT a.n, a.s, sum(b.n) AS total FROM t a JOIN t b ON b.id >= a.id GROUP BY a.id HAVING a.n > 1 ORDER BY 2
+SELECT a.s, count(b.id) FROM t b LEFT JOIN t a ON a.id = b.id + 1 GROUP BY a.id ORDER BY a.id
+SELECT s, v <#> '[1,1]' AS d FROM t GROUP BY 1, id ORDER BY t.n DESC
+SELECT s, (SELECT max(b.id) FROM t b WHERE b.n > t.n) AS next FROM t GROUP BY id ORDER BY id
+SELECT n, v <#> '[1,1]' AS d, count(*) FROM t GROUP BY CUBE (n, v) ORDER BY 1, 2, 3
+SELECT n, v <#> '[1,1]' AS d FROM t GROUP BY GROUPING SETS ((n), (v)) ORDER BY 1, 2
+SELECT min(v <#> '[1,1]') AS d, n IS NULL AS m FROM t GROUP BY ROLLUP (n IS NULL) ORDER BY 2 NULLS LAST
+SELECT v <#> '[1,1]' AS d FROM t ORDER BY d FETCH FIRST 1 ROW WITH TIES
+SELECT id FROM t ORDER BY v <#> '[1,1]', id FETCH FIRST ROW ONLY
+SELECT n IS NULL AS m FROM t ORDER BY 1 FETCH FIRST ROW WITH TIES
+SELECT n IS NULL AS m FROM t ORDER BY n IS NULL DESC OFFSET 1 ROW FETCH NEXT 1 ROWS WITH TIES
+SELECT length(s) AS id, count(*) FROM t GROUP BY length(s) ORDER BY id FETCH FIRST 1 ROW WITH TIES
+SELECT count(*) FROM (SELECT v FROM t ORDER BY v <#> '[1,1]' FETCH FIRST 1 ROW WITH TIES) q
+SELECT id FROM t ORDER BY id OFFSET 1 ROW FETCH NEXT (1 + 1) ROWS ONLY
+SELECT * FROM unnest(ARRAY[1,2,3], ARRAY['a','b']) AS u(n, s)
+SELECT * FROM unnest('{1,2}'::int[], NULL::text[], ARRAY[1.5]) WITH ORDINALITY AS u(a, b, c, i)
+SELECT * FROM unnest(ARRAY[1,2], ARRAY['a'])
+SELECT t.id, u.a, u.b FROM t, unnest(ARRAY[t.n, 1], ARRAY[t.s]) AS u(a, b) ORDER BY 1, 2
+SELECT t.id, e FROM t LEFT JOIN LATERAL unnest(string_to_array(t.s, 'b')) e ON true ORDER BY 1, 2
+SELECT array_agg(e ORDER BY e) FROM t LEFT JOIN LATERAL unnest(ARRAY[s]) e ON e <> 'cd'
+SELECT t.id, e, i FROM t CROSS JOIN LATERAL unnest(ARRAY[s, 'z']) WITH ORDINALITY AS u(e, i) ORDER BY 1, 3
+SELECT t.id, g FROM t LEFT JOIN LATERAL generate_series(1, t.id) g ON g > 1 ORDER BY 1, 2
+SELECT id FROM t WHERE NOT EXISTS (SELECT FROM t b WHERE b.id > t.id)
+SELECT regexp_match('foobar', '(o+)(b)') || ARRAY['x'], array_append(regexp_match('ab', 'b'), 'c')
+SELECT 'a'::bytea, 'a'::char(2), ARRAY[1]::bigint[], '{a}'::text[], '{t}'::bool[]
 """.strip().splitlines()
 
 FAILING = """
@@ -96,6 +122,14 @@ SELECT 1 AS a, 1 AS a UNION SELECT 3, 4 ORDER BY a
 SELECT n AS a, s AS a FROM t ORDER BY v <-> '[1,1]', a LIMIT 2
 SELECT id FROM t LIMIT -1
 SELECT id FROM t LIMIT 'x'
+SELECT s FROM t GROUP BY n
+SELECT s, count(*) FROM t GROUP BY ROLLUP (id)
+SELECT b.s FROM t a JOIN t b ON a.id = b.id GROUP BY a.id
+SELECT s FROM (SELECT * FROM t) q GROUP BY id
+SELECT v <#> '[1,1]' AS d FROM t GROUP BY ROLLUP (n)
+SELECT id FROM t FETCH FIRST 1 ROW WITH TIES
+SELECT id FROM t ORDER BY id FETCH FIRST -1 ROWS WITH TIES
+SELECT id FROM t WHERE s ~ '('
 CREATE VIEW w AS SELECT 1+1, 2+2
 """.strip().splitlines()
 

@@ -90,6 +90,10 @@ _CAUSES: Final = (
     ("division by zero", "22012"),
     ("out of range", "22003"),
     ("is ambiguous", "42702"),
+    ("() does not exist", "42883"),
+    ("does not take", "42883"),
+    ("is neither in GROUP BY nor in an aggregate", "42803"),
+    ("invalid regular expression", "2201B"),
 )
 """What the cause of an error tells more precisely than its class."""
 

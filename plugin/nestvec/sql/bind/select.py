@@ -248,7 +248,7 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
     if node is None:
         return None
     if isinstance(node, exp.Fetch):
-        raise source.not_supported("FETCH FIRST", TokenType.FETCH, "Write LIMIT n.")
+        raise not_native(source, node, "FETCH FIRST … WITH TIES")
     if stray_parts(node, ("expression",)):
         raise source.not_supported(f"{name} with more than a number", node, f"Write {name} n.")
     value = node.args["expression"]

@@ -29,6 +29,8 @@ _CASTS: Final = {
     exp.DType.DOUBLE: "float8",
     exp.DType.DECIMAL: "numeric",
     exp.DType.BOOLEAN: "bool",
+    **dict.fromkeys((exp.DType.BINARY, exp.DType.VARBINARY), "bytea"),
+    **dict.fromkeys((exp.DType.CHAR, exp.DType.BPCHAR, exp.DType.NCHAR), "bpchar"),
 }
 
 
@@ -206,7 +208,10 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
         while isinstance(value, exp.Cast):
             value = without_parens(value.this)
         inner = output_name(source, value)
-        to, own = node.args["to"].this, node.args["to"].args.get("kind")
+        type_ = node.args["to"]
+        while type_.this == exp.DType.ARRAY and type_.expressions:
+            type_ = type_.expressions[0]
+        to, own = type_.this, type_.args.get("kind")
         if inner == UNNAMED and isinstance(own, exp.Identifier):
             return identifier_name(own)
         return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())

@@ -282,6 +282,18 @@ class NestvecSql(Postgres):
                     unit.update_positions(self._prev)
             return interval
 
+        def _parse_cube_or_rollup(self, with_prefix: bool = False) -> Any:
+            # sqlglot takes no conditions as keys, as in ROLLUP (n IS NULL).
+            kinds = {TokenType.CUBE: exp.Cube, TokenType.ROLLUP: exp.Rollup}
+            kind = None if with_prefix or self._curr is None else kinds.get(self._curr.token_type)
+            if kind is None:
+                return super()._parse_cube_or_rollup(with_prefix)
+            self._advance()
+            return self.expression(kind(expressions=self._parse_wrapped_csv(self._parse_disjunction)))
+
+        def _parse_grouping_set(self) -> Any:
+            return self._parse_grouping_sets() or self._parse_cube_or_rollup() or self._parse_disjunction()
+
         def _parse_alter_table_alter(self) -> exp.Expr | None:
             return _parse_set_expression(self) or super()._parse_alter_table_alter()
 

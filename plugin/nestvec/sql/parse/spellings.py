@@ -1,4 +1,4 @@
-"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, LIMIT 2.5, FLOAT(24), (t).id."""
+"""Spellings of PostgreSQL that mean the same as others: LIMIT ALL, FETCH FIRST, FLOAT(24), (t).id."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ _REAL_BITS: Final = 24
 _DOUBLE_BITS: Final = 53
 _CONSTANTS: Final = (TokenType.NUMBER, TokenType.STRING)
 _MAX_BIGINT: Final = 1 << 63
+_NO_LIST: Final = (TokenType.FROM, TokenType.WHERE)
+"""What follows SELECT where it has no list."""
 
 
 def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     """The tree, changed in place where it has such a spelling. Raises SqlTypeMismatch."""
-    limits = sizes = fields = False
+    limits = sizes = fields = fetches = lists = False
     for before, token in pairwise(source.tokens):
+        fetches |= token.token_type == TokenType.FETCH
+        lists |= before.token_type == TokenType.SELECT and token.token_type in _NO_LIST
         if before.token_type in (TokenType.LIMIT, TokenType.OFFSET):
             is_plain = token.token_type == TokenType.NUMBER and token.text.isdecimal()
             limits |= not is_plain and (
@@ -28,7 +32,11 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
             )
         fields |= before.token_type == TokenType.R_PAREN and token.token_type == TokenType.DOT
         sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
-    if limits:
+    if lists:
+        _fill_lists(tree)
+    if fetches:
+        _write_limits(tree)
+    if limits or fetches:
         _drop_empty_limits(tree)
         _round_limits(tree)
     if fields:
@@ -36,6 +44,23 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     if sizes:
         _size_floats(source, tree)
     return tree
+
+
+def _fill_lists(tree: exp.Expr) -> None:
+    """``EXISTS (SELECT FROM t)`` asks for rows of any columns."""
+    for node in tree.find_all(exp.Exists):
+        if isinstance(node.this, exp.Select) and not node.this.expressions:
+            node.this.set("expressions", [exp.Literal.number(1)])
+
+
+def _write_limits(tree: exp.Expr) -> None:
+    """``FETCH FIRST 3 ROWS ONLY`` is LIMIT 3, and without a number LIMIT 1."""
+    for node in list(tree.find_all(exp.Fetch)):
+        options = node.args.get("limit_options")
+        if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
+            continue
+        count = node.args.get("count")
+        node.replace(exp.Limit(expression=exp.Literal.number(1) if count is None else count.unnest()))
 
 
 def _drop_empty_limits(tree: exp.Expr) -> None:

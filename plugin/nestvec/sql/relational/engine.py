@@ -27,6 +27,7 @@ from nestvec.sql.relational.documents.containment import json_contains, json_nor
 from nestvec.sql.relational.documents.order import json_print, json_sort_key
 from nestvec.sql.relational.documents.parts import json_part
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
+from nestvec.sql.relational.formats.regular_expressions import WITHOUT_LOOKAROUND
 from nestvec.sql.relational.functions.averages import AVERAGES
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
@@ -225,6 +226,7 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     return SqlDataError(cause, next_step="Check the values of the statement.")
 
 
+_NO_ROOM: Final = r"(?:out of range for the destination|cast decimal value \S+ to)"
 _WIDER: Final = "Cast an operand to a wider type first."
 _EXCLUDE: Final = "Exclude such rows with WHERE, or use CASE."
 
@@ -245,19 +247,33 @@ _MISMATCHES: Final = (
 """DuckDB's messages on names and types, in PostgreSQL's words."""
 
 _CAUSES: Final = (
+    (
+        r"executing the UDF: ValueError: (.* in a pattern of a number is not supported)",
+        (r"\1", "Write the pattern with 9, 0, D, G, S, MI, PL, SG, PR, FM, RN and TH."),
+    ),
+    (
+        r"executing the UDF: ValueError: (.* pattern of a number.*)",
+        (r"\1", "Correct the pattern of to_char()."),
+    ),
     (r"executing the UDF: ValueError: (.*)", (r"\1", _EXCLUDE)),
     (r"executing the UDF: RecursionError: .*", ("the JSON is nested too deeply", _EXCLUDE)),
     (
         r"Max expression depth limit of \d+ exceeded.*",
         ("the expression is nested too deeply", "Compute a part of it in a subquery."),
     ),
+    (r"^invalid perl operator: (.*)", (r"\1 in a regular expression is not supported", WITHOUT_LOOKAROUND)),
+    (
+        r"^((?:missing|unexpected|trailing|bad repetition|no argument for|"
+        r"invalid (?:repetition|escape|character class))\b.*)",
+        (r"invalid regular expression: \1", "Correct the pattern."),
+    ),
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
     (r"Overflow in \w+ of INT64", ("bigint out of range", _WIDER)),
     (r"Overflow in \w+ of INT32", ("integer out of range", _WIDER)),
     (r"Overflow in \w+ of INT(16|8)", ("smallint out of range", _WIDER)),
-    (r"out of range for the destination type INT64", ("bigint out of range", _WIDER)),
-    (r"out of range for the destination type INT32", ("integer out of range", _WIDER)),
-    (r"out of range for the destination type INT(16|8)", ("smallint out of range", _WIDER)),
+    (rf"{_NO_ROOM} type INT64", ("bigint out of range", _WIDER)),
+    (rf"{_NO_ROOM} type INT32", ("integer out of range", _WIDER)),
+    (rf"{_NO_ROOM} type INT(16|8)", ("smallint out of range", _WIDER)),
     (r"^Could not convert string '(.*)' to INT64", (r"invalid input syntax for type bigint: '\1'", _EXCLUDE)),
     (
         r"^Could not convert string '(.*)' to INT32",

@@ -50,14 +50,16 @@ from nestvec.sql.relational.relations import (
     RelationalPlan,
     SuppliedRelation,
 )
+from nestvec.sql.relational.results.dependent_columns import group_dependent_columns
 from nestvec.sql.relational.results.equal_documents import compare_documents
 from nestvec.sql.relational.results.exact_averages import use_exact_averages
 from nestvec.sql.relational.results.schema import relation_schema, type_values, widen_recursion
+from nestvec.sql.relational.results.tied_rows import limit_with_ties
 from nestvec.sql.relational.results.types import output_types
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.scans import add_scans, cte_query
-from nestvec.sql.relational.table_functions import expand_table_functions
+from nestvec.sql.relational.table_functions import expand_table_functions, name_unnested
 from nestvec.sql.relational.vectors import (
     output_vectors,
     replace_distances,
@@ -91,6 +93,8 @@ def plan_relational(
     expand_table_functions(source, tree, {name for schema in planning.schemas.values() for name in schema})
     type_values(tree)
     tree = _qualified(planning, bind_parameters(source, tree, params))
+    group_dependent_columns(planning, tree)
+    limit_with_ties(source, tree)
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)
     add_scans(planning, tree, distances)
@@ -114,8 +118,19 @@ def _check_supported(source: SourceText, tree: exp.Expr) -> None:
             continue
         if isinstance(node, exp.Lock):
             raise source.not_supported("a row lock (FOR UPDATE)", node, "Milvus has no transactions.")
-        if isinstance(node, exp.LimitOptions) and (node.args.get("with_ties") or node.args.get("percent")):
-            raise source.not_supported("FETCH FIRST … WITH TIES or PERCENT", node, "Write LIMIT, or rank().")
+        if isinstance(node, exp.LimitOptions) and node.args.get("percent"):
+            raise source.syntax_error(
+                "PostgreSQL has no FETCH FIRST … PERCENT", node, "Write a number of rows."
+            )
+        if isinstance(node, exp.DML):
+            word = node.key.upper()
+            raise source.not_supported(
+                f"{word} in WITH",
+                node,
+                f"Run the {word} alone: RETURNING gives its rows, for another statement.",
+            )
+        if isinstance(node, exp.Select) and not node.expressions:
+            raise source.syntax_error("the select list is empty", node, "Name the columns, or write *.")
         if isinstance(node, exp.Select) and node.args.get("into") is not None:
             raise source.not_supported("SELECT INTO", node, "Write CREATE TABLE … AS SELECT ….")
 
@@ -231,7 +246,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     names = {column for columns in planning.schemas.values() for column in columns}
     expand_joined_stars(tree, planning.schemas)
     name_outputs(planning.source, tree)
-    _name_unnested(tree)
+    name_unnested(tree)
     fold_identifiers(tree, names)
     keys = ordered_names(tree)
     try:
@@ -256,18 +271,6 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
             raise _unknown_column(planning, column)
     check_ambiguous_keys(planning.source, keys)
     return qualified
-
-
-def _name_unnested(tree: exp.Expr) -> None:
-    """The column of ``unnest(…) AS x`` is x, too."""
-    for node in tree.find_all(exp.Unnest):
-        alias = node.args.get("alias")
-        if node.args.get("offset") is True:
-            node.set("offset", exp.to_identifier("ordinality"))
-            alias = alias or exp.TableAlias(this=exp.to_identifier("unnest"))
-            node.set("alias", alias)
-        if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
-            alias.set("columns", [alias.this.copy()])
 
 
 def _resolve(planning: Planning, column: exp.Column) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -23,7 +23,10 @@ _COLUMNS: Final = {
 }
 """Functions of one column, with its name; empty for that of the alias or the function."""
 
-_PAIRS: Final = {"JSONB_EACH": "JSONB_EACH_VALUES", "JSONB_EACH_TEXT": "JSONB_EACH_TEXTS"}
+_PAIRS: Final = {
+    **dict.fromkeys(("JSONB_EACH", "JSON_EACH"), "JSONB_EACH_VALUES"),
+    **dict.fromkeys(("JSONB_EACH_TEXT", "JSON_EACH_TEXT"), "JSONB_EACH_TEXTS"),
+}
 """Functions of keys and values, with the name of the rule for the values."""
 
 
@@ -43,6 +46,7 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
 
     Raises SqlNotSupported for WITH ORDINALITY of keys and values.
     """
+    _expand_unnested(tree)
     for node in list(tree.find_all(exp.Table, exp.Lateral)):
         name = function_label(node.this)
         if name in _RECORDS:
@@ -66,6 +70,42 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
             names = [_COLUMNS[name] or alias.this.name]
             alias.set("columns", [exp.to_identifier(each) for each in names])
         node.replace(_unnested(node, alias))
+
+
+def _expand_unnested(tree: exp.Expr) -> None:
+    """``LATERAL unnest(a)`` is ``unnest(a)``; of several arrays each is a column."""
+    for node in list(tree.find_all(exp.Unnest)):
+        entry = node.parent if isinstance(node.parent, exp.Lateral) else node
+        alias = (entry.args.get("alias") or exp.TableAlias()).copy()
+        offset = node.args.get("offset")
+        if len(node.expressions) > 1:
+            entry.replace(_side_by_side(node.expressions, alias, offset))
+        elif entry is not node:
+            if offset is True and len(alias.args.get("columns") or ()) > 1:
+                offset = alias.args["columns"].pop()
+            entry.replace(exp.Unnest(expressions=node.expressions, alias=alias, offset=offset))
+
+
+def _side_by_side(arrays: list[exp.Expr], alias: exp.TableAlias, offset: Any) -> exp.Lateral:
+    """``unnest(a, b) AS t(x, y)``: as many rows as the longest array has, filled with NULL."""
+    selected: list[exp.Expr] = [exp.Explode(this=array.copy()) for array in arrays]
+    names = [each.copy() for each in alias.args.get("columns") or ()]
+    place = names.pop() if offset is True and len(names) > len(arrays) else offset
+    names += [exp.to_identifier("unnest") for _ in selected[len(names) :]]
+    if place:
+        lengths = [exp.func("coalesce", _call("len", array), exp.Literal.number(0)) for array in arrays]
+        longest = exp.Greatest(this=lengths[0], expressions=lengths[1:])
+        places = _call("generate_series", exp.Literal.number(1), longest)
+        selected.append(exp.cast(exp.Explode(this=places), "bigint"))
+        names.append(exp.to_identifier("ordinality") if place is True else place.copy())
+    items = [exp.alias_(each, name) for each, name in zip(selected, names, strict=True)]
+    table = alias.this.copy() if alias.this is not None else exp.to_identifier("unnest")
+    query = exp.Subquery(this=exp.Select(expressions=items))
+    return exp.Lateral(this=query, alias=exp.TableAlias(this=table))
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
 
 
 def _unnested(node: exp.Expr, alias: exp.TableAlias) -> exp.Unnest:
@@ -137,3 +177,19 @@ def _use_column(node: exp.Expr, alias: exp.TableAlias, column: str, columns: Col
         replaced.meta.update(reference.meta)
         is_output = isinstance(reference.parent, exp.Select) and reference.arg_key == "expressions"
         reference.replace(exp.alias_(replaced, alias.this.copy()) if is_output else replaced)
+
+
+def name_unnested(tree: exp.Expr) -> None:
+    """The column of ``unnest(…) AS x`` is x, too."""
+    for node in tree.find_all(exp.Unnest):
+        alias = node.args.get("alias")
+        if node.args.get("offset") is True:
+            node.set("offset", exp.to_identifier("ordinality"))
+            alias = alias or exp.TableAlias(this=exp.to_identifier("unnest"))
+            node.set("alias", alias)
+        if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
+            alias.set("columns", [alias.this.copy()])
+    for series in tree.find_all(exp.ExplodingGenerateSeries):
+        alias = series.parent.args.get("alias") if isinstance(series.parent, exp.Lateral) else None
+        if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
+            alias.set("columns", [alias.this.copy()])

@@ -111,7 +111,10 @@ def _plan_statement(
         return plan
     except (SqlNotSupported, SqlUnknownName) as error:
         # What DuckDB says of an expression is of the expression itself.
-        raise (unsupported if not isinstance(unsupported, BeyondMilvus) else None) or error from None
+        is_duckdbs = isinstance(unsupported, BeyondMilvus) or (
+            isinstance(error, SqlNotSupported) and reason.endswith(" in WHERE")
+        )
+        raise (None if is_duckdbs else unsupported) or error from None
 
 
 def select_rows(

@@ -214,7 +214,7 @@ def test_constants_of_arrays() -> None:
         "SELECT to_date('2024 7', 'IYYY IW')",
         "SELECT regexp_matches('ab', 'a*', 'g')",
         "SELECT format('%s', ARRAY[1])",
-        "SELECT n FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES",
+        "SELECT DISTINCT n FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES",
         "SELECT (t.*) FROM t",
         "SELECT upper(name), (t.*) FROM t",
         "SELECT upper(name), ((t.*)) AS r FROM t",

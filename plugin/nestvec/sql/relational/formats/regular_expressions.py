@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from nestvec_schemas.errors import SqlNotSupported
+
 _LETTERS, _NUMBERS = r"\p{L}", r"\p{N}"
 _SPACES: Final = (
     r"\t\n\v\f\r \x{85}\x{1680}\x{2000}-\x{2006}\x{2008}-\x{200a}\x{2028}\x{2029}\x{205f}\x{3000}"
@@ -70,6 +72,42 @@ def _escape(letter: str, bracketed: bool) -> str:
         return members if letter.islower() else "\\" + letter
     return f"[{members}]" if letter.islower() else f"[^{members}]"
 
+
+_LOOKAROUND: Final = ("(?=", "(?!", "(?<=", "(?<!")
+_WORD_BRACKETS: Final = {"[[:<:]]": r"\m", "[[:>:]]": r"\M"}
+_OPTIONS: Final = re.compile(r"\(\?(?![is]\))[a-z]+\)|\*\*\*[=:]")
+
+
+def check_regex(pattern: str) -> None:
+    """Raise SqlNotSupported for what PostgreSQL's regular expressions have and RE2's have not."""
+    options = _OPTIONS.match(pattern)
+    if options is not None:
+        raise SqlNotSupported(
+            f"{options[0]} at the beginning of a regular expression is not supported",
+            next_step="Write the pattern without it; (?i) is supported.",
+        )
+    bracketed = False
+    for match in _PIECE.finditer(pattern):
+        piece, digit, rest = match[0], match["escaped"] or "", pattern[match.start() :]
+        if bracketed:
+            bracketed = not piece.endswith("]") or piece.startswith("[:")
+            continue
+        bracketed = piece.startswith("[")
+        word = next((spelled for spelled in _WORD_BRACKETS if rest.startswith(spelled)), None)
+        if word is not None:
+            raise SqlNotSupported(
+                f"{word} in a regular expression is not supported", next_step=f"Write {_WORD_BRACKETS[word]}."
+            )
+        start = next((start for start in _LOOKAROUND if rest.startswith(start)), None)
+        if start is not None or digit in tuple("123456789"):
+            raise SqlNotSupported(
+                f"{start or piece} in a regular expression is not supported", next_step=WITHOUT_LOOKAROUND
+            )
+
+
+WITHOUT_LOOKAROUND: Final = (
+    "DuckDB matches without lookaround and back references: write two conditions, a ~ 'x' AND a !~ 'xy'."
+)
 
 _WILDCARDS: Final = {"%": ".*", "_": "."}
 

@@ -11,9 +11,11 @@ from nestvec.sql.parse.source import SourceText
 from nestvec.sql.relational.rewrites.nodes import anonymous_name
 from nestvec_schemas.errors import SqlTypeMismatch
 
-_CLAUSES: Final = ("expressions", "having", "order", "distinct")
+_CLAUSES: Final = ("expressions", "having", "order", "distinct", "qualify")
 _OTHER_AGGREGATES: Final = ("EVERY", "JSONB_AGG")
 """Aggregates that sqlglot does not know."""
+_SETS: Final = (exp.Rollup, exp.Cube, exp.GroupingSets)
+_KEY_LISTS: Final = (*_SETS, exp.Tuple)
 
 
 def group_distances(source: SourceText, distances: Iterable[tuple[exp.Column, exp.Column]]) -> None:
@@ -27,12 +29,17 @@ def group_distances(source: SourceText, distances: Iterable[tuple[exp.Column, ex
         if select is None:
             continue
         group = select.args.get("group")
-        keys = list(_keys(select, group)) if group is not None else []
+        keys = [] if group is None else list(group_keys(select, group))
         if any(distance == column for key in keys for column in key.find_all(exp.Column)):
             continue
         columns = [(key.name, key.table) for key in keys if isinstance(key, exp.Column)]
         if (vector.name, vector.table) in columns:
-            distance.replace(exp.AnyValue(this=distance.copy()))
+            value: exp.Expr = exp.AnyValue(this=distance.copy())
+            if group is not None and has_grouping_sets(group):
+                grouping = exp.Anonymous(this="grouping", expressions=[vector.copy()])
+                is_key = exp.EQ(this=grouping, expression=exp.Literal.number(0))
+                value = exp.Case(ifs=[exp.If(this=is_key, true=value)])
+            distance.replace(value)
             continue
         raise SqlTypeMismatch(
             f"column {vector.name} is neither in GROUP BY nor in an aggregate",
@@ -74,9 +81,16 @@ def _has_aggregates(select: exp.Select) -> bool:
     )
 
 
-def _keys(select: exp.Select, group: exp.Expr) -> Iterator[exp.Expr]:
+def has_grouping_sets(group: exp.Expr) -> bool:
+    """Whether GROUP BY has ROLLUP, CUBE or GROUPING SETS, some of whose groups are without some keys."""
+    return group.find(*_SETS) is not None
+
+
+def group_keys(select: exp.Select, group: exp.Expr) -> Iterator[exp.Expr]:
     """The expressions of GROUP BY, those that it names or counts included."""
-    for key in group.iter_expressions():
+    for key in group.walk(prune=lambda node: node is not group and not isinstance(node, _KEY_LISTS)):
+        if key is group or isinstance(key, _KEY_LISTS):
+            continue
         key = key.unnest()
         position = int(key.name) if isinstance(key, exp.Literal) and key.is_int else 0
         items = select.expressions

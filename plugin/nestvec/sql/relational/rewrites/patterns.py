@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.formats.regular_expressions import postgres_regex, similar_regex
+from nestvec.sql.relational.formats.regular_expressions import check_regex, postgres_regex, similar_regex
 from nestvec.sql.relational.rewrites.arrays import typed_array
 from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds, without_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
@@ -48,6 +48,8 @@ def matches(node: exp.RegexpLike | exp.RegexpILike) -> exp.Expr:
     folded = isinstance(node, exp.RegexpILike) or (option is not None and option.name == "i")
     flags = "is" if folded else "s"
     pattern = _constant(node.expression)
+    if pattern is not None:
+        check_regex(pattern)
     if pattern is not None and has_bounds(pattern):
         node.set("expression", exp.Literal.string(without_bounds(pattern)))
     return call("regexp_matches", node.this, _regex(node.expression, flags), exp.Literal.string(flags))
@@ -105,6 +107,7 @@ def _check_pattern(pattern: exp.Expr, function: str, flags: str) -> None:
                 next_step="Use them with ~.",
             )
         check_longest(text, function, flags)
+        check_regex(text)
     elif not isinstance(pattern.unnest(), exp.Null):
         raise SqlNotSupported(
             f"a computed pattern of {function} is not supported", next_step="Write the pattern as a constant."

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.formats.regular_expressions import postgres_regex
+from nestvec.sql.relational.formats.regular_expressions import check_regex, postgres_regex
 from nestvec.sql.relational.rewrites.calls.capture_groups import Group, capture_groups
 from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
@@ -33,6 +33,7 @@ class _Pattern:
                 next_step="Use them with ~.",
             )
         check_longest(constant, f"{function}()", flags)
+        check_regex(constant)
         try:
             self.groups, nullable = capture_groups(constant)
         except (ValueError, RecursionError):
@@ -89,7 +90,10 @@ class _Pattern:
 def first_match(node: exp.Anonymous) -> exp.Expr:
     """``regexp_match(text, pattern, flags)``: the texts of its groups, or of all of it."""
     pattern = _pattern(node, "regexp_match")
-    return _where(pattern, pattern.parts())
+    matched = _where(pattern, pattern.parts())
+    # Rules of the nodes around it ask whether it is an array.
+    matched.type = node.type
+    return matched
 
 
 def all_matches(node: exp.Anonymous) -> exp.Expr:

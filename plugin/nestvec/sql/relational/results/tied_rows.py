@@ -1,0 +1,66 @@
+"""``FETCH FIRST n ROWS WITH TIES``, which DuckDB lacks: the rows of the ranks that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from nestvec.sql.parse.source import SourceText, without_parens
+
+
+def limit_with_ties(source: SourceText, tree: exp.Expr) -> None:
+    """Write every WITH TIES of a qualified tree as a condition on ranks. The tree is changed.
+
+    Raises SqlSyntaxError without ORDER BY, SqlNotSupported for results of DISTINCT and of set operations.
+    """
+    for query in list(tree.find_all(exp.Query)):
+        fetch = query.args.get("limit")
+        if not isinstance(fetch, exp.Fetch):
+            continue
+        options = fetch.args.get("limit_options")
+        if options is None or not options.args.get("with_ties"):
+            continue
+        order = query.args.get("order")
+        if order is None:
+            raise source.syntax_error(
+                "WITH TIES needs ORDER BY, which says what rows are equal", options, "Add ORDER BY."
+            )
+        if not isinstance(query, exp.Select) or query.args.get("distinct"):
+            raise source.not_supported(
+                "WITH TIES of DISTINCT, VALUES or a set operation",
+                options,
+                "Write it around them: SELECT * FROM (…) q ORDER BY … FETCH FIRST n ROWS WITH TIES.",
+            )
+        _take_ranks(query, fetch.args.get("count") or exp.Literal.number(1))
+
+
+def _take_ranks(select: exp.Select, count: exp.Expr) -> None:
+    order = exp.Order(expressions=list(_keys(select)))
+    condition: exp.Expr = exp.LTE(this=_over("rank", order), expression=exp.paren(count.copy()))
+    offset = select.args.get("offset")
+    if offset is not None:
+        skipped = exp.paren(offset.expression.copy())
+        last = exp.Add(this=exp.paren(count.copy()), expression=skipped)
+        after = exp.GT(this=_over("row_number", order), expression=skipped.copy())
+        condition = exp.and_(exp.LTE(this=_over("rank", order), expression=last), after)
+    select.set("qualify", exp.Qualify(this=condition))
+    select.set("limit", None)
+    select.set("offset", None)
+
+
+def _over(function: str, order: exp.Order) -> exp.Window:
+    return exp.Window(this=exp.Anonymous(this=function), order=order.copy())
+
+
+def _keys(select: exp.Select) -> Iterator[exp.Expr]:
+    """The keys of ORDER BY, with the expressions of those that name or count a column of the result."""
+    outputs = {item.alias_or_name: item.unalias() for item in select.expressions}
+    for ordered in select.args["order"].expressions:
+        key = ordered.copy()
+        node = without_parens(key.this)
+        if isinstance(node, exp.Literal) and node.is_int and 0 < int(node.name) <= len(select.expressions):
+            key.set("this", select.expressions[int(node.name) - 1].unalias().copy())
+        elif isinstance(node, exp.Column) and not node.table and node.name in outputs:
+            key.set("this", outputs[node.name].copy())
+        yield key
