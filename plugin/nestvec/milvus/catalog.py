@@ -307,6 +307,19 @@ def table_steps(name: str) -> Steps[Table]:
     )
 
 
+def is_described(table: Table, described: Mapping[str, Any]) -> bool:
+    """Whether a description is of the same columns and properties as when the table was read; its indexes
+    are not part of it."""
+    properties = dict(described.get("properties") or {})
+    return (
+        table.name == described.get("collection_name", table.name)
+        and table.columns == tuple(_read_column(field_, properties) for field_ in described["fields"])
+        and table.embeddings == tuple(described_embeddings(described))
+        and table.dynamic == bool(described.get("enable_dynamic_field"))
+        and all(table.properties.get(key) == value for key, value in properties.items())
+    )
+
+
 def _function_outputs(described: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: function["input_field_names"][0]

@@ -206,6 +206,7 @@ class ParameterTypes:
 
 def read_tables(session: Session, parsed: ParsedStatement) -> Steps[tuple[Table, ...]]:
     """The collections that a statement names; those that do not exist are passed over."""
+    yield from session.refresh_aged(parsed.tree)
     tables = list[Table]()
     for node in parsed.tree.find_all(exp.Table):
         if isinstance(node.this, exp.Identifier):

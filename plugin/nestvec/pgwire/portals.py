@@ -174,7 +174,12 @@ class ExtendedProtocol:
         Drivers prepare the statement again when they get this error of PostgreSQL's.
         """
         announced = prepared.fields
-        if not announced or self._runner.tables_of(prepared.tables) == prepared.tables:
+        if not announced:
+            return
+        if [column.name for column in announced] != [column.name for column in outcome.fields]:
+            # Of what a view or a file has now, too, which are none of the tables.
+            raise PgError("0A000", "cached plan must not change result type")
+        if self._runner.tables_of(prepared.tables) == prepared.tables:
             return
         _, planned = await self._runner.describe(prepared.statement, prepared.declared)
         fields = _planned(planned, outcome.fields)

@@ -29,7 +29,8 @@ from nestvec.pgwire.protocol.messages import CancelMessage
 from nestvec.pgwire.protocol.stream import ClientGone, CountingReader, MessageStream
 from nestvec.pgwire.runner import StatementRunner
 from nestvec.pgwire.settings import PgSettings
-from nestvec.sql.session import CallerData, LocalServices, Session
+from nestvec.sql.local_services import LocalServices
+from nestvec.sql.session import CallerData, Session
 from nestvec.sql.settings import SETTINGS, SessionSettings, with_setting
 
 logger = logging.getLogger(__name__)

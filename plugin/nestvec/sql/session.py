@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack
+import math
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 from pymilvus.client.types import LoadState
@@ -18,13 +16,14 @@ from nestvec.collections.stored_views import readable_views
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
-from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
+from nestvec.milvus.catalog import EmbeddingColumn, Table, is_described, table_steps
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
-from nestvec.service.in_process import compare_encoders, serve_in_process
+from nestvec.sql.local_services import LocalServices
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.parse.view_errors import view_error
 from nestvec.sql.plan.cache import PlanCache
+from nestvec.sql.schema_changes import MAPPED_SECONDS, PROCESS_CHANGES, depends_on_columns
 from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError, nearest
@@ -34,66 +33,6 @@ logger = logging.getLogger(__name__)
 _MAX_NOTICES: Final = 256
 TABLE_SECONDS: Final = 10.0
 """How long a collection is taken for what it was: then it is read again, since others may change it."""
-
-
-_Compared = tuple[str, str, tuple[str | None, ...]]
-"""A service, a collection, and the fingerprints that it recorded: it may be created again."""
-
-
-def _compared(address: str, table: Table) -> _Compared:
-    return address, table.name, tuple(embedding.config.fingerprint for embedding in table.embeddings)
-
-
-def _is_unguarded(address: str, table: Table) -> bool:
-    """Whether Milvus requests vectors of a table from a service without naming their encoder: it is compared
-    before each statement then."""
-    return any(column.service == address and not column.is_guarded for column in table.embeddings)
-
-
-@dataclass
-class LocalServices:
-    """The services that a session runs in this process, where none answers at their addresses."""
-
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _addresses: set[str] = field(default_factory=set)
-    _compared: set[_Compared] = field(default_factory=set)
-    """Services with the collections whose encoders were compared with theirs."""
-
-    _lock: Lock = field(default_factory=Lock)
-
-    def missing(self, addresses: Iterable[str], tables: Sequence[Table] = ()) -> list[str]:
-        """The addresses for which none was started yet, or not compared with the encoders of a table."""
-        return [
-            address
-            for address in addresses
-            if address not in self._addresses
-            or any(
-                address in table.services
-                and (_compared(address, table) not in self._compared or _is_unguarded(address, table))
-                for table in tables
-            )
-        ]
-
-    def start(self, addresses: Iterable[str], models: Path | None, tables: Sequence[Table] = ()) -> None:
-        """Start those that are missing, from a model repository, and compare their encoders with the tables'.
-
-        Raises ServiceUnreachable, ServiceRefused; those before the one that is at fault keep running.
-        """
-        # Statements of one connection may run concurrently: the first one starts what all of them need.
-        with self._lock:
-            for address in self.missing(addresses, tables):
-                if models is None or address in self._addresses:
-                    compare_encoders([address], tables)
-                else:
-                    self._stack.enter_context(serve_in_process([address], models, tables=tables))
-                self._addresses.add(address)
-                self._compared.update(_compared(address, table) for table in tables)
-
-    def close(self) -> None:
-        """Stop all of them."""
-        self._stack.close()
-        self._addresses.clear()
-        self._compared.clear()
 
 
 @dataclass
@@ -155,6 +94,10 @@ class CollectionFacts:
     """What searches are chosen by."""
     read_at: dict[str, tuple[Table, float]] = field(default_factory=dict)
     """When each table of the session was read, by the names that statements use."""
+    compared_at: dict[str, float] = field(default_factory=dict)
+    """When the columns of a table were last compared with those in Milvus."""
+    process_changes: int = field(default_factory=lambda: PROCESS_CHANGES.count)
+    """The changes of this process that the session knows of."""
     notices: Notices = field(default_factory=Notices)
     """What was told about how they are searched."""
 
@@ -234,15 +177,20 @@ class Session:
             self.search_cache.forget(name)
             self._facts.image_embeddings.pop(name, None)
 
-    def refresh_aged(self, tree: exp.Expr) -> Steps[None]:
+    def refresh_aged(self, tree: exp.Expr, *, compare: bool = False) -> Steps[None]:
         """Read the collections of a statement again that were read ``TABLE_SECONDS`` ago, or whose encoder is
-        being upgraded.
+        being upgraded, or after another session of this process changed something.
 
         Another process may have given one another index, or another collection its name: Milvus refuses
         some statements then, but not all that would be planned wrongly. Vectors of the encoder of before
-        would be compared with those of the new one, if they are as long.
+        would be compared with those of the new one, if they are as long. Where the meaning of a statement
+        depends on which columns there are, or with ``compare``, they are compared with those in Milvus.
         """
         now, read_at, aged = self.search_cache.clock(), self._facts.read_at, list[str]()
+        if self._facts.process_changes != PROCESS_CHANGES.count:
+            self._facts.process_changes = PROCESS_CHANGES.count
+            read_at.update({name: (table, -math.inf) for name, table in self.tables.items()})
+        compared = list(self.tables) if compare or (self.tables and depends_on_columns(tree)) else []
         for name, table in list(self.tables.items()):
             before, since = read_at.get(name, (None, now))
             if before is not table:
@@ -252,13 +200,34 @@ class Session:
                 table.embeddings and any(item.upgrade is not None for item in table.embeddings)
             ):
                 aged.append(name)
-        if not aged:
+            elif table.mapped and now - self._facts.compared_at.get(name, since) >= MAPPED_SECONDS:
+                compared.append(name)
+        if not aged and not compared:
             return
-        for name in named_tables(tree).intersection(aged):
+        for name in named_tables(tree).intersection((*aged, *compared)):
             before = self.tables.get(name)
-            if before is None or not (yield from self._reread(name, before)):
+            if before is None:
                 continue
-            read_at[name] = (before, now)
+            if name not in aged:
+                yield from self._compare_columns(name, before)
+            elif (yield from self._reread(name, before)):
+                read_at[name] = (before, now)
+
+    def _compare_columns(self, name: str, before: Table) -> Steps[None]:
+        """Read a collection again if its columns are not what they were."""
+        try:
+            described = yield call(f"reading collection {name}", "describe_collection", name)
+        except StoreError:
+            # The statement meets it too, and may wait for Milvus.
+            return
+        self._facts.compared_at[name] = self.search_cache.clock()
+        if not is_described(before, described):
+            yield from self._reread(name, before)
+
+    def note_schema_change(self) -> None:
+        """Have the other sessions of this process read their collections again."""
+        if PROCESS_CHANGES.add() == self._facts.process_changes:
+            self._facts.process_changes += 1
 
     def _reread(self, name: str, before: Table) -> Steps[bool]:
         """Whether a collection is what it was; the session forgets it, or holds the new one, if it is not."""
@@ -289,6 +258,7 @@ class Session:
             except CollectionNotFound:
                 changed = True
             else:
+                self._facts.read_at[name] = (self.tables[name], self.search_cache.clock())
                 changed |= self.tables[name] != table
         return changed
 

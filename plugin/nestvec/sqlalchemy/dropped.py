@@ -92,6 +92,7 @@ def restore_dropped(connection: Connection) -> None:
             connection.run(_steps(session, "drop_collection", name))
         connection.run(_steps(session, "rename_collection", aside, name))
         session.forget(name)
+    session.note_schema_change()
     session.writes.changes = max(session.writes.changes - dropped.undoable, 0)
 
 
@@ -107,6 +108,7 @@ def _set_aside(connection: Connection, dropped: DroppedTables, name: str) -> boo
         return False
     dropped.renamed[name] = aside
     connection.session.forget(name)
+    connection.session.note_schema_change()
     return True
 
 

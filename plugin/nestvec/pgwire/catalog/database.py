@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MAX_COLLECTIONS: Final = 10_000
 FRESH_SECONDS: Final = 2.0
-"""How long collections are not read again: clients ask several queries for one screen."""
+"""How long the collections are not read again while they have the names that they had: clients ask several
+queries for one screen."""
 
 _DUCKDB_TYPES: Final = {
     "oid": "BIGINT",
@@ -92,6 +93,8 @@ class CatalogDatabase:
         self._lock = Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._read: tuple[Table, ...] = ()
+        self._names: list[str] = []
+        """The names of all collections when they were read."""
         self._fresh_until = clock()
         """Until when ``_read`` is used again."""
         self._changes = 0
@@ -105,19 +108,20 @@ class CatalogDatabase:
         self._fresh_until = self._clock()
 
     def fresh_tables(self) -> Steps[tuple[Table, ...]]:
-        """The collections, read again if that was some time ago. Raises StoreError."""
+        """The collections, read again after some time, or if there are others. Raises StoreError."""
         started, changes = self._clock(), self._changes
-        if started < self._fresh_until:
+        listed = yield call("listing the collections", "list_collections")
+        names = sorted({*listed} - {LOCKS_COLLECTION})
+        if started < self._fresh_until and names == self._names:
             return self._read
         tables = list[Table]()
-        names = yield call("listing the collections", "list_collections")
-        for name in sorted({*names} - {LOCKS_COLLECTION})[:MAX_COLLECTIONS]:
+        for name in names[:MAX_COLLECTIONS]:
             try:
                 tables.append((yield from table_steps(name)))
             except CollectionNotFound:
                 continue  # dropped meanwhile
         if changes == self._changes:
-            self._read, self._fresh_until = tuple(tables), started + FRESH_SECONDS
+            self._read, self._names, self._fresh_until = tuple(tables), names, started + FRESH_SECONDS
         return tuple(tables)
 
     @contextmanager

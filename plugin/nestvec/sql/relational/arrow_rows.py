@@ -121,6 +121,11 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
         return arrow_array(sql_type, values)
     scalar = _SCALARS.get(_STORED_AS_INT64.get(column.type_params.sql_type, column.type))
     if scalar is not None:
+        if pa.types.is_integer(scalar) and isinstance(
+            next((v for v in values if v is not None), None), float
+        ):
+            # Arrow would cut them off; a column of integers has them only if it is another one by now.
+            raise TypeError("fractions in a column of integers")
         return pa.array(values, scalar)
     if column.type == "ARRAY":
         element = _SCALARS.get(column.type_params.element_type or "", pa.string())

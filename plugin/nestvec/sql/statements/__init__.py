@@ -65,6 +65,9 @@ COMMANDS: Final[dict[str, Handler]] = {
 }
 """Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 
+_DEFINING: Final = (exp.Create, exp.Drop, exp.TruncateTable, exp.Alter)
+"""Statements after which other sessions must read their collections again."""
+
 
 def execute(
     client: MilvusClient,
@@ -103,6 +106,8 @@ def execute_steps(
         if not isinstance(parsed.tree, exp.Query):
             # Numbers of rows decide how collections are searched.
             session.search_cache.forget_counts()
+        if isinstance(parsed.tree, _DEFINING):
+            session.note_schema_change()
     return (yield from noting_changes(session, handler(session, parsed, bound)))
 
 

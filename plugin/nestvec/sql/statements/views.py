@@ -114,7 +114,12 @@ def expand_views(session: Session, source: SourceText, tree: exp.Expr) -> Steps[
     if not named:
         return None
     views = yield from read_views()
-    return _replaced(source, tree, views, 0) if named & views.keys() else None
+    if not named & views.keys():
+        return None
+    expanded = _replaced(source, tree, views, 0)
+    # The statement does not name the collections of its views.
+    yield from session.refresh_aged(expanded, compare=True)
+    return expanded
 
 
 def view_columns(session: Session, source: SourceText, node: exp.Table) -> Steps[list[tuple[str, str]]]:

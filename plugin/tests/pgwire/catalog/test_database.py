@@ -16,8 +16,13 @@ class Milvus:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names = ["a"]
-        self.listed = 0
-        monkeypatch.setattr(database, "table_steps", _table)
+        self.reads = 0
+        monkeypatch.setattr(database, "table_steps", self._table)
+
+    def _table(self, name: str) -> Any:
+        yield from ()
+        self.reads += 1
+        return Table(name, ())
 
     def read(self, catalogs: CatalogDatabase, meanwhile: Any = None) -> list[str]:
         steps = catalogs.fresh_tables()
@@ -26,17 +31,11 @@ class Milvus:
             while True:
                 request = steps.send(answer)
                 assert getattr(request, "method", "") == "list_collections"
-                self.listed += 1
                 answer = list(self.names)
                 if meanwhile is not None:
                     meanwhile()
         except StopIteration as end:
             return [table.name for table in end.value]
-
-
-def _table(name: str) -> Any:
-    yield from ()
-    return Table(name, ())
 
 
 def test_collections_are_read_again_after_two_seconds_however_often_they_are_used(
@@ -45,14 +44,25 @@ def test_collections_are_read_again_after_two_seconds_however_often_they_are_use
     now = [0.0]
     milvus, catalogs = Milvus(monkeypatch), CatalogDatabase("db", lambda: now[0])
     assert milvus.read(catalogs) == ["a"]
-    milvus.names.append("b")
     now[0] = 0.75 * FRESH_SECONDS
     assert milvus.read(catalogs) == ["a"]
     with catalogs.cursor((), "me"):
         pass
+    assert milvus.reads == 1
     now[0] = 1.25 * FRESH_SECONDS
+    assert milvus.read(catalogs) == ["a"]
+    assert milvus.reads == 2
+
+
+def test_collections_that_another_process_creates_or_drops_are_seen_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    milvus, catalogs = Milvus(monkeypatch), CatalogDatabase("db", lambda: 0.0)
+    assert milvus.read(catalogs) == ["a"]
+    milvus.names.append("b")
     assert milvus.read(catalogs) == ["a", "b"]
-    assert milvus.listed == 2
+    milvus.names.remove("a")
+    assert milvus.read(catalogs) == ["b"]
 
 
 def test_a_change_during_a_read_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ from nestvec.sql import Session
 from nestvec.sql.bind.vectors.targets import EmbeddedText, StoredVector, Target, VectorLiteral, VectorSum
 from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.search import resolve_targets
+from nestvec.sql.local_services import LocalServices
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
-from nestvec.sql.session import LocalServices
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     SqlError,

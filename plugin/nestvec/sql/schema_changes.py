@@ -1,0 +1,49 @@
+"""Changes of collections that other connections make: which statements must know of them at once."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final
+
+from sqlglot import exp
+
+MAPPED_SECONDS: Final = 1.0
+"""How long the columns of a collection whose types are stored by a mapping are taken for what they were: the
+same number of Milvus is another value of another type."""
+
+_META_KEY: Final = "depends_on_columns"
+"""Where it is kept in a tree's ``meta``."""
+
+
+class SchemaChanges:
+    """Counts the statements of this process that create, alter or drop something, whatever the database."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = Lock()
+
+    def add(self) -> int:
+        """Count one more; the number of all before it."""
+        with self._lock:
+            before, self.count = self.count, self.count + 1
+        return before
+
+
+PROCESS_CHANGES: Final = SchemaChanges()
+"""Of all the sessions of this process."""
+
+
+def depends_on_columns(tree: exp.Expr) -> bool:
+    """Whether a statement means something else once its collections have other columns, and Milvus would not
+    refuse it: ``*``, NATURAL JOIN, and all that writes or copies rows."""
+    # Executions of the same text share one tree, which never changes.
+    if _META_KEY not in tree.meta:
+        tree.meta[_META_KEY] = isinstance(tree, exp.DML) or any(map(_is_open, tree.walk()))
+    depends: bool = tree.meta[_META_KEY]
+    return depends
+
+
+def _is_open(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Join):
+        return str(node.args.get("method") or "").upper() == "NATURAL"
+    return isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count)
