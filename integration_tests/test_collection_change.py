@@ -21,7 +21,7 @@ from nestvec.ingest.options import DeliveryOptions
 from nestvec.ingest.write.patience import Clock
 from nestvec.ingest.write.stored_keys import key_filter
 from nestvec.milvus.catalog import Column
-from nestvec_schemas.errors import IngestError, SpecError, StoreInUse
+from nestvec_schemas.errors import IngestError, SpecError, StoreInUse, StoreRefused
 
 
 def replace_row(client: MilvusClient, values: dict[str, Any]) -> None:
@@ -215,6 +215,79 @@ def test_a_row_that_loses_a_dynamic_field_meanwhile_loses_it_in_the_copy(
     run_change(client, plan, change, ChangeOptions(advance=meanwhile))
     assert sum(copied) > ROWS
     check(client, service, papers, (64,))
+
+
+@pytest.mark.usefixtures("no_late_writers")
+def test_a_row_that_loses_a_dynamic_field_at_the_switch_loses_it_in_the_copy(
+    client: MilvusClient, papers: Rows, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge, merges = Copy.merge, list[int]()
+    replaced, deleted = row(1, ""), row(3, "")
+    for values in (replaced, deleted):
+        del values["extra"]
+
+    def remove(values: dict[str, Any]) -> None:
+        client.delete("papers__0", filter=key_filter(Column("id", "VARCHAR"), [values["id"]]))
+        papers.pop(values["id"], None)
+
+    def insert(values: dict[str, Any], text: str) -> None:
+        remove(values)
+        papers[values["id"]] = values | {"text": text}
+        client.insert("papers__0", [papers[values["id"]]])
+
+    def write_and_merge(copy: Copy) -> int:
+        if not merges:
+            insert(replaced, "without the field")
+            insert(deleted, "without the field, too")
+        elif len(merges) == 1:
+            insert(replaced, "changed again")
+            remove(deleted)
+        merges.append(merge(copy))
+        return merges[-1]
+
+    monkeypatch.setattr(Copy, "merge", write_and_merge)
+    change = embedding(service, 64)
+    run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    assert merges[:2] == [2, 2]
+    check(client, service, papers, (64,))
+
+
+@pytest.mark.usefixtures("no_late_writers")
+def test_rows_that_move_to_another_partition(client: MilvusClient, papers: Rows, service: str) -> None:
+    upserted, inserted = row(5, "upserted into another partition"), row(6, "moved while it is copied")
+    client.flush("papers")
+    client.upsert("papers", [upserted], partition_name="late")
+    change, moved = embedding(service, 64), list[int]()
+    with pytest.raises(StoreRefused, match=r'several partitions .* of the same key: id key "5') as error:
+        run_change(client, plan_or_continue(client, "papers", change)[0], change)
+    assert "flush the collection" in str(error.value)
+
+    def move(values: dict[str, Any]) -> None:
+        client.delete("papers", filter=key_filter(Column("id", "VARCHAR"), [values["id"]]))
+        client.flush("papers")
+        client.insert("papers", [values], partition_name="late")
+        papers[values["id"]] = values
+
+    def meanwhile(rows: int) -> None:
+        if not moved:
+            client.flush("papers__1")
+            move(inserted)
+        moved.append(rows)
+
+    move(upserted)
+    run_change(
+        client, plan_or_continue(client, "papers", change)[0], change, ChangeOptions(advance=meanwhile)
+    )
+    check(client, service, papers, (64,))
+    for values in (upserted, inserted):
+        clause = key_filter(Column("id", "VARCHAR"), [values["id"]])
+        present = {
+            partition: [
+                read["text"] for read in client.query("papers", clause, ["text"], partition_names=[partition])
+            ]
+            for partition in ("_default", "late")
+        }
+        assert present == {"_default": [], "late": [values["text"]]}
 
 
 @pytest.mark.usefixtures("no_late_writers")

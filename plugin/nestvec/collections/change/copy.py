@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nestvec.collections.change.journal import ChangeJournal
-from nestvec.collections.change.rows import Page, Row, RowReader, digest
+from nestvec.collections.change.rows import Page, Row, RowReader
 from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
 from nestvec.ingest.convert import request_bytes
@@ -68,9 +68,7 @@ class Copy:
         changes = 0
         for partition in self._partitions():
             pages = self._own(self._changed(self.source.pages((partition,)), number))
-            # Milvus Lite keeps dynamic fields of a row that is replaced by one without them.
-            anew = self.source.lite and self.table.dynamic
-            moved = self._moved(pages, anew=anew)
+            moved = self._moved(pages, anew=self._keeps_dynamic)
             changes += self._write(self._journalled(moved, number), partition, number)
         return changes + self._delete_unseen(number)
 
@@ -82,8 +80,14 @@ class Copy:
         number, changes = self.journal.next_pass(), 0
         for partition in self._partitions():
             pages = self._changed(self.source.pages((partition,)), number)
-            changes += self._write(self._moved(self._unless_newer(pages, number)), partition, number)
+            moved = self._moved(self._unless_newer(pages, number))
+            changes += self._write(moved, partition, number, keeps_dynamic=self._keeps_dynamic)
         return changes + self._delete_unseen(number, unless_newer=True)
+
+    @property
+    def _keeps_dynamic(self) -> bool:
+        """Whether Milvus keeps dynamic fields of a row that is replaced by one without them."""
+        return self.source.lite and self.table.dynamic
 
     def _partitions(self) -> tuple[str, ...]:
         """The partitions of the first collection; the second one has them, too."""
@@ -99,8 +103,9 @@ class Copy:
         key = self.source.key.name
         for page in pages:
             self._check_names(page.rows)
+            self._check_unique([row[key] for row in page.rows], number)
             recorded = self.journal.digests([row[key] for row in page.rows])
-            marks = {row[key]: digest(row, page.partition) for row in page.rows}
+            marks = {row[key]: self.source.digest(row, page.partition) for row in page.rows}
             same = [(name, mark) for name, mark in marks.items() if recorded.get(name) == mark]
             self.journal.record(same, number)
             unchanged = {name for name, _ in same}
@@ -117,6 +122,21 @@ class Copy:
                     next_step="Remove it from the rows, and run the command again: it continues. Or give the "
                     "new field another name (name: in the spec of nestvec collection alter), with --restart.",
                 )
+
+    def _check_unique(self, keys: Sequence[object], number: int) -> None:
+        """Raise StoreRefused for rows that several partitions have: nothing says which one is the row.
+
+        Milvus Lite goes on showing a row in its partition after it was written to another.
+        """
+        doubled = self.source.in_several_partitions(self.journal.keys_in_pass(keys, number))
+        # A row that was moved meanwhile is in one of them when both are read again.
+        if doubled := self.source.in_several_partitions(doubled):
+            raise StoreRefused(
+                f"several partitions of {self.source.collection} have a row of the same key",
+                value=f"{self.source.key.name} {_listed(doubled)}",
+                next_step="Delete such rows, flush the collection, and insert them where they belong; then "
+                "the same command continues. Move rows between partitions of Milvus Lite only so.",
+            )
 
     def _moved(self, pages: Iterable[Page], *, anew: bool = False) -> Iterator[Page]:
         """The same rows, after those that were in another partition are deleted there; with ``anew``, in
@@ -143,7 +163,7 @@ class Copy:
         recorded = self.journal.digests(keys)
         for partition in self.target.partitions() if recorded else ():
             rows = self.target.rows(list(recorded), partition)
-            present = {key: digest(row, partition) for key, row in rows.items()}
+            present = {key: self.target.digest(row, partition) for key, row in rows.items()}
             differing = {key: mark for key, mark in present.items() if mark != recorded[key]}
             foreign = differing.keys() - self.journal.sent(differing)
             if foreign:
@@ -153,7 +173,8 @@ class Copy:
         """The same rows, recorded: the second collection may have them if the command is killed now."""
         for page in pages:
             name = self.source.key.name
-            self.journal.record_sent([(row[name], digest(row, page.partition)) for row in page.rows], number)
+            marks = [(row[name], self.source.digest(row, page.partition)) for row in page.rows]
+            self.journal.record_sent(marks, number)
             yield page
 
     def _unless_newer(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
@@ -162,7 +183,9 @@ class Copy:
         for page in pages:
             untouched = self._untouched([row[key] for row in page.rows])
             newer = [
-                (row[key], digest(row, page.partition)) for row in page.rows if row[key] not in untouched
+                (row[key], self.source.digest(row, page.partition))
+                for row in page.rows
+                if row[key] not in untouched
             ]
             self.journal.record(newer, number)
             yield replace(page, rows=tuple(row for row in page.rows if row[key] in untouched))
@@ -174,7 +197,8 @@ class Copy:
         for partition in self.target.partitions():
             rows = self.target.rows(keys, partition)
             present |= set(rows)
-            same |= {key for key, row in rows.items() if recorded.get(key) == digest(row, partition)}
+            marks = {key: self.target.digest(row, partition) for key, row in rows.items()}
+            same |= {key for key, mark in marks.items() if recorded.get(key) == mark}
         return same | {key for key in keys if key not in recorded and key not in present}
 
     def _delete_unseen(self, number: int, *, unless_newer: bool = False) -> int:
@@ -197,17 +221,23 @@ class Copy:
         def delete() -> None:
             with milvus_errors(f"deleting {len(keys)} rows of {self.table.name}"):
                 self.client.delete(self.table.name, filter=key_filter(self.target.key, keys))
+                if self.target.lite and len(self.target.partitions()) > 1:
+                    # Milvus Lite shows the row in its partition again if another gets one of its key before.
+                    self.client.flush(self.table.name)
 
         wait_for_milvus(self.patience, delete, resumes=True)
 
-    def _write(self, pages: Iterator[Page], partition: str, number: int) -> int:
-        """Write rows as an ingest does. Raises IngestError for a row that is refused."""
+    def _write(
+        self, pages: Iterator[Page], partition: str, number: int, *, keeps_dynamic: bool = False
+    ) -> int:
+        """Write rows as an ingest does; with ``keeps_dynamic``, with NULL for each dynamic field that a row
+        would keep of the one that it replaces. Raises IngestError for a row that is refused."""
         key, rows_stored = self.source.key.name, 0
         table = replace(self.table, embeddings=self.embeddings)
         max_rows = max_batch_rows(self.table, self.batch)
         plan = WritePlan(
             table=table,
-            writer=KeyedWriter(self.client, self.table, partition),
+            writer=KeyedWriter(self.client, self.table, partition, keeps_dynamic),
             patience=replace(self.patience),  # the pipeline ends the waits of its own at its end
             max_rows=max_rows,
             threads=False,
@@ -224,7 +254,8 @@ class Copy:
                         "command continues.",
                     )
                 rows = [item.value for item in part.source_rows if isinstance(item.value, dict)]
-                self.journal.record([(row[key], digest(row, partition)) for row in rows], number)
+                marks = [(row[key], self.source.digest(row, partition)) for row in rows]
+                self.journal.record(marks, number)
                 rows_stored += len(rows)
                 self.advance(len(rows))
                 self._hold_back(rows_stored, began)
@@ -257,13 +288,17 @@ class Copy:
 
 def foreign_rows(name: str, keys: Collection[object]) -> StoreRefused:
     """The error for rows of the second collection, ``name``, that somebody else wrote."""
-    names = sorted(str(key)[:60] for key in keys)
     return StoreRefused(
         f"the copy {name} has rows that the change did not write; nothing was switched",
-        value=", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+        value=_listed(keys),
         next_step="Write those that are to remain into the collection itself. Then run the command again "
         "with --restart, which drops the copy and copies all rows anew.",
     )
+
+
+def _listed(keys: Collection[object]) -> str:
+    names = sorted(str(key)[:60] for key in keys)
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _requests(rows: Sequence[Row], max_rows: int) -> Iterator[list[Row]]:

@@ -150,6 +150,12 @@ class ChangeJournal:
                 read.update(self._file.execute(query, part).fetchall())
         return read
 
+    def keys_in_pass(self, keys: Sequence[object], number: int) -> list[object]:
+        """Those keys of rows that a pass has seen already."""
+        query = "SELECT 1 FROM rows WHERE key = ? AND pass = ?"
+        with _errors(self.path, self._collection):
+            return [key for key in keys if self._file.execute(query, (key, number)).fetchone()]
+
     def sent(self, rows: Mapping[object, bytes]) -> set[object]:
         """Those keys of rows whose digest is of a row that was to be copied once."""
         with _errors(self.path, self._collection):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nestvec.collections.change.copy import Copy, foreign_rows
 from nestvec.collections.change.journal import UNFINISHED
-from nestvec.collections.change.rows import digest
 
 _NO_PASS = 0
 """Of rows that no pass has seen: the next one writes them again, or deletes them."""
@@ -20,7 +19,7 @@ def mark_differing(copy: Copy) -> int:
     key, count = copy.target.key.name, 0
     for page in copy.target.pages(copy.target.partitions()):
         recorded = copy.journal.digests([row[key] for row in page.rows])
-        present = {row[key]: digest(row, page.partition) for row in page.rows}
+        present = {row[key]: copy.target.digest(row, page.partition) for row in page.rows}
         differing = {name: mark for name, mark in present.items() if recorded.get(name) != mark}
         foreign = differing.keys() - copy.journal.sent(differing)
         if foreign:

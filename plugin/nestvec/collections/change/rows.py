@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -103,6 +104,12 @@ class RowReader:
             self.patience, partial(self._rows, keys=keys, partition=partition), resumes=True
         )
 
+    def in_several_partitions(self, keys: Sequence[object]) -> list[object]:
+        """Those keys that rows of several partitions have. Raises StoreError."""
+        partitions = self.partitions() if keys else ()
+        places = Counter(key for partition in partitions for key in self.rows(keys, partition))
+        return [key for key in keys if places[key] > 1]
+
     def _rows(self, keys: Sequence[object], partition: str) -> dict[object, Row]:
         with milvus_errors(f"reading {len(keys)} rows of {self.collection}"):
             rows = self.client.query(
@@ -160,12 +167,26 @@ class RowReader:
         dims = sum(column.dim or 0 for column in self.table.columns if column.name in self.fields)
         return max(1, min(_MAX_PAGE_ROWS, _PAGE_BYTES // max(1, 4 * dims)))
 
+    def digest(self, row: Row, partition: str) -> bytes:
+        """What says whether a row has changed: a hash of all its values and its partition.
+
+        In Milvus Lite a dynamic field that is NULL counts as none: a row that replaces another there keeps
+        the dynamic fields of that one, and can only have NULLs in their place.
+        """
+        if self.lite:
+            row = {name: value for name, value in row.items() if value is not None or name in self.fields}
+        return _digest(row, partition)
+
     def _output_fields(self) -> list[str]:
         return [*self.fields, *((DYNAMIC_COLUMN.name,) if self.table.dynamic else ())]
 
     def _plain(self, row: Mapping[str, Any]) -> Row:
         """A row as Milvus takes it; dynamic fields that are NULL are part of it."""
         plain = {name: _plain_value(row.get(name)) for name in self.fields}
+        for column in self.table.columns:
+            if column.type == "JSON" and isinstance(plain.get(column.name), str):
+                # pymilvus returns the value of a JSON string, and takes a string for JSON text.
+                plain[column.name] = orjson.dumps(plain[column.name]).decode()
         if self.table.dynamic:
             columns = {column.name for column in self.table.columns} | {DYNAMIC_COLUMN.name}
             plain |= {
@@ -185,8 +206,7 @@ def may_pass(error: NestvecError, *, lite: bool) -> bool:
     return (fault.kind, fault.party) == ("transient", "Milvus")
 
 
-def digest(row: Row, partition: str) -> bytes:
-    """What says whether a row has changed: a hash of all its values and its partition."""
+def _digest(row: Row, partition: str) -> bytes:
     options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
     encoded = orjson.dumps([partition, row], default=_encode, option=options)
     return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()

@@ -11,7 +11,7 @@ from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy
 from nestvec.collections.change.repair import mark_differing
-from nestvec.collections.change.rows import Row, RowReader, digest
+from nestvec.collections.change.rows import Row, RowReader
 from nestvec.collections.vector_agreement import (
     Numbers,
     agreement,
@@ -81,9 +81,9 @@ def _check_rows(copy: Copy) -> _Sample:
     for partition in copy.source.partitions():
         before, after = copy.source.rows(keys, partition), copy.target.rows(keys, partition)
         for key, row in before.items():
-            if digest(row, partition) != recorded.get(key):
+            if copy.source.digest(row, partition) != recorded.get(key):
                 continue  # changed since: a later pass copies it
-            if key not in after or digest(after[key], partition) != recorded[key]:
+            if key not in after or copy.target.digest(after[key], partition) != recorded[key]:
                 raise _differs(copy, f"row {str(key)[:60]} differs")
             sample.rows[key], sample.partitions[key] = row, partition
     return sample
@@ -131,7 +131,7 @@ def _vectors(reader: RowReader, column: EmbeddingColumn, sample: _Sample) -> dic
         keys = [key for key, place in sample.partitions.items() if place == partition]
         for key, row in complete.rows(keys, partition).items():
             vector = row.pop(column.column)
-            if digest(row, partition) == digest(sample.rows[key], partition):
+            if reader.digest(row, partition) == reader.digest(sample.rows[key], partition):
                 vectors[key] = read_vector(vector, column.config.form)
     return vectors
 
