@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, PlainText, UnpromptedText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
-from nestvec_schemas.bridges.bridge import served_name, split_bridged_name
+from nestvec_schemas.bridges.bridge import possible_splits, served_name
 from nestvec_schemas.bridges.view import bridge_view, graph_dim, selected_bridge
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
@@ -293,7 +293,7 @@ def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> 
     if name:
         if name in encoders:
             return name
-        name = _resolve_alias(name, aliases)
+        name = _resolve_alias(name, aliases, encoders)
         if name in encoders:
             return name
         raise EncoderNotFound(
@@ -310,12 +310,23 @@ def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> 
     return own[0]
 
 
-def _resolve_alias(name: str, aliases: Mapping[str, str]) -> str:
+def bridge_by_alias(name: str, aliases: Mapping[str, str], encoders: Collection[str]) -> str | None:
+    """The bridge among ``encoders`` that a name such as ``ALIAS.as.OTHER`` means; None if it means none."""
+    for alias, bridge in possible_splits(name):
+        if alias in aliases and (served := served_name(aliases[alias], bridge)) in encoders:
+            return served
+    return None
+
+
+def _resolve_alias(name: str, aliases: Mapping[str, str], encoders: Collection[str]) -> str:
     """The encoder that a name stands for; an alias may be the part before a bridge's name too."""
     if name in aliases:
         return aliases[name]
-    parts = split_bridged_name(name)
-    return served_name(aliases[parts[0]], parts[1]) if parts and parts[0] in aliases else name
+    if (bridge := bridge_by_alias(name, aliases, encoders)) is not None:
+        return bridge
+    # The error then names the bridge that the encoder does not have.
+    absent = (served_name(aliases[alias], key) for alias, key in possible_splits(name) if alias in aliases)
+    return next(absent, name)
 
 
 def _names(encoders: Iterable[str], aliases: Iterable[str]) -> str:

@@ -25,9 +25,9 @@ from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
-from nestvec_schemas.bridges.bridge import Bridge, Bridges
+from nestvec_schemas.bridges.bridge import Bridge, Bridges, bridged_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import PromptNotOffered
+from nestvec_schemas.errors import AliasInvalid, EncoderNotFound, PromptNotOffered
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.towers import EXIT_INPUT
@@ -272,6 +272,32 @@ def test_an_alias_names_a_bridge_too(write_encoder: Callable[..., Path]) -> None
     catalog = EncoderCatalog([instance], {"best": "tiny:2", "best:1": "tiny:2"})
     assert resolve_encoder(catalog, "best.as.old") == "tiny.as.old:2"
     assert resolve_encoder(catalog, "best.as.long.v2:1") == "tiny.as.long.v2:2"
+    with pytest.raises(EncoderNotFound, match=r"tiny\.as\.absent:2"):
+        resolve_encoder(catalog, "best.as.absent")
+
+
+def test_an_alias_may_look_like_a_bridge(write_encoder: Callable[..., Path]) -> None:
+    """What a name means is what exists: the alias, and the bridges of its encoder."""
+    encoders = open_encoders(write_encoder(bridges=BRIDGES).parent)
+    catalog = EncoderCatalog([EncoderInstance(encoders)], {"al.as.enc": "tiny", "tiny.as.enc:2": "tiny"})
+    assert resolve_encoder(catalog, "al.as.enc") == "tiny"
+    assert resolve_encoder(catalog, bridged_name("al.as.enc", "old")) == "tiny.as.old"
+    assert resolve_encoder(catalog, bridged_name("tiny.as.enc:2", "long:2")) == "tiny.as.long.v2"
+    assert resolve_encoder(catalog, "tiny.as.old") == "tiny.as.old"
+    with pytest.raises(EncoderNotFound, match=r"name: al\.as\.old"):
+        resolve_encoder(catalog, "al.as.old")
+
+
+def test_an_alias_is_refused_that_names_a_bridge(write_encoder: Callable[..., Path]) -> None:
+    """``best.as.old`` is a bridge of ``best``, and would be another encoder by this alias."""
+    instance = EncoderInstance(open_encoders(write_encoder(bridges=BRIDGES).parent))
+    for name in ("best.as.old", "best.as.long.v2"):
+        with pytest.raises(AliasInvalid, match="name of a bridge, by another alias: tiny"):
+            EncoderCatalog([instance], {name: "tiny", "best": "tiny"})
+    with pytest.raises(AliasInvalid, match="an encoder of the service already has the alias's name"):
+        EncoderCatalog([instance], {"tiny.as.old": "tiny"})
+    catalog = EncoderCatalog([instance], {"best.as.other": "tiny", "best": "tiny"})
+    assert resolve_encoder(catalog, "best.as.other") == "tiny"
 
 
 def test_images_have_no_bridge(write_encoder: Callable[..., Path]) -> None:

@@ -6,7 +6,7 @@ serves it as an encoder of its own, ``bge.as.minilm``, for which ``?encoder=bge&
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
@@ -132,3 +132,13 @@ def split_bridged_name(name: str) -> tuple[str, str] | None:
     served, colon, tag = name.partition(_TAG_SEPARATOR)
     encoder, separator, bridge = served.partition(BRIDGE_SEPARATOR)
     return (f"{encoder}{colon}{tag}", bridge) if separator else None
+
+
+def possible_splits(name: str) -> Iterator[tuple[str, str]]:
+    """Every encoder and bridge that a name may be read as, the shortest encoder first: an alias of an encoder
+    may have ``.as.`` in it, too."""
+    served, colon, tag = name.partition(_TAG_SEPARATOR)
+    parts = served.split(BRIDGE_SEPARATOR)
+    for count in range(1, len(parts)):
+        encoder, bridge = BRIDGE_SEPARATOR.join(parts[:count]), BRIDGE_SEPARATOR.join(parts[count:])
+        yield f"{encoder}{colon}{tag}", bridge

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from nestvec.service.encoders import bridge_by_alias
 from nestvec_schemas.errors import AliasInvalid, nearest
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}")
@@ -36,6 +37,13 @@ def _check_alias(alias: str, target: str, aliases: Mapping[str, str], encoders: 
             "an encoder of the service already has the alias's name",
             value=alias,
             next_step="Choose another alias, or export the encoder with a tag: --name NAME:TAG.",
+        )
+    bridge = bridge_by_alias(alias, aliases, encoders)
+    if bridge is not None:
+        raise AliasInvalid(
+            f"the alias {alias} already is the name of a bridge, by another alias",
+            value=bridge,
+            next_step="Choose another alias.",
         )
     if target in aliases:
         loop = "itself" if target == alias else f"the alias {target}"
