@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from nestvec.engines.auto import AutoEngine
 from nestvec.engines.contract import Batch, StreamingEngine
 from nestvec.engines.factory import EngineOptions, MemoryLimits, open_engine
 from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.openvino import engine as openvino_engine
 from nestvec.engines.openvino import streams as openvino_streams
 from nestvec.engines.openvino.engine import OpenVinoEngine
 from nestvec.engines.openvino.opening import OpenVinoOptions
@@ -217,3 +220,31 @@ def test_onnx_runtime_runs_one_batch_at_a_time(folder: Path, write_encoder: Writ
     assert engine.parallel == 2
     assert [engine.encoder_info(name).name for name in ("tiny", "other")] == ["openvino", "onnx"]
     assert [engine.encoder_info(name).streams for name in ("tiny", "other")] == [2, 1]
+
+
+def test_an_engine_is_closed_while_it_compiles(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for what may take minutes, and nobody hears of how that ends."""
+    monkeypatch.setattr(openvino_engine, "_COMPILE_SECONDS", 0.01)
+    engine = opened(folder)
+    streams = engine._opened["tiny", 0]
+    compile_graphs, started, may_end = type(streams._opening)._compile, Event(), Event()
+
+    def compile_late(opening: Any, *arguments: Any) -> Any:
+        started.set()
+        may_end.wait(300)
+        (folder / GRAPH).unlink()
+        return compile_graphs(opening, *arguments)
+
+    monkeypatch.setattr(type(streams._opening), "_compile", compile_late)
+    for _ in range(openvino_streams._BUSY_BATCHES):
+        engine.run_now("tiny", BESIDE)
+    assert started.wait(300)
+    asyncio.run(engine.close())
+    assert streams.compiling is not None
+    assert not streams.compiling.done()
+    may_end.set()
+    streams.compiling.result(300)
+    assert "tiny" not in caplog.text
+    assert streams._graphs is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import openvino
 
@@ -26,6 +27,9 @@ from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
+
+_COMPILE_SECONDS: Final = 5.0
+"""How long an engine that is closed waits for graphs that are being compiled."""
 
 
 class OpenVinoEngine:
@@ -114,7 +118,14 @@ class OpenVinoEngine:
         return any(name == encoder for name, _ in list(self._opened))
 
     async def close(self) -> None:
-        """See the contract."""
+        """See the contract. What is being compiled is waited for ``_COMPILE_SECONDS``: it may take minutes,
+        and nobody uses it any more."""
         self._threads.shutdown(wait=True)
-        self._compiler.shutdown(wait=True, cancel_futures=True)
+        self._compiler.shutdown(wait=False, cancel_futures=True)
+        for opened in self._opened.values():
+            opened.drop()
+        compiling = [opened.compiling for opened in self._opened.values() if opened.compiling is not None]
+        # Those that were cancelled are done, which ``wait`` would not see.
+        unfinished = [future for future in compiling if not future.done()]
+        await asyncio.to_thread(wait, unfinished, _COMPILE_SECONDS)
         self._opened.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from threading import Lock
 from typing import Final
@@ -34,6 +34,9 @@ class EncoderStreams:
         self._opening, self._opened, self._compiler = opening, opened, compiler
         self.count = _stream_count(opening, opened.graphs)
         """Batches at once."""
+        self.compiling: Future[None] | None = None
+        """Done once the graphs for several batches are compiled, or that has failed; None before there is
+        load."""
         self._graphs: Mapping[str, CompiledGraph] | None = None
         self._lock = Lock()
         self._busy_batches = 0
@@ -50,7 +53,7 @@ class EncoderStreams:
             is_load = self._busy_batches == _BUSY_BATCHES
         if is_load:
             with suppress(RuntimeError):  # the engine is being closed
-                self._compiler.submit(self._compile, batch)
+                self.compiling = self._compiler.submit(self._compile, batch)
         return self._opened.graphs[batch.part]
 
     def drop(self) -> None:
@@ -71,6 +74,8 @@ class EncoderStreams:
                 raise ValueError(f"their vectors have a cosine of {cosine:.5f} to those of all cores")
         except Exception as error:
             self.count = 1
+            if self._is_dropped:  # its files may be gone
+                return
             logger.warning("batches of %s run one after the other, not at once: %s", encoder, error)
             return
         if self._is_dropped:
