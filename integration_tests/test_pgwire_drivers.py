@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -94,3 +96,68 @@ def test_a_copy_is_described_without_being_run(pg: RunningPg) -> None:
             await connection.close()
 
     asyncio.run(describe())
+
+
+TEXT_VECTOR = b"[5,6]"
+FLOAT4_ARRAY = struct.pack("!iiiii", 1, 0, 700, 2, 1) + struct.pack("!ifif", 4, 7.0, 4, 8.0)
+FLOAT8_ARRAY = struct.pack("!iiiii", 1, 0, 701, 2, 1) + struct.pack("!idid", 8, 7.0, 8, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("vector", "expected"), [(TEXT_VECTOR, "[5,6]"), (FLOAT4_ARRAY, "[7,8]"), (FLOAT8_ARRAY, "[7,8]")]
+)
+def test_rows_of_adbc_are_copied(pg: RunningPg, vector: bytes, expected: str) -> None:
+    """``adbc_ingest`` writes the name of the table so, looks up its columns by it, and sends a vector as a
+    text or an array of floats in binary."""
+    key, name = struct.pack("!q", 90), '"public" . "t"'
+    with psycopg.connect(pg.address, autocommit=True) as connection:
+        columns = connection.execute(
+            "SELECT attr.attname FROM pg_catalog.pg_attribute AS attr WHERE attr.attrelid = "
+            "%s::regclass::oid AND attr.attnum > 0 AND NOT attr.attisdropped",
+            (name,),
+        ).fetchall()
+        assert ("v",) in columns
+        with connection.cursor().copy(f'COPY {name} ("id", "v") FROM STDIN WITH (FORMAT binary)') as copy:
+            copy.write(b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0))
+            copy.write(struct.pack("!hi", 2, len(key)) + key + struct.pack("!i", len(vector)) + vector)
+            copy.write(struct.pack("!h", -1))
+        assert connection.execute("SELECT v FROM t WHERE id = 90").fetchone() == (expected,)
+        connection.execute("DELETE FROM t WHERE id = 90")
+
+
+def test_rows_are_copied_as_the_extension_of_duckdb_asks(pg: RunningPg) -> None:
+    query = (
+        'COPY (SELECT "id", "v"::VARCHAR FROM "public"."t" WHERE "id" = \'1\') TO STDOUT (FORMAT "binary");'
+    )
+    with psycopg.connect(pg.address) as connection, connection.cursor().copy(query) as copy:
+        copy.set_types(["int8", "text"])
+        assert list(copy.rows()) == [(1, "[1,2]")]
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT * FROM changing", "SELECT * FROM changing_view", "SELECT a FROM changing"]
+)
+def test_asyncpg_prepares_again_what_has_other_columns_now(pg: RunningPg, query: str) -> None:
+    create = "CREATE TABLE changing (id BIGINT PRIMARY KEY, a {}, v VECTOR(2))"
+
+    async def run() -> list[object]:
+        reader, writer = await asyncpg.connect(pg.url), await asyncpg.connect(pg.url)
+        try:
+            answers = list[Any]()
+            for type_, value in (("INT", "1"), ("TEXT", "'x'")):
+                await writer.execute("DROP TABLE IF EXISTS changing")
+                await writer.execute(create.format(type_))
+                await writer.execute("CREATE OR REPLACE VIEW changing_view AS SELECT a, v, id FROM changing")
+                await writer.execute(f"INSERT INTO changing VALUES (1, {value}, '[1,2]')")
+                answers += [
+                    await reader.fetchval(f"SELECT a FROM ({query}) AS q"),
+                    *await reader.fetch(query),
+                ]
+            await writer.execute("DROP VIEW changing_view")
+            await writer.execute("DROP TABLE changing")
+            return [answer if isinstance(answer, (int, str)) else answer["a"] for answer in answers]
+        finally:
+            await reader.close()
+            await writer.close()
+
+    assert asyncio.run(run()) == [1, 1, "x", "x"]

@@ -29,6 +29,7 @@ class PgError(Exception):
         detail: str = "",
         position: int | None = None,
         severity: str = "ERROR",
+        routine: str = "",
     ) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
@@ -36,11 +37,19 @@ class PgError(Exception):
         self.position = position
         """In characters from the start of the client's query, from 1; None for nowhere."""
         self.severity = severity
+        self.routine = routine
+        """PostgreSQL's function that reports it, where drivers recognise an error by it."""
 
     @property
     def fatal(self) -> bool:
         """Whether the connection ends with it."""
         return self.severity == "FATAL"
+
+
+def result_type_changed() -> PgError:
+    """A prepared statement has other columns than it was described with; drivers that get this error prepare
+    it again."""
+    return PgError("0A000", "cached plan must not change result type", routine="RevalidateCachedQuery")
 
 
 SQLSTATES: Final[tuple[tuple[type[NestvecError], str], ...]] = (

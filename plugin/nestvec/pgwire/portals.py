@@ -9,7 +9,7 @@ from typing import Any, Final
 from nestvec.milvus.catalog import Table
 from nestvec.pgwire.copying.syntax import is_copy_stream
 from nestvec.pgwire.engine import read_sql
-from nestvec.pgwire.errors import PgError
+from nestvec.pgwire.errors import PgError, result_type_changed
 from nestvec.pgwire.outcome import StatementOutcome, field_of, formats_of, row_encoder
 from nestvec.pgwire.protocol import responses
 from nestvec.pgwire.protocol.messages import BindMessage, ParseMessage
@@ -64,6 +64,18 @@ def _planned(planned: Sequence[Field] | None, fields: tuple[Field, ...]) -> tupl
     if planned is None or len(planned) != len(fields):
         return fields
     return tuple(before if before.oid else now for before, now in zip(planned, fields, strict=True))
+
+
+def _encode_announced(encode: Callable[[Row], bytes]) -> Callable[[Row], bytes]:
+    """The same; a value of another type than announced is of a view or a file that changed."""
+
+    def encode_announced(row: Row) -> bytes:
+        try:
+            return encode(row)
+        except PgError as error:
+            raise result_type_changed() from error
+
+    return encode_announced
 
 
 class ExtendedProtocol:
@@ -178,7 +190,7 @@ class ExtendedProtocol:
             return
         if [column.name for column in announced] != [column.name for column in outcome.fields]:
             # Of what a view or a file has now, too, which are none of the tables.
-            raise PgError("0A000", "cached plan must not change result type")
+            raise result_type_changed()
         if self._runner.tables_of(prepared.tables) == prepared.tables:
             return
         _, planned = await self._runner.describe(prepared.statement, prepared.declared)
@@ -188,7 +200,7 @@ class ExtendedProtocol:
             for before, now in zip(announced, fields, strict=True)
         )
         if not same:
-            raise PgError("0A000", "cached plan must not change result type")
+            raise result_type_changed()
         # What changed does not matter to it, and is not looked at again.
         prepared.tables = self._runner.tables_of(prepared.tables)
 
@@ -199,7 +211,10 @@ class ExtendedProtocol:
         end = min(len(rows), portal.position + max_rows) if max_rows > 0 else len(rows)
         chunk = rows[portal.position : end]
         portal.position = end
-        return chunk, row_encoder(portal.fields, portal.formats()), end < len(rows)
+        encode = row_encoder(portal.fields, portal.formats())
+        if outcome is not None and portal.fields != outcome.fields:
+            encode = _encode_announced(encode)
+        return chunk, encode, end < len(rows)
 
     def portal(self, name: str) -> Portal:
         """A portal by its name."""

@@ -79,7 +79,7 @@ _EXPRESSIONS: Final = (
     ("regnamespace_oid(s)", "(SELECT max(n.oid) FROM pgc.pg_namespace n WHERE n.nspname = s)"),
     (
         "relation_name(n)",
-        "trim(regexp_replace(n, '^\"?(public|pg_catalog|information_schema)\"?\\.', ''), '\"')",
+        "trim(regexp_replace(trim(n), '^\"?(public|pg_catalog|information_schema)\"?\\s*\\.\\s*', ''), '\"')",
     ),
     (
         "type_alias(n)",

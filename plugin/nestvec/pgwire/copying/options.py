@@ -102,6 +102,8 @@ def _new_style(tokens: Sequence[Token]) -> _Pairs:
                 raise PgError("42601", "an option of COPY has no name")
             pairs.add(words[0].lower(), words[1:] or ("true",))
             words = []
+        elif kind == "word" and words and words[0].lower() not in _FORCED:
+            words.append(part.strip('"'))  # a value, as in FORMAT "binary"
         elif kind != "mark" or part == "*":
             words.append(_value(part) if kind == "text" else part)
     if depth:

@@ -110,10 +110,11 @@ class CopyRunner:
 
     async def _table(self, copy: CopyStatement, offset: int) -> Table:
         """The collection of a COPY. Raises PgError."""
-        name, session = copy.table, self._runner.session
-        session.forget(name, name.lower())
+        session = self._runner.session
         try:
-            parsed = parse(f"COPY {name} TO 'file'")
+            parsed = parse(f"COPY {copy.table} TO 'file'")
+            name = str(parsed.tree.this.name)
+            session.forget(name, name.lower())
             table: Table = await self._runner.drive(session.table(parsed.source, parsed.tree.this))
         except NestvecError as error:
             raise to_pg_error(error, offset + copy.table_offset - len("COPY ")) from error

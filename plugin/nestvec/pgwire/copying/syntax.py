@@ -12,7 +12,7 @@ from nestvec.pgwire.errors import PgError
 _NAME: Final = r'(?:"(?:[^"]|"")+"|\w+)'
 _TEXT: Final = r"(?:(?<!\w)[eE]'(?:[^'\\]|''|\\.)*+'|'(?:[^']|'')*+')"
 _COPY: Final = re.compile(
-    rf"copy\s+(?:(?P<query>\(.*\))\s+|(?P<table>{_NAME}(?:\.{_NAME})*)(?:\s*\((?P<columns>[^()]*)\)\s*|\s+))"
+    rf"copy\s+(?:(?P<query>\(.*\))\s+|(?P<table>{_NAME}(?:\s*\.\s*{_NAME})*)(?:\s*\((?P<columns>[^()]*)\)\s*|\s+))"
     rf"(?P<way>from\s+stdin|to\s+stdout)\b\s*(?P<options>(?:{_TEXT}|[^;'])*+);?\s*",
     re.I | re.S,
 )

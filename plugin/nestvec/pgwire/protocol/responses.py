@@ -148,5 +148,6 @@ def _error_fields(error: PgError) -> bytes:
         b"D": error.detail,
         b"H": error.hint,
         b"P": "" if error.position is None else str(error.position),
+        b"R": error.routine,
     }
     return b"".join(name + text(value) for name, value in fields.items() if value) + b"\0"

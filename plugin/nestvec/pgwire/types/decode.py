@@ -164,6 +164,23 @@ def _uuid_binary(data: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=data)
 
 
+def _vector_binary(half: bool) -> Decoder:
+    """A vector. ADBC's driver copies a text or an array of floats into a column of any type: no vector begins
+    as these do."""
+
+    def decode(data: bytes) -> list[float]:
+        if data[:1] == b"[" and data[-1:] == b"]" and data[2:4] != b"\0\0":
+            return vectors.parse_vector(decode_text(data))
+        if data[:4] != b"\0\0\0\1":
+            return vectors.decode_vector(data, half)
+        numbers = decoder(oids.array_of(oids.FLOAT4), True)(data)
+        if not all(isinstance(number, float) for number in numbers):
+            raise PgError("22P03", "an array that becomes a vector has floats only, and no NULL")
+        return list(numbers)
+
+    return decode
+
+
 _TEXT: Final[dict[int, Decoder]] = {
     **{oid: _integer_text(oid) for oid in oids.INTEGERS if oids.BY_OID[oid].name[:3] != "reg"},
     oids.BOOL: _bool_text,
@@ -199,8 +216,8 @@ _BINARY: Final[dict[int, Decoder]] = {
     oids.TIMESTAMPTZ: times.decode_timestamptz,
     oids.INTERVAL: times.decode_interval,
     oids.UUID: _uuid_binary,
-    oids.VECTOR: vectors.decode_vector,
-    oids.HALFVEC: lambda data: vectors.decode_vector(data, half=True),
+    oids.VECTOR: _vector_binary(half=False),
+    oids.HALFVEC: _vector_binary(half=True),
     oids.SPARSEVEC: vectors.decode_sparse,
     oids.BIT: vectors.decode_bit,
     oids.VARBIT: vectors.decode_bit,
