@@ -53,3 +53,31 @@ SELECT id FROM rows AS lhs WHERE jsonb_build_array(id) IN (SELECT jsonb_build_ar
 SELECT r.id, x.id AS i FROM rows AS r JOIN rows AS x ON jsonb_build_array(r.id) IS NOT DISTINCT FROM jsonb_build_array(x.id + 0.0)
 SELECT 5::bit(4)::text AS a, 5::bit(40)::text AS b, (-5)::bit(4)::text AS c, (-5)::bit(40)::text AS d, 5::bigint::bit(70)::text AS e, 5::bit::text AS f, NULL::int::bit(3) AS g, 5::bit(4) AS h
 SELECT B'1010'::bit(6)::text AS a, B'1010'::bit(2)::text AS b, '1010'::bit(6)::text AS c, (5::bit(4) & B'0100')::text AS d, 5::bit(4)::int AS e, 300::bit(8)::int AS f, 5::bit(3)::bit(5)::text AS g
+SELECT 3 * 1e40 AS a, 123456789012345678901234567890123456789012 + 1 AS b, 1e20 + 1 AS c, 1e40::text AS d, '1e40'::numeric AS e, greatest(1e40, 2) AS f, -1e40 AS g, ceil(99999999999999999999) AS h
+SELECT r.id, r.a * 1e40 AS a, r.a < 1e40 AS b, r.p < 1e300 AS c, 3::numeric ^ 40 AS d, round(r.a / 7.0, 2) AS e FROM rows AS r
+SELECT id, sqrt(abs(w)) AS a, w * extract(epoch FROM ts) AS b, power(extract(epoch FROM tz), 2) AS c, (extract(isoyear FROM day)) ^ (abs(k)) AS d, trunc(x::numeric, 1) AS e FROM typed
+SELECT mod((ln(abs((extract(isoyear FROM (DATE '9999-12-31')))) + 1)), ((mod(0.00001, ('1e3'::numeric))) * (ln(abs((2.5e-3)) + 1)))) AS a, ((SELECT avg(x) FROM (VALUES ('Infinity'::float8), (0)) AS v(x)))::numeric AS b
+SELECT (-2147483648) << 2 AS a, -9223372036854775808 / 2 AS b, -9223372036854775809 / 2 AS c, to_timestamp((-2147483648) << 2) AS d
+SELECT r.id, div(r.a, r.a * 0) / NULL::numeric AS a, NULL * (r.a / (r.a - r.a)) AS b FROM rows AS r
+SELECT r.id, substr(r.u, y.k) AS a, substring(r.u, 2, y.k) AS b, overlay(r.u PLACING 'x' FROM 2 FOR abs(y.k)) AS c FROM rows AS r JOIN typed AS y ON y.id = r.id WHERE y.k IS NULL OR y.k > 0
+SELECT (E'\u00e9')::bytea AS a, sha256(((U&'\00e9x')::bytea)) AS b, (('a\\b')::bytea) AS c
+SELECT jsonb_build_object('a', cos(0), 'b', 1e-7::float8, 'c', '-0'::float8, 'd', 1.5::real, 'e', 1e15::float8) AS a, jsonb_build_object('a', 1e20::float8, 'b', 1e-7::float8)::text AS b
+SELECT r.id, jsonb_build_object('a', (CASE WHEN r.f THEN r.a ELSE r.p END), 'b', r.p, 'c', y.n) AS a, ARRAY[(CASE WHEN r.g THEN to_jsonb(r.r) END)]::text AS b FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT to_jsonb(1.50)::text AS a, to_jsonb(ARRAY[1.50, NULL])::text AS b, jsonb_build_object('a', 19.90, 'b', NULL, 'c', 'x"y', 'd', '{"z": 1.0}'::jsonb)::text AS c, jsonb_build_array(1, 1.50)::text AS d, to_jsonb('[1.0]'::jsonb)::text AS e
+SELECT jsonb_object_agg(k, v)::text AS a, jsonb_agg(v ORDER BY v DESC)::text AS b FROM (VALUES ('a', 1.50), ('b', 2.25), ('c', NULL)) AS x(k, v)
+SELECT r.id, ((SELECT jsonb_object_agg(x, 1) FROM unnest(r.tags) AS x)) || 'null' AS c FROM rows AS r
+SELECT jsonb_agg(DISTINCT j)::text AS a, array_agg(DISTINCT j ORDER BY j DESC)::text AS b, count(DISTINCT j) AS c FROM (VALUES ('12'::jsonb), ('12.0'), ('"a"'), ('2'), ('null'), (NULL)) AS v(j)
+SELECT id % 3 AS g, jsonb_agg(DISTINCT meta->'n') AS a, jsonb_agg(DISTINCT meta->'s') FILTER (WHERE id > 4) AS b FROM rows GROUP BY 1
+SELECT a::text FROM (SELECT '12.0'::jsonb AS a INTERSECT SELECT '12'::jsonb) AS x
+SELECT a::text AS a FROM (SELECT j AS a FROM (VALUES ('1.0'::jsonb), ('1.0'), ('2'), (NULL), (NULL)) AS v(j) EXCEPT ALL SELECT j FROM (VALUES ('1'::jsonb), (NULL)) AS w(j)) AS x
+SELECT x.n::text AS n FROM (SELECT '1.0'::jsonb AS n UNION SELECT '2.0'::jsonb INTERSECT SELECT '2'::jsonb) AS x
+SELECT meta->'n' AS n, id FROM rows EXCEPT SELECT meta->'n', id FROM rows WHERE id > 5 ORDER BY 1, 2 LIMIT 4
+SELECT '12345678901234567890123'::jsonb = '12345678901234567890124'::jsonb AS a, '1e20'::jsonb = '100000000000000000000'::jsonb AS b, '0.00001'::jsonb = '1e-5' AS c, '[12345678901234567890123]'::jsonb @> '12345678901234567890124' AS d
+SELECT '0100'::time AS a, '040506.789'::time AS b, '123456+02'::time AS c, '2024-01-01 0405'::timestamp AS d, '20240101T040506'::timestamp AS e, '20240101 040506.5+02'::timestamptz AS f, '2024-01-31'::date AS g
+SELECT r.id, ARRAY(SELECT upper(x) FROM unnest((array_cat((r.t || r.tags), (regexp_match(r.t, '(l+)(.)'))))) AS x ORDER BY 1) AS c FROM rows AS r
+SELECT r.id, ARRAY(SELECT x + 1 FROM unnest((array_positions((ARRAY[2]), r.a))) AS x ORDER BY 1) AS a, array_positions(r.nums, r.a) AS b FROM rows AS r
+SELECT r.id, format('%2$s %1$5s', ceil(r.p), ('ABC'::varchar LIKE r.u)) AS a, array_to_string(ARRAY[NULL::text], ',') AS b, array_to_string(ARRAY[r.a, NULL]::int[], ' ', '*') AS c FROM rows AS r
+SELECT B'101'::bit AS a, '101'::bit::text AS b, B'101'::varbit(2)::text AS c, '101'::bit varying AS d, cast('1011' as bit varying(3)) AS e, B'10'::varbit(5)::text AS f, (B'1010' << 1)::text AS g
+SELECT id, v <-> NULL AS a, NULL::vector <=> v AS b, (v <-> v)::text AS c, (v <#> v)::text AS d, jsonb_build_array(v <-> v)::text AS e FROM typed
+SELECT r.id, trunc(r.r)::text AS a, ((-(r.r))::numeric)::real AS b, date_part('second', timestamp '2000-01-01') || 'x' AS c, 123456789012345678::float8::numeric AS d FROM rows AS r
+SELECT r.id FROM rows AS r WHERE r.r::numeric = 16777200 OR (0.1::float8 + 0.2::float8)::numeric(20, 17) = 0.3 AND r.id < 3

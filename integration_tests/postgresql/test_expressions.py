@@ -42,6 +42,17 @@ DIFFERED: Final = Path(__file__).with_name("expressions.sql").read_text(encoding
 """Statements that once had another answer than PostgreSQL's, or none."""
 
 
+EXACT: Final = (
+    "SELECT 1.0 / 3, 10 / 4.0, 7.5 % 2, round(2.5, 1), coalesce(NULL, 1.50), sqrt(2.0), 2 ^ 0.5, 3 * 1e40",
+    "SELECT id, w / 3, round(w / 7, 2), coalesce(w, 0), greatest(w, 1), w * 1e30, w + 1, -w FROM typed",
+    "SELECT id, w / 3 AS third FROM typed WHERE w / 3 > 0.5 ORDER BY third DESC LIMIT 5",
+    "SELECT sum(w) / count(w), round(avg(w), 3), avg(w), sum(w), max(w) FROM typed",
+    "SELECT k, sum(w) / 3, round(avg(w), 2) FROM typed GROUP BY k",
+    "SELECT 1.50, 2.50::numeric(5,1), '1.50'::numeric, 1e2, 1.50 + 1, 1.50 * 2.0, 1e20 + 1, 2 / 3 * 1.5",
+)
+"""Statements whose numbers have all of PostgreSQL's digits, and its zeros at their ends."""
+
+
 @dataclass(frozen=True)
 class Twins:
     """The same rows by nestvec and by PostgreSQL."""
@@ -115,6 +126,13 @@ def test_random_expressions_have_postgresqls_values(twins: Twins, report: Report
 @pytest.mark.parametrize("statement", DIFFERED)
 def test_an_expression_that_differed_has_postgresqls_value(twins: Twins, statement: str) -> None:
     assert twins.outcome(statement) == ("same", "")
+
+
+@pytest.mark.parametrize("statement", EXACT)
+def test_a_computed_numeric_has_postgresqls_digits(twins: Twins, statement: str) -> None:
+    expected = twins.postgresql.execute(statement.encode()).fetchall()
+    answered = twins.nestvec.execute(statement).fetchall()
+    assert sorted(map(str, answered)) == sorted(map(str, expected))
 
 
 @pytest.mark.nightly

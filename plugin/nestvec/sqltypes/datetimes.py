@@ -40,6 +40,10 @@ _TIMESTAMP = re.compile(
 )
 _DATED_TIME = re.compile(r"\s*\d{4}-\d{1,2}-\d{1,2} +\d{1,2}:", re.ASCII)
 _TIME = re.compile(rf"\s*{_CLOCK}{_ZONE}\s*", re.ASCII | re.IGNORECASE)
+_BASIC_CLOCK = re.compile(
+    r"(^\s*|\dT|\d\s+)(\d{2})(\d{2})(\d{2}(?:\.\d*)?)?(?=\s*(?:$|[A-Za-z]|[+-]\d{2}(?:$|:|\d{2}$)))", re.ASCII
+)
+"""A time of day without colons, ``0405`` or ``040506.5``."""
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
@@ -112,7 +116,7 @@ def time_to_micros(value: object) -> int:
         return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
     if not isinstance(value, str):
         raise _rejected("time", value)
-    match = _TIME.fullmatch(value)
+    match = _TIME.fullmatch(value) or _TIME.fullmatch(_with_colons(value))
     if match is None:
         if not _DATED_TIME.match(value):
             raise _rejected("time", value)
@@ -171,7 +175,7 @@ def _naive_utc(value: datetime) -> datetime:
 def _parse(text: str, kind: str) -> tuple[datetime, timedelta]:
     """The moment as written, and the offset of its zone from UTC."""
     iso = _year_first(text)
-    match = _TIMESTAMP.fullmatch(iso)
+    match = _TIMESTAMP.fullmatch(iso) or _TIMESTAMP.fullmatch(iso := _with_colons(iso))
     if text.strip().lower() == "epoch":
         return _EPOCH, timedelta()
     if match is None:
@@ -207,6 +211,13 @@ def _year_first(text: str) -> str:
             month = groups["month"] if name is None else _MONTHS.index(name[:3].lower()) + 1
             return f"{groups['year']}-{int(month):02}-{int(groups['day']):02}{text[match.end() :]}"
     return text
+
+
+def _with_colons(text: str) -> str:
+    """A text whose time of day has colons."""
+    return _BASIC_CLOCK.sub(
+        lambda match: f"{match[1]}{match[2]}:{match[3]}" + (f":{match[4]}" if match[4] else ""), text, count=1
+    )
 
 
 def _clock(match: re.Match[str], text: str) -> timedelta:

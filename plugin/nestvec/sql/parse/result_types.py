@@ -53,6 +53,14 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         exp.DType.JSONB,
     ),
     "JSONB_FIELD_TEXTS": exp.DType.VARCHAR,
+    **dict.fromkeys(
+        (
+            "VECTOR_COSINE", "VECTOR_L2", "VECTOR_IP", "VECTOR_L1", "BITS_HAMMING", "BITS_JACCARD", "L2_NORM",
+            "VECTOR_NORM",
+        ),
+        exp.DType.DOUBLE,
+    ),
+    "JSON_EACH_VALUES": exp.DType.JSON,
     "JSONB_FIELD_DOCUMENTS": exp.DType.JSONB,
     **dict.fromkeys(("SHA224", "SHA384", "CONVERT_TO"), exp.DType.VARBINARY),
     "CONVERT_FROM": exp.DType.VARCHAR,
@@ -277,6 +285,17 @@ def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
 
 
 def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
+def _annotate_negative(annotator: Any, node: exp.Neg) -> exp.Neg:
+    """The least integer of each type is of that type, though the number behind its minus is not."""
+    number = node.this.unnest()
+    type_ = _LEAST.get(number.name) if isinstance(number, exp.Literal) and not number.is_string else None
+    annotator._set_type(node, type_ or node.this.type or exp.DType.UNKNOWN)
+    return node
+
+
+_LEAST: Final = {str(1 << 31): exp.DType.INT, str(1 << 63): exp.DType.BIGINT}
+
+
     """The average of whole numbers is NUMERIC, of others a double."""
     exact = _kind(node.this) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
     annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
@@ -290,6 +309,7 @@ def _same(rule: dict[str, Any], *nodes: type[exp.Expr]) -> dict[type[exp.Expr], 
 RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.Literal: {"annotator": _annotate_literal},
     exp.Avg: {"annotator": _annotate_avg},
+    exp.Neg: {"annotator": _annotate_negative},
     exp.Anonymous: {"annotator": _annotate_unknown},
     exp.Add: {"annotator": _annotate_plus},
     exp.Sub: {"annotator": _annotate_minus},
@@ -325,4 +345,5 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     **_same({"returns": exp.DType.JSONB}, exp.JSONBDeleteAtPath, exp.JSONExtract, exp.JSONBExtract),
     **_same({"returns": exp.DType.VARCHAR}, exp.JSONExtractScalar, exp.JSONBExtractScalar),
 }
+    exp.JSONBObjectAgg: {"returns": exp.DType.JSONB},
 """What is added to sqlglot's own table of PostgreSQL's types."""

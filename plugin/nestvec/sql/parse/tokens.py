@@ -37,7 +37,19 @@ def tokenize(statement: str) -> list[Token]:
         tokens = [_as_string(token) for token in tokens]
     if kinds & {TokenType.HEX_STRING, TokenType.BIT_STRING} or _has_split_number(tokens):
         tokens = _with_whole_numbers(statement, tokens)
-    return tokens
+    return _with_varbit(tokens) if TokenType.BIT in kinds else tokens
+
+
+def _with_varbit(tokens: list[Token]) -> list[Token]:
+    """``bit varying`` by its other name: sqlglot would take the second word for the name of a column."""
+    merged: list[Token] = []
+    for token in tokens:
+        last = merged[-1] if merged else token
+        if token.text.upper() == "VARYING" and last.token_type == TokenType.BIT:
+            merged[-1] = _copied(last, TokenType.VAR, "varbit", token)
+        else:
+            merged.append(token)
+    return merged
 
 
 def _as_string(token: Token) -> Token:

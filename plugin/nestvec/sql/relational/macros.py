@@ -153,15 +153,16 @@ _TEXT: Final = (
     THEN array_to_string(list_transform(string_split(s, 'ß'), lambda x: upper(x)), 'ß') ELSE upper(s) END""",
     r"""pg_initcap(s) AS array_to_string(list_transform(
     regexp_extract_all(lower(s), '[\p{L}\p{N}]+|[^\p{L}\p{N}]+'), lambda w: pg_upper(w[1]) || w[2:]), '')""",
-    """pg_substring(s, start) AS substring(s, greatest(start, 1)),
+    # greatest() and least() pass over NULL.
+    """pg_substring(s, start) AS CASE WHEN start IS NOT NULL THEN substring(s, greatest(start, 1)) END,
     (s, start, length) AS CASE WHEN length < 0 THEN error('negative length: negative substring length')
-    ELSE substring(s, greatest(start, 1),
+    WHEN start + length IS NOT NULL THEN substring(s, greatest(start, 1),
     greatest(least(start + length, 2147483647) - greatest(start, 1), 0)) END""",
     """pg_split_part(s, d, n) AS CASE WHEN n = 0 THEN error('fields are counted from 1: field position 0')
     WHEN d = '' THEN CASE WHEN n IN (1, -1) THEN s ELSE '' END ELSE split_part(s, d, n) END""",
     """pg_overlay(s, r, start, count) AS CASE
     WHEN start <= 0 THEN error('negative length: negative substring length not allowed')
-    ELSE left(s, start - 1) || r || substring(s, greatest(start + count, 1)) END""",
+    WHEN count IS NOT NULL THEN left(s, start - 1) || r || substring(s, greatest(start + count, 1)) END""",
     """pg_repeat(s, n) AS CASE WHEN strlen(s) * n > 1048576 THEN error('requested length too large')
     ELSE repeat(s, n) END""",
     "pg_padded_length(n) AS CASE WHEN n > 1048576 THEN error('requested length too large') ELSE n END",
@@ -173,8 +174,10 @@ _TEXT: Final = (
     replace(replace(s::VARCHAR, '\', '\\'), '''', '''''') || ''''""",
     """pg_string_to_array(s, d) AS CASE WHEN s = '' THEN []::VARCHAR[] WHEN s IS NULL THEN NULL
     WHEN d IS NULL THEN string_split(s, '') WHEN d = '' THEN [s] ELSE string_split(s, d) END""",
-    """array_positions(a, x) AS list_filter(generate_series(1, len(a)),
-    lambda i: a[i] IS NOT DISTINCT FROM x)""",
+    # A lambda of an outer column would not be found in unnest().
+    """array_positions(a, x) AS CASE WHEN a IS NOT NULL THEN list_transform(list_filter(
+    list_zip(generate_series(1, len(a)), a, list_resize([x], len(a), x)),
+    lambda item: item[2] IS NOT DISTINCT FROM item[3]), lambda item: item[1]) END""",
     """array_replace(a, x, y) AS list_transform(a,
     lambda item: CASE WHEN item IS NOT DISTINCT FROM x THEN y ELSE item END)""",
     "array_lower(a, n) AS CASE WHEN n = 1 AND len(a) > 0 THEN 1 END",
@@ -209,11 +212,14 @@ _TEXT: Final = (
 )
 
 _JSON: Final = (
-    # DuckDB writes words without quotes, which are no JSON.
-    """pg_json_number(x) AS CASE WHEN isfinite(x) THEN to_json(x)
-    WHEN x IS NOT NULL THEN to_json(pg_float_text(x, 15)) END""",
     """pg_json_numeric(s) AS CASE WHEN s IN ('NaN', 'Infinity', '-Infinity') THEN to_json(s)
     ELSE s::JSON END""",
+    # DuckDB writes 1.0 for 1, exponents, and words without quotes, which are no JSON.
+    """pg_json_number(x) AS CASE WHEN x IS NULL THEN NULL
+    WHEN NOT isfinite(x) THEN to_json(pg_float_text(x, 15))
+    WHEN abs(x) < 1e15 AND x = trunc(x) THEN to_json(x::BIGINT)
+    WHEN abs(x) >= 1e-4 AND abs(x) < 1e15 THEN to_json(x)
+    ELSE pg_json_numeric(pg_numeric('value', pg_float_text(x, 15), '')) END""",
     """pg_json_type(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array'
     WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null'
     ELSE CASE WHEN j IS NOT NULL THEN 'number' END END""",

@@ -230,6 +230,9 @@ def _gives(scope: Scope, holder: DistanceRanking | DistanceColumn, node: exp.Exp
 
 def _is_inlined(sql: str, value: object) -> bool:
     """Whether a statement may hold a parameter's value itself."""
+    if value is None:
+        # A distance to NULL is one.
+        return True
     if isinstance(value, str):
         return value.replace("'", "''") in sql
     # Lists become constants that are cast to vectors.

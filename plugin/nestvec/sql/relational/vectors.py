@@ -21,6 +21,7 @@ from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.relations import DistanceColumn
 from nestvec.sql.relational.results.grouped_distances import group_distances
 from nestvec.sql.relational.rewrites.nodes import call
+from nestvec.sql.relational.rewrites.numbers.null_operands import is_null
 from nestvec.sql.relational.scans import cte_query
 
 METRICS: Final = {**OPERATOR_METRICS, "<+>": "L1"}
@@ -69,6 +70,8 @@ def _replacement(
             "Rank by it in a sub-SELECT: (SELECT … ORDER BY body <@> 'words' LIMIT n).",
         )
     left, right = without_parens(node.this), without_parens(node.args["expression"])
+    if is_null(left) or is_null(right):
+        return exp.cast(exp.null(), "double")
     if not isinstance(left, exp.Column):
         left, right = right, left
     scan = planning.scan_of(left) if isinstance(left, exp.Column) else None
@@ -149,21 +152,22 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
     """A side of a distance between two vectors, or of one to a constant."""
     kind = "bit" if metric in ("HAMMING", "JACCARD") else "float[]"
     if isinstance(node, exp.Literal) and node.is_string and (kind == "bit" or parse_vector(node.name)):
-        return exp.cast(node.copy(), kind)
+        # The functions of bits cast them to as many as they have, ::bit to one.
+        return node if kind == "bit" else exp.cast(node.copy(), kind)
     if isinstance(node, PARAMETER_NODES):
         values = planning.params.value(planning.source, node)
         if isinstance(values, (list, tuple)):
             if not all(type(value) in (int, float, bool) for value in values):
                 raise planning.source.type_mismatch("this is not a vector", values, node, "Pass numbers.")
             text = "[" + ",".join(repr(float(value)) for value in values) + "]"
-            return exp.cast(exp.Literal.string(text), kind)
+            return exp.cast(exp.Literal.string(text), "float[]")
     if not _is_constant(node):
         column = _stored_column(planning, node) if isinstance(node, exp.Column) else None
         if column is not None and isinstance(node, exp.Column) and planning.scan_of(node):
             node = node.copy()
             node.set("this", exp.to_identifier(column.name, quoted=True))
         return node
-    if isinstance(node, (exp.Cast, exp.Array)) or function_label(node) in _VECTOR_CALLS:
+    if isinstance(node, (exp.Cast, exp.Array, exp.BitString)) or function_label(node) in _VECTOR_CALLS:
         return node
     base = _base_column(planning, other) if isinstance(other, exp.Column) else None
     if base is None:
@@ -175,7 +179,8 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
     column, _ = resolve_family(scope, column_node, metric)
     name = f"target_{len(planning.targets)}"
     planning.targets[name] = _target(scope, column, node)
-    return exp.cast(exp.Placeholder(this=name), kind)
+    target: exp.Expr = exp.Placeholder(this=name)
+    return target if kind == "bit" else exp.cast(target, kind)
 
 
 def _stored_column(planning: Planning, node: exp.Column) -> Column | None:

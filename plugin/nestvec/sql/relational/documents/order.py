@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import groupby
 from typing import Any, Final
 
 from nestvec.sqltypes.documents import parse_exact
@@ -20,6 +21,16 @@ def json_sort_key(document: str) -> bytes:
     """
     value = parse_exact(document)
     return _EMPTY_ARRAY if value == [] else _key(value)
+
+
+def distinct_documents(documents: list[str | None], descending: bool, nulls_first: bool) -> list[str | None]:
+    """Documents in their order, of equal ones the first."""
+    sorted_ = sorted(
+        (document for document in documents if document is not None), key=json_sort_key, reverse=descending
+    )
+    firsts: list[str | None] = [next(equal) for _, equal in groupby(sorted_, key=json_sort_key)]
+    nulls: list[str | None] = [None] if len(sorted_) < len(documents) else []
+    return nulls + firsts if nulls_first else firsts + nulls
 
 
 def json_print(document: str) -> str:

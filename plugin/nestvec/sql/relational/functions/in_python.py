@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from nestvec.sql.relational.documents.containment import json_equal_form
+from nestvec.sql.relational.documents.order import distinct_documents
 from nestvec.sql.relational.documents.records import json_field_documents, json_field_texts
 from nestvec.sql.relational.documents.shapes import (
     json_insert,
@@ -62,6 +64,8 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_field_texts", json_field_texts, ["JSON", "VARCHAR", "VARCHAR"], "VARCHAR[]"),
     ("pg_json_field_documents", json_field_documents, ["JSON", "VARCHAR", "VARCHAR"], "JSON[]"),
     ("pg_is_json", is_json, ["VARCHAR", "VARCHAR", "BOOLEAN"], "BOOLEAN"),
+    ("pg_json_equal_form", json_equal_form, ["JSON"], "VARCHAR"),
+    ("pg_distinct_documents", distinct_documents, ["JSON[]", "BOOLEAN", "BOOLEAN"], "JSON[]"),
     ("pg_json_path_query", json_path_query, _PATH, "JSON[]"),
     ("pg_json_path_array", json_path_array, _PATH, "JSON"),
     ("pg_json_path_exists", json_path_exists, _PATH, "BOOLEAN[]"),

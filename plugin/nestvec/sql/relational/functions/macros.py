@@ -64,6 +64,12 @@ _TEXTS: Final = (
     """pg_bucket_of(x, a) AS CASE WHEN len(a) > list_count(a)
     THEN error('thresholds array must not contain NULLs')
     WHEN x IS NOT NULL THEN len(list_filter(a, lambda y: y <= x))::INT END""",
+    """pg_joined_texts(a, d) AS CASE WHEN a IS NOT NULL AND d IS NOT NULL
+    THEN coalesce(array_to_string(a, d), '') END""",
+    "pg_total_length(texts) AS coalesce(list_sum(list_transform(texts, lambda item: length(item))), 0)",
+    """pg_match_place(pieces, matches, n, before, start) AS CASE WHEN matches IS NULL THEN NULL
+    WHEN len(matches) < n THEN 0
+    ELSE pg_total_length(pieces[1:n]) + pg_total_length(matches[1:before]) + start END""",
     "pg_subscripts(a) AS range(1, len(a) + 1)::INT[]",
     "array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
     "array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",

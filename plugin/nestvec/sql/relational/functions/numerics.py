@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DecimalException
+from functools import lru_cache
 from typing import Final
 
 _SIGNIFICANT: Final = 16
@@ -52,8 +53,13 @@ def _divided(a: Decimal, b: Decimal, places: int, rounding: str = ROUND_HALF_UP)
     if not b:
         raise ValueError("division by zero")
     digits = max(a.adjusted() - b.adjusted(), 0) + places + 10
-    exact = Context(prec=digits, rounding=ROUND_DOWN, Emax=999_999, Emin=-999_999)
-    return _rounded(exact.divide(a, b), places, rounding)
+    return _rounded(_cutting(digits).divide(a, b), places, rounding)
+
+
+@lru_cache(maxsize=256)
+def _cutting(digits: int) -> Context:
+    """A context that cuts off what is beyond these digits."""
+    return Context(prec=digits, rounding=ROUND_DOWN, Emax=999_999, Emin=-999_999)
 
 
 def _quotient(a: Decimal, b: Decimal) -> Decimal:

@@ -13,6 +13,13 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.relational.results.document_comparisons import compare_in_tests
+from nestvec.sql.relational.results.document_sets import (
+    compared_rows,
+    gather_distinct,
+    moved_clauses,
+    names_item,
+    output_columns,
+)
 from nestvec.sql.relational.rewrites.nodes import JSON_TYPES, call, kind
 
 _CLAUSES: Final = ("expressions", "having", "order")
@@ -42,10 +49,10 @@ def compare_documents(source: SourceText, tree: exp.Expr) -> exp.Expr:
         if isinstance(aggregate.this, exp.Distinct):
             values = aggregate.this.expressions
             aggregate.this.set("expressions", [_key(source, value) for value in values])
+    gather_distinct(tree, partial(_key, source))
     operations = list(tree.find_all(exp.SetOperation))
-    alone = all(isinstance(node, exp.Union) for node in operations)
     for node, selects in [(node, _selects(node)) for node in reversed(operations)]:
-        united = _unite(source, node, selects, alone)
+        united = _unite(source, node, selects)
         tree = united if node is tree else tree
     for node in operations:
         ordered = _ordered_outside(node)
@@ -76,15 +83,9 @@ def _resolve_order(select: exp.Select) -> None:
     order = select.args.get("order")
     for ordered in order.expressions if order is not None else ():
         key, items = ordered.this, select.expressions
-        named = [item for item in items if _names(key, item, items.index(item) + 1)]
+        named = [item for item in items if names_item(key, item, items.index(item) + 1)]
         if len(named) == 1 and _is_document(named[0].unalias()):
             ordered.set("this", named[0].unalias().copy())
-
-
-def _names(key: exp.Expr, item: exp.Expr, position: int) -> bool:
-    if isinstance(key, exp.Literal):
-        return not key.is_string and str(key.name) == str(position)
-    return isinstance(key, exp.Column) and not key.table and bool(key.name == item.alias_or_name)
 
 
 def _group(source: SourceText, select: exp.Select) -> None:
@@ -128,25 +129,28 @@ def _distinct(source: SourceText, select: exp.Select) -> None:
 
 def _listed(key: exp.Expr, items: list[exp.Expr]) -> exp.Expr:
     """The item that a key names; another key as it is."""
-    return next((item for at, item in enumerate(items, 1) if _names(key, item, at)), key)
+    return next((item for at, item in enumerate(items, 1) if names_item(key, item, at)), key)
 
 
-def _unite(source: SourceText, node: exp.SetOperation, selects: list[exp.Select], alone: bool) -> exp.Expr:
-    """Have a set operation whose equal rows are one compare documents. Returns what stands in its place.
-
-    A UNION keeps the digits of documents, unless the statement has INTERSECT or EXCEPT, too (not ``alone``).
-    """
+def _unite(source: SourceText, node: exp.SetOperation, selects: list[exp.Select]) -> exp.Expr:
+    """Have a set operation whose equal rows are one compare documents. Returns what stands in its place."""
     values = [item for select in selects for item in select.expressions if _is_document(item.unalias())]
     if not values or (isinstance(node, exp.Union) and not node.args.get("distinct")):
         return node
-    names = selects[0].named_selects
-    if alone and len({*names, "", "*"}) == len(names) + 2 and not _is_recursive(node):
-        for item in values:
-            _key(source, item.unalias().copy())
-        return _distinct_around(source, node, selects[0].expressions)
+    for item in values:
+        _key(source, item.unalias().copy())
+    if not _is_recursive(node):
+        names = selects[0].named_selects
+        if len({*names, "", "*"}) != len(names) + 2:
+            raise source.not_supported(
+                "JSONB beside columns of one name in UNION, INTERSECT or EXCEPT", node, "Name each column."
+            )
+        if isinstance(node, exp.Union):
+            return _distinct_around(source, node, selects[0].expressions)
+        return compared_rows(node, selects[0].expressions, partial(_key, source))
     for item in values:
         value = item.unalias()
-        form = exp.cast(_key(source, value), "json")
+        form = exp.cast(call("pg_json_equal_form", value), "json")
         form.type = exp.DataType(this=exp.DType.JSONB)
         value.replace(form if isinstance(item, exp.Alias) else exp.alias_(form, item.output_name))
     return node
@@ -159,16 +163,7 @@ def _is_recursive(node: exp.Expr) -> bool:
 
 def _distinct_around(source: SourceText, node: exp.SetOperation, items: list[exp.Expr]) -> exp.Select:
     """A UNION as DISTINCT ON what is equal for equal rows, around UNION ALL."""
-    columns = []
-    for item in items:
-        column = exp.column(exp.to_identifier(item.alias_or_name, quoted=True))
-        column.type = item.unalias().type
-        columns.append(column)
-    moved = {name: node.args.pop(name) for name in ("order", "limit", "offset") if node.args.get(name)}
-    for ordered in moved["order"].expressions if "order" in moved else ():
-        for at, column in enumerate(columns, 1):
-            if _is_document(column) and _names(ordered.this, items[at - 1], at):
-                ordered.set("this", call("pg_json_sort_key", column.copy()))
+    columns, moved = output_columns(items), moved_clauses(node, items)
     keys = exp.Tuple(expressions=[_key(source, column) for column in columns])
     outer = exp.Select(expressions=[exp.Star()], distinct=exp.Distinct(on=keys), **moved)
     if node.parent is not None:
@@ -188,7 +183,7 @@ def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
         (ordered, item)
         for ordered in (order.expressions if order is not None else ())
         for at, item in documents.items()
-        if _names(ordered.this, item, at)
+        if names_item(ordered.this, item, at)
     ]
     if not keys:
         return node

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import call, kind
+from nestvec.sql.relational.rewrites.nodes import call, kind, order_by_value
 
 _SPREADS: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev_samp",
@@ -33,27 +33,10 @@ def use_exact_averages(tree: exp.Expr) -> exp.Expr:
         return tree
     for at, item in enumerate(tree.expressions, 1):
         exact = _exact(item.unalias())
-        if exact is not None and _order_by_value(tree, item, at):
+        if exact is not None and order_by_value(tree, item, at):
             exact.type = item.unalias().type
             item.unalias().replace(exact)
     return tree
-
-
-def _order_by_value(tree: exp.Select, item: exp.Expr, position: int) -> bool:
-    """Write the value where ORDER BY names the item; whether nothing else names it."""
-    names, listed = list[exp.Expr](), set(map(id, tree.expressions))
-    for node in tree.walk(prune=lambda node: id(node) in listed):
-        if isinstance(node, exp.Column) and not node.table and node.name == item.alias_or_name:
-            names.append(node)
-    order = tree.args.get("order")
-    for ordered in order.expressions if order is not None else ():
-        if isinstance(ordered.this, exp.Literal) and ordered.this.name == str(position):
-            names.append(ordered.this)
-    if not all(isinstance(name.parent, exp.Ordered) and name.parent.parent is order for name in names):
-        return False
-    for name in names:
-        name.replace(item.unalias().copy())
-    return True
 
 
 def _exact(value: exp.Expr) -> exp.Expr | None:

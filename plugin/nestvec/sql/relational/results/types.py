@@ -11,6 +11,7 @@ import numpy as np
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.bytes_and_times import BLANK_PADDED_TYPES
+from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
 
 _INTEGERS: Final = {
     "SMALLINT": ("INT16", 1 << 15),
@@ -38,6 +39,8 @@ def output_types(tree: exp.Expr) -> tuple[str, ...]:
 
 def _type_name(node: exp.Expr) -> str:
     type_ = node.type
+    if number_type(node) == NUMERIC:
+        return "DECIMAL"
     if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED):
         return ""
     if type_.this in BLANK_PADDED_TYPES:

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_avg, rewrite_sum, within_group
 from nestvec.sql.relational.rewrites.arithmetic import (
     arithmetic,
     div_quotient,
-    plain_number,
     quotient,
     remainder,
     rewrite_exp,
@@ -74,7 +74,9 @@ from nestvec.sql.relational.rewrites.nodes import (
     call,
     kind,
 )
-from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics
+from nestvec.sql.relational.rewrites.numbers.constants import check_digits, negative, plain_number
+from nestvec.sql.relational.rewrites.numbers.null_operands import fold_nulls
+from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics, write_results
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to, split_by
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
@@ -92,8 +94,12 @@ from nestvec.sql.relational.rewrites.times import current_time, cut_time, interv
 def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     """Apply the rules, innermost nodes first. The tree is changed, and returned."""
     nodes = list(tree.walk())
-    if write_numerics(nodes):
+    if fold_nulls(nodes):
         nodes = list(tree.walk())
+    # A function of Python's for each: both are computed, whatever the order.
+    if write_numerics(nodes) | write_results(tree):
+        nodes = list(tree.walk())
+    check_digits(nodes)
     for node in reversed(nodes):
         name = anonymous_name(node)
         rule = RULES.get(type(node)) or NODE_CALLS.get(type(node)) or _BY_NAME.get(name) or CALLS.get(name)
@@ -103,8 +109,9 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
             rewritten = as_integer(rewritten)
         if rewritten is node:
             continue
-        if isinstance(rewritten, (exp.Anonymous, exp.Paren)) and not rewritten.type:
-            rewritten.type = node.type
+        for part in (rewritten, without_parens(rewritten)):
+            if not part.type:
+                part.type = node.type
         if node is tree:
             tree = rewritten
         node.replace(rewritten)
@@ -145,6 +152,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Pow: rewrite_power,
     exp.Exp: rewrite_exp,
     exp.Literal: plain_number,
+    exp.Neg: negative,
     exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
     exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
@@ -20,8 +18,6 @@ from nestvec.sql.relational.rewrites.nodes import (
     is_vector,
     kind,
 )
-
-_EXPONENT: Final = re.compile(r"[0-9.]{1,40}[eE][+-]?[0-9]{1,3}")
 
 
 def quotient(node: exp.Div) -> exp.Expr:
@@ -170,19 +166,6 @@ def rewrite_power(node: exp.Pow) -> exp.Expr:
 def rewrite_exp(node: exp.Exp) -> exp.Expr:
     """``exp(x)`` that is an error where it overflows; of infinity, it is infinite."""
     return call("pg_exp", node.this)
-
-
-_MAX_DIGITS: Final = 18
-
-
-def plain_number(node: exp.Literal) -> exp.Expr:
-    """``1e2`` is NUMERIC, as ``100.`` is to DuckDB, which takes it for a double."""
-    if node.is_string or not _EXPONENT.fullmatch(node.name):
-        return node
-    digits = f"{Decimal(node.name):f}"
-    if len(digits.replace(".", "")) > _MAX_DIGITS:
-        return node
-    return exp.Literal.number(digits if "." in digits else f"{digits}.")
 
 
 _BITS: Final = (exp.DType.SMALLINT, exp.DType.INT, exp.DType.BIGINT)

@@ -20,9 +20,11 @@ def rewrite_bytes_or_time(node: exp.Cast) -> exp.Expr | None:
     Raises RowRejected for a constant that is no bytea.
     """
     to = node.args["to"]
-    if to.this in BINARY_TYPES and is_text_constant(node.this):
-        return bytea_constant(node.this)
-    if to.this in BINARY_TYPES and kind(node.this) in TEXT_TYPES:
+    if to.this in BINARY_TYPES and is_text_constant(node.this.unnest()):
+        return bytea_constant(node.this.unnest())
+    if to.this in BINARY_TYPES and (
+        kind(node.this) in TEXT_TYPES or isinstance(node.this.unnest(), (exp.UnicodeString, exp.ByteString))
+    ):
         return call("pg_bytea", node.this)
     if to.this in TEXT_TYPES and kind(node.this) in BINARY_TYPES:
         return hex_text(node.this)

@@ -19,11 +19,12 @@ from nestvec.sql.relational.rewrites.bytes_and_times import (
     rewrite_bytes_or_time,
 )
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
-from nestvec.sql.relational.rewrites.functions import sized_bits
+from nestvec.sql.relational.rewrites.functions import sized_bits, varying_bits
 from nestvec.sql.relational.rewrites.nodes import (
     DAYS_AND_MOMENTS,
     FLOAT_TYPES,
     JSON_TYPES,
+    SPARSE_TEXT,
     TEXT_TYPES,
     anonymous_name,
     call,
@@ -33,9 +34,10 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
     value_text,
 )
+from nestvec.sql.relational.rewrites.numbers.null_operands import is_null
 from nestvec.sql.relational.rewrites.times import interval_constant
 from nestvec.sqltypes.jsonb import jsonb_text
-from nestvec.sqltypes.vectors import to_sparse
+from nestvec.sqltypes.vectors import sparse_text, to_sparse
 from nestvec_schemas.errors import SqlNotSupported
 
 _VECTOR_WORDS = {"VECTOR", "HALFVEC"}
@@ -80,13 +82,17 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         vector.type = exp.DataType(this=exp.DType.VECTOR)
         return vector
     if word == "SPARSEVEC":
-        return _sparse(node.this)
+        return _sparse(node.this, to.expressions)
+    if word == "VARBIT":
+        return varying_bits(node)
     if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
         return typed_array(node.this, to.expressions[0].this if to.expressions else None)
     if to.this == exp.DType.JSONB and is_text_constant(node.this):
         node.set("this", exp.Literal.string(jsonb_text(node.this.name)))
     if to.this in JSON_TYPES:
         node.set("to", exp.DataType.build("json"))
+    if to.this in TEXT_TYPES and SPARSE_TEXT in node.this.unnest().meta:
+        return _sparse_text(node.this.unnest().meta[SPARSE_TEXT])
     if to.this in TEXT_TYPES and is_vector(node.this):
         return call("pg_vector_text", node.this)
     if to.this in TEXT_TYPES and kind(node.this) in JSON_TYPES:
@@ -113,7 +119,14 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return sized_bits(node)
     if to.this == exp.DType.DECIMAL:
         node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
+        if kind(node.this) in _SIGNIFICANT_DIGITS:
+            shown = exp.Literal.string(f"{{:.{_SIGNIFICANT_DIGITS[kind(node.this)]}g}}")
+            node.set("this", call("format", shown, exp.cast(node.this.copy(), "double")))
     return node
+
+
+_SIGNIFICANT_DIGITS = {exp.DType.FLOAT: 6, exp.DType.DOUBLE: 15}
+"""Digits of a REAL and of a double as a NUMERIC."""
 
 
 def _text(node: exp.Cast) -> exp.Expr | None:
@@ -145,14 +158,27 @@ def _sized_numeric(to: exp.DataType) -> exp.DataType:
     return to
 
 
-def _sparse(value: exp.Expr) -> exp.Expr:
+def _sparse(value: exp.Expr, sizes: list[exp.Expr]) -> exp.Expr:
     """A sparse vector as JSON of its weights: a constant is written as pgvector does, ``{1:0.5}/3``."""
-    if is_text_constant(value):
-        weights = to_sparse(value.name, None)
+    text = value.name if is_text_constant(value) else ""
+    if text:
+        weights = to_sparse(text, int(sizes[0].name) if sizes and sizes[0].name.isdecimal() else None)
         value = exp.Literal.string(orjson.dumps(weights, option=orjson.OPT_NON_STR_KEYS).decode())
     elif kind(value) in TEXT_TYPES:
         value = call("pg_sparse_json", value)
-    return exp.cast(value.copy(), "json")
+    document = exp.cast(value.copy(), "json")
+    document.meta[SPARSE_TEXT] = text
+    return document
+
+
+def _sparse_text(text: str) -> exp.Expr:
+    """``'{3:1,1:0.5}/3'::sparsevec::text``. Raises SqlNotSupported for a vector that is no constant."""
+    if "/" not in text:
+        raise SqlNotSupported(
+            "a cast of a computed sparsevec to text is not supported", next_step="Read the vector itself."
+        )
+    dims = int(text.rpartition("/")[2])
+    return exp.Literal.string(sparse_text(to_sparse(text, dims), dims))
 
 
 def blank_padded_constant(node: exp.Expr) -> exp.Expr:
@@ -167,7 +193,7 @@ def numeric_constant(node: exp.Expr) -> exp.Expr:
 
 def type_items(node: exp.Expr) -> exp.Expr:
     """Constants in quotes in an array, coalesce(), CASE and their like: of the type beside them."""
-    if isinstance(node, exp.Nullif) and _is_null(node.this):
+    if isinstance(node, exp.Nullif) and is_null(node.this):
         # No more is computed for it, as in PostgreSQL.
         null: exp.Expr = node.this.copy()
         return null
@@ -187,12 +213,6 @@ def type_items(node: exp.Expr) -> exp.Expr:
             name, exp.Array(expressions=[node.this.copy(), *(item.copy() for item in node.expressions)])
         )
     return node
-
-
-def _is_null(node: exp.Expr) -> bool:
-    """Whether it is NULL, or a cast of it."""
-    node = node.unnest()
-    return isinstance(node, exp.Null) or (isinstance(node, exp.Cast) and _is_null(node.this))
 
 
 def _conversion(values: list[exp.Expr]) -> Callable[[Any], exp.Expr] | None:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES
 from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, kind
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _BIT: Final = exp.DataType.build("bit", dialect="duckdb", udt=True)
 _BIT_MASK: Final = (1 << 32) - 1
@@ -65,12 +65,25 @@ def sized_bits(node: exp.Cast) -> exp.Expr:
     """A cast to ``bit(n)``: of a number its last n bits, of bits the first n, filled with zeros."""
     to, from_type = node.args["to"], kind(node.this)
     number = from_type in INTEGERS and from_type != exp.DType.BIT
-    if not to.expressions and not number:
-        return node
     size = to.expressions[0].this if to.expressions else exp.Literal.number(1)
     if number:
         return call("pg_number_bits", node.this, size)
     return node if from_type in _NO_BITS else call("pg_sized_bits", node.this, size)
+
+
+def varying_bits(node: exp.Cast) -> exp.Expr:
+    """A cast to ``bit varying(n)``: the first n bits."""
+    to, from_type = node.args["to"], kind(node.this)
+    if from_type in {*INTEGERS, *_NO_BITS} - {exp.DType.BIT}:
+        raise SqlTypeMismatch("a number cannot be cast to bit varying", next_step="Cast it to bit(n) first.")
+    text: exp.Expr = exp.Cast(
+        this=exp.Cast(this=node.this.copy(), to=_BIT.copy()), to=exp.DataType.build("text")
+    )
+    if to.expressions:
+        text = call("left", text, to.expressions[0].this)
+    result = exp.Cast(this=text, to=_BIT.copy())
+    result.type = exp.DataType(this=exp.DType.BIT)
+    return result
 
 
 def repeat(node: exp.Repeat) -> exp.Expr:

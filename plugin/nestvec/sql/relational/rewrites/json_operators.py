@@ -16,11 +16,20 @@ from nestvec.sql.relational.rewrites.nodes import (
     INTEGERS,
     JSON_TYPES,
     Rule,
+    anonymous_name,
     call,
     is_text_constant,
     is_vector,
     kind,
     outside,
+)
+from nestvec.sql.relational.rewrites.numbers.json_digits import (
+    array_document,
+    in_braces,
+    is_document,
+    list_document,
+    object_document,
+    pair_text,
 )
 from nestvec_schemas.errors import SqlNotSupported
 
@@ -28,13 +37,19 @@ from nestvec_schemas.errors import SqlNotSupported
 def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
     """The values of a group as JSON; DuckDB's own function takes neither ORDER BY nor FILTER."""
     items = node.this.copy()
-    if isinstance(items, exp.Order):
-        items.set("this", json_value(items.this))
-    gathered = exp.ArrayAgg(this=items if isinstance(items, exp.Order) else json_value(items))
+    holder = items.this if isinstance(items, exp.Order) else items
+    value = json_value(holder)
+    if value is not holder and isinstance(items, exp.Order):
+        items.set("this", value)
+    gathered = exp.ArrayAgg(this=items if isinstance(items, exp.Order) else value)
+
+    def as_document(wrapped: exp.Expr) -> exp.Expr:
+        return list_document(wrapped) if is_document(value) else call("to_json", wrapped)
+
     if not isinstance(node.parent, (exp.Filter, exp.Window)):
-        return call("to_json", gathered)
+        return as_document(gathered)
     node.replace(gathered)
-    outside(gathered, lambda wrapped: call("to_json", wrapped))
+    outside(gathered, as_document)
     return node
 
 
@@ -52,7 +67,15 @@ def jsonb_array(node: exp.Anonymous) -> exp.Expr:
 def json_object(node: exp.Expr) -> exp.Expr:
     """Keys and values of a group as JSON."""
     key, value = node.expressions or [node.this, node.args["expression"]]
-    return call("json_group_object", key, json_value(value))
+    value = json_value(value)
+    if not is_document(value):
+        return call("json_group_object", key, value)
+    gathered = call("string_agg", pair_text(key, value), exp.Literal.string(","))
+    if not isinstance(node.parent, (exp.Filter, exp.Window)):
+        return in_braces(gathered)
+    node.replace(gathered)
+    outside(gathered, in_braces)
+    return node
 
 
 def json_value(node: exp.Expr) -> exp.Expr:
@@ -64,6 +87,8 @@ def json_value(node: exp.Expr) -> exp.Expr:
         return call("pg_json_number", exp.cast(exp.cast(node.copy(), "text"), "double"))
     if kind(node) == exp.DType.DOUBLE:
         return call("pg_json_number", node)
+    if kind(node) == exp.DType.DECIMAL:
+        return call("pg_json_numeric", exp.cast(node.copy(), "text"))
     if kind(node) == exp.DType.INTERVAL:
         return call("pg_interval_text", node)
     if kind(node) in BINARY_TYPES:
@@ -88,7 +113,29 @@ def _json_values(array: exp.Expr) -> exp.Expr:
 
 def of_values(name: str) -> Rule:
     """A function that makes JSON of its arguments."""
-    return lambda node: call(name, *map(json_value, node.expressions))
+
+    def document(node: exp.Anonymous) -> exp.Expr:
+        values = [json_value(value) for value in node.expressions]
+        if name == "to_json" and len(values) == 1:
+            value = values[0]
+            if _of_documents(value):
+                return list_document(value)
+            return exp.cast(value.copy(), "json") if is_document(value) else call("to_json", value)
+        if not any(map(is_document, values)):
+            return call(name, *values)
+        return object_document(values) if name == "json_object" else array_document(values)
+
+    return document
+
+
+def _of_documents(array: exp.Expr) -> bool:
+    """Whether a value is an array of documents."""
+    if anonymous_name(array) == "LIST_TRANSFORM" and len(array.expressions) > 1:
+        item = array.expressions[1]
+        return isinstance(item, exp.Lambda) and is_document(item.this)
+    element = array.type.expressions[0] if array.type and array.type.expressions else None
+    is_array = kind(array) == exp.DType.ARRAY and isinstance(element, exp.DataType)
+    return is_array and element is not None and element.this in JSON_TYPES
 
 
 def json_key(node: exp.Expr) -> exp.Expr:

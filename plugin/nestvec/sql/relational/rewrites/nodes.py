@@ -25,6 +25,10 @@ DAYS_AND_MOMENTS = {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ,
 _VECTORS = {exp.DType.VECTOR}
 
 
+SPARSE_TEXT: Final = "sparsevec"
+"""The key of a node's meta with the text of a constant sparse vector; empty for one of another value."""
+
+
 Rule = Callable[[Any], exp.Expr]
 
 
@@ -47,7 +51,9 @@ def kind(node: exp.Expr | None) -> Any:
         return exp.DType.DECIMAL
     type_ = node.type if node is not None else None
     if isinstance(node, exp.Trunc) and (type_ is None or type_.this == exp.DType.UNKNOWN):
-        return kind(node.this)
+        inner = kind(node.this)
+        # There is no trunc() of REAL.
+        return exp.DType.DOUBLE if inner == exp.DType.FLOAT else inner
     return None if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED) else type_.this
 
 
@@ -113,3 +119,20 @@ def outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
         return wrap(node.copy())
     wrapped.replace(wrap(wrapped.copy()))
     return node
+
+
+def order_by_value(tree: exp.Select, item: exp.Expr, position: int) -> bool:
+    """Write the value where ORDER BY names the item; whether nothing else names it."""
+    names, listed = list[exp.Expr](), set(map(id, tree.expressions))
+    for node in tree.walk(prune=lambda node: id(node) in listed):
+        if isinstance(node, exp.Column) and not node.table and node.name == item.alias_or_name:
+            names.append(node)
+    order = tree.args.get("order")
+    for ordered in order.expressions if order is not None else ():
+        if isinstance(ordered.this, exp.Literal) and ordered.this.name == str(position):
+            names.append(ordered.this)
+    if not all(isinstance(name.parent, exp.Ordered) and name.parent.parent is order for name in names):
+        return False
+    for name in names:
+        name.replace(item.unalias().copy())
+    return True

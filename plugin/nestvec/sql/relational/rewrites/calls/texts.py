@@ -61,6 +61,9 @@ def joined_items(node: exp.ArrayToString) -> exp.Expr:
     array = node.this
     if kind(array) == exp.DType.ARRAY and not is_vector(array) and not isinstance(array.unnest(), exp.Null):
         node.set("this", item_texts(array))
+    if node.args.get("null") is None and not isinstance(array.unnest(), exp.Null):
+        # DuckDB joins NULLs alone to NULL.
+        return call("pg_joined_texts", node.this, node.expression)
     return node
 
 

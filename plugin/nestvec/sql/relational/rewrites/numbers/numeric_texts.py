@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import (
     FLOAT_TYPES,
     JSON_TYPES,
@@ -20,7 +21,9 @@ from nestvec.sql.relational.rewrites.nodes import (
     call,
     is_text_constant,
     kind,
+    order_by_value,
 )
+from nestvec.sql.relational.rewrites.numbers.constants import is_long
 from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     ARITHMETIC,
     NUMERIC,
@@ -83,6 +86,24 @@ def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
     return changed
 
 
+def write_results(tree: exp.Expr) -> bool:
+    """Write computed NUMERICs of the outermost select list, which are read as numbers again.
+
+    Whether there were any; the tree is changed.
+    """
+    if not isinstance(tree, exp.Select) or tree.args.get("distinct") is not None:
+        return False
+    changed = False
+    for at, item in enumerate(tree.expressions, 1):
+        value = item.unalias()
+        if not _is_computed(value) or number_type(value) != NUMERIC or _is_grouped(value):
+            continue
+        if order_by_value(tree, item, at):
+            value.replace(_text(value, 0))
+            changed = True
+    return changed
+
+
 def _documents_of(node: exp.Expr) -> list[exp.Expr]:
     """The operands of which a node makes JSON."""
     return list(node.expressions) if anonymous_name(node) in _JSON_CALLS else []
@@ -119,10 +140,12 @@ def _json(value: exp.Expr) -> exp.Expr:
 
 def _is_computed(node: exp.Expr) -> bool:
     """Whether DuckDB may write other digits: it does not for columns, constants and their sums."""
-    node = node.unnest()
+    node = without_parens(node)
     if isinstance(node, exp.Cast):
         return not node.args["to"].expressions or _is_computed(node.this)
-    if isinstance(node, (exp.Column, exp.Literal, exp.AggFunc, exp.Window, exp.Query, exp.Anonymous)):
+    if isinstance(node, exp.Literal):
+        return not node.is_string and is_long(node)
+    if isinstance(node, (exp.Column, exp.AggFunc, exp.Window, exp.Query, exp.Anonymous)):
         return False
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
         return _is_computed(node.this) or _is_computed(node.expression)
@@ -141,7 +164,7 @@ def _is_grouped(node: exp.Expr) -> bool:
 
 def _text(node: exp.Expr, depth: int) -> exp.Expr:
     """A number as PostgreSQL writes it."""
-    node = node.unnest()
+    node = without_parens(node)
     if isinstance(node, exp.Null) or is_text_constant(node):
         return _as_text(node)
     if number_type(node) != NUMERIC or depth > _MAX_DEPTH:
@@ -197,7 +220,7 @@ def _as_text(node: exp.Expr) -> exp.Expr:
 
 def _cast_text(node: exp.Cast, depth: int) -> exp.Expr:
     """A value that is cast to NUMERIC."""
-    value, sizes = node.this.unnest(), node.args["to"].expressions
+    value, sizes = without_parens(node.this), node.args["to"].expressions
     type_ = number_type(value)
     if is_text_constant(value) or type_ in TEXT_TYPES or type_ in JSON_TYPES:
         text = _operation("value", _as_text(value))

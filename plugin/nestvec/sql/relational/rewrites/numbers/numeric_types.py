@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, is_text_constant, kind
 
 NUMERIC: Final = exp.DType.DECIMAL
@@ -23,12 +24,15 @@ _MAX_DEPTH: Final = 50
 
 def number_type(node: exp.Expr, depth: int = 0) -> Any:
     """The type of a number in PostgreSQL; another type, or None, for what is none or is not known."""
-    node = node.unnest()
+    node = without_parens(node)
     if depth > _MAX_DEPTH:
         return kind(node)
     deeper = depth + 1
     if isinstance(node, exp.Literal) and not node.is_string and node.is_int:
         return NUMERIC if int(node.name) > _MAX_BIGINT else exp.DType.INT
+    if isinstance(node, exp.Neg) and isinstance(node.this.unnest(), exp.Literal):
+        # -9223372036854775808 is a BIGINT.
+        return NUMERIC if kind(node.this) == NUMERIC and kind(node) not in INTEGERS else exp.DType.INT
     if isinstance(node, (exp.Neg, exp.Abs)):
         return number_type(node.this, deeper)
     if isinstance(node, (exp.Round, exp.Trunc)):
