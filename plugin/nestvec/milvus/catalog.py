@@ -41,10 +41,8 @@ class TypeParams:
 
     dim: int | None = None
     """Length of a vector; None for a sparse one."""
-
     element_type: str | None = None
     """Of an ARRAY."""
-
     max_capacity: int | None = None
     """Elements of an ARRAY."""
 
@@ -290,7 +288,7 @@ def table_steps(name: str) -> Steps[Table]:
     properties = names | dict(described.get("properties") or {})
     return Table(
         name=str(described.get("collection_name") or name),
-        columns=tuple(_read_column(described_field, properties) for described_field in described["fields"]),
+        columns=described_columns(described, properties),
         embeddings=embeddings,
         lexical=tuple(
             LexicalColumn(function["input_field_names"][0], function["output_field_names"][0])
@@ -307,25 +305,17 @@ def table_steps(name: str) -> Steps[Table]:
     )
 
 
-def is_described(table: Table, described: Mapping[str, Any]) -> bool:
-    """Whether a description is of the same columns and properties as when the table was read; its indexes
-    are not part of it."""
-    properties = dict(described.get("properties") or {})
-    return (
-        table.name == described.get("collection_name", table.name)
-        and table.columns == tuple(_read_column(field_, properties) for field_ in described["fields"])
-        and table.embeddings == tuple(described_embeddings(described))
-        and table.dynamic == bool(described.get("enable_dynamic_field"))
-        and all(table.properties.get(key) == value for key, value in properties.items())
-    )
-
-
 def _function_outputs(described: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: function["input_field_names"][0]
         for function in described.get("functions", [])
         for name in function["output_field_names"]
     }
+
+
+def described_columns(described: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns of a collection as Milvus describes it."""
+    return tuple(_read_column(described_field, properties) for described_field in described["fields"])
 
 
 def _read_column(described: Mapping[str, Any], properties: Mapping[str, Any]) -> Column:

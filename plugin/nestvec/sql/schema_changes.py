@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
+
+from nestvec.milvus.catalog import Table, described_columns, described_embeddings
 
 MAPPED_SECONDS: Final = 1.0
 """How long the columns of a collection whose types are stored by a mapping are taken for what they were: the
@@ -47,3 +50,16 @@ def _is_open(node: exp.Expr) -> bool:
     if isinstance(node, exp.Join):
         return str(node.args.get("method") or "").upper() == "NATURAL"
     return isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count)
+
+
+def is_described(table: Table, described: Mapping[str, Any]) -> bool:
+    """Whether a description is of the same columns and properties as when the table was read; its indexes
+    are not part of it."""
+    properties = dict(described.get("properties") or {})
+    return (
+        table.name == described.get("collection_name", table.name)
+        and table.columns == described_columns(described, properties)
+        and table.embeddings == tuple(described_embeddings(described))
+        and table.dynamic == bool(described.get("enable_dynamic_field"))
+        and all(table.properties.get(key) == value for key, value in properties.items())
+    )

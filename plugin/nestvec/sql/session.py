@@ -16,14 +16,14 @@ from nestvec.collections.stored_views import readable_views
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
-from nestvec.milvus.catalog import EmbeddingColumn, Table, is_described, table_steps
+from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.local_services import LocalServices
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.parse.view_errors import view_error
 from nestvec.sql.plan.cache import PlanCache
-from nestvec.sql.schema_changes import MAPPED_SECONDS, PROCESS_CHANGES, depends_on_columns
+from nestvec.sql.schema_changes import MAPPED_SECONDS, PROCESS_CHANGES, depends_on_columns, is_described
 from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError, nearest
