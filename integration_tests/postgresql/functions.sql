@@ -468,3 +468,12 @@ NULL::timestamp + time '01:00'
 timestamp '2020-01-01' + NULL::time
 extract(epoch from time '03:00' - time '01:00')
 timestamp '2020-01-01 10:00' + time '01:00' > timestamp '2020-01-01 10:30'
+regexp_instr('ABCDEF', 'c(.)(..)', 1, 1, 0, 'i'), regexp_instr('foobar', 'o'), regexp_instr('foobar', 'x')
+regexp_instr('foo bar', '[aeiou]', 1, 2), regexp_instr('foobar', 'o+', 1, 1, 1), regexp_instr('abcabc', 'abc', 2)
+regexp_instr('añbañb', 'b', 1, 2), regexp_instr(NULL, 'a'), regexp_instr('', 'a'), regexp_instr('abab', 'b', 3, 1, 1)
+regexp_substr('ABCDEF', 'c(.)(..)', 1, 1, 'i', 2), regexp_substr('foo bar baz', 'b\w+', 1, 2)
+regexp_substr('foo bar baz', 'b\w+', 6), regexp_substr('abc', '(b)', 1, 1, '', 3), regexp_substr('a1b', '(\d)|b', 1, 2, '', 1)
+regexp_count('foo bar', 'o', 3), regexp_count('Foo', 'O', 1, 'i'), regexp_count('foo', '[^f]', 2)
+normalize('é', NFD) = 'é', normalize('ﬁ', NFKC), length(normalize('é', NFD)), normalize('é') = 'é', normalize(NULL)
+interval '30 min', interval '5 secs', interval '2 hrs', interval '1 mon', interval '2 yrs', interval '1 decade'
+timestamp '2026-01-01' + interval '90 min', interval '1 day 2 hrs' * 2, 30 * interval '1 min', interval '3'

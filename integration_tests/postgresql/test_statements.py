@@ -98,6 +98,16 @@ SELECT t.id, e, i FROM t CROSS JOIN LATERAL unnest(ARRAY[s, 'z']) WITH ORDINALIT
 SELECT t.id, g FROM t LEFT JOIN LATERAL generate_series(1, t.id) g ON g > 1 ORDER BY 1, 2
 SELECT id FROM t WHERE NOT EXISTS (SELECT FROM t b WHERE b.id > t.id)
 SELECT regexp_match('foobar', '(o+)(b)') || ARRAY['x'], array_append(regexp_match('ab', 'b'), 'c')
+SELECT * FROM json_each('{"b": 1.50, "a": "x", "b": {"z":  1}}')
+SELECT key, value FROM json_each_text('{"a": 1.50, "b": "x\u00e9\"", "c": null, "d": [1, {}]}') ORDER BY key
+SELECT k FROM json_object_keys('{"b": 1, "a": {}, "b": ""}') AS k
+SELECT json_object_keys('{ }'), 1
+SELECT t.id, e.value FROM t LEFT JOIN LATERAL json_each_text(json_build_object('s', t.s)) e ON true ORDER BY 1
+SELECT * FROM regexp_split_to_table('a b  c', '\s+') WITH ORDINALITY AS w(word, place)
+SELECT t.id, w FROM t, regexp_split_to_table(t.s, 'b') AS w ORDER BY 1, 2
+SELECT a, s FROM t AS x (a, b) WHERE b > 10 ORDER BY a
+SELECT x.*, y.k FROM t AS x (a, b, c, d) JOIN t AS y (k) ON y.k = x.a + 1 WHERE x.b = 10 AND false
+SELECT x.k, x.w <#> '[1,1]' AS d FROM t AS x (k, b, c, d, w) ORDER BY x.w <#> '[1,1]' DESC, k LIMIT 2
 SELECT 'a'::bytea, 'a'::char(2), ARRAY[1]::bigint[], '{a}'::text[], '{t}'::bool[]
 """.strip().splitlines()
 
@@ -130,6 +140,13 @@ SELECT v <#> '[1,1]' AS d FROM t GROUP BY ROLLUP (n)
 SELECT id FROM t FETCH FIRST 1 ROW WITH TIES
 SELECT id FROM t ORDER BY id FETCH FIRST -1 ROWS WITH TIES
 SELECT id FROM t WHERE s ~ '('
+SELECT a FROM t AS x (a, b, c, d, e, f)
+SELECT x.id FROM t AS x (a)
+SELECT regexp_substr('abc', 'b', 0)
+SELECT regexp_instr('abc', 'b', 1, 1, 2)
+SELECT regexp_count('abc', 'b', 1, 'g')
+SELECT * FROM json_each('[1]')
+SELECT json_object_keys('3')
 CREATE VIEW w AS SELECT 1+1, 2+2
 """.strip().splitlines()
 

@@ -20,8 +20,10 @@ OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
 """The distance operators of pgvector 0.8, and the BM25 operator of pg_textsearch. Operators without a metric
 in Milvus parse too, so that errors can name them."""
 
-_ONE_UNIT = re.compile(r"\s*[-+]?[0-9]+(\.[0-9]+)?\s*[A-Za-z]*\s*")
-"""An interval of one unit, or whose unit follows the string."""
+_ONE_UNIT = re.compile(
+    r"\s*[-+]?[0-9]+(\.[0-9]+)?\s*((year|month|week|day|hour|minute|second)s?)?\s*", re.IGNORECASE
+)
+"""An interval of one unit as DuckDB names it, too, or whose unit follows the string."""
 
 _DISTANCE_TOKEN = TokenType.LR_ARROW
 _COMMANDS = ("SHOW", "RESET", "SET")

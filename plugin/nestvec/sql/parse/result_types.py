@@ -40,7 +40,8 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         (
             "JSONB_PRETTY", "QUOTE_IDENT", "QUOTE_NULLABLE", "JSONB_OBJECT_KEYS", "STRING_TO_TABLE",
             "ARRAY_DIMS", "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_ARRAY_ELEMENTS_TEXT", "JSONB_EACH",
-            "JSONB_EACH_TEXT", "JSONB_EACH_TEXTS",
+            "JSONB_EACH_TEXT", "JSONB_EACH_TEXTS", "JSON_OBJECT_KEYS", "JSON_EACH", "JSON_EACH_TEXT",
+            "JSON_EACH_TEXTS", "REGEXP_SPLIT_TO_TABLE",
         ),
         exp.DType.VARCHAR,
     ),
@@ -52,7 +53,6 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         ),
         exp.DType.JSONB,
     ),
-    "JSONB_FIELD_TEXTS": exp.DType.VARCHAR,
     **dict.fromkeys(
         (
             "VECTOR_COSINE", "VECTOR_L2", "VECTOR_IP", "VECTOR_L1", "BITS_HAMMING", "BITS_JACCARD", "L2_NORM",
@@ -61,6 +61,7 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         exp.DType.DOUBLE,
     ),
     "JSON_EACH_VALUES": exp.DType.JSON,
+    "JSONB_FIELD_TEXTS": exp.DType.VARCHAR,
     "JSONB_FIELD_DOCUMENTS": exp.DType.JSONB,
     **dict.fromkeys(("SHA224", "SHA384", "CONVERT_TO"), exp.DType.VARBINARY),
     "CONVERT_FROM": exp.DType.VARCHAR,
@@ -284,7 +285,6 @@ def _annotate_literal(annotator: Any, node: exp.Literal) -> exp.Literal:
     return annotated
 
 
-def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
 def _annotate_negative(annotator: Any, node: exp.Neg) -> exp.Neg:
     """The least integer of each type is of that type, though the number behind its minus is not."""
     number = node.this.unnest()
@@ -296,6 +296,7 @@ def _annotate_negative(annotator: Any, node: exp.Neg) -> exp.Neg:
 _LEAST: Final = {str(1 << 31): exp.DType.INT, str(1 << 63): exp.DType.BIGINT}
 
 
+def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
     """The average of whole numbers is NUMERIC, of others a double."""
     exact = _kind(node.this) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
     annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
@@ -308,8 +309,8 @@ def _same(rule: dict[str, Any], *nodes: type[exp.Expr]) -> dict[type[exp.Expr], 
 
 RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.Literal: {"annotator": _annotate_literal},
-    exp.Avg: {"annotator": _annotate_avg},
     exp.Neg: {"annotator": _annotate_negative},
+    exp.Avg: {"annotator": _annotate_avg},
     exp.Anonymous: {"annotator": _annotate_unknown},
     exp.Add: {"annotator": _annotate_plus},
     exp.Sub: {"annotator": _annotate_minus},
@@ -327,7 +328,8 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     ),
     exp.ExplodingGenerateSeries: {"annotator": _annotate_series},
     exp.RegexpCount: {"returns": exp.DType.INT},
-    exp.RegexpSubstr: {"returns": exp.DType.VARCHAR},
+    exp.RegexpInstr: {"returns": exp.DType.INT},
+    **_same({"returns": exp.DType.VARCHAR}, exp.RegexpSubstr, exp.Normalize),
     **_same({"returns": exp.DType.BOOLEAN}, exp.Overlaps, exp.MatchAgainst, exp.JSONBPathExists),
     exp.UnixToTime: {"returns": exp.DType.TIMESTAMPTZ},
     exp.Array: {"annotator": _annotate_array},
@@ -343,7 +345,7 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.Factorial: {"returns": exp.DType.DECIMAL},
     exp.SHA2Digest: {"returns": exp.DType.VARBINARY},
     **_same({"returns": exp.DType.JSONB}, exp.JSONBDeleteAtPath, exp.JSONExtract, exp.JSONBExtract),
+    exp.JSONBObjectAgg: {"returns": exp.DType.JSONB},
     **_same({"returns": exp.DType.VARCHAR}, exp.JSONExtractScalar, exp.JSONBExtractScalar),
 }
-    exp.JSONBObjectAgg: {"returns": exp.DType.JSONB},
 """What is added to sqlglot's own table of PostgreSQL's types."""

@@ -22,8 +22,32 @@ FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "REA
 def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
     """The nodes in FROM that name a stored table, not a common table expression."""
     for node in tree.find_all(exp.Table):
-        if isinstance(node.this, exp.Identifier) and (node.args.get("db") is not None or not _is_cte(node)):
+        if isinstance(node.this, exp.Identifier) and _named_cte(node) is None:
             yield node
+
+
+def rename_hiding_ctes(tree: exp.Expr) -> None:
+    """Give common table expressions that have the name of a stored table of the statement other names.
+
+    ``WITH papers AS (SELECT … FROM papers)`` reads the collection, and ``public.papers`` does everywhere.
+    The tree is changed.
+    """
+    stored = {identifier_name(node.this) for node in base_tables(tree)}
+    references = [(node, _named_cte(node)) for node in tree.find_all(exp.Table)]
+    names: dict[int, exp.Identifier] = {}
+    for cte in tree.find_all(exp.CTE):
+        name = cte.args["alias"].this
+        if identifier_name(name) in stored:
+            names[id(cte)] = exp.to_identifier(f"cte_{len(names)}_{identifier_name(name)}", quoted=True)
+    for node, cte in references:
+        if cte is not None and id(cte) in names:
+            if node.args.get("alias") is None:
+                node.set("alias", exp.TableAlias(this=node.this.copy()))
+            names[id(cte)].meta.update(node.this.meta)
+            node.set("this", names[id(cte)].copy())
+    for cte in tree.find_all(exp.CTE):
+        if id(cte) in names:
+            cte.args["alias"].set("this", names[id(cte)].copy())
 
 
 def file_tables(tree: exp.Expr) -> Iterator[exp.Table]:
@@ -40,22 +64,24 @@ def function_label(node: exp.Expr) -> str:
     return node.sql_name() if isinstance(node, exp.Func) else ""
 
 
-def _is_cte(node: exp.Table) -> bool:
-    """Whether a name refers to a common table expression of a query around it."""
+def _named_cte(node: exp.Table) -> exp.CTE | None:
+    """The common table expression of a query around it that an entry of FROM names; None if it is no such."""
+    if not isinstance(node.this, exp.Identifier) or node.args.get("db") is not None:
+        return None
     name = identifier_name(node.this)
     child: exp.Expr = node
     ancestor = node.parent
     while ancestor is not None:
         with_ = ancestor if isinstance(ancestor, exp.With) else ancestor.args.get("with_")
-        if isinstance(with_, exp.With):
+        if isinstance(with_, exp.With) and with_ is not child:
             for cte in with_.expressions:
                 if cte is child and not with_.args.get("recursive"):
                     # A query without RECURSIVE sees only those before it.
                     break
-                if identifier_name(cte.args["alias"].this) == name:
-                    return True
+                if isinstance(cte, exp.CTE) and identifier_name(cte.args["alias"].this) == name:
+                    return cte
         child, ancestor = ancestor, ancestor.parent
-    return False
+    return None
 
 
 def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
@@ -67,6 +93,30 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
         lower = original.lower()
         identifier.set("this", original if lower not in column_names and original in column_names else lower)
         identifier.set("quoted", True)
+
+
+def rename_columns(source: SourceText, node: exp.Table, columns: Collection[str]) -> None:
+    """``t AS x (a, b)``: a table whose first columns have other names is a query of it.
+
+    Raises SqlSyntaxError for more names than columns.
+    """
+    alias = node.args.get("alias")
+    names = [] if alias is None else alias.args.get("columns") or []
+    if alias is None or not names:
+        return
+    if len(names) > len(columns):
+        raise source.syntax_error(
+            f"{len(names)} names are for {len(columns)} columns", names[len(columns)], "Omit some."
+        )
+    table = exp.Table(this=node.this.copy())
+    labels = [*names, *(exp.to_identifier(name, quoted=True) for name in list(columns)[len(names) :])]
+    items = [
+        exp.alias_(exp.column(column, quoted=True), name.copy())
+        for column, name in zip(columns, labels, strict=False)
+    ]
+    query = exp.Subquery(this=exp.Select(expressions=items, from_=exp.From(this=table)))
+    query.set("alias", exp.TableAlias(this=alias.this.copy()))
+    node.replace(query)
 
 
 def name_outputs(source: SourceText, tree: exp.Expr) -> None:

@@ -36,10 +36,12 @@ from nestvec.sql.relational.names import (
     from_entries,
     name_outputs,
     ordered_names,
+    rename_columns,
+    rename_hiding_ctes,
     separate_cases,
     source_node,
 )
-from nestvec.sql.relational.parameters import bind_parameters
+from nestvec.sql.relational.parameters import bind_parameters, check_in_lists
 from nestvec.sql.relational.planning import Planning, has_decimals
 from nestvec.sql.relational.postgres import PostgresTable
 from nestvec.sql.relational.rankings import take_candidates, take_rankings
@@ -86,6 +88,8 @@ def plan_relational(
     tree = use_operators(_as_select(query.copy()))
     _check_supported(source, tree)
     check_functions(source, tree)
+    check_in_lists(source, tree, params)
+    rename_hiding_ctes(tree)
     by_node = yield from _read_tables(session, planning, tree)
     use_family_members(tree, lambda column: _table_of(column, by_node))
     tree = take_rankings(planning, tree, by_node)
@@ -194,6 +198,7 @@ def _name_relations(
             planning.relations.append(SuppliedRelation(name, data))
             planning.schemas[name] = yield BlockingCall(partial(describe_supplied, data=data))
         _rename(node, name, original)
+        rename_columns(planning.source, node, planning.schemas[name])
     for node in list(file_tables(tree)):
         if not session.caller.files:
             raise planning.source.not_supported(

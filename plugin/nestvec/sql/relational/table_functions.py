@@ -16,7 +16,9 @@ _COLUMNS: Final = {
     "JSONB_ARRAY_ELEMENTS_TEXT": "value",
     "JSON_ARRAY_ELEMENTS_TEXT": "value",
     "JSONB_OBJECT_KEYS": "",
+    "JSON_OBJECT_KEYS": "",
     "STRING_TO_TABLE": "",
+    "REGEXP_SPLIT_TO_TABLE": "",
     "REGEXP_MATCHES": "",
     "GENERATE_SUBSCRIPTS": "",
     "JSONB_PATH_QUERY": "",
@@ -24,8 +26,10 @@ _COLUMNS: Final = {
 """Functions of one column, with its name; empty for that of the alias or the function."""
 
 _PAIRS: Final = {
-    **dict.fromkeys(("JSONB_EACH", "JSON_EACH"), "JSONB_EACH_VALUES"),
-    **dict.fromkeys(("JSONB_EACH_TEXT", "JSON_EACH_TEXT"), "JSONB_EACH_TEXTS"),
+    "JSONB_EACH": "JSONB_EACH_VALUES",
+    "JSONB_EACH_TEXT": "JSONB_EACH_TEXTS",
+    "JSON_EACH": "JSON_EACH_VALUES",
+    "JSON_EACH_TEXT": "JSON_EACH_TEXTS",
 }
 """Functions of keys and values, with the name of the rule for the values."""
 

@@ -23,10 +23,11 @@ radians/1 random/0 round/1,2 sign/1 sin/1 sinh/1 sqrt/1 tan/1 tanh/1 to_hex/1 tr
 _TEXT: Final = """
 ascii/1 bit_length/1 btrim/1,2 char_length/1 character_length/1 chr/1 concat/* concat_ws/* convert_from/2
 convert_to/2 decode/2 encode/2 format/* gen_random_uuid/0 initcap/1 left/2 length/1 lower/1 lpad/2,3
-ltrim/1,2 md5/1 num_nonnulls/* num_nulls/* octet_length/1 overlay/1 position/1 quote_ident/1 quote_literal/1
+ltrim/1,2 md5/1 normalize/1,2
+num_nonnulls/* num_nulls/* octet_length/1 overlay/1 position/1 quote_ident/1 quote_literal/1
 quote_nullable/1 regexp_count/2,3,4
 regexp_like/2,3 regexp_match/2,3 regexp_matches/2,3 regexp_replace/3,4 regexp_split_to_array/2
-regexp_split_to_table/2 regexp_substr/2,3,4,5,6
+regexp_instr/2,3,4,5,6,7 regexp_split_to_table/2 regexp_substr/2,3,4,5,6
 repeat/2 replace/3 reverse/1 right/2 rpad/2,3 rtrim/1,2 sha224/1 sha256/1 sha384/1 sha512/1
 split_part/3 starts_with/2 string_to_array/2,3 string_to_table/2,3 strpos/2 substr/2,3 substring/1,2,3
 to_char/2 to_date/2 to_timestamp/1,2 translate/3 trim/1,2 upper/1
@@ -43,8 +44,9 @@ cardinality/1 generate_series/2,3 generate_subscripts/2,3 trim_array/2 unnest/1
 """
 _JSON: Final = """
 array_to_json/1 json_agg/1 json_array_elements/1 json_array_elements_text/1 json_array_length/1
-json_build_array/* json_build_object/* json_extract_path/* json_extract_path_text/* json_object_agg/2
-json_to_record/1 json_to_recordset/1 json_typeof/1 jsonb_agg/1
+json_build_array/* json_build_object/* json_each/1 json_each_text/1 json_extract_path/*
+json_extract_path_text/* json_object_agg/2 json_object_keys/1 json_to_record/1 json_to_recordset/1
+json_typeof/1 jsonb_agg/1
 jsonb_array_elements/1 jsonb_array_elements_text/1 jsonb_array_length/1 jsonb_build_array/*
 jsonb_build_object/* jsonb_each/1 jsonb_each_text/1 jsonb_extract_path/* jsonb_extract_path_text/*
 jsonb_insert/3,4 jsonb_object_agg/2 jsonb_object_keys/1
@@ -88,11 +90,11 @@ _COMPUTED: Final = _counts(
 _OTHERS: Final = """
 acosd array_fill array_sample array_shuffle asind atan2d atand bit_count clock_timestamp convert
 cosd cotd current_database current_schema current_setting date_add date_subtract
-erf erfc get_bit get_byte json_each json_each_text json_object json_object_keys json_populate_record
+erf erfc get_bit get_byte json_object json_populate_record
 json_populate_recordset json_strip_nulls jsonb_object
 jsonb_populate_record jsonb_set_lax
-min_scale normalize parse_ident pg_client_encoding pg_sleep pg_typeof
-random_normal regexp_instr scale
+min_scale parse_ident pg_client_encoding pg_sleep pg_typeof
+random_normal scale
 set_bit set_byte setseed sind tand timeofday to_ascii to_number
 trim_scale txid_current unistr version xmlagg
 """

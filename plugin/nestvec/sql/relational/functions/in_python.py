@@ -17,13 +17,14 @@ from nestvec.sql.relational.documents.shapes import (
     json_without_nulls,
 )
 from nestvec.sql.relational.documents.validity import is_json
+from nestvec.sql.relational.documents.written_pairs import json_written_keys, json_written_values
 from nestvec.sql.relational.formats.numbers import format_number
 from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
 from nestvec.sql.relational.functions.byte_texts import decode_text, digest, encode_bytes
 from nestvec.sql.relational.functions.intervals import justify
 from nestvec.sql.relational.functions.numerics import extreme_numeric, numeric_text
-from nestvec.sql.relational.functions.quoting import quote_ident, read_bytea
+from nestvec.sql.relational.functions.quoting import normalize_text, quote_ident, read_bytea
 from nestvec.sql.relational.json_path.functions import (
     json_path_array,
     json_path_exists,
@@ -44,6 +45,7 @@ _TIMES: Final[tuple[Function, ...]] = (
 )
 _TEXTS: Final[tuple[Function, ...]] = (
     ("pg_quote_ident", quote_ident, ["VARCHAR"], "VARCHAR"),
+    ("pg_normalized", normalize_text, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     ("pg_bytea", read_bytea, ["VARCHAR"], "BLOB"),
     ("pg_numeric", numeric_text, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"),
     ("pg_extreme_numeric", extreme_numeric, ["VARCHAR", "VARCHAR[]"], "VARCHAR"),
@@ -58,14 +60,16 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_items", json_items, ["JSON"], "JSON[]"),
     ("pg_json_pair_keys", json_pair_keys, ["JSON", "VARCHAR"], "VARCHAR[]"),
     ("pg_json_pair_values", json_pair_values, ["JSON"], "JSON[]"),
+    ("pg_json_written_keys", json_written_keys, ["JSON", "VARCHAR"], "VARCHAR[]"),
+    ("pg_json_written_values", json_written_values, ["JSON"], "JSON[]"),
     ("pg_json_without_nulls", json_without_nulls, ["JSON"], "JSON"),
     ("pg_json_insert", json_insert, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON"),
+    ("pg_json_equal_form", json_equal_form, ["JSON"], "VARCHAR"),
+    ("pg_distinct_documents", distinct_documents, ["JSON[]", "BOOLEAN", "BOOLEAN"], "JSON[]"),
     ("pg_json_pretty", json_pretty, ["JSON"], "VARCHAR"),
     ("pg_json_field_texts", json_field_texts, ["JSON", "VARCHAR", "VARCHAR"], "VARCHAR[]"),
     ("pg_json_field_documents", json_field_documents, ["JSON", "VARCHAR", "VARCHAR"], "JSON[]"),
     ("pg_is_json", is_json, ["VARCHAR", "VARCHAR", "BOOLEAN"], "BOOLEAN"),
-    ("pg_json_equal_form", json_equal_form, ["JSON"], "VARCHAR"),
-    ("pg_distinct_documents", distinct_documents, ["JSON[]", "BOOLEAN", "BOOLEAN"], "JSON[]"),
     ("pg_json_path_query", json_path_query, _PATH, "JSON[]"),
     ("pg_json_path_array", json_path_array, _PATH, "JSON"),
     ("pg_json_path_exists", json_path_exists, _PATH, "BOOLEAN[]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from nestvec.sqltypes.values import bytea_bytes
@@ -41,3 +42,8 @@ def read_bytea(text: str) -> bytes:
         return bytea_bytes(text)
     except RowRejected:
         raise ValueError(f"invalid input syntax for type bytea: '{text[:40]}'") from None
+
+
+def normalize_text(text: str, form: str) -> str:
+    """A text in a normal form of Unicode."""
+    return unicodedata.normalize(form, text)  # type: ignore[arg-type]  # one of four, checked before

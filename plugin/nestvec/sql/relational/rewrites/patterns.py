@@ -92,7 +92,9 @@ def split_by(name: str) -> Rule:
 
     def split(node: exp.Expr) -> exp.Expr:
         _check_pattern(node.expressions[1], f"{name}()", "s")
-        return call(name, node.expressions[0], _regex(node.expressions[1], "s"))
+        # In FROM it is unnested.
+        function = "regexp_split_to_array" if isinstance(node.parent, exp.Unnest) else name
+        return call(function, node.expressions[0], _regex(node.expressions[1], "s"))
 
     return split
 

@@ -24,10 +24,12 @@ def rows_of(name: str) -> Rule:
 def keys(node: exp.Anonymous) -> exp.Expr:
     """The keys of jsonb_each() and jsonb_object_keys()."""
     name = anonymous_name(node).lower()
-    array = call("pg_json_pair_keys", as_json(node.expressions[0]), exp.Literal.string(name))
+    is_json = name.startswith("json_")
+    function = "pg_json_written_keys" if is_json else "pg_json_pair_keys"
+    array = call(function, as_json(node.expressions[0]), exp.Literal.string(name))
     if isinstance(node.parent, (exp.Unnest, exp.Explode)):
         return array
-    if name != "jsonb_object_keys":
+    if not name.endswith("_object_keys"):
         raise SqlNotSupported(
             f"{name}() outside FROM, a row as one value, is not supported",
             next_step=f"Write FROM {name}(…) AS pair.",
@@ -36,13 +38,16 @@ def keys(node: exp.Anonymous) -> exp.Expr:
 
 
 def values(node: exp.Anonymous) -> exp.Expr:
-    """The values of jsonb_each()."""
-    return call("pg_json_pair_values", as_json(node.expressions[0]))
+    """The values of jsonb_each() and json_each()."""
+    function = (
+        "pg_json_pair_values" if anonymous_name(node).startswith("JSONB_") else "pg_json_written_values"
+    )
+    return call(function, as_json(node.expressions[0]))
 
 
 def value_texts(node: exp.Anonymous) -> exp.Expr:
-    """The values of jsonb_each_text()."""
-    return call("pg_json_texts", call("pg_json_pair_values", as_json(node.expressions[0])))
+    """The values of jsonb_each_text() and json_each_text()."""
+    return call("pg_json_texts", values(node))
 
 
 def fields(name: str) -> Rule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlglot import exp
@@ -11,7 +12,7 @@ from nestvec.sql.relational.rewrites.calls.capture_groups import Group, capture_
 from nestvec.sql.relational.rewrites.calls.word_boundaries import has_bounds
 from nestvec.sql.relational.rewrites.longest_matches import check_longest
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
-from nestvec_schemas.errors import SqlNotSupported
+from nestvec_schemas.errors import SqlDataError, SqlNotSupported
 
 _MAX_GROUPS: Final = 9
 """Groups that DuckDB extracts."""
@@ -110,26 +111,78 @@ def all_matches(node: exp.Anonymous) -> exp.Expr:
 
 
 def counted_matches(node: exp.RegexpCount) -> exp.Expr:
-    """``regexp_count(text, pattern)``."""
-    start = node.args.get("position")
-    if start is not None and not (isinstance(start, exp.Literal) and start.name == "1"):
-        raise SqlNotSupported("regexp_count() from a place is not supported", next_step="Write substr().")
-    options = node.args.get("parameters")
-    flags = _flags([] if options is None else [options], 0, "regexp_count")
-    pattern = _Pattern(node.this, node.expression, flags + "g", "regexp_count")
+    """``regexp_count(text, pattern, start, flags)``."""
+    pattern = _from_place(node, "regexp_count", "g")
     return exp.cast(call("len", pattern.all_of(0)), "int")
 
 
 def matched_text(node: exp.RegexpSubstr) -> exp.Expr:
-    """``regexp_substr(text, pattern)``."""
-    others = [name for name, value in node.args.items() if value and name not in ("this", "expression")]
-    if others:
+    """``regexp_substr(text, pattern, start, N, flags, group)``: of the N-th match, or of a group of it."""
+    occurrence, group = _number(node, "occurrence", 1), _number(node, "group", 0, least=0)
+    pattern = _from_place(node, "regexp_substr", "" if occurrence == 1 else "g")
+    if group > len(pattern.groups):
+        return exp.Null()
+    if occurrence == 1:
+        return _where(pattern, pattern.part(group))
+    text: exp.Expr = call("list_extract", pattern.all_of(group), exp.Literal.number(occurrence))
+    if group and pattern.groups[group - 1].optional:
+        text = call("nullif", text, exp.Literal.string(""))
+    return text
+
+
+def match_place(node: exp.RegexpInstr) -> exp.Expr:
+    """``regexp_instr(text, pattern, start, N, end, flags)``: where the N-th match begins, or ends."""
+    if _number(node, "group", 0, least=0):
         raise SqlNotSupported(
-            "regexp_substr() of more than a text and a pattern is not supported",
-            next_step="Write (regexp_match(text, pattern, flags))[1].",
+            "regexp_instr() of a group is not supported", next_step="Write strpos() of the group's text."
         )
-    pattern = _Pattern(node.this, node.expression, "", "regexp_substr")
-    return _where(pattern, pattern.part(0))
+    occurrence, end = _number(node, "occurrence", 1), _number(node, "option", 0, least=0)
+    if end > 1:
+        raise SqlDataError("invalid value for parameter endoption", value=end, next_step="Use 0 or 1.")
+    pattern = _from_place(node, "regexp_instr", "gs")
+    pieces = call("regexp_split_to_array", pattern.text, pattern.regex, pattern.options)
+    numbers = (occurrence, occurrence - 1 + end, _number(node, "position", 1))
+    return exp.cast(
+        call("pg_match_place", pieces, pattern.all_of(0), *map(exp.Literal.number, numbers)), "int"
+    )
+
+
+def _from_place(node: exp.Expr, function: str, flags: str) -> _Pattern:
+    """The pattern of a function, over the text from its place on; ``flags`` as ``check_longest`` has them."""
+    options, start = node.args.get("parameters"), _number(node, "position", 1)
+    modifiers = _flags([] if options is None else [options], 0, function)
+    if "g" in modifiers:
+        raise SqlDataError(f"{function}() does not support the global option", next_step="Omit g.")
+    pattern = node.args["expression"]
+    if start > 1 and (has_bounds(_constant(pattern) or "") or _STARTS.search(_constant(pattern) or "")):
+        raise SqlNotSupported(
+            f"^ in a pattern of {function}() from a place is not supported", next_step="Use a place of 1."
+        )
+    text = call("substr", node.this, exp.Literal.number(start)) if start > 1 else node.this
+    return _Pattern(text, pattern, modifiers + flags, function)
+
+
+def _number(node: exp.Expr, name: str, default: int, least: int = 1) -> int:
+    """An argument that is a whole number. Raises SqlNotSupported for one that is no constant."""
+    value = node.args.get(name)
+    if value is None:
+        return default
+    number = value.to_py() if isinstance(value, (exp.Literal, exp.Neg)) else None
+    if not isinstance(number, int):
+        raise SqlNotSupported(
+            "a place or a count of a regular expression's match that is computed is not supported",
+            next_step="Write it as a constant.",
+        )
+    if number < least:
+        raise SqlDataError(
+            f"invalid value for parameter {_PARAMETERS.get(name, name)}: {number}",
+            next_step=f"Use {least} or more.",
+        )
+    return number
+
+
+_STARTS: Final = re.compile(r"(?<!\[)\^|\\A")
+_PARAMETERS: Final = {"position": "start", "occurrence": "n", "option": "endoption", "group": "subexpr"}
 
 
 def substring_of_pattern(node: exp.Substring) -> exp.Expr | None:

@@ -144,3 +144,14 @@ def counted(*, nulls: bool) -> Rule:
         return exp.cast(exp.paren(total), "int")
 
     return number
+
+
+def normalized(node: exp.Normalize) -> exp.Expr:
+    """``normalize(text, NFKC)``; the form is NFC where none is written."""
+    word = node.args.get("form")
+    form = word.name.upper() if isinstance(word, exp.Expr) else "NFC"
+    if form not in ("NFC", "NFD", "NFKC", "NFKD"):
+        raise SqlNotSupported(
+            f"the form {form[:20]} of normalize() is not supported", next_step="Use NFC, NFD, NFKC or NFKD."
+        )
+    return call("pg_normalized", node.this, exp.Literal.string(form))
