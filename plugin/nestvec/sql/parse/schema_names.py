@@ -11,12 +11,39 @@ _SCHEMA: Final = "public"
 
 
 def without_schema(tokens: Sequence[Token]) -> tuple[Token, ...]:
-    """The tokens without ``public.``, unless a table, column or alias of the statement has this name."""
+    """The tokens without ``public.``, unless a table, column or alias of the statement has this name.
+
+    It stays before the name of a common table expression, which would be read instead of the collection.
+    """
     places = [at for at, token in enumerate(tokens) if _is_schema(token)]
     if not places or not all(_qualifies(tokens, at) for at in places):
         return tuple(tokens)
+    hiding = _cte_names(tokens)
+    places = [at for at in places if at + 2 >= len(tokens) or _name(tokens[at + 2]) not in hiding]
     dropped = {at + step for at in places for step in (0, 1)}
     return tuple(token for at, token in enumerate(tokens) if at not in dropped)
+
+
+def _cte_names(tokens: Sequence[Token]) -> set[str]:
+    """The names before ``AS (`` or ``(columns) AS (`` of a statement with WITH, folded."""
+    if all(token.token_type != TokenType.WITH for token in tokens):
+        return set()
+    names = set()
+    for at, token in enumerate(tokens):
+        if token.token_type != TokenType.ALIAS or at == 0:
+            continue
+        place = at - 1
+        if tokens[place].token_type == TokenType.R_PAREN:
+            while place > 0 and tokens[place].token_type != TokenType.L_PAREN:
+                place -= 1
+            place -= 1
+        if place >= 0:
+            names.add(_name(tokens[place]))
+    return names
+
+
+def _name(token: Token) -> str:
+    return token.text if token.token_type == TokenType.IDENTIFIER else token.text.lower()
 
 
 def _is_schema(token: Token) -> bool:

@@ -34,6 +34,22 @@ def bind_parameters(source: SourceText, tree: exp.Expr, params: Params) -> exp.E
     return tree
 
 
+def check_in_lists(source: SourceText, tree: exp.Expr, params: Params) -> None:
+    """Raise SqlSyntaxError for IN without a list in parentheses; a parameter that is a list will do."""
+    for node in tree.find_all(exp.In):
+        field = node.args.get("field")
+        if isinstance(field, PARAMETER_NODES):
+            value = to_python(params.value(source, field))
+            if value is not None and not isinstance(value, (list, tuple, set, frozenset)):
+                raise source.type_mismatch("IN needs a list", value, field, "Pass a list, or write =.")
+        elif field is not None:
+            raise source.syntax_error(
+                "IN needs a list in parentheses", field, "Write IN (…), or = ANY(…) for an array."
+            )
+        elif not any(node.args.get(part) for part in ("expressions", "query", "unnest")):
+            raise source.syntax_error("the list of IN is empty", node, "Write at least one value.")
+
+
 def _in_distance(node: exp.Expr) -> bool:
     parent = node.parent
     while isinstance(parent, (exp.Paren, exp.Cast, exp.Binary)) and not isinstance(parent, VectorDistance):

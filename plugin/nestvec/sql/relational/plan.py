@@ -133,6 +133,8 @@ def _check_supported(source: SourceText, tree: exp.Expr) -> None:
                 node,
                 f"Run the {word} alone: RETURNING gives its rows, for another statement.",
             )
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Dot):
+            raise source.syntax_error("the name of a table has too many parts", node, "Name a collection.")
         if isinstance(node, exp.Select) and not node.expressions:
             raise source.syntax_error("the select list is empty", node, "Name the columns, or write *.")
         if isinstance(node, exp.Select) and node.args.get("into") is not None:

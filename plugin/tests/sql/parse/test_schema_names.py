@@ -13,6 +13,7 @@ from nestvec.sql.parse.tokens import tokenize
         ('SELECT "public".t.id FROM PUBLIC."T" t', "SELECT t . id FROM T t"),
         ("DROP TABLE public.a, public.b", "DROP TABLE a , b"),
         ("SELECT v::public.vector, 'public.x' FROM public.t", "SELECT v :: vector , public.x FROM t"),
+        ("WITH u AS (SELECT 1) SELECT id FROM public.t", "WITH u AS ( SELECT 1 ) SELECT id FROM t"),
     ],
 )
 def test_the_schema_of_all_collections_is_left_out(statement: str, expected: str) -> None:
@@ -27,6 +28,8 @@ def test_the_schema_of_all_collections_is_left_out(statement: str, expected: str
         "SELECT id FROM server.public.t",
         'SELECT id FROM "PUBLIC".t',
         "SELECT id FROM other.t",
+        "WITH t AS (SELECT 1) SELECT id FROM public.t",
+        "WITH RECURSIVE u AS NOT MATERIALIZED (SELECT 1), T (a, b) AS (SELECT 1, 2) SELECT id FROM public.t",
     ],
 )
 def test_other_names_stay(statement: str) -> None:

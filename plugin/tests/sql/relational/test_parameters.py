@@ -1,12 +1,14 @@
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
-from nestvec.sql.relational.parameters import bind_parameters
-from nestvec_schemas.errors import SqlDataError
+from nestvec.sql.relational.parameters import bind_parameters, check_in_lists
+from nestvec_schemas.errors import SqlDataError, SqlError
 
 
 def bound(value: object) -> str:
@@ -29,3 +31,29 @@ def test_a_number_of_more_digits_than_duckdb_has_is_an_error() -> None:
 
 def test_a_time_with_a_zone_keeps_it() -> None:
     assert "+00:00' AS TIMESTAMPTZ" in bound(datetime(2024, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("a IN b", "IN needs a list in parentheses"),
+        ("a IN ARRAY[1]", "IN needs a list in parentheses"),
+        ("lower(a) NOT IN 'x'", "IN needs a list in parentheses"),
+        ("abs(a) IN ()", "the list of IN is empty"),
+        ("(abs(a) IN OR b)", "the list of IN is empty"),
+        ("a IN :x", "IN needs a list: 5"),
+    ],
+)
+def test_in_needs_a_list(condition: str, message: str) -> None:
+    parsed = parse(f"SELECT {condition} FROM t")
+    with pytest.raises(SqlError, match=re.escape(message)):
+        check_in_lists(parsed.source, parsed.tree, bind_params({"x": 5}))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["a IN (1)", "a IN (VALUES (1))", "a IN (SELECT 1)", "a IN unnest(b)", "a IN :x", "a IN :none"],
+)
+def test_in_takes_lists_subqueries_and_parameters(condition: str) -> None:
+    parsed = parse(f"SELECT {condition} FROM t")
+    check_in_lists(parsed.source, parsed.tree, bind_params({"x": np.array([5]), "none": None}))
