@@ -108,6 +108,9 @@ SELECT t.id, w FROM t, regexp_split_to_table(t.s, 'b') AS w ORDER BY 1, 2
 SELECT a, s FROM t AS x (a, b) WHERE b > 10 ORDER BY a
 SELECT x.*, y.k FROM t AS x (a, b, c, d) JOIN t AS y (k) ON y.k = x.a + 1 WHERE x.b = 10 AND false
 SELECT x.k, x.w <#> '[1,1]' AS d FROM t AS x (k, b, c, d, w) ORDER BY x.w <#> '[1,1]' DESC, k LIMIT 2
+SELECT jsonb_object_agg(id, s) FILTER (WHERE s <> ''), jsonb_object_agg(id, n) FILTER (WHERE id > 9) FROM t
+SELECT id, jsonb_object_agg(id, s) OVER (PARTITION BY n IS NULL) AS o FROM t ORDER BY id
+SELECT jsonb_object_agg(n IS NULL, id ORDER BY id DESC), jsonb_object_agg(n IS NULL, s ORDER BY id) FROM t
 SELECT 'a'::bytea, 'a'::char(2), ARRAY[1]::bigint[], '{a}'::text[], '{t}'::bool[]
 """.strip().splitlines()
 

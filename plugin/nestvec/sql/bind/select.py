@@ -248,7 +248,12 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
     if node is None:
         return None
     if isinstance(node, exp.Fetch):
-        raise not_native(source, node, "FETCH FIRST … WITH TIES")
+        raise BeyondMilvus(
+            "FETCH FIRST … WITH TIES is not supported",
+            next_step="Write LIMIT n.",
+            statement=source.text,
+            position=source.position(TokenType.FETCH),
+        )
     if stray_parts(node, ("expression",)):
         raise source.not_supported(f"{name} with more than a number", node, f"Write {name} n.")
     value = node.args["expression"]

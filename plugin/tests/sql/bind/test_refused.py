@@ -41,7 +41,7 @@ NOT_SUPPORTED = [
     ("in FROM", "SELECT id FROM ‸f(1)"),
     ("WINDOW", "SELECT id FROM pydoc ‸WINDOW w AS (PARTITION BY id)"),
     ("FOR UPDATE", "SELECT id FROM pydoc ‸FOR UPDATE"),
-    ("FETCH FIRST", "SELECT id FROM pydoc ‸FETCH FIRST 5 ROWS ONLY"),
+    ("FETCH FIRST", "SELECT id FROM pydoc ‸FETCH FIRST 5 ROWS WITH TIES"),
     ("SORT", "SELECT id FROM pydoc SORT BY ‸id"),
     ("DESC on a distance", "SELECT id FROM pydoc ORDER BY ‸doc_64 <=> 'x' DESC LIMIT 1"),
     ("ASC on a similarity", "SELECT id FROM pydoc ORDER BY ‸1 - (doc_64 <=> 'x') LIMIT 1"),

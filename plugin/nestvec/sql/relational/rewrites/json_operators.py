@@ -67,11 +67,16 @@ def jsonb_array(node: exp.Anonymous) -> exp.Expr:
 def json_object(node: exp.Expr) -> exp.Expr:
     """Keys and values of a group as JSON."""
     key, value = node.expressions or [node.this, node.args["expression"]]
-    value = json_value(value)
-    if not is_document(value):
+    order = value if isinstance(value, exp.Order) else None
+    value = json_value(value if order is None else order.this)
+    is_alone = not isinstance(node.parent, (exp.Filter, exp.Window))
+    if is_alone and order is None and not is_document(value):
         return call("json_group_object", key, value)
-    gathered = call("string_agg", pair_text(key, value), exp.Literal.string(","))
-    if not isinstance(node.parent, (exp.Filter, exp.Window)):
+    comma: exp.Expr = exp.Literal.string(",")
+    if order is not None:
+        comma = exp.Order(this=comma, expressions=[each.copy() for each in order.expressions])
+    gathered = call("string_agg", pair_text(key, value), comma)
+    if is_alone:
         return in_braces(gathered)
     node.replace(gathered)
     outside(gathered, in_braces)
