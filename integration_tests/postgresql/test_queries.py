@@ -18,6 +18,7 @@ from integration_tests.fixtures.answers import casts_may_fail, compare
 from integration_tests.fixtures.postgres import PostgresServer
 from integration_tests.fixtures.random_queries import query_writer
 from integration_tests.fixtures.random_rows import create_in_milvus, create_in_postgresql, random_rows
+from integration_tests.fixtures.random_scopes import ScopeWriter
 from integration_tests.fixtures.reports import Report
 
 import nestvec
@@ -112,6 +113,24 @@ def check(twins: Twins, report: Report, seeds: range) -> None:
 
 def test_random_queries_answer_as_postgresql(twins: Twins, report: Report) -> None:
     check(twins, report, range(100))
+
+
+def check_names(twins: Twins, report: Report, seeds: range) -> None:
+    """One query of each seed whose tables, common table expressions and aliases share names."""
+    queries = [(seed, ScopeWriter(Random(seed)).query()) for seed in seeds]
+    outcomes = ((seed, query, compare(twins.nestvec, twins.postgresql, query, {})) for seed, query in queries)
+    differences = [f"{seed}: {query}\n  {difference}" for seed, query, difference in outcomes if difference]
+    report(f"{len(seeds)} queries resolve names as PostgreSQL does, {len(differences)} differences")
+    assert not differences, "\n".join(differences[:10])
+
+
+def test_names_are_resolved_as_in_postgresql(twins: Twins, report: Report) -> None:
+    check_names(twins, report, range(60))
+
+
+@pytest.mark.nightly
+def test_many_names_are_resolved_as_in_postgresql(twins: Twins, report: Report) -> None:
+    check_names(twins, report, range(FIRST_SEED, FIRST_SEED + 2_000))
 
 
 @pytest.mark.nightly

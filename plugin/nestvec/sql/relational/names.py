@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from sqlglot import exp
@@ -26,18 +27,43 @@ def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
             yield node
 
 
+def check_ctes(source: SourceText, tree: exp.Expr) -> None:
+    """Raise for two common table expressions of one name, and for recursion that PostgreSQL does not have."""
+    for with_ in tree.find_all(exp.With):
+        names = set()
+        for cte in with_.expressions:
+            name = identifier_name(cte.args["alias"].this)
+            if name in names:
+                raise source.syntax_error(f"WITH names {name} twice", cte.args["alias"], "Rename one.")
+            names.add(name)
+    for node in tree.find_all(exp.Table):
+        read = _named_cte(node)
+        around = node.find_ancestor(exp.CTE)
+        while read is not None and around is not None:
+            if around is read and not isinstance(read.this.unnest(), exp.SetOperation):
+                raise source.syntax_error(
+                    "a recursive query needs UNION", node, "Write the first rows UNION [ALL] the next ones."
+                )
+            if around.parent is read.parent and (around.index or 0) < (read.index or 0):
+                raise source.not_supported(
+                    "reading a common table expression before it", node, "Write it first in WITH."
+                )
+            around = around.find_ancestor(exp.CTE)
+
+
 def rename_hiding_ctes(tree: exp.Expr) -> None:
-    """Give common table expressions that have the name of a stored table of the statement other names.
+    """Give common table expressions that share their name with another, or with a stored table, other names.
 
     ``WITH papers AS (SELECT … FROM papers)`` reads the collection, and ``public.papers`` does everywhere.
     The tree is changed.
     """
-    stored = {identifier_name(node.this) for node in base_tables(tree)}
+    uses = Counter(identifier_name(cte.args["alias"].this) for cte in tree.find_all(exp.CTE))
+    uses.update({identifier_name(node.this) for node in base_tables(tree)})
     references = [(node, _named_cte(node)) for node in tree.find_all(exp.Table)]
     names: dict[int, exp.Identifier] = {}
     for cte in tree.find_all(exp.CTE):
         name = cte.args["alias"].this
-        if identifier_name(name) in stored:
+        if uses[identifier_name(name)] > 1:
             names[id(cte)] = exp.to_identifier(f"cte_{len(names)}_{identifier_name(name)}", quoted=True)
     for node, cte in references:
         if cte is not None and id(cte) in names:

@@ -30,6 +30,7 @@ from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
     base_tables,
     check_ambiguous_keys,
+    check_ctes,
     expand_joined_stars,
     file_tables,
     fold_identifiers,
@@ -89,6 +90,7 @@ def plan_relational(
     _check_supported(source, tree)
     check_functions(source, tree)
     check_in_lists(source, tree, params)
+    check_ctes(source, tree)
     rename_hiding_ctes(tree)
     by_node = yield from _read_tables(session, planning, tree)
     use_family_members(tree, lambda column: _table_of(column, by_node))

@@ -21,7 +21,7 @@ from nestvec.sql.relational.plan import plan_relational
 from nestvec.sql.relational.relations import CollectionScan, RelationalPlan
 from nestvec.sql.relational.run import relational_typed
 from nestvec.sql.session import CallerData
-from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch, SqlUnknownName
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlTypeMismatch, SqlUnknownName
 
 from .conftest import TABLE, FakeMilvus
 
@@ -188,3 +188,24 @@ def test_a_scan_holds_as_many_vectors_as_fit(
         answer("SELECT max(v <-> '[1, 2]') FROM t")
     assert answer("SELECT max(n) FROM t").rows == ((7,),)
     assert len(answer("SELECT v FROM t LIMIT 2").rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("WITH w AS (SELECT 1), W AS (SELECT 2) SELECT 1 FROM w", "WITH names w twice"),
+        ("WITH RECURSIVE w AS (SELECT w.n FROM w) SELECT n FROM t JOIN w USING (n)", "needs UNION"),
+        ("WITH RECURSIVE a AS (SELECT b.n FROM b), b AS (SELECT a.n FROM a) SELECT n FROM a", "before it"),
+        ("WITH w AS (SELECT n FROM x.y.z.w) SELECT n FROM w", "too many parts"),
+    ],
+)
+def test_a_with_clause_that_postgresql_does_not_have_is_refused(
+    plan: Callable[..., RelationalPlan], statement: str, message: str
+) -> None:
+    with pytest.raises(SqlError, match=message):
+        plan(statement)
+
+
+def test_a_recursive_query_may_have_the_name_of_a_collection(plan: Callable[..., RelationalPlan]) -> None:
+    statement = "WITH RECURSIVE t AS ((SELECT 1 AS n UNION ALL SELECT t.n + 1 FROM t)) SELECT n FROM t"
+    assert not plan(statement).relations
