@@ -81,3 +81,10 @@ SELECT B'101'::bit AS a, '101'::bit::text AS b, B'101'::varbit(2)::text AS c, '1
 SELECT id, v <-> NULL AS a, NULL::vector <=> v AS b, (v <-> v)::text AS c, (v <#> v)::text AS d, jsonb_build_array(v <-> v)::text AS e FROM typed
 SELECT r.id, trunc(r.r)::text AS a, ((-(r.r))::numeric)::real AS b, date_part('second', timestamp '2000-01-01') || 'x' AS c, 123456789012345678::float8::numeric AS d FROM rows AS r
 SELECT r.id FROM rows AS r WHERE r.r::numeric = 16777200 OR (0.1::float8 + 0.2::float8)::numeric(20, 17) = 0.3 AND r.id < 3
+SELECT jsonb_set('[]'::jsonb, '{q,r}', '1', false) AS a, jsonb_set('{}'::jsonb, '{q}', '1', false) AS b, jsonb_set('[1]'::jsonb, '{0}', '2', false) AS c
+SELECT r.id, split_part(r.t, '', 2) AS a, split_part(r.t, y.vc, 2) AS b, overlay(split_part(r.t, y.vc, 2) PLACING 'ZZ' FROM 2 FOR 1) < r.u AS c FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT '1 year 2 mons -8458 days +04:05:06.7'::text::interval AS a, (interval '-1 day +02:00')::text::interval AS b, ('1 day -' || '02:00')::interval AS c
+SELECT r.id, ((date_trunc('hour', (y.ts - y.ts1))) + (INTERVAL '1 year 2 mons 3 days 04:05:06.7'))::text::interval AS c FROM rows AS r JOIN typed AS y ON y.id = r.id
+SELECT 978256768::real::text AS a, 978256832::real::text AS b, 16777216::real::text AS c
+SELECT 978256832::real::text AS b, 16777216::real::text AS c, 1e6::real::text AS d, 999999::real::text AS e, 1234567::real::text AS f, (-2e9)::real::text AS g, 3.4e38::real::text AS h, 'NaN'::real::text AS i, '-Infinity'::real::text AS j, NULL::real::text AS k, 1e-5::real::text AS l, 0.1::real::text AS m, 123456.7::real::text AS n, 12345678.9::real::text AS o
+SELECT r.id, r.r::text AS a, (r.r * 1e6::real)::text AS b, ARRAY[r.r, 2e9::real]::text AS c, to_jsonb(r.r * 1e6::real)::text AS d, concat(r.r, (r.r * 3e7::real)::real) AS e FROM rows AS r

@@ -95,6 +95,14 @@ _ARITHMETIC: Final = (
     replace(regexp_replace(abs(x)::VARCHAR, '\.0$', ''), '.', ''),
     strlen(regexp_extract(abs(x)::VARCHAR, '^[0-9]+')) - 1)
     ELSE regexp_replace(x::VARCHAR, '\.0$', '') END""",
+    # DuckDB writes all digits of a large REAL, PostgreSQL those that are nearer to it than to another.
+    """pg_is_near(s, x) AS (s::DOUBLE * 1.000000000000001::DOUBLE)::FLOAT = x
+    AND (s::DOUBLE * 0.999999999999999::DOUBLE)::FLOAT = x""",
+    """pg_exponent_of_real(x) AS CASE WHEN pg_is_near(format('{:.5e}', x), x) THEN format('{:.5e}', x)
+    WHEN pg_is_near(format('{:.6e}', x), x) THEN format('{:.6e}', x)
+    WHEN pg_is_near(format('{:.7e}', x), x) THEN format('{:.7e}', x) ELSE format('{:.8e}', x) END""",
+    r"""pg_real_text(x) AS CASE WHEN isfinite(x) AND abs(x) >= 1000000
+    THEN regexp_replace(pg_exponent_of_real(x::DOUBLE), '[.]?0*e', 'e') ELSE pg_float_text(x, 6) END""",
 )
 
 _CASTS: Final = (
@@ -159,7 +167,8 @@ _TEXT: Final = (
     WHEN start + length IS NOT NULL THEN substring(s, greatest(start, 1),
     greatest(least(start + length, 2147483647) - greatest(start, 1), 0)) END""",
     """pg_split_part(s, d, n) AS CASE WHEN n = 0 THEN error('fields are counted from 1: field position 0')
-    WHEN d = '' THEN CASE WHEN n IN (1, -1) THEN s ELSE '' END ELSE split_part(s, d, n) END""",
+    WHEN d = '' THEN CASE WHEN n IN (1, -1) THEN s WHEN s IS NOT NULL THEN '' END
+    ELSE split_part(s, d, n) END""",
     """pg_overlay(s, r, start, count) AS CASE
     WHEN start <= 0 THEN error('negative length: negative substring length not allowed')
     WHEN count IS NOT NULL THEN left(s, start - 1) || r || substring(s, greatest(start + count, 1)) END""",

@@ -61,6 +61,9 @@ def json_set(document: str, path: Sequence[str | None], new: str, create: bool) 
     value, item = parse_document_numbers(document), parse_document_numbers(new)
     if not isinstance(value, dict):
         _array(value)
+    if not value and not create:
+        # No key of the path is looked at.
+        return document_text(value)
     return document_text(
         change_document(value, list(path), lambda holder, key: _put(holder, key, item), create=create)
     )

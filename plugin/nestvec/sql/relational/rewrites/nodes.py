@@ -78,6 +78,8 @@ def float_text(node: exp.Expr, type_: exp.DType) -> exp.Expr:
             return exp.cast(node.copy(), "text")
         if places is not None and places.is_int:
             return _fixed_text(node, max(int(places.to_py()), 0), exact)
+    if type_ == exp.DType.FLOAT:
+        return call("pg_real_text", node)
     return call("pg_float_text", node, exp.Literal.number(_PLACES[type_]))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES
-from nestvec.sql.relational.rewrites.nodes import call, kind
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
 from nestvec_schemas.errors import SqlNotSupported
 
 _OF_A_SECOND: Final = {"SECOND": 1_000_000.0, "SECONDS": 1_000_000.0, "MILLISECONDS": 1_000.0}
@@ -53,13 +53,17 @@ def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
 
 
 _SIGN_APART: Final = re.compile(r"([+-])\s+(?=[0-9.])")
+_PLUS: Final = re.compile(r"\+(?=[0-9.])")
 
 
 def interval_constant(node: exp.Interval | exp.Cast) -> exp.Expr:
-    """``INTERVAL '1 month - 1 day'``: DuckDB takes no blank behind a sign."""
+    """``INTERVAL '1 month - 1 day +02:00'``: DuckDB takes no blank behind a sign, and no plus."""
     text = node.this
-    if isinstance(text, exp.Literal) and _SIGN_APART.search(text.name):
-        node.set("this", exp.Literal.string(_SIGN_APART.sub(r"\1", text.name)))
+    if isinstance(text, exp.Literal) and (_SIGN_APART.search(text.name) or "+" in text.name):
+        node.set("this", exp.Literal.string(_PLUS.sub("", _SIGN_APART.sub(r"\1", text.name))))
+    if isinstance(node, exp.Cast) and not is_text_constant(text) and kind(text) in TEXT_TYPES:
+        pattern, digit = exp.Literal.string("[+]([0-9])"), exp.Literal.string(r"\1")
+        node.set("this", call("regexp_replace", text, pattern, digit, exp.Literal.string("g")))
     return node
 
 

@@ -40,6 +40,8 @@ def number_type(node: exp.Expr, depth: int = 0) -> Any:
         return _numeric_if(number_type(node.this, deeper) in exact)
     if isinstance(node, _OF_ONE) or (isinstance(node, exp.Log) and node.expression is None):
         return _numeric_if(number_type(node.this, deeper) == NUMERIC)
+    if isinstance(node, exp.Log) and (node.meta.get("call") or ("",))[0] == "log10":
+        return _numeric_if(number_type(node.expression, deeper) == NUMERIC)
     if isinstance(node, (exp.IntDiv, exp.Log)):
         return NUMERIC
     if isinstance(node, exp.Pow):
