@@ -13,6 +13,8 @@ from integration_tests.fixtures.postgres import PostgresServer
 
 import nestvec
 from nestvec import dbapi
+from nestvec.pgwire.errors import to_pg_error
+from nestvec_schemas.errors import NestvecError
 
 TABLE = "CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, x DOUBLE PRECISION, s TEXT, v VECTOR(2))"
 ROWS = (
@@ -153,6 +155,36 @@ SELECT json_object_keys('3')
 CREATE VIEW w AS SELECT 1+1, 2+2
 """.strip().splitlines()
 
+STATES = """
+SELECT nosuch(s) FROM t
+SELECT lower(s, 2) FROM t
+SELECT generate_series(1)
+SELECT nosuch FROM t
+SELECT q.id FROM t
+SELECT * FROM nosuch
+SELECT s, count(*) FROM t
+SELECT id FROM t HAVING id > 1
+SELECT abs('a'::text)
+SELECT s + 1 FROM t
+SELECT sum(s) FROM t
+SELECT id FROM t WHERE s
+SELECT max(id) FROM t WHERE max(id) > 1
+SELECT a.id FROM t a, t b WHERE id = 1
+SELECT (SELECT id FROM t)
+SELECT 1 / 0
+SELECT 'x'::int
+SELECT ARRAY[1, 'a']
+SELECT '{"a":}'::jsonb
+SELECT 99999999999::int
+SELECT '2026-13-01'::date
+SELECT 'x' ~ '['
+SELECT 1::nosuch
+SELECT id FROM t ORDER BY 99
+SELECT DISTINCT s FROM t ORDER BY id
+CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))
+INSERT INTO t (id, v) VALUES (1, '[1,1]')
+""".strip().splitlines()
+
 
 @dataclass(frozen=True)
 class Twins:
@@ -192,3 +224,14 @@ def test_both_refuse(twins: Twins, statement: str) -> None:
         twins.postgresql.execute(statement)
     with pytest.raises(dbapi.Error):
         twins.nestvec.execute(statement)
+
+
+@pytest.mark.parametrize("statement", STATES)
+def test_errors_have_the_sqlstates_of_postgresql(twins: Twins, statement: str) -> None:
+    with pytest.raises(psycopg.Error) as expected:
+        twins.postgresql.execute(statement)
+    with pytest.raises(dbapi.Error) as raised:
+        twins.nestvec.execute(statement)
+    cause = raised.value.__cause__
+    assert isinstance(cause, NestvecError)
+    assert to_pg_error(cause).sqlstate == expected.value.sqlstate

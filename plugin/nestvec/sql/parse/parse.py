@@ -21,7 +21,7 @@ from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.tokens import tokenize
 from nestvec.sql.parse.transactions import parse_transaction
-from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, nearest
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, nearest
 
 MAX_BYTES = 1 << 20
 MAX_TOKENS = 60_000
@@ -233,7 +233,15 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
         raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
 
 
-def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
+def _is_of_arguments(described: str) -> bool:
+    """Whether sqlglot's error is of a function's arguments: too many, or one that is missing."""
+    missing = re.fullmatch(r"Required keyword: .* missing for <class '.*?\.(\w+)'>", described)
+    kind = getattr(exp, missing[1], None) if missing else None
+    is_function = isinstance(kind, type) and issubclass(kind, exp.Func) and not issubclass(kind, exp.Binary)
+    return described.startswith("The number of provided arguments") or is_function
+
+
+def _syntax_error(source: SourceText, error: ParseError) -> SqlError:
     """sqlglot's error in PostgreSQL's words; its line and column are those of the end of a token."""
     detail = error.errors[0] if error.errors else {}
     described = str(detail.get("description") or "")
@@ -246,6 +254,13 @@ def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
         None,
     )
     last = next((token for token in reversed(source.tokens) if token.token_type != TokenType.SEMICOLON), None)
+    if wrong_token is not None and _is_of_arguments(described):
+        return SqlTypeMismatch(
+            "the function that ends here does not take these arguments",
+            next_step="Pass those that its documentation names.",
+            statement=source.text,
+            position=wrong_token.start,
+        )
     if wrong_token is None or (wrong_token is last and "Unexpected" not in described):
         return source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
     if described == CHAINED:
