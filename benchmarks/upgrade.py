@@ -38,8 +38,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.beds.bed import Bed
 from benchmarks.beds.folder_beds import beir
 
+from nestvec.bridge.build import takes_document_ids
 from nestvec_exporters.bridge.fit import BridgeOptions, BridgeQueries, fit_bridge
-from nestvec_exporters.bridge.token_table import build_token_table, sum_tokens
+from nestvec_exporters.bridge.token_table import TokenInput, build_token_table, sum_tokens
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampled_queries import QueryKind, sample_queries
 from nestvec_exporters.space_maps.mapping import PairedVectors, Rows, join
@@ -115,14 +116,18 @@ class Encoders:
 
     def tokens(self, old: str, new: str, bed: Bed, sample: Rows) -> Gallery | None:
         """The sums of the texts' tokens by ``new``, as the encoder ``old`` embeds each by itself."""
-        tokenizer = Tokenizer.from_file(str(self.models / new / "tokenizer.json"))
+        tokenizer, old_tokenizer = (
+            Tokenizer.from_file(str(self.models / name / "tokenizer.json")) for name in (new, old)
+        )
         tokenizer.no_truncation()
 
-        def embed(tokens: list[str]) -> Vectors:
-            return self._cached(self.cache / "tokens" / f"{old}-{new}.npy", old, tokens)
+        def embed(tokens: list[TokenInput]) -> Vectors:
+            return self._cached(self.cache / "tokens" / f"{old}-{new}-ids.npy", old, tokens)
 
-        dim = read_manifest(self.models / old).dim
-        table = build_token_table(tokenizer, [bed.documents[row] for row in sample], dim, embed)
+        manifest = read_manifest(self.models / old)
+        ids = old_tokenizer if takes_document_ids(manifest, self.models / old) else None
+        sampled_documents = [bed.documents[row] for row in sample]
+        table = build_token_table(tokenizer, sampled_documents, manifest.dim, embed, ids)
         if table is None:
             return None
         tokenizer.enable_truncation(MAX_TOKENS)
@@ -136,7 +141,7 @@ class Encoders:
     def _vectors(self, name: str, bed: Bed, kind: str, texts: Sequence[str]) -> Vectors:
         return self._cached(self.cache / bed.name / name / f"{kind}.npy", name, texts)
 
-    def _cached(self, path: Path, name: str, texts: Sequence[str]) -> Vectors:
+    def _cached(self, path: Path, name: str, texts: Sequence[TokenInput]) -> Vectors:
         if not path.exists():
             from benchmarks.beds.embed import Encoder
 

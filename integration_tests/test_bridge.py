@@ -10,15 +10,17 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from integration_tests.fixtures.services import Serve
 from tokenizers import Tokenizer
 
-from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge
+from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge, takes_document_ids
+from nestvec.bridge.vectors import PromptedText, embed_texts
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.bridge.token_table import sum_tokens
+from nestvec_exporters.bridge.token_table import sum_tokens, token_inputs
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.repository import read_manifest, verify_files
 from nestvec_schemas.samples.docstrings import sample_texts
@@ -76,6 +78,22 @@ def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own_and_of_tokens(
     own = np.concatenate([_embed(service, "encoder=minilm", TEXTS[:16]), sum_tokens(tokens, texts)], axis=1)
     bridged = _embed(service, "encoder=minilm&as=wordllama", TEXTS[:16])
     np.testing.assert_allclose(bridged, built.fit.maps.documents(own), atol=2e-3)
+
+
+def test_a_piece_of_a_word_is_embedded_by_its_id(models: Path) -> None:
+    """Its text would be tokenized as a word."""
+    folder = models / "minilm"
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert takes_document_ids(read_manifest(folder), folder)
+    inputs = token_inputs(tokenizer, tokenizer)
+    ids = inputs[tokenizer.token_to_id("##ing")]
+    session = onnxruntime.InferenceSession(folder / "1/model.onnx")
+    arrays = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, 3), np.int64)}
+    arrays["token_type_ids"] = np.zeros_like(arrays["input_ids"])
+    (expected,) = session.run(None, {item.name: arrays[item.name] for item in session.get_inputs()})
+    by_id, by_text = embed_texts(folder, [PromptedText(value, "document") for value in (ids, "ing")])
+    np.testing.assert_allclose(by_id, normalise(expected)[0], atol=1e-5)
+    assert by_id @ by_text < 0.9
 
 
 @pytest.mark.parametrize("dim", [256, 64])

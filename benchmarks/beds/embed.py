@@ -37,9 +37,11 @@ class Encoder:
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors, (n, d) float32, in the order of ``texts``."""
-        rows = [row.ids for row in self._tokenizer.encode_batch(list(texts))]
+    def embed(self, texts: Sequence[str | tuple[int, ...]]) -> Vectors:
+        """Unit vectors, (n, d) float32, in the order of ``texts``, or of the ids of their tokens."""
+        rows: list[Sequence[int]] = [
+            self._tokenizer.encode(text).ids if isinstance(text, str) else text for text in texts
+        ]
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         vectors: dict[int, Vectors] = {}
         start = 0

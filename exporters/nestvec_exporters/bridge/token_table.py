@@ -16,6 +16,9 @@ from nestvec_schemas.vectors import Vectors, normalise
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+TokenInput = str | tuple[int, ...]
+"""A token as a text, or as the ids of the old encoder's tokens, special ones included."""
+
 MAX_TABLE_BYTES: Final = 256 << 20
 """A larger table would outweigh most encoders: their bridges do without."""
 
@@ -39,30 +42,64 @@ def reads_tokens(graph: onnx.GraphProto) -> bool:
 
 
 def build_token_table(
-    tokenizer: Tokenizer, documents: Sequence[str], dim: int, embed: Callable[[list[str]], Vectors]
+    tokenizer: Tokenizer,
+    documents: Sequence[str],
+    dim: int,
+    embed: Callable[[list[TokenInput]], Vectors],
+    old: Tokenizer | None = None,
 ) -> TokenTable | None:
-    """The table of a tokenizer: ``embed`` gives the old encoder's vectors, ``dim`` long, of texts.
+    """The table of a tokenizer: ``embed`` gives the old encoder's vectors, ``dim`` long, of tokens.
 
     Each row is the vector of the token alone, from which the mean was subtracted; it is the shorter the more
-    frequent the token is in ``documents``. Special tokens, and parts of characters, have zeros. None for a
-    table of more than MAX_TABLE_BYTES.
+    frequent the token is in ``documents``. Special tokens, and parts of characters, have zeros. ``old`` is
+    the old encoder's tokenizer, unless it takes texts only. None for a table of more than MAX_TABLE_BYTES.
     """
-    texts = token_texts(tokenizer)
-    if len(texts) * dim * np.dtype(np.float16).itemsize > MAX_TABLE_BYTES:
+    inputs = token_inputs(tokenizer, old)
+    if len(inputs) * dim * np.dtype(np.float16).itemsize > MAX_TABLE_BYTES:
         return None
-    distinct = list(dict.fromkeys(text for text in texts if text))
-    place = {text: row for row, text in enumerate(distinct)}
+    distinct = list(dict.fromkeys(value for value in inputs if value))
+    place = {value: row for row, value in enumerate(distinct)}
     vectors = embed(distinct)
     vectors = vectors - vectors.mean(axis=0)
-    counts = np.ones(len(texts))
+    counts = np.ones(len(inputs))
     for encoding in tokenizer.encode_batch(list(documents), add_special_tokens=False):
         np.add.at(counts, encoding.ids, 1)
     weights = _FREQUENT / (_FREQUENT + counts / counts.sum())
-    table = np.zeros((len(texts), dim), np.float16)
-    readable = np.flatnonzero([bool(text) for text in texts])
-    rows = np.array([place[texts[row]] for row in readable], np.intp)
+    table = np.zeros((len(inputs), dim), np.float16)
+    readable = np.flatnonzero([bool(value) for value in inputs])
+    rows = np.array([place[inputs[row]] for row in readable], np.intp)
     table[readable] = vectors[rows] * weights[readable, None]
     return table
+
+
+def token_inputs(tokenizer: Tokenizer, old: Tokenizer | None) -> list[TokenInput]:
+    """What the old encoder is to embed for each token by its id; empty for one without a text.
+
+    A token that both vocabularies have is the old one's own, by its id: the text of a piece of a word, such
+    as ``##ing``, would be tokenized as a word of its own. Others are texts.
+    """
+    inputs: list[TokenInput] = list(token_texts(tokenizer))
+    if old is None or _marks(tokenizer) != _marks(old):
+        return inputs
+    encoding = old.encode("a")
+    own = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+    if not own:
+        return inputs
+    before, after = encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]
+    vocabulary = old.get_vocab()
+    for token, value in enumerate(inputs):
+        row = vocabulary.get(tokenizer.id_to_token(token) or "")
+        if value and row is not None:
+            inputs[token] = (*before, row, *after)
+    return inputs
+
+
+def _marks(tokenizer: Tokenizer) -> tuple[str, str, str]:
+    """How a vocabulary distinguishes words from pieces of them: by its kind of model, and affixes."""
+    model = tokenizer.model
+    prefix = str(getattr(model, "continuing_subword_prefix", None) or "")
+    suffix = str(getattr(model, "end_of_word_suffix", None) or "")
+    return type(model).__name__, prefix, suffix
 
 
 def token_texts(tokenizer: Tokenizer) -> list[str]:

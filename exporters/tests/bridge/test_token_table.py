@@ -7,11 +7,18 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from nestvec_exporters.bridge import token_table
 from nestvec_exporters.bridge.heads import Head, read_heads, set_heads
-from nestvec_exporters.bridge.token_table import build_token_table, reads_tokens, sum_tokens, token_texts
+from nestvec_exporters.bridge.token_table import (
+    TokenInput,
+    build_token_table,
+    reads_tokens,
+    sum_tokens,
+    token_inputs,
+    token_texts,
+)
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer, TokenTable
 from nestvec_schemas.towers import EXIT_INPUT
@@ -142,9 +149,9 @@ def test_the_parts_of_a_character_have_no_text() -> None:
 
 
 def test_rows_are_old_vectors_around_their_mean_and_shorter_for_frequent_tokens() -> None:
-    vectors: dict[str, Vectors] = {}
+    vectors: dict[TokenInput, Vectors] = {}
 
-    def embed(texts: list[str]) -> Vectors:
+    def embed(texts: list[TokenInput]) -> Vectors:
         rows = normalise(_normal(len(texts), WIDTH))
         vectors.update(zip(texts, rows, strict=True))
         return rows
@@ -161,6 +168,45 @@ def test_rows_are_old_vectors_around_their_mean_and_shorter_for_frequent_tokens(
         np.testing.assert_allclose(normalise(own[None]), normalise(expected[None]), atol=2e-3)
         lengths.append(float(np.linalg.norm(own) / np.linalg.norm(expected)))
     assert lengths[1] < lengths[0] < lengths[2]
+
+
+def _old_tokenizer(model: models.Model, *, template: bool = True) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["[UNK]", "[CLS]", "[SEP]"])
+    special = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    if template:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=special
+        )
+    return tokenizer
+
+
+def test_tokens_of_both_vocabularies_are_embedded_by_the_ids_of_the_old_one() -> None:
+    """The text of a piece, "s", would be tokenized as a word."""
+    vocabulary = {"[UNK]": 0, "a": 1, "##s": 2, "s": 3, "[CLS]": 4, "[SEP]": 5, "wing": 6}
+    old = _old_tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    expected: list[TokenInput] = ["", "", "", (4, 6, 5), (4, 2, 5), "the", "#", "##"]
+    assert token_inputs(_tokenizer(), old) == expected
+    bare = _old_tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"), template=False)
+    assert token_inputs(_tokenizer(), bare)[3:5] == [(6,), (2,)]
+    embedded: list[TokenInput] = []
+
+    def embed(tokens: list[TokenInput]) -> Vectors:
+        embedded.extend(tokens)
+        return normalise(_normal(len(tokens), WIDTH))
+
+    table = build_token_table(_tokenizer(), ["wing"], WIDTH, embed, old)
+    assert embedded == expected[3:]
+    assert table is not None
+    assert table[3:].any(axis=1).all()
+
+
+def test_vocabularies_that_mark_pieces_otherwise_are_of_texts() -> None:
+    """A token without a mark is a word by the one, and a piece of a word by the other."""
+    merges = models.BPE({"wing": 0, "a": 1, "[UNK]": 2}, [], unk_token="[UNK]")
+    assert token_inputs(_tokenizer(), _old_tokenizer(merges)) == token_texts(_tokenizer())
+    assert token_inputs(_tokenizer(), None) == token_texts(_tokenizer())
 
 
 def test_too_large_a_table_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from nestvec_exporters.bridge.install import (
     next_query_exit,
 )
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
-from nestvec_exporters.bridge.token_table import build_token_table, reads_tokens
+from nestvec_exporters.bridge.token_table import TokenInput, build_token_table, reads_tokens
 from nestvec_exporters.progress import Listener
 from nestvec_exporters.space_maps.mapping import BridgeMaps, PairedVectors, TokenTable
 from nestvec_schemas.bridges.bridge import Bridge, bridge_key, served_name, split_bridged_name
@@ -83,7 +83,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     _check_encoders(old, new, name, folders)
     minimum = max(MIN_DOCUMENTS, new.dim // 2)
     texts = bridge_texts(request.sample, request.queries, seed=request.seed, minimum=minimum)
-    tokens = _token_table(folders, old.dim, texts, listener)
+    tokens = _token_table(folders, old, texts, listener)
     vectors = _embed_by_both(folders, name, tokens, texts, listener)
     documents = len(texts.documents)
     listener.stage("fitting the bridge")
@@ -148,21 +148,36 @@ def check_served_name(new: Manifest, name: str, folder: Path) -> None:
         )
 
 
-def _token_table(folders: list[Path], dim: int, texts: BridgeTexts, listener: Listener) -> TokenTable | None:
+def _token_table(
+    folders: list[Path], old: Manifest, texts: BridgeTexts, listener: Listener
+) -> TokenTable | None:
     """The old encoder's vectors of the new one's tokens; None if the new graph cannot read them."""
-    old, new = folders
-    graph = onnx.load(str(new / GRAPH), load_external_data=False).graph
-    if not (new / TOKENIZER).is_file() or not reads_tokens(graph):
+    old_folder, new_folder = folders
+    graph = onnx.load(str(new_folder / GRAPH), load_external_data=False).graph
+    if not (new_folder / TOKENIZER).is_file() or not reads_tokens(graph):
         return None
-    tokenizer = Tokenizer.from_file(str(new / TOKENIZER))
+
+    def embed(tokens: list[TokenInput]) -> Vectors:
+        listener.stage(f"embedding the {len(tokens)} tokens of {new_folder.name} by {old.name}")
+        prompted = [PromptedText(token, "document") for token in tokens]
+        return embed_texts(old_folder, prompted, on_step=listener.step)
+
+    tokenizer = _read_tokenizer(new_folder)
+    ids = _read_tokenizer(old_folder) if takes_document_ids(old, old_folder) else None
+    return build_token_table(tokenizer, texts.documents, old.dim, embed, ids)
+
+
+def takes_document_ids(manifest: Manifest, folder: Path) -> bool:
+    """Whether a document is to an encoder the ids of its tokens, with nothing before them."""
+    plain = not manifest.experts and not manifest.prompts.get("document") and manifest.main_tower.chat is None
+    return plain and (folder / TOKENIZER).is_file()
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-
-    def embed(tokens: list[str]) -> Vectors:
-        listener.stage(f"embedding the {len(tokens)} tokens of {new.name} by {old.name}")
-        return embed_texts(old, [PromptedText(token, "document") for token in tokens], on_step=listener.step)
-
-    return build_token_table(tokenizer, texts.documents, dim, embed)
+    return tokenizer
 
 
 def _embed_by_both(

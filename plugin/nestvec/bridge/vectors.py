@@ -29,7 +29,8 @@ _IMAGES_PER_REQUEST: Final = 32
 class PromptedText:
     """A text on one side of a search."""
 
-    value: str
+    value: str | tuple[int, ...]
+    """Or the ids of its tokens, special ones included, which stay without a prompt."""
 
     prompt: str
     """``query`` or ``document``."""

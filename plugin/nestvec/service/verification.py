@@ -46,7 +46,8 @@ class ProbeInput(Protocol):
 
     @property
     def value(self) -> Any:
-        """A text, a query with a document, an image, several in their order, or an image with a text."""
+        """A text, token ids, a query with a document, an image, several of them in their order, or an image
+        with a text."""
 
     @property
     def prompt(self) -> str | None:
@@ -103,6 +104,8 @@ class InProcessEncoder:
         if isinstance(value, Image.Image):
             return self._prompted(_address(value), probe)
         first, second = value[0], value[-1]
+        if isinstance(first, int):
+            return list(value)
         if isinstance(first, str):
             return QueryDocument(first, second)
         if isinstance(second, str):
