@@ -91,10 +91,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         node.set("this", exp.Literal.string(jsonb_text(node.this.name)))
     if to.this in JSON_TYPES:
         node.set("to", exp.DataType.build("json"))
-    if to.this in TEXT_TYPES and SPARSE_TEXT in node.this.unnest().meta:
-        return _sparse_text(node.this.unnest().meta[SPARSE_TEXT])
-    if to.this in TEXT_TYPES and is_vector(node.this):
-        return call("pg_vector_text", node.this)
+    if to.this in TEXT_TYPES and (text := _text_of_vector(node.this)) is not None:
+        return text
     if to.this in TEXT_TYPES and kind(node.this) in JSON_TYPES:
         return call("pg_json_print", node.this)
     if to.this in TEXT_TYPES and kind(node.this) == exp.DType.ARRAY:
@@ -117,11 +115,16 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return interval_constant(node)
     if to.this == exp.DType.BIT:
         return sized_bits(node)
-    if to.this == exp.DType.DECIMAL:
-        node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
-        if kind(node.this) in _SIGNIFICANT_DIGITS:
-            shown = exp.Literal.string(f"{{:.{_SIGNIFICANT_DIGITS[kind(node.this)]}g}}")
-            node.set("this", call("format", shown, exp.cast(node.this.copy(), "double")))
+    return _numeric(node) if to.this == exp.DType.DECIMAL else node
+
+
+def _numeric(node: exp.Cast) -> exp.Cast:
+    """A cast to NUMERIC."""
+    to, type_ = node.args["to"], kind(node.this)
+    node.set("to", _sized_numeric(to) if to.expressions else _unsized_numeric(node.this))
+    if type_ in _SIGNIFICANT_DIGITS:
+        shown = exp.Literal.string(f"{{:.{_SIGNIFICANT_DIGITS[type_]}g}}")
+        node.set("this", call("format", shown, exp.cast(node.this.copy(), "double")))
     return node
 
 
@@ -169,6 +172,13 @@ def _sparse(value: exp.Expr, sizes: list[exp.Expr]) -> exp.Expr:
     document = exp.cast(value.copy(), "json")
     document.meta[SPARSE_TEXT] = text
     return document
+
+
+def _text_of_vector(value: exp.Expr) -> exp.Expr | None:
+    """A vector as pgvector writes it; None for another value."""
+    if SPARSE_TEXT in value.unnest().meta:
+        return _sparse_text(value.unnest().meta[SPARSE_TEXT])
+    return call("pg_vector_text", value) if is_vector(value) else None
 
 
 def _sparse_text(text: str) -> exp.Expr:
