@@ -53,6 +53,7 @@ public class Ask {
         while (rows.next()) System.out.println("key " + rows.getString("COLUMN_NAME"));
       }
       try (ResultSet rows = data.getImportedKeys(null, "public", "items")) { rows.next(); }
+      System.out.println("keyword " + ("," + data.getSQLKeywords() + ",").contains(",ilike,"));
       try (ResultSet rows = data.getIndexInfo(null, "public", "items", false, true)) {
         while (rows.next()) System.out.println("index " + rows.getString("COLUMN_NAME"));
       }
@@ -69,6 +70,34 @@ public class Ask {
         rows.next();
         System.out.println("nearest " + rows.getLong(1));
       }
+      Statement statement = connection.createStatement();
+      statement.execute("CREATE TABLE edited (id BIGINT PRIMARY KEY, name TEXT, v VECTOR(2))");
+      statement.execute("INSERT INTO edited VALUES (1, 'a', '[1,2]'), (2, 'b', '[3,4]')");
+      PreparedStatement all = connection.prepareStatement("SELECT * FROM edited WHERE id > ?");
+      for (int number = 0; number < 8; number++) { all.setLong(1, 0); all.executeQuery().next(); }
+      Statement updatable = connection.createStatement(
+          ResultSet.TYPE_SCROLL_INSENSITIVE, ResultSet.CONCUR_UPDATABLE);
+      try (ResultSet rows = updatable.executeQuery("SELECT id, name FROM edited ORDER BY id")) {
+        rows.next();
+        rows.updateString("name", "c");
+        rows.updateRow();
+        rows.next();
+        rows.deleteRow();
+      }
+      try (ResultSet rows = statement.executeQuery("SELECT id, name FROM edited")) {
+        while (rows.next()) System.out.println("edited " + rows.getLong(1) + " " + rows.getString(2));
+      }
+      try (Connection other = DriverManager.getConnection(arguments[0])) {
+        other.createStatement().execute("DROP TABLE edited");
+        other.createStatement().execute(
+            "CREATE TABLE edited (id BIGINT PRIMARY KEY, n INT, v VECTOR(2), s TEXT)");
+        other.createStatement().execute("INSERT INTO edited VALUES (1, 7, '[1,2]', 's')");
+      }
+      try (ResultSet rows = all.executeQuery()) {
+        rows.next();
+        System.out.println("changed " + rows.getMetaData().getColumnCount() + " " + rows.getInt(2));
+      }
+      statement.execute("DROP TABLE edited");
     }
   }
 }
@@ -196,7 +225,8 @@ def test_jdbc(pg: RunningPg, tmp_path: Path) -> None:
     assert "key id" in output
     assert "index v" in output
     assert output.count("a") == 8
-    assert output[-1] == "nearest 2"
+    assert "keyword true" in output
+    assert output[-3:] == ["nearest 2", "edited 1 c", "changed 4 7"]
 
 
 def test_tls_and_scram(certificate: tuple[Path, Path], tmp_path: Path) -> None:

@@ -161,3 +161,17 @@ def test_asyncpg_prepares_again_what_has_other_columns_now(pg: RunningPg, query:
             await writer.close()
 
     assert asyncio.run(run()) == [1, 1, "x", "x"]
+
+
+def test_columns_name_the_table_that_they_are_of(pg: RunningPg) -> None:
+    """Clients edit rows of a result by it: JDBC's updatable results, DBeaver's grid."""
+    with psycopg.connect(pg.address) as connection:
+        result = connection.execute("SELECT day AS d, id FROM t WHERE id > %s", (0,)).pgresult
+        assert result is not None
+        places = [(result.ftable(at), result.ftablecol(at)) for at in range(result.nfields)]
+        oid = connection.execute("SELECT 't'::regclass::oid").fetchone()
+        assert oid is not None
+        assert [table for table, _ in places] == [oid[0], oid[0]]
+        names = "SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum = %s"
+        columns = [connection.execute(names, (place,)).fetchone() for _, place in places]
+        assert columns == [("day",), ("id",)]

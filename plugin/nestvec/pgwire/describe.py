@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +13,7 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
+from nestvec.pgwire.catalog.rows import relation_oid
 from nestvec.pgwire.outcome import field_of
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.types import oids
@@ -243,10 +245,11 @@ def _output_field(output: Any, tables: Sequence[Table]) -> Field:
     """A column of a plan's result; its type is 0 if only the values tell it."""
     expression = getattr(output, "expression", None)
     if isinstance(expression, ColumnRef):
-        columns = (table.column(expression.name) for table in tables)
-        column = next((column for column in columns if column is not None), None)
-        if column is not None:
-            return field_of(output.name, column_oid(column), column_modifier(column))
+        table = next((table for table in tables if table.column(expression.name) is not None), None)
+        column = None if table is None else table.column(expression.name)
+        if table is not None and column is not None:
+            field = field_of(output.name, column_oid(column), column_modifier(column))
+            return replace(field, table=relation_oid(table.name), column=table.columns.index(column) + 1)
     return field_of(output.name, type_oid(output.type))
 
 

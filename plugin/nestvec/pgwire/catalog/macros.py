@@ -118,7 +118,6 @@ _EXPRESSIONS: Final = (
     ("pg_indexam_has_property(a, b)", "b = 'can_unique'"),
     ("pg_index_column_has_property(a, b, c)", "c IN ('asc', 'orderable')"),
     ("pg_index_has_property(a, b)", "false"),
-    ("pg_get_keywords()", "NULL"),
 )
 
 _FORMAT_NAMES: Final = """
@@ -140,6 +139,11 @@ FROM pgc.pg_type y LEFT JOIN pgc.type_names n ON n.name = y.typname WHERE y.oid 
 _OPTIONS: Final = """
 CREATE OR REPLACE MACRO main.pg_options_to_table(a) AS TABLE
 SELECT CAST(NULL AS VARCHAR) AS option_name, CAST(NULL AS VARCHAR) AS option_value WHERE false"""
+
+_KEYWORDS: Final = """
+CREATE OR REPLACE MACRO main.pg_get_keywords() AS TABLE
+SELECT keyword_name AS word, upper(keyword_category[1]) AS catcode, true AS barelabel,
+    keyword_category AS catdesc, 'can be bare label' AS baredesc FROM duckdb_keywords()"""
 
 TYPE_NAMES: Final = {
     "int2": "smallint",
@@ -182,7 +186,7 @@ def macro_statements() -> list[str]:
         + ", ".join(f"{head} AS {value}" for head, value in bodies[name])
         for name in ordered
     ]
-    return [_FORMAT_NAMES, _OPTIONS, *statements]
+    return [_FORMAT_NAMES, _OPTIONS, _KEYWORDS, *statements]
 
 
 FUNCTIONS: Final = frozenset(
@@ -202,5 +206,6 @@ FUNCTIONS: Final = frozenset(
     "set_config",
     "to_regclass",
     "to_regtype",
+    "pg_get_keywords",
 }
 """Functions whose calls are answered by the catalogs, whatever they are called on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -55,6 +56,10 @@ _CATALOG_OIDS: Final = {
     "pg_extension": 3079, "pg_collation": 3456, "pg_enum": 3501,
 }  # fmt: skip
 """PostgreSQL's ids of its own catalogs."""
+
+_WORD_ITEM: Final = r'(?:"[\w-]+"|(?!null[,}])[\w-]+)'
+_WORD_ARRAY: Final = re.compile(rf"\{{{_WORD_ITEM}(?:,{_WORD_ITEM})*\}}", re.I)
+"""An array of words as a text, as JDBC writes the keywords of SQL."""
 
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.In, exp.GT, exp.LT, exp.GTE, exp.LTE)
 
@@ -218,6 +223,9 @@ def _cast(node: exp.Expr) -> exp.Expr:
             if name == "regtype"
             else exp.func(f"{name}_name", value)
         )
+    if name == "text[]" and isinstance(value, exp.Literal) and _WORD_ARRAY.fullmatch(value.name):
+        items = value.name[1:-1].split(",")
+        return exp.Array(expressions=[exp.Literal.string(item.strip('"')) for item in items])
     if name in _NUMBERS or name.startswith("cardinal_number"):
         return exp.cast(value, "bigint")
     if name in ("oid[]", "int2vector", "oidvector"):

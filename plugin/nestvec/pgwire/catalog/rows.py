@@ -61,9 +61,14 @@ def relations(tables: Iterable[Table]) -> list[Relation]:
     return result
 
 
+def relation_oid(name: str) -> int:
+    """The id of a relation, unless several names have the same."""
+    return _FIRST + zlib.crc32(name.encode()) % (_SPAN - _FIRST)
+
+
 def _relation_oid(name: str, used: set[int]) -> int:
     """An id that a name determines, unless another relation has it; ``used`` gets it."""
-    oid = _FIRST + zlib.crc32(name.encode()) % (_SPAN - _FIRST)
+    oid = relation_oid(name)
     while oid in used:
         oid += 1
     used.add(oid)
