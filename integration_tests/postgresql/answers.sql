@@ -189,7 +189,7 @@ WITH rows AS (SELECT id, a FROM rows) SELECT * FROM rows
 WITH rows AS (SELECT id + 100 AS id FROM public.rows WHERE a > 1) SELECT rows.id, y.id AS x FROM rows, public.rows AS y WHERE y.id = rows.id - 100
 WITH rows AS (SELECT 1 AS id) SELECT count(*) AS n FROM public.rows
 WITH rows AS (SELECT 1 AS id) SELECT count(*) AS n FROM rows
-WITH rows(x) AS (SELECT id FROM rows ORDER BY v <-> '[1, 2]', id LIMIT 5), y AS (SELECT x FROM rows) SELECT * FROM y JOIN public.rows AS z ON z.id = y.x
+WITH rows(x) AS (SELECT id FROM rows ORDER BY v <-> '[1, 2]', id LIMIT 5), y AS (SELECT x FROM rows) SELECT y.x, z.a FROM y JOIN public.rows AS z ON z.id = y.x
 WITH y AS (SELECT id FROM rows), rows AS (SELECT 5 AS id) SELECT y.id, rows.id AS z FROM y JOIN rows USING (id)
 SELECT x.n, rows.id FROM (WITH rows AS (SELECT 3 AS id) SELECT count(*) AS n FROM rows) AS x, rows WHERE rows.id < 4
 WITH rows AS (SELECT id FROM rows WHERE id IN (SELECT id FROM rows WHERE a > 2)) SELECT id FROM rows WHERE EXISTS (SELECT 1 FROM rows AS z WHERE z.id > rows.id)

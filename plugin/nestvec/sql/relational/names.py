@@ -38,17 +38,17 @@ def check_ctes(source: SourceText, tree: exp.Expr) -> None:
             names.add(name)
     for node in tree.find_all(exp.Table):
         read = _named_cte(node)
-        around = node.find_ancestor(exp.CTE)
-        while read is not None and around is not None:
-            if around is read and not isinstance(read.this.unnest(), exp.SetOperation):
+        enclosing = node.find_ancestor(exp.CTE)
+        while read is not None and enclosing is not None:
+            if enclosing is read and not isinstance(read.this.unnest(), exp.SetOperation):
                 raise source.syntax_error(
                     "a recursive query needs UNION", node, "Write the first rows UNION [ALL] the next ones."
                 )
-            if around.parent is read.parent and (around.index or 0) < (read.index or 0):
+            if enclosing.parent is read.parent and (enclosing.index or 0) < (read.index or 0):
                 raise source.not_supported(
                     "reading a common table expression before it", node, "Write it first in WITH."
                 )
-            around = around.find_ancestor(exp.CTE)
+            enclosing = enclosing.find_ancestor(exp.CTE)
 
 
 def rename_hiding_ctes(tree: exp.Expr) -> None:
@@ -57,23 +57,22 @@ def rename_hiding_ctes(tree: exp.Expr) -> None:
     ``WITH papers AS (SELECT … FROM papers)`` reads the collection, and ``public.papers`` does everywhere.
     The tree is changed.
     """
-    uses = Counter(identifier_name(cte.args["alias"].this) for cte in tree.find_all(exp.CTE))
+    expressions = list(tree.find_all(exp.CTE))
+    uses = Counter(identifier_name(cte.args["alias"].this) for cte in expressions)
     uses.update({identifier_name(node.this) for node in base_tables(tree)})
     references = [(node, _named_cte(node)) for node in tree.find_all(exp.Table)]
-    names: dict[int, exp.Identifier] = {}
-    for cte in tree.find_all(exp.CTE):
-        name = cte.args["alias"].this
-        if uses[identifier_name(name)] > 1:
-            names[id(cte)] = exp.to_identifier(f"cte_{len(names)}_{identifier_name(name)}", quoted=True)
-    for node, cte in references:
-        if cte is not None and id(cte) in names:
-            if node.args.get("alias") is None:
-                node.set("alias", exp.TableAlias(this=node.this.copy()))
-            names[id(cte)].meta.update(node.this.meta)
-            node.set("this", names[id(cte)].copy())
-    for cte in tree.find_all(exp.CTE):
-        if id(cte) in names:
-            cte.args["alias"].set("this", names[id(cte)].copy())
+    shared = [cte for cte in expressions if uses[identifier_name(cte.args["alias"].this)] > 1]
+    for number, cte in enumerate(shared):
+        name = identifier_name(cte.args["alias"].this)
+        unique = exp.to_identifier(f"cte_{number}_{name}", quoted=True)
+        for node, read in references:
+            if read is cte:
+                if node.args.get("alias") is None:
+                    node.set("alias", exp.TableAlias(this=node.this.copy()))
+                identifier = unique.copy()
+                identifier.meta.update(node.this.meta)
+                node.set("this", identifier)
+        cte.args["alias"].set("this", unique)
 
 
 def file_tables(tree: exp.Expr) -> Iterator[exp.Table]:
