@@ -193,3 +193,13 @@ WITH rows(x) AS (SELECT id FROM rows ORDER BY v <-> '[1, 2]', id LIMIT 5), y AS 
 WITH y AS (SELECT id FROM rows), rows AS (SELECT 5 AS id) SELECT y.id, rows.id AS z FROM y JOIN rows USING (id)
 SELECT x.n, rows.id FROM (WITH rows AS (SELECT 3 AS id) SELECT count(*) AS n FROM rows) AS x, rows WHERE rows.id < 4
 WITH rows AS (SELECT id FROM rows WHERE id IN (SELECT id FROM rows WHERE a > 2)) SELECT id FROM rows WHERE EXISTS (SELECT 1 FROM rows AS z WHERE z.id > rows.id)
+SELECT to_jsonb(rows) - 'v' - 'r' - 'p' AS x FROM rows
+SELECT row_to_json(y) AS x FROM (SELECT id, a, s, t, f, nums, tags, meta FROM rows) AS y
+SELECT x.id, to_jsonb(y) - 'v' - 'r' - 'p' AS z FROM rows AS x LEFT JOIN rows AS y ON y.id = x.id + 1
+SELECT x.id, y.n FROM rows AS x, LATERAL (SELECT jsonb_agg(to_jsonb(z) - 'v' - 'r' - 'p' ORDER BY z.id) AS n FROM rows AS z WHERE z.a = x.a) AS y
+SELECT to_jsonb(y) AS x FROM (SELECT id, timestamp '2024-02-29 10:00:00' AS ts, timestamptz '2024-02-29 10:00:00.5+02' AS tz, 1.50::numeric(8,2) AS n, '\x01ff'::bytea AS b, date '2024-02-29' AS d, 0.1::real AS r, time '10:00' AS c, interval '1 day 2 hours' AS i, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS u FROM rows WHERE id < 3) AS y
+SELECT jsonb_agg(y ORDER BY y.id) AS x, json_build_object('a', min(y.id)) AS z FROM (SELECT id, now() - now() AS i, DATE '2024-02-29' AS d FROM rows WHERE id < 5) AS y
+WITH w(x, y) AS (SELECT id, TIMESTAMP '2024-02-29 10:00:00' FROM rows) SELECT to_json(w) AS z FROM w
+SELECT id FROM rows AS x WHERE to_jsonb(x) @> '{"a": 1}'
+SELECT jsonb_object_agg(y.id, y) AS x FROM (SELECT id, t FROM rows WHERE id < 9) AS y
+SELECT (SELECT to_jsonb(y)) AS x FROM (SELECT id, t FROM rows WHERE id < 9) AS y

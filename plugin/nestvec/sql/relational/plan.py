@@ -59,6 +59,7 @@ from nestvec.sql.relational.results.exact_averages import use_exact_averages
 from nestvec.sql.relational.results.schema import relation_schema, type_values, widen_recursion
 from nestvec.sql.relational.results.tied_rows import limit_with_ties
 from nestvec.sql.relational.results.types import output_types
+from nestvec.sql.relational.results.whole_rows import write_rows
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.scans import add_scans, cte_query
@@ -99,6 +100,7 @@ def plan_relational(
     expand_table_functions(source, tree, {name for schema in planning.schemas.values() for name in schema})
     type_values(tree)
     tree = _qualified(planning, bind_parameters(source, tree, params))
+    write_rows(planning, tree)
     group_dependent_columns(planning, tree)
     limit_with_ties(source, tree)
     take_candidates(planning, tree)

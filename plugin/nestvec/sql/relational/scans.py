@@ -94,7 +94,7 @@ def _add_scan(
     scan, alias = entry.name, entry.alias_or_name
     table, conditions = planning.tables[scan], list[Condition]()
     complete = True
-    if _keeps_filter(select, entry):
+    if always_has_row(select, entry):
         terms = terms_of(planning, select.args.get("where"), scan, alias)
         conditions = [term.condition for term in terms if term.condition is not None]
         rest = [term.node.copy() for term in terms if not term.complete]
@@ -122,8 +122,8 @@ def _add_scan(
     )
 
 
-def _keeps_filter(select: exp.Select, entry: exp.Expr) -> bool:
-    """Whether a condition on the rows of an entry may be applied before the joins."""
+def always_has_row(select: exp.Select, entry: exp.Expr) -> bool:
+    """Whether no outer join fills the columns of an entry with NULL: conditions may be applied before."""
     entries = from_entries(select)
     position = next(at for at, candidate in enumerate(entries) if candidate is entry)
     sides = ["", *(str(join.side).upper() for join in select.args.get("joins") or ())]

@@ -96,9 +96,9 @@ def _plan_statement(
         except (SqlNotSupported, IndexMismatch, WindowExceeded) as error:
             unsupported, reason = error, str(error.cause).removesuffix(" is not supported")
         except SqlUnknownName as error:
-            if not _may_have_subquery(parsed.source):
+            if not _may_have_subquery(parsed.source) and not _names_row(parsed.tree):
                 raise
-            unsupported, reason = error, "a subquery that reads the query around it"
+            unsupported, reason = error, "a subquery that reads the query around it, or a row as one value"
     # DuckDB is loaded by the statements that need it, and by no others.
     from nestvec.sql.relational.plan import plan_relational  # noqa: PLC0415
     from nestvec.sql.relational.plan_cache import store_relational  # noqa: PLC0415
@@ -264,6 +264,12 @@ def _plan_lateral(
 def _may_have_subquery(source: SourceText) -> bool:
     """Whether the statement may have a subquery."""
     return source.text.upper().count("SELECT") > 1
+
+
+def _names_row(tree: exp.Expr) -> bool:
+    """Whether an expression has the name of a table of FROM where a column's is expected."""
+    tables = {table.alias_or_name for table in tree.find_all(exp.Table)}
+    return any(not column.table and column.name in tables for column in tree.find_all(exp.Column))
 
 
 def _binding_context(session: Session, source: SourceText, select: exp.Select) -> Steps[Context]:

@@ -209,3 +209,14 @@ def test_a_with_clause_that_postgresql_does_not_have_is_refused(
 def test_a_recursive_query_may_have_the_name_of_a_collection(plan: Callable[..., RelationalPlan]) -> None:
     statement = "WITH RECURSIVE t AS ((SELECT 1 AS n UNION ALL SELECT t.n + 1 FROM t)) SELECT n FROM t"
     assert not plan(statement).relations
+
+
+def test_a_row_that_an_outer_join_may_not_have_is_refused_unless_a_key_says_so(
+    plan: Callable[..., RelationalPlan],
+) -> None:
+    keyed = plan("SELECT to_jsonb(b) FROM t AS a LEFT JOIN t AS b ON b.n = a.n + 1")
+    assert '"b"."n" IS NULL' in keyed.sql
+    joined = "t AS a LEFT JOIN (SELECT n FROM t) AS b ON b.n = a.n + 1"
+    plan(f"SELECT to_jsonb(a) FROM {joined}")
+    with pytest.raises(SqlNotSupported, match="a row of an outer join as one value"):
+        plan(f"SELECT to_jsonb(b) FROM {joined}")
