@@ -292,7 +292,7 @@ def test_an_alias_is_refused_that_names_a_bridge(write_encoder: Callable[..., Pa
     """``best.as.old`` is a bridge of ``best``, and would be another encoder by this alias."""
     instance = EncoderInstance(open_encoders(write_encoder(bridges=BRIDGES).parent))
     for name in ("best.as.old", "best.as.long.v2"):
-        with pytest.raises(AliasInvalid, match="name of a bridge, by another alias: tiny"):
+        with pytest.raises(AliasInvalid, match="already names a bridge, by another alias: tiny"):
             EncoderCatalog([instance], {name: "tiny", "best": "tiny"})
     with pytest.raises(AliasInvalid, match="an encoder of the service already has the alias's name"):
         EncoderCatalog([instance], {"tiny.as.old": "tiny"})

@@ -41,7 +41,7 @@ def _check_alias(alias: str, target: str, aliases: Mapping[str, str], encoders: 
     bridge = bridge_by_alias(alias, aliases, encoders)
     if bridge is not None:
         raise AliasInvalid(
-            f"the alias {alias} already is the name of a bridge, by another alias",
+            f"the alias {alias} already names a bridge, by another alias",
             value=bridge,
             next_step="Choose another alias.",
         )

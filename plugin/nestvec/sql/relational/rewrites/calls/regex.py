@@ -170,7 +170,7 @@ def _number(node: exp.Expr, name: str, default: int, least: int = 1) -> int:
     number = value.to_py() if isinstance(value, (exp.Literal, exp.Neg)) else None
     if not isinstance(number, int):
         raise SqlNotSupported(
-            "a place or a count of a regular expression's match that is computed is not supported",
+            "a computed position or count of a regular expression's matches is not supported",
             next_step="Write it as a constant.",
         )
     if number < least:

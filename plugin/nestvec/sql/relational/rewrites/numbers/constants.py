@@ -34,6 +34,8 @@ LEAST: Final = {str(1 << 31): exp.DType.INT, _LEAST_BIGINT: exp.DType.BIGINT}
 _COMPARISONS: Final = (
     exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.In,
 )  # fmt: skip
+_MAX_SHOWN: Final = 60
+"""Characters of a number in an error."""
 _BEYOND: Final = 39
 """The power of ten from which a number is larger than any other of a query, and its inverse smaller."""
 
@@ -71,10 +73,11 @@ def check_digits(nodes: Sequence[exp.Expr]) -> None:
             continue
         if not _NUMBER.fullmatch(node.name) or _has_room(node):
             continue
+        number = node.name if len(node.name) <= _MAX_SHOWN else f"{node.name[:_MAX_SHOWN]}…"
         raise SqlNotSupported(
             f"a NUMERIC of more than {MAX_DIGITS} digits is not supported here",
-            value=node.name[:60],
-            next_step=f"Cast it to a double, {node.name[:20]}::float8, or use it in a select list alone.",
+            value=number,
+            next_step=f"Cast it to a double, {number}::float8, or use it only in the outermost select list.",
         )
 
 
