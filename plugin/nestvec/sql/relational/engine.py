@@ -236,7 +236,8 @@ _MISMATCHES: Final = (
         (r"column \1 is neither in GROUP BY nor in an aggregate", r"Add it to GROUP BY, or write min(\1)."),
     ),
     (
-        r"No function matches the given name and argument types '(.+?)\((.*?)\)'",
+        r"(?:No function matches the given name and argument types '|"
+        r'Could not choose a best candidate function for the function call ")(.+?)\((.*?)\)[\'"]',
         (r"\1 does not take (\2)", "Cast the operands to types that it takes."),
     ),
     (

@@ -280,6 +280,7 @@ FAILING = [
     ("|| concatenates strings", "SELECT ‸1 || 2"),
     ("cannot be cast to boolean", "SELECT ‸0.5::boolean"),
     ("l2_norm() does not take these arguments", "SELECT ‸l2_norm('a', 1)"),
+    ("abs does not take (STRING_LITERAL). Cast the operands", "SELECT ‸abs('a')"),
     ("there is no such column: nope", "SELECT 1 + ‸nope"),
     ("the function nope()", "SELECT ‸nope(1)"),
     (
