@@ -88,3 +88,9 @@ SELECT r.id, ((date_trunc('hour', (y.ts - y.ts1))) + (INTERVAL '1 year 2 mons 3 
 SELECT 978256768::real::text AS a, 978256832::real::text AS b, 16777216::real::text AS c
 SELECT 978256832::real::text AS b, 16777216::real::text AS c, 1e6::real::text AS d, 999999::real::text AS e, 1234567::real::text AS f, (-2e9)::real::text AS g, 3.4e38::real::text AS h, 'NaN'::real::text AS i, '-Infinity'::real::text AS j, NULL::real::text AS k, 1e-5::real::text AS l, 0.1::real::text AS m, 123456.7::real::text AS n, 12345678.9::real::text AS o
 SELECT r.id, r.r::text AS a, (r.r * 1e6::real)::text AS b, ARRAY[r.r, 2e9::real]::text AS c, to_jsonb(r.r * 1e6::real)::text AS d, concat(r.r, (r.r * 3e7::real)::real) AS e FROM rows AS r
+SELECT id, a ^ 0::numeric AS x, 0::numeric ^ 0 AS y, 0.00 ^ 0 AS z FROM rows
+SELECT jsonb_pretty(to_jsonb(ARRAY[0.5, length('héllo'), NULL])) AS x, to_jsonb(ARRAY[1.50, 2])::text AS y
+SELECT degrees(p)::text AS x, radians(p)::text AS y, degrees(0.1::float8)::text AS z FROM rows
+SELECT r.id, (SELECT sum(x) FROM unnest(array_replace(ARRAY[1, 2, 3], r.a, 0)) AS x) AS c FROM rows AS r
+SELECT r.id, (SELECT sum(x) FROM unnest(array_remove(ARRAY[1, 2, 3], r.a)) AS x) AS c FROM rows AS r
+SELECT array_replace(NULL::int[], 1, 2) AS x, array_replace(ARRAY[1, NULL], NULL, 5) AS y, array_remove(ARRAY[1, NULL], NULL) AS z, array_remove(ARRAY[]::int[], 1) AS w

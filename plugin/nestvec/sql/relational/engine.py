@@ -227,6 +227,7 @@ def convert_error(error: duckdb.Error) -> NestvecError:
 
 
 _NO_ROOM: Final = r"(?:out of range for the destination|cast decimal value \S+ to)"
+_DOUBLE: Final = "Leave it a double precision, or exclude such rows with WHERE."
 _WIDER: Final = "Cast an operand to a wider type first."
 _EXCLUDE: Final = "Exclude such rows with WHERE, or use CASE."
 
@@ -275,6 +276,10 @@ _CAUSES: Final = (
     (rf"{_NO_ROOM} type INT64", ("bigint out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT32", ("integer out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT(16|8)", ("smallint out of range", _WIDER)),
+    (
+        r'^Could not convert string "(.*)" to DECIMAL\(',
+        (r"\1 is out of range of a NUMERIC that is computed with 38 digits", _DOUBLE),
+    ),
     (r"^Could not convert string '(.*)' to INT64", (r"invalid input syntax for type bigint: '\1'", _EXCLUDE)),
     (
         r"^Could not convert string '(.*)' to INT32",

@@ -187,8 +187,15 @@ _TEXT: Final = (
     """array_positions(a, x) AS CASE WHEN a IS NOT NULL THEN list_transform(list_filter(
     list_zip(generate_series(1, len(a)), a, list_resize([x], len(a), x)),
     lambda item: item[2] IS NOT DISTINCT FROM item[3]), lambda item: item[1]) END""",
-    """array_replace(a, x, y) AS list_transform(a,
-    lambda item: CASE WHEN item IS NOT DISTINCT FROM x THEN y ELSE item END)""",
+    """array_replace(a, x, y) AS CASE WHEN a IS NOT NULL THEN list_transform(
+    list_zip(a, list_resize([x], len(a), x), list_resize([y], len(a), y)),
+    lambda item: CASE WHEN item[1] IS NOT DISTINCT FROM item[2] THEN item[3] ELSE item[1] END) END""",
+    """pg_array_remove(a, x) AS CASE WHEN a IS NOT NULL THEN list_transform(list_filter(
+    list_zip(a, list_resize([x], len(a), x)),
+    lambda item: item[1] IS DISTINCT FROM item[2]), lambda item: item[1]) END""",
+    # PostgreSQL divides by its constant, DuckDB multiplies by another.
+    "pg_degrees(x) AS x / 0.0174532925199432957692::DOUBLE",
+    "pg_radians(x) AS x * 0.0174532925199432957692::DOUBLE",
     "array_lower(a, n) AS CASE WHEN n = 1 AND len(a) > 0 THEN 1 END",
     "array_upper(a, n) AS CASE WHEN n = 1 THEN nullif(len(a), 0) END",
     """trim_array(a, n) AS CASE WHEN n < 0 OR n > len(a)

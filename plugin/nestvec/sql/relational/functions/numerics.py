@@ -156,6 +156,8 @@ def _power(base: Decimal, exponent: Decimal) -> Decimal:
 
 
 def _whole_power(base: Decimal, exponent: Decimal) -> Decimal:
+    if not exponent:
+        return _rounded(Decimal(1), _bounded(_SIGNIFICANT, base, exponent))
     if not base:
         weight = 0.0
     else:

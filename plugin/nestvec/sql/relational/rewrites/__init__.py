@@ -132,6 +132,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.BitLength: bit_length,
     exp.BitString: bits,
     exp.Repeat: repeat,
+    exp.Degrees: lambda node: call("pg_degrees", node.this),
+    exp.Radians: lambda node: call("pg_radians", node.this),
     exp.Acosh: lambda node: call("pg_acosh", node.this),
     exp.Chr: lambda node: call("pg_chr", *node.expressions),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), compare),

@@ -164,6 +164,4 @@ def removed(node: exp.ArrayRemove) -> exp.Expr:
 
 
 def _without(array: exp.Expr, value: exp.Expr) -> exp.Expr:
-    element = exp.to_identifier("pg_item")
-    differs = exp.NullSafeNEQ(this=element.copy(), expression=value.copy())
-    return call("list_filter", array, exp.Lambda(this=differs, expressions=[element]))
+    return call("pg_array_remove", array, value)

@@ -76,7 +76,14 @@ def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
             array.type = exp.DataType.build("array<text>")
             changed = True
         for value in _documents_of(node):
-            if number_type(value) == NUMERIC and not _is_grouped(value):
+            items = value.unnest()
+            if isinstance(items, exp.Array) and common_type(items.expressions) == NUMERIC:
+                if not _is_grouped(items):
+                    for item in items.expressions:
+                        item.replace(_json(item))
+                    items.type = exp.DataType.build("array<json>")
+                    changed = True
+            elif number_type(value) == NUMERIC and not _is_grouped(value):
                 value.replace(_json(value))
                 changed = True
         for value in _texts_of(node):
