@@ -114,6 +114,11 @@ SELECT jsonb_object_agg(id, s) FILTER (WHERE s <> ''), jsonb_object_agg(id, n) F
 SELECT id, jsonb_object_agg(id, s) OVER (PARTITION BY n IS NULL) AS o FROM t ORDER BY id
 SELECT jsonb_object_agg(n IS NULL, id ORDER BY id DESC), jsonb_object_agg(n IS NULL, s ORDER BY id) FROM t
 SELECT 'a'::bytea, 'a'::char(2), ARRAY[1]::bigint[], '{a}'::text[], '{t}'::bool[]
+SELECT count(*) + NULL, NULL::int - max(n) AS m, nullif(NULL::int, count(*)) AS k FROM t
+SELECT coalesce(sum(n) * NULL::int, 7) FROM t
+SELECT id, sum(id) OVER (), count(*) FILTER (WHERE n > 10) OVER () AS c FROM t GROUP BY id ORDER BY id
+SELECT n FROM t ORDER BY n OFFSET 1 ROW FETCH FIRST 0 ROWS WITH TIES
+WITH x AS (SELECT '1.0'::jsonb AS j) SELECT j FROM x EXCEPT SELECT '2'::jsonb FROM x
 """.strip().splitlines()
 
 FAILING = """

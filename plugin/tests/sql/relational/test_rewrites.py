@@ -215,6 +215,8 @@ def test_constants_of_arrays() -> None:
         "SELECT regexp_matches('ab', 'a*', 'g')",
         "SELECT format('%s', ARRAY[1])",
         "SELECT DISTINCT n FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES",
+        "SELECT n, unnest(ARRAY[1, 2]) FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES",
+        "SELECT regexp_count('abc', 'b', -n) FROM t",
         "SELECT (t.*) FROM t",
         "SELECT upper(name), (t.*) FROM t",
         "SELECT upper(name), ((t.*)) AS r FROM t",

@@ -43,6 +43,12 @@ def _columns(select: exp.Select, alias: str) -> Iterator[exp.Column]:
         for part in value if isinstance(value, list) else [value]:
             if not isinstance(part, exp.Expr):
                 continue
-            for node in part.walk(prune=lambda node: isinstance(node, exp.AggFunc)):
+            for node in part.walk(prune=_is_of_group):
                 if isinstance(node, exp.Column) and node.table == alias:
                     yield node
+
+
+def _is_of_group(node: exp.Expr) -> bool:
+    """Whether a node is an aggregate of a group; one OVER a window reads the columns of groups."""
+    outer = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
+    return isinstance(node, exp.AggFunc) and not isinstance(outer, exp.Window)

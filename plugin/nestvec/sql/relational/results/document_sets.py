@@ -97,6 +97,7 @@ def compared_rows(node: exp.SetOperation, items: list[exp.Expr], key: Key) -> ex
         expressions=list(output_columns(items, "lhs")),
         from_=exp.From(this=sides[0]),
         where=exp.Where(this=exp.Not(this=met) if isinstance(node, exp.Except) else met),
+        with_=node.args.pop("with_", None),
         **moved,
     )
     if distinct:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from sqlglot import exp
 
 from nestvec.sql.parse.source import SourceText, without_parens
+from nestvec.sql.relational.rewrites.nodes import anonymous_name
+
+_ROW_CALLS: Final = frozenset(
+    {
+        "GENERATE_SUBSCRIPTS", "JSONB_PATH_QUERY", "STRING_TO_TABLE", "REGEXP_MATCHES",
+        "REGEXP_SPLIT_TO_TABLE", "JSONB_OBJECT_KEYS", "JSON_OBJECT_KEYS", "JSONB_ARRAY_ELEMENTS",
+        "JSON_ARRAY_ELEMENTS", "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_ARRAY_ELEMENTS_TEXT",
+    }
+)  # fmt: skip
+"""Functions of several rows that sqlglot does not know."""
 
 
 def limit_with_ties(source: SourceText, tree: exp.Expr) -> None:
     """Write every WITH TIES of a qualified tree as a condition on ranks. The tree is changed.
 
-    Raises SqlSyntaxError without ORDER BY, SqlNotSupported for results of DISTINCT and of set operations.
+    Raises SqlSyntaxError without ORDER BY, SqlNotSupported for results of DISTINCT, of set operations and of
+    functions of several rows.
     """
     for query in list(tree.find_all(exp.Query)):
         fetch = query.args.get("limit")
@@ -32,6 +44,12 @@ def limit_with_ties(source: SourceText, tree: exp.Expr) -> None:
                 options,
                 "Write it around them: SELECT * FROM (…) q ORDER BY … FETCH FIRST n ROWS WITH TIES.",
             )
+        if any(map(_has_several_rows, query.expressions)):
+            raise source.not_supported(
+                "WITH TIES of a function of several rows",
+                options,
+                "Write it in FROM: SELECT … FROM t, unnest(a) AS u ORDER BY … FETCH FIRST n ROWS WITH TIES.",
+            )
         _take_ranks(query, fetch.args.get("count") or exp.Literal.number(1))
 
 
@@ -43,7 +61,8 @@ def _take_ranks(select: exp.Select, count: exp.Expr) -> None:
         skipped = exp.paren(offset.expression.copy())
         last = exp.Add(this=exp.paren(count.copy()), expression=skipped)
         after = exp.GT(this=_over("row_number", order), expression=skipped.copy())
-        condition = exp.and_(exp.LTE(this=_over("rank", order), expression=last), after)
+        positive = exp.GT(this=exp.paren(count.copy()), expression=exp.Literal.number(0))
+        condition = exp.and_(exp.LTE(this=_over("rank", order), expression=last), after, positive)
     select.set("qualify", exp.Qualify(this=condition))
     select.set("limit", None)
     select.set("offset", None)
@@ -64,3 +83,11 @@ def _keys(select: exp.Select) -> Iterator[exp.Expr]:
         elif isinstance(node, exp.Column) and not node.table and node.name in outputs:
             key.set("this", outputs[node.name].copy())
         yield key
+
+
+def _has_several_rows(value: exp.Expr) -> bool:
+    """Whether a value of a select list is several rows, as ``unnest(a)`` is."""
+    return any(
+        isinstance(part, (exp.UDTF, exp.ExplodingGenerateSeries)) or anonymous_name(part) in _ROW_CALLS
+        for part in value.walk(prune=lambda part: isinstance(part, exp.Query))
+    )

@@ -34,7 +34,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
     value_text,
 )
-from nestvec.sql.relational.rewrites.numbers.null_operands import is_null
+from nestvec.sql.relational.rewrites.numbers.null_operands import decides_rows, is_null
 from nestvec.sql.relational.rewrites.times import interval_constant
 from nestvec.sqltypes.jsonb import jsonb_text
 from nestvec.sqltypes.vectors import sparse_text, to_sparse
@@ -203,7 +203,7 @@ def numeric_constant(node: exp.Expr) -> exp.Expr:
 
 def type_items(node: exp.Expr) -> exp.Expr:
     """Constants in quotes in an array, coalesce(), CASE and their like: of the type beside them."""
-    if isinstance(node, exp.Nullif) and is_null(node.this):
+    if isinstance(node, exp.Nullif) and is_null(node.this) and not decides_rows(node):
         # No more is computed for it, as in PostgreSQL.
         null: exp.Expr = node.this.copy()
         return null

@@ -167,7 +167,7 @@ def _number(node: exp.Expr, name: str, default: int, least: int = 1) -> int:
     value = node.args.get(name)
     if value is None:
         return default
-    number = value.to_py() if isinstance(value, (exp.Literal, exp.Neg)) else None
+    number = value.to_py() if isinstance(value, (exp.Literal, exp.Neg)) and value.is_number else None
     if not isinstance(number, int):
         raise SqlNotSupported(
             "a computed position or count of a regular expression's matches is not supported",

@@ -7,10 +7,12 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import kind
+from nestvec.sql.relational.rewrites.nodes import anonymous_name, kind
 from nestvec.sql.relational.rewrites.numbers.numeric_types import ARITHMETIC
 
 _STRICT: Final = (*ARITHMETIC, exp.IntDiv, exp.Pow)
+_AGGREGATES: Final = ("EVERY", "JSONB_AGG")
+"""Aggregates that sqlglot does not know."""
 
 
 def fold_nulls(nodes: Sequence[exp.Expr]) -> bool:
@@ -20,12 +22,20 @@ def fold_nulls(nodes: Sequence[exp.Expr]) -> bool:
         if not isinstance(node, _STRICT) or node.type is None or kind(node) is None:
             continue
         operands = (node.this, node.args["expression"])
-        if any(map(is_null, operands)) and node.parent is not None:
+        if any(map(is_null, operands)) and node.parent is not None and not decides_rows(node):
             null = exp.cast(exp.null(), node.type)
             null.type = node.type
             node.replace(null)
             changed = True
     return changed
+
+
+def decides_rows(value: exp.Expr) -> bool:
+    """Whether a query without a value may have another number of rows: ``count(*) + NULL`` makes it one."""
+    return any(
+        isinstance(part, exp.AggFunc) or anonymous_name(part) in _AGGREGATES
+        for part in value.walk(prune=lambda part: isinstance(part, exp.Query))
+    )
 
 
 def is_null(node: exp.Expr) -> bool:
