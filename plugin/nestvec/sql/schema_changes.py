@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from threading import Lock
 from typing import Any, Final
 
@@ -38,15 +38,20 @@ PROCESS_CHANGES: Final = SchemaChanges()
 
 def depends_on_columns(tree: exp.Expr) -> bool:
     """Whether a statement means something else once its collections have other columns, and Milvus would not
-    refuse it: ``*``, NATURAL JOIN, and all that writes or copies rows."""
+    refuse it: ``*``, NATURAL JOIN, a row as one value, and all that writes or copies rows."""
     # Executions of the same text share one tree, which never changes.
     if _META_KEY not in tree.meta:
-        tree.meta[_META_KEY] = isinstance(tree, exp.DML) or any(map(_is_open, tree.walk()))
+        rows = {table.alias_or_name for table in tree.find_all(exp.Table)}
+        opened = any(_is_open(node, rows) for node in tree.walk())
+        tree.meta[_META_KEY] = isinstance(tree, exp.DML) or opened
     depends: bool = tree.meta[_META_KEY]
     return depends
 
 
-def _is_open(node: exp.Expr) -> bool:
+def _is_open(node: exp.Expr, rows: Set[str]) -> bool:
+    if isinstance(node, exp.Column):
+        # to_jsonb(t)
+        return not node.table and node.name in rows
     if isinstance(node, exp.Join):
         return str(node.args.get("method") or "").upper() == "NATURAL"
     return isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count)

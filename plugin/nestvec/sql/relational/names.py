@@ -123,12 +123,14 @@ def fold_identifiers(tree: exp.Expr, column_names: Collection[str]) -> None:
 def rename_columns(source: SourceText, node: exp.Table, columns: Collection[str]) -> None:
     """``t AS x (a, b)``: a table whose first columns have other names is a query of it.
 
-    Raises SqlSyntaxError for more names than columns.
+    Raises SqlSyntaxError for more names than columns, for anything but names, and without the x.
     """
     alias = node.args.get("alias")
     names = [] if alias is None else alias.args.get("columns") or []
     if alias is None or not names:
         return
+    if alias.this is None or not all(isinstance(name, exp.Identifier) for name in names):
+        raise source.syntax_error("an alias of a table is no name", node, "Write t AS x, or t AS x (a, b).")
     if len(names) > len(columns):
         raise source.syntax_error(
             f"{len(names)} names are for {len(columns)} columns", names[len(columns)], "Omit some."

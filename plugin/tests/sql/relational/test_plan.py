@@ -220,3 +220,11 @@ def test_a_row_that_an_outer_join_may_not_have_is_refused_unless_a_key_says_so(
     plan(f"SELECT to_jsonb(a) FROM {joined}")
     with pytest.raises(SqlNotSupported, match="a row of an outer join as one value"):
         plan(f"SELECT to_jsonb(b) FROM {joined}")
+
+
+@pytest.mark.parametrize(
+    "table", ["t AS (a)", "t (a)", "t AS x (a, t AS y)", "t AS count(DISTINCT n)", "t x (1)"]
+)
+def test_only_names_rename_the_columns_of_a_table(plan: Callable[..., RelationalPlan], table: str) -> None:
+    with pytest.raises(SqlError):
+        plan(f"SELECT n FROM {table}")
