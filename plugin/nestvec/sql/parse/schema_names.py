@@ -28,15 +28,13 @@ def _cte_names(tokens: Sequence[Token]) -> set[str]:
     """The names before ``AS (`` or ``(columns) AS (`` of a statement with WITH, folded."""
     if all(token.token_type != TokenType.WITH for token in tokens):
         return set()
-    names = set()
+    names, opening = set(), 0
     for at, token in enumerate(tokens):
+        if token.token_type == TokenType.L_PAREN:
+            opening = at
         if token.token_type != TokenType.ALIAS or at == 0:
             continue
-        place = at - 1
-        if tokens[place].token_type == TokenType.R_PAREN:
-            while place > 0 and tokens[place].token_type != TokenType.L_PAREN:
-                place -= 1
-            place -= 1
+        place = (opening if tokens[at - 1].token_type == TokenType.R_PAREN else at) - 1
         if place >= 0:
             names.add(_name(tokens[place]))
     return names
