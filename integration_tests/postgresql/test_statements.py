@@ -116,6 +116,10 @@ SELECT jsonb_object_agg(n IS NULL, id ORDER BY id DESC), jsonb_object_agg(n IS N
 SELECT 'a'::bytea, 'a'::char(2), ARRAY[1]::bigint[], '{a}'::text[], '{t}'::bool[]
 SELECT count(*) + NULL, NULL::int - max(n) AS m, nullif(NULL::int, count(*)) AS k FROM t
 SELECT coalesce(sum(n) * NULL::int, 7) FROM t
+SELECT jsonb_object_agg(7, i ORDER BY i) -> '7' AS j FROM generate_series(1, 3) i
+SELECT jsonb_object_agg('a', i) ->> 'a' AS j FROM generate_series(1, 3) i
+SELECT jsonb_object_agg('a', i) FILTER (WHERE i < 3) -> 'a' AS j FROM generate_series(1, 3) i
+SELECT i, jsonb_object_agg('a', i * 1.0) OVER (ORDER BY i) -> 'a' AS j FROM generate_series(1, 3) i ORDER BY i
 SELECT id, sum(id) OVER (), count(*) FILTER (WHERE n > 10) OVER () AS c FROM t GROUP BY id ORDER BY id
 SELECT n FROM t ORDER BY n OFFSET 1 ROW FETCH FIRST 0 ROWS WITH TIES
 WITH x AS (SELECT '1.0'::jsonb AS j) SELECT j FROM x EXCEPT SELECT '2'::jsonb FROM x

@@ -71,16 +71,22 @@ def json_object(node: exp.Expr) -> exp.Expr:
     value = json_value(value if order is None else order.this)
     is_alone = not isinstance(node.parent, (exp.Filter, exp.Window))
     if is_alone and order is None and not is_document(value):
-        return call("json_group_object", key, value)
+        return _merged(node, call("json_group_object", key, value))
     comma: exp.Expr = exp.Literal.string(",")
     if order is not None:
         comma = exp.Order(this=comma, expressions=[each.copy() for each in order.expressions])
     gathered = call("string_agg", pair_text(key, value), comma)
     if is_alone:
-        return in_braces(gathered)
+        return _merged(node, in_braces(gathered))
     node.replace(gathered)
-    outside(gathered, in_braces)
+    outside(gathered, lambda wrapped: _merged(node, in_braces(wrapped)))
     return node
+
+
+def _merged(node: exp.Expr, document: exp.Expr) -> exp.Expr:
+    """An object of ``jsonb_object_agg``, which has the last value of a key; DuckDB would read the first."""
+    is_jsonb = isinstance(node, exp.JSONBObjectAgg)
+    return exp.cast(call("pg_json_print", document), "json") if is_jsonb else document
 
 
 def json_value(node: exp.Expr) -> exp.Expr:
