@@ -94,3 +94,4 @@ SELECT degrees(p)::text AS x, radians(p)::text AS y, degrees(0.1::float8)::text 
 SELECT r.id, (SELECT sum(x) FROM unnest(array_replace(ARRAY[1, 2, 3], r.a, 0)) AS x) AS c FROM rows AS r
 SELECT r.id, (SELECT sum(x) FROM unnest(array_remove(ARRAY[1, 2, 3], r.a)) AS x) AS c FROM rows AS r
 SELECT array_replace(NULL::int[], 1, 2) AS x, array_replace(ARRAY[1, NULL], NULL, 5) AS y, array_remove(ARRAY[1, NULL], NULL) AS z, array_remove(ARRAY[]::int[], 1) AS w
+SELECT 1e2+1 AS x, 1.5e3-2 AS y, 1e2-1e1-1 AS z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from itertools import pairwise
 from typing import ClassVar, Final
 
@@ -32,12 +33,49 @@ def tokenize(statement: str) -> list[Token]:
     # With dollars, sqlglot reads ($1,$2) as a string that is not closed.
     dialect = _WithDollarStrings() if _OPENING_DOLLARS.search(statement) else NestvecSql()
     tokens = dialect.tokenize(statement)
+    if signs := _swallowed_signs(statement, tokens):
+        tokens = _tokens_with_spaces(dialect, statement, signs)
     kinds = {token.token_type for token in tokens}
     if TokenType.HEREDOC_STRING in kinds:
         tokens = [_as_string(token) for token in tokens]
     if kinds & {TokenType.HEX_STRING, TokenType.BIT_STRING} or _has_split_number(tokens):
         tokens = _with_whole_numbers(statement, tokens)
     return _with_varbit(tokens) if TokenType.BIT in kinds else tokens
+
+
+def _swallowed_signs(statement: str, tokens: list[Token]) -> list[int]:
+    """Where a sign after an exponent is an operator, 1e2+1, which sqlglot takes for a part of the number."""
+    signs: list[int] = []
+    for token in tokens:
+        if token.token_type != TokenType.NUMBER or (signs and token.start < signs[-1]):
+            continue
+        number = _NUMBER.match(statement, token.start)
+        if number is None or number.end() > token.end or statement[number.end()] not in "+-":
+            continue
+        while number is not None and statement[number.end() : number.end() + 1] in ("+", "-"):
+            signs.append(number.end())
+            number = _NUMBER.match(statement, number.end() + 1)
+    return signs
+
+
+def _tokens_with_spaces(dialect: NestvecSql, statement: str, places: list[int]) -> list[Token]:
+    """The tokens of a statement with a space before each of these places, at the places that they have."""
+    bounds = [0, *places, len(statement)]
+    spaced = " ".join(statement[start:end] for start, end in pairwise(bounds))
+    shifted = [place + number for number, place in enumerate(places)]
+    return [_moved(token, bisect_left(shifted, token.start)) for token in dialect.tokenize(spaced)]
+
+
+def _moved(token: Token, places: int) -> Token:
+    return Token(
+        token.token_type,
+        token.text,
+        line=token.line,
+        col=token.col,
+        start=token.start - places,
+        end=token.end - places,
+        comments=token.comments,
+    )
 
 
 def _with_varbit(tokens: list[Token]) -> list[Token]:
