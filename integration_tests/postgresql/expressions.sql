@@ -95,3 +95,7 @@ SELECT r.id, (SELECT sum(x) FROM unnest(array_replace(ARRAY[1, 2, 3], r.a, 0)) A
 SELECT r.id, (SELECT sum(x) FROM unnest(array_remove(ARRAY[1, 2, 3], r.a)) AS x) AS c FROM rows AS r
 SELECT array_replace(NULL::int[], 1, 2) AS x, array_replace(ARRAY[1, NULL], NULL, 5) AS y, array_remove(ARRAY[1, NULL], NULL) AS z, array_remove(ARRAY[]::int[], 1) AS w
 SELECT 1e2+1 AS x, 1.5e3-2 AS y, 1e2-1e1-1 AS z
+VALUES (5.55/3, 'a'), (NULL, 'b'), (2, 'c')
+SELECT (1/3.0)::text || a FROM (VALUES (1), (2)) AS x(a)
+SELECT NULL AS a UNION ALL SELECT 5.55/3 UNION ALL SELECT s FROM rows
+SELECT a / 3.0 AS x, u FROM rows UNION ALL SELECT 1, NULL

@@ -162,16 +162,27 @@ def _is_recursive(node: exp.Expr) -> bool:
 
 
 def _distinct_around(source: SourceText, node: exp.SetOperation, items: list[exp.Expr]) -> exp.Select:
-    """A UNION as DISTINCT ON what is equal for equal rows, around UNION ALL."""
+    """A UNION as DISTINCT ON what is equal for equal rows, around UNION ALL; the first of them is taken."""
     columns, moved = output_columns(items), moved_clauses(node, items)
     keys = exp.Tuple(expressions=[_key(source, column) for column in columns])
-    outer = exp.Select(expressions=[exp.Star()], distinct=exp.Distinct(on=keys), **moved)
+    outer = exp.Select(expressions=[exp.Star()], **moved)
     if node.parent is not None:
         node.replace(outer)
     node.set("distinct", False)
-    alias = exp.TableAlias(this=exp.to_identifier("united", quoted=True))
-    outer.set("from_", exp.From(this=exp.Subquery(this=node, alias=alias)))
+    # The sides run at the same time.
+    number = exp.alias_(exp.Window(this=exp.RowNumber()), "pg_at")
+    numbered = exp.Select(expressions=[exp.Star(), number]).from_(_named(node, "united"))
+    first = exp.Select(
+        expressions=[column.copy() for column in columns],
+        distinct=exp.Distinct(on=keys),
+        order=exp.Order(expressions=[exp.Ordered(this=exp.column("pg_at"))]),
+    )
+    outer.set("from_", exp.From(this=_named(first.from_(_named(numbered, "numbered")), "distinct_rows")))
     return outer
+
+
+def _named(query: exp.Query, name: str) -> exp.Subquery:
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
 
 
 def _ordered_outside(node: exp.SetOperation) -> exp.Expr:

@@ -22,6 +22,8 @@ _INTEGERS: Final = {
 _RANKS: Final = ("TINYINT", "SMALLINT", "INT", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE")
 """Types of numbers, each of which holds those before it."""
 _WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT")
+_NULL: Final = "NULL"
+"""The type of a constant NULL, which takes that of the other rows."""
 _UNSIZED: Final = "DECIMAL(38,15)"
 """What stands for a NUMERIC without a size: its zeros at the end are not those of the number."""
 _OF_DUCKDB: Final = (*_WHOLE, "FLOAT", "DOUBLE")
@@ -29,8 +31,12 @@ _OF_DUCKDB: Final = (*_WHOLE, "FLOAT", "DOUBLE")
 
 def output_types(tree: exp.Expr) -> tuple[str, ...]:
     """The types of a query's columns by a tree with PostgreSQL's types; an unknown one is empty."""
+    return tuple("" if type_ == _NULL else type_ for type_ in _types(tree))
+
+
+def _types(tree: exp.Expr) -> tuple[str, ...]:
     if isinstance(tree, exp.SetOperation):
-        sides = (output_types(side.unnest()) for side in (tree.this, tree.expression))
+        sides = (_types(side.unnest()) for side in (tree.this, tree.expression))
         return tuple(map(_common, *sides))
     if not isinstance(tree, exp.Select):
         return ()
@@ -39,6 +45,8 @@ def output_types(tree: exp.Expr) -> tuple[str, ...]:
 
 def _type_name(node: exp.Expr) -> str:
     type_ = node.type
+    if isinstance(node, exp.Null):
+        return _NULL
     if number_type(node) == NUMERIC:
         return "DECIMAL"
     if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED):
@@ -57,8 +65,10 @@ def _type_name(node: exp.Expr) -> str:
 
 
 def _common(left: str, right: str) -> str:
-    if left == right:
+    if left == right or right == _NULL:
         return left
+    if left == _NULL:
+        return right
     if left in _RANKS and right in _RANKS:
         return max(left, right, key=_RANKS.index)
     return ""

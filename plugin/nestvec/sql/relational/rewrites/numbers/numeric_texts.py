@@ -60,6 +60,7 @@ _PLAIN: Final = re.compile(r"[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]{1,3})?")
 _FRACTIONS: Final = {"second": 6, "seconds": 6, "epoch": 6, "millisecond": 3, "milliseconds": 3}
 """Digits behind the point of the parts of times that have some."""
 
+_MODIFIERS: Final = ("order", "limit", "offset", "with_")
 _MAX_DEPTH: Final = 40
 """Levels of operations; what is deeper is computed by DuckDB."""
 
@@ -96,8 +97,10 @@ def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
 def write_results(tree: exp.Expr) -> bool:
     """Write computed NUMERICs of the outermost select list, which are read as numbers again.
 
-    Whether there were any; the tree is changed.
+    So are those of VALUES and of UNION ALL. Whether there were any; the tree is changed.
     """
+    if rows := _value_rows(tree):
+        return _write_columns(list(zip(*rows, strict=True)))
     if not isinstance(tree, exp.Select) or tree.args.get("distinct") is not None:
         return False
     changed = False
@@ -107,6 +110,49 @@ def write_results(tree: exp.Expr) -> bool:
             continue
         if order_by_value(tree, item, at):
             value.replace(_text(value, 0))
+            changed = True
+    return changed
+
+
+def _value_rows(tree: exp.Expr) -> list[list[exp.Expr]]:
+    """The values of ``SELECT … FROM (VALUES …)`` or of a UNION ALL, row by row; none for other queries."""
+    if isinstance(tree, exp.Subquery) and not any(tree.args.get(part) for part in ("alias", *_MODIFIERS)):
+        return _value_rows(tree.this)
+    if isinstance(tree, exp.Union) and not any(tree.args.get(part) for part in ("distinct", *_MODIFIERS)):
+        sides = [
+            _value_rows(side) or ([[item.unalias() for item in side.expressions]] if _is_plain(side) else [])
+            for side in (tree.this, tree.expression)
+        ]
+        return sides[0] + sides[1] if all(sides) else []
+    if not isinstance(tree, exp.Select) or not _is_plain(tree) or tree.args.get("joins"):
+        return []
+    from_ = tree.args.get("from_")
+    values = from_.this if from_ is not None else None
+    if isinstance(values, exp.Subquery) and isinstance(values.this, exp.Values):
+        values = values.this
+    if not isinstance(values, exp.Values):
+        return []
+    rows = [list(row.expressions) for row in values.expressions if isinstance(row, exp.Tuple)]
+    names = [item.unalias().name for item in tree.expressions if isinstance(item.unalias(), exp.Column)]
+    # In another order, or some of them alone, they would not be the columns of the result.
+    whole = len(names) == len(tree.expressions) and names == values.alias_column_names
+    return rows if whole and len(rows) == len(values.expressions) else []
+
+
+def _is_plain(tree: exp.Expr) -> bool:
+    return isinstance(tree, exp.Select) and not any(
+        tree.args.get(part) for part in ("distinct", "where", "group", "having", *_MODIFIERS)
+    )
+
+
+def _write_columns(columns: Sequence[Sequence[exp.Expr]]) -> bool:
+    changed = False
+    for values in columns:
+        if common_type(list(values)) != NUMERIC or not any(map(_is_computed, values)):
+            continue
+        if not any(map(_is_grouped, values)):
+            for value in values:
+                value.replace(_text(value, 0))
             changed = True
     return changed
 
