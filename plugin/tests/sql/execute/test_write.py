@@ -19,6 +19,7 @@ from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import bind, serve_in_thread
+from nestvec.sql import local_services
 from nestvec.sql.execute.write import write_in_batches
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SessionSettings
@@ -202,7 +203,7 @@ def test_while_one_service_is_waited_for_the_others_are_started_once(
             raise ServiceUnreachable("the service does not answer", next_step="Start it.")
         yield
 
-    monkeypatch.setattr(sys.modules[Session.__module__], "serve_in_process", serve)
+    monkeypatch.setattr(local_services, "serve_in_process", serve)
     with closing(Session(SessionSettings(models=tmp_path))) as session:
         drive(Milvus(), session.ensure_served(["http://a:1", "http://b:1"], Patience(600)))
     assert started == ["http://a:1", "http://b:1", "http://b:1", "http://b:1"]
