@@ -135,8 +135,8 @@ def _value_rows(tree: exp.Expr) -> list[list[exp.Expr]]:
     rows = [list(row.expressions) for row in values.expressions if isinstance(row, exp.Tuple)]
     names = [item.unalias().name for item in tree.expressions if isinstance(item.unalias(), exp.Column)]
     # In another order, or some of them alone, they would not be the columns of the result.
-    whole = len(names) == len(tree.expressions) and names == values.alias_column_names
-    return rows if whole and len(rows) == len(values.expressions) else []
+    in_order = len(names) == len(tree.expressions) and names == values.alias_column_names
+    return rows if in_order and len(rows) == len(values.expressions) else []
 
 
 def _is_plain(tree: exp.Expr) -> bool:
