@@ -228,3 +228,12 @@ def test_a_row_that_an_outer_join_may_not_have_is_refused_unless_a_key_says_so(
 def test_only_names_rename_the_columns_of_a_table(plan: Callable[..., RelationalPlan], table: str) -> None:
     with pytest.raises(SqlError):
         plan(f"SELECT n FROM {table}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["VALUES (1 / 3.0, 1), (2)", "VALUES (1), (1 / 3.0, 2)", "SELECT 1 / 3.0 UNION ALL SELECT 1, 2"],
+)
+def test_rows_of_several_lengths_are_an_error(answer: Answer, statement: str) -> None:
+    with pytest.raises(SqlError, match=r"same (length|number)"):
+        answer(statement)

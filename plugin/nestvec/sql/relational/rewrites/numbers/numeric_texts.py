@@ -100,7 +100,9 @@ def write_results(tree: exp.Expr) -> bool:
     So are those of VALUES and of UNION ALL. Whether there were any; the tree is changed.
     """
     if rows := _value_rows(tree):
-        return _write_columns(list(zip(*rows, strict=True)))
+        # Rows of several lengths are an error, which DuckDB finds.
+        equal = len({len(row) for row in rows}) == 1
+        return equal and _write_columns(list(zip(*rows, strict=True)))
     if not isinstance(tree, exp.Select) or tree.args.get("distinct") is not None:
         return False
     changed = False
