@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
 
@@ -41,17 +41,19 @@ def depends_on_columns(tree: exp.Expr) -> bool:
     refuse it: ``*``, NATURAL JOIN, a row as one value, and all that writes or copies rows."""
     # Executions of the same text share one tree, which never changes.
     if _META_KEY not in tree.meta:
-        rows = {table.alias_or_name for table in tree.find_all(exp.Table)}
-        opened = any(_is_open(node, rows) for node in tree.walk())
-        tree.meta[_META_KEY] = isinstance(tree, exp.DML) or opened
+        opened = isinstance(tree, exp.DML) or any(map(_is_open, tree.walk())) or names_row(tree)
+        tree.meta[_META_KEY] = opened
     depends: bool = tree.meta[_META_KEY]
     return depends
 
 
-def _is_open(node: exp.Expr, rows: Set[str]) -> bool:
-    if isinstance(node, exp.Column):
-        # to_jsonb(t)
-        return not node.table and node.name in rows
+def names_row(tree: exp.Expr) -> bool:
+    """Whether an expression has the name of a table of FROM where a column's is expected: ``to_jsonb(t)``."""
+    tables = {table.alias_or_name for table in tree.find_all(exp.Table)}
+    return any(not column.table and column.name in tables for column in tree.find_all(exp.Column))
+
+
+def _is_open(node: exp.Expr) -> bool:
     if isinstance(node, exp.Join):
         return str(node.args.get("method") or "").upper() == "NATURAL"
     return isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count)

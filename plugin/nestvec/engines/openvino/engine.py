@@ -118,8 +118,8 @@ class OpenVinoEngine:
         return any(name == encoder for name, _ in list(self._opened))
 
     async def close(self) -> None:
-        """See the contract. What is being compiled is waited for ``_COMPILE_SECONDS``: it may take minutes,
-        and nobody uses it any more."""
+        """See the contract. What is being compiled is waited for ``_COMPILE_SECONDS`` at most: nobody uses it
+        any more."""
         self._threads.shutdown(wait=True)
         self._compiler.shutdown(wait=False, cancel_futures=True)
         for opened in self._opened.values():

@@ -127,7 +127,10 @@ def open_engine(
 def describe_supplied(
     client: MilvusClient, *, data: Any = None, call: str = "", postgres: PostgresTable | None = None
 ) -> dict[str, str]:
-    """The columns of a table of the caller or of PostgreSQL, or of a file, with DuckDB's types."""
+    """The columns of a table of the caller or of PostgreSQL, or of a file, with DuckDB's types.
+
+    Raises SqlDataError for a file that cannot be read, SqlNotSupported without DuckDB's extension.
+    """
     with open_engine(bool(call), () if postgres is None else (postgres,)) as connection:
         if data is not None:
             connection.register("described", data)

@@ -27,8 +27,40 @@ def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
             yield node
 
 
-def check_ctes(source: SourceText, tree: exp.Expr) -> None:
-    """Raise for two common table expressions of one name, and for recursion that PostgreSQL does not have."""
+def resolve_ctes(source: SourceText, tree: exp.Expr) -> None:
+    """Give common table expressions that share their name with another, or with a stored table, other names.
+
+    ``WITH papers AS (SELECT … FROM papers)`` reads the collection, and ``public.papers`` does everywhere.
+    The tree is changed. Raises SqlSyntaxError for two of one name and for recursion without UNION,
+    SqlNotSupported for one that is read before it.
+    """
+    _check_names(source, tree)
+    references: dict[int, list[exp.Table]] = {}
+    expressions = list(tree.find_all(exp.CTE))
+    uses = Counter(identifier_name(cte.args["alias"].this) for cte in expressions)
+    stored = set()
+    for node in tree.find_all(exp.Table):
+        read = _named_cte(node)
+        if read is not None:
+            _check_recursion(source, node, read)
+            references.setdefault(id(read), []).append(node)
+        elif isinstance(node.this, exp.Identifier):
+            stored.add(identifier_name(node.this))
+    uses.update(stored)
+    shared = [cte for cte in expressions if uses[identifier_name(cte.args["alias"].this)] > 1]
+    for number, cte in enumerate(shared):
+        name = identifier_name(cte.args["alias"].this)
+        unique = exp.to_identifier(f"cte_{number}_{name}", quoted=True)
+        for node in references.get(id(cte), ()):
+            if node.args.get("alias") is None:
+                node.set("alias", exp.TableAlias(this=node.this.copy()))
+            identifier = unique.copy()
+            identifier.meta.update(node.this.meta)
+            node.set("this", identifier)
+        cte.args["alias"].set("this", unique)
+
+
+def _check_names(source: SourceText, tree: exp.Expr) -> None:
     for with_ in tree.find_all(exp.With):
         names = set()
         for cte in with_.expressions:
@@ -36,43 +68,21 @@ def check_ctes(source: SourceText, tree: exp.Expr) -> None:
             if name in names:
                 raise source.syntax_error(f"WITH names {name} twice", cte.args["alias"], "Rename one.")
             names.add(name)
-    for node in tree.find_all(exp.Table):
-        read = _named_cte(node)
-        enclosing = node.find_ancestor(exp.CTE)
-        while read is not None and enclosing is not None:
-            if enclosing is read and not isinstance(read.this.unnest(), exp.SetOperation):
-                raise source.syntax_error(
-                    "a recursive query needs UNION", node, "Write the first rows UNION [ALL] the next ones."
-                )
-            if enclosing.parent is read.parent and (enclosing.index or 0) < (read.index or 0):
-                raise source.not_supported(
-                    "reading a common table expression before it", node, "Write it first in WITH."
-                )
-            enclosing = enclosing.find_ancestor(exp.CTE)
 
 
-def rename_hiding_ctes(tree: exp.Expr) -> None:
-    """Give common table expressions that share their name with another, or with a stored table, other names.
-
-    ``WITH papers AS (SELECT … FROM papers)`` reads the collection, and ``public.papers`` does everywhere.
-    The tree is changed.
-    """
-    expressions = list(tree.find_all(exp.CTE))
-    uses = Counter(identifier_name(cte.args["alias"].this) for cte in expressions)
-    uses.update({identifier_name(node.this) for node in base_tables(tree)})
-    references = [(node, _named_cte(node)) for node in tree.find_all(exp.Table)]
-    shared = [cte for cte in expressions if uses[identifier_name(cte.args["alias"].this)] > 1]
-    for number, cte in enumerate(shared):
-        name = identifier_name(cte.args["alias"].this)
-        unique = exp.to_identifier(f"cte_{number}_{name}", quoted=True)
-        for node, read in references:
-            if read is cte:
-                if node.args.get("alias") is None:
-                    node.set("alias", exp.TableAlias(this=node.this.copy()))
-                identifier = unique.copy()
-                identifier.meta.update(node.this.meta)
-                node.set("this", identifier)
-        cte.args["alias"].set("this", unique)
+def _check_recursion(source: SourceText, node: exp.Table, read: exp.CTE) -> None:
+    """Raise for recursion that PostgreSQL does not have: ``node`` is a table that ``read`` is."""
+    enclosing = node.find_ancestor(exp.CTE)
+    while enclosing is not None:
+        if enclosing is read and not isinstance(read.this.unnest(), exp.SetOperation):
+            raise source.syntax_error(
+                "a recursive query needs UNION", node, "Write the first rows UNION [ALL] the next ones."
+            )
+        if enclosing.parent is read.parent and (enclosing.index or 0) < (read.index or 0):
+            raise source.not_supported(
+                "reading a common table expression before it", node, "Write it first in WITH."
+            )
+        enclosing = enclosing.find_ancestor(exp.CTE)
 
 
 def file_tables(tree: exp.Expr) -> Iterator[exp.Table]:

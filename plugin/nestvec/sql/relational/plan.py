@@ -30,7 +30,6 @@ from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
     base_tables,
     check_ambiguous_keys,
-    check_ctes,
     expand_joined_stars,
     file_tables,
     fold_identifiers,
@@ -38,7 +37,7 @@ from nestvec.sql.relational.names import (
     name_outputs,
     ordered_names,
     rename_columns,
-    rename_hiding_ctes,
+    resolve_ctes,
     separate_cases,
     source_node,
 )
@@ -91,8 +90,7 @@ def plan_relational(
     _check_supported(source, tree)
     check_functions(source, tree)
     check_in_lists(source, tree, params)
-    check_ctes(source, tree)
-    rename_hiding_ctes(tree)
+    resolve_ctes(source, tree)
     by_node = yield from _read_tables(session, planning, tree)
     use_family_members(tree, lambda column: _table_of(column, by_node))
     tree = take_rankings(planning, tree, by_node)

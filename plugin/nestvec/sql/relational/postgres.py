@@ -36,11 +36,12 @@ class PostgresTable:
     @property
     def call(self) -> str:
         """DuckDB's function that reads it: filters run in PostgreSQL, and nothing is written."""
-        arguments = ", ".join(_literal(text) for text in (self.address, self.schema, self.table))
+        arguments = ", ".join(text_literal(text) for text in (self.address, self.schema, self.table))
         return f"postgres_scan_pushdown({arguments})"
 
 
-def _literal(text: str) -> str:
+def text_literal(text: str) -> str:
+    """A text as a constant of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -56,7 +57,7 @@ def load_extension(database: duckdb.DuckDBPyConnection) -> None:
             raise _not_installed(duckdb.__version__) from None
         try:
             # DuckDB checks its signature, as of any other.
-            database.execute(f"LOAD {_literal(str(packaged))}")
+            database.execute(f"LOAD {text_literal(str(packaged))}")
         except duckdb.Error:
             raise _not_installed(duckdb.__version__) from None
 

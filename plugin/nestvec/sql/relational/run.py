@@ -26,6 +26,7 @@ from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
 from nestvec.sql.relational.errors.error_location import located
 from nestvec.sql.relational.output import read_result
+from nestvec.sql.relational.postgres import text_literal
 from nestvec.sql.relational.relations import (
     FIRST_SCAN,
     CollectionScan,
@@ -169,7 +170,7 @@ def _matching_rows(relation: SuppliedRelation, tables: Mapping[str, LoadedTable]
 
 def _literal(value: int | str) -> str:
     """A value of a key in DuckDB's SQL."""
-    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+    return str(value) if isinstance(value, int) else text_literal(value)
 
 
 def _load(

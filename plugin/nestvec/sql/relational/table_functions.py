@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.names import function_label
+from nestvec.sql.relational.rewrites.nodes import call
 
 _COLUMNS: Final = {
     "JSONB_ARRAY_ELEMENTS": "value",
@@ -97,19 +98,15 @@ def _side_by_side(arrays: list[exp.Expr], alias: exp.TableAlias, offset: Any) ->
     place = names.pop() if offset is True and len(names) > len(arrays) else offset
     names += [exp.to_identifier("unnest") for _ in selected[len(names) :]]
     if place:
-        lengths = [exp.func("coalesce", _call("len", array), exp.Literal.number(0)) for array in arrays]
+        lengths = [exp.func("coalesce", call("len", array), exp.Literal.number(0)) for array in arrays]
         longest = exp.Greatest(this=lengths[0], expressions=lengths[1:])
-        places = _call("generate_series", exp.Literal.number(1), longest)
+        places = call("generate_series", exp.Literal.number(1), longest)
         selected.append(exp.cast(exp.Explode(this=places), "bigint"))
         names.append(exp.to_identifier("ordinality") if place is True else place.copy())
     items = [exp.alias_(each, name) for each, name in zip(selected, names, strict=True)]
     table = alias.this.copy() if alias.this is not None else exp.to_identifier("unnest")
     query = exp.Subquery(this=exp.Select(expressions=items))
     return exp.Lateral(this=query, alias=exp.TableAlias(this=table))
-
-
-def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
-    return exp.Anonymous(this=name, expressions=[argument.copy() for argument in arguments])
 
 
 def _unnested(node: exp.Expr, alias: exp.TableAlias) -> exp.Unnest:

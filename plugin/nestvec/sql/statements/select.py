@@ -30,6 +30,7 @@ from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.plan.select import plan_query
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec.sql.result import StatementResult
+from nestvec.sql.schema_changes import names_row
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.subqueries import inline_subqueries
@@ -96,7 +97,7 @@ def _plan_statement(
         except (SqlNotSupported, IndexMismatch, WindowExceeded) as error:
             unsupported, reason = error, str(error.cause).removesuffix(" is not supported")
         except SqlUnknownName as error:
-            if not _may_have_subquery(parsed.source) and not _names_row(parsed.tree):
+            if not _may_have_subquery(parsed.source) and not names_row(parsed.tree):
                 raise
             unsupported, reason = error, "a subquery that reads the query around it, or a row as one value"
     # DuckDB is loaded by the statements that need it, and by no others.
@@ -264,12 +265,6 @@ def _plan_lateral(
 def _may_have_subquery(source: SourceText) -> bool:
     """Whether the statement may have a subquery."""
     return source.text.upper().count("SELECT") > 1
-
-
-def _names_row(tree: exp.Expr) -> bool:
-    """Whether an expression has the name of a table of FROM where a column's is expected."""
-    tables = {table.alias_or_name for table in tree.find_all(exp.Table)}
-    return any(not column.table and column.name in tables for column in tree.find_all(exp.Column))
 
 
 def _binding_context(session: Session, source: SourceText, select: exp.Select) -> Steps[Context]:
