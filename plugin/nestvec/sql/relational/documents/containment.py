@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Context, Decimal
+from decimal import Context, Decimal, DecimalException
 from typing import Any, Final
 
 import orjson
@@ -61,8 +61,10 @@ def _whole_numbers(value: Any) -> Any:
 
 def _number(text: str) -> int | float | str:
     """A number; as a text behind a character that no text of JSONB has, if a double would round it."""
-    number = Decimal(text)
-    number = number.normalize(Context(prec=len(text) + 1))
+    try:
+        number = Decimal(text).normalize(Context(prec=len(text) + 1))
+    except DecimalException:
+        raise ValueError(f"value overflows numeric format: {text[:60]}") from None
     exponent = number.adjusted()
     if exponent < len(str(_MAX_WHOLE)) and number == number.to_integral_value() and abs(number) < _MAX_WHOLE:
         return int(number)

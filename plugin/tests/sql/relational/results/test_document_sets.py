@@ -83,3 +83,8 @@ def test_aggregates_of_distinct_documents(answer: Answer) -> None:
         f"jsonb_agg(DISTINCT j) FILTER (WHERE j > '2')::text AS c FROM {values}"
     ).rows[0]
     assert row == ('["a", 2, 12.0, null]', '{NULL,12.0,2,"\\"a\\""}', "[12.0]")
+
+
+def test_a_number_beyond_postgresqls_is_an_error() -> None:
+    with pytest.raises(ValueError, match="value overflows numeric format: 1e1000000"):
+        json_contains("1e1000000", "1")
