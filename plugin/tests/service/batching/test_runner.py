@@ -244,9 +244,9 @@ def batches_on_streams(engine: StreamingFake, texts: int, tokens: int = 16) -> B
 def test_texts_that_wait_are_divided_among_streams() -> None:
     engine = StreamingFake(together=2)
     batches_on_streams(engine, 64, tokens=32)
-    assert [len(batch) for batch in engine.given[:2]] == [32, 16]
-    assert not engine.given[0].alone
-    assert not engine.given[1].alone
+    first = engine.given[:2]  # of two threads, in any order
+    assert sorted(len(batch) for batch in first) == [16, 32]
+    assert not any(batch.alone for batch in first)
 
 
 def test_a_batch_alone_has_all_cores() -> None:
