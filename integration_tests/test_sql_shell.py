@@ -27,6 +27,7 @@ from nestvec.shell.complete import NameCatalog, SqlCompleter
 from nestvec.shell.print_result import OutputFormat
 from nestvec.shell.prompt import interact
 from nestvec.shell.result_output import writing_to
+from nestvec.shell.scripts import run_script
 from nestvec.shell.shell import Shell
 from nestvec.shell.state import ResultOutput
 from nestvec.sql import Session, execute
@@ -189,7 +190,7 @@ def test_commands_as_psql_has_them(
     assert "FLAT" in printed("\\di notes")
     assert "Connected to Milvus" in printed("\\conninfo")
     assert printed("\\set n 3", "\\set t 'it''s'", "SELECT :n AS n, :t AS t") == "n,t\n3,it's\n"
-    assert printed("\\set") == "n = 3\nt = it's\n"
+    assert printed("\\set") == "n = '3'\nt = 'it's'\n"
     with pytest.raises(SqlSyntaxError, match="has no value"):
         printed("\\unset t", "SELECT :t")
     assert printed("SELECT :n AS n", "\\g") == "n\n3\nn\n3\n"
@@ -265,7 +266,7 @@ def test_a_long_result_is_shown_in_a_pager(monkeypatch: pytest.MonkeyPatch) -> N
 def test_options_as_psql_has_them(database: str, tmp_path: Path) -> None:
     done = ran("--uri", database, "-At", "-v", "n=2", "-c", "SELECT :n AS a, 'x' AS b", "-c", "SELECT 3")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "2|x\n3\n", "")
-    assert ran("--uri", database, "-A", "-c", "SELECT 1 AS a").stdout == "a\n1\n"
+    assert ran("--uri", database, "-A", "-c", "SELECT 1 AS a").stdout == "a\n1\n(1 row)\n"
     script = tmp_path / "s.sql"
     script.write_text("SELECT 1;\nSELECT\nnope FROM notes;\nSELECT 2")
     done = ran("--uri", database, "-f", str(script))
@@ -276,12 +277,42 @@ def test_options_as_psql_has_them(database: str, tmp_path: Path) -> None:
     assert ran("--uri", database, "-c", "SELECT 1", "SELECT 2").exit_code == 2
 
 
+def test_lists_and_errors_again(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    execute(shell.client, "CREATE VIEW some_notes AS SELECT id FROM notes")
+    try:
+        printed = []
+        for command in ("\\dv some*", "\\dn", "\\df regexp_*", "\\h sel", "\\dt+", "\\p", "\\pset"):
+            shell.run(command)
+            printed.append(capsys.readouterr().out)
+    finally:
+        execute(shell.client, "DROP VIEW some_notes")
+    for text, expected in zip(
+        printed,
+        ("some_notes", "public", "regexp_replace\n", "SELECT", "papers", "no statement", "fieldsep"),
+        strict=True,
+    ):
+        assert expected in text
+    shell.run("\\errverbose")
+    assert "no previous error" in capsys.readouterr().err
+    assert run_script(shell, "SELECT nope FROM notes", keep_going=True) is not None
+    shell.run("\\errverbose")
+    assert "SqlUnknownName: " in capsys.readouterr().err
+    with pytest.raises(SqlSyntaxError, match="no \\\\endif"):
+        run_script(shell, "\\if on\nSELECT 1;")
+    assert shell.script.branches == []
+    for command in ("\\else", "\\endif", "\\elif on"):
+        with pytest.raises(SqlSyntaxError, match="without an"):
+            shell.run(command)
+    with pytest.raises(SqlSyntaxError, match="returned no rows"):
+        shell.run("\\gset SELECT 1 WHERE false")
+
+
 def test_wrong_commands(shell: Shell) -> None:
     with pytest.raises(SqlSyntaxError, match=r"Did you mean '\\dims'"):
         shell.run("\\dim")
     with pytest.raises(SqlSyntaxError, match="takes no argument"):
         shell.run("\\q now")
-    with pytest.raises(SqlSyntaxError, match="on or off"):
+    with pytest.raises(SqlSyntaxError, match="takes a boolean"):
         shell.run("\\timing maybe")
     with pytest.raises(SqlSyntaxError, match="on, off or auto"):
         shell.run("\\x maybe")

@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,9 +20,28 @@ from nestvec.cli.options import (
     option,
     option_group,
 )
+from nestvec_schemas.errors import NestvecError
 
 if TYPE_CHECKING:
     from nestvec.shell.print_result import OutputFormat
+    from nestvec.shell.shell import Shell
+
+_SCRIPT_FAILED: Final = 3
+"""psql's exit code of a script that ended at an error because of ON_ERROR_STOP."""
+
+
+@dataclass(frozen=True)
+class LayoutArgs:
+    """What psql's options say of results."""
+
+    expanded: bool
+    field_separator: str | None
+    record_separator: str | None
+    zero_fields: bool
+    zero_records: bool
+    pset: tuple[str, ...]
+    output: str | None
+    quiet: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class ResultArgs:
     unaligned: bool
     tuples_only: bool
     timing: bool
+    layout: LayoutArgs
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,7 @@ class SqlArgs:
     file: Path | None
     param: tuple[str, ...]
     keep_going: bool
+    single_transaction: bool
     milvus: MilvusArgs
     models: Path
     output: ResultArgs
@@ -90,7 +111,17 @@ class SqlArgs:
     option("--csv", is_flag=True, help="Print CSV instead of a table."),
     option("--unaligned", "-A", is_flag=True, help="Print a bar between values, without a table."),
     option("--tuples-only", "-t", is_flag=True, help="Print rows without names of columns and counts."),
+    option("--expanded", "-x", is_flag=True, help="Print a line per column."),
+    option("--field-separator", "-F", metavar="TEXT", help="What is between values with --unaligned."),
+    option("--record-separator", "-R", metavar="TEXT", help="What is between rows with --unaligned."),
+    option("--field-separator-zero", "-z", "zero_fields", is_flag=True, help="NUL between values."),
+    option("--record-separator-zero", "-0", "zero_records", is_flag=True, help="NUL between rows."),
+    option("--pset", "-P", multiple=True, metavar="NAME[=VALUE]", help="As the command \\pset (repeatable)."),
+    option("--output", "-o", metavar="FILE", help="Write results to this file."),
+    option("--quiet", "-q", is_flag=True, help="Print no counts and tags on standard error."),
     option("--timing", is_flag=True, help="Print on standard error how long each step took."),
+    option("--no-psqlrc", "-X", "no_psqlrc", is_flag=True, hidden=True, help="For scripts of psql."),
+    option("--single-transaction", "-1", "single_transaction", is_flag=True, hidden=True, help="An error."),
 )
 def command(args: SqlArgs) -> None:
     """Run SQL. STATEMENT is one or more statements, separated by semicolons, or - to read standard input.
@@ -109,11 +140,9 @@ def command(args: SqlArgs) -> None:
     """
     from nestvec.ingest.write.patience import Patience, wait_for_milvus
     from nestvec.ingest.write.waiting_lines import WaitingLines
-    from nestvec.shell.params import parse_params
-    from nestvec.shell.scripts import run_script
     from nestvec.shell.shell import Shell
     from nestvec.shell.split import script_pieces
-    from nestvec.shell.state import ResultOutput
+    from nestvec.shell.variables import parse_params
     from nestvec.sql import Session, SessionSettings
 
     parameters, form = parse_params(args.param), _form(args)
@@ -130,15 +159,50 @@ def command(args: SqlArgs) -> None:
     with closing(session), ExitStack() as stack:
         client = wait_for_milvus(patience, lambda: stack.enter_context(args.milvus.open(create=create)))
         shell = Shell(client, session, form, args.output.timing, parameters, address=args.milvus.uri)
-        shell.output = ResultOutput(tuples_only=args.output.tuples_only)
+        _set_layout(shell, args.output)
         if script is None:
             from nestvec.shell.prompt import interact
 
             interact(shell)
-        else:
-            first = run_script(shell, script, name=_script_name(args), keep_going=args.keep_going)
-            if first is not None:
-                sys.exit(first.exit_code)
+        elif (first := _run(shell, args, script)) is not None:
+            sys.exit(first.exit_code)
+
+
+def _run(shell: Shell, args: SqlArgs, script: str) -> NestvecError | None:
+    """Run the statements, and return the first error if they went on after it. Raises it otherwise."""
+    from nestvec.shell.scripts import run_script, stops
+    from nestvec.shell.session_commands import run_file
+
+    try:
+        if args.file is not None:
+            return run_file(shell, args.file, keep_going=args.keep_going)
+        return run_script(shell, script, name=_script_name(args), keep_going=args.keep_going)
+    except NestvecError as error:
+        if stops(shell) and not (args.command or args.statement not in (None, "-")):
+            error.exit_code = _SCRIPT_FAILED
+        raise
+
+
+def _set_layout(shell: Shell, args: ResultArgs) -> None:
+    """What the options say of results, as the commands of the prompt do."""
+    from dataclasses import replace
+
+    from nestvec.shell.format_commands import set_print_option
+    from nestvec.shell.session_commands import send_output
+
+    layout, changes = args.layout, dict[str, Any](tuples_only=args.tuples_only)
+    separator = "\0" if layout.zero_fields else layout.field_separator
+    records = "\0" if layout.zero_records else layout.record_separator
+    changes |= {} if separator is None else {"field_separator": separator}
+    changes |= {} if records is None else {"record_separator": records}
+    shell.output.options = replace(shell.output.options, **changes)
+    shell.expanded = "on" if layout.expanded else shell.expanded
+    shell.output.quiet = True
+    for assignment in layout.pset:
+        set_print_option(shell, assignment.replace("=", " ", 1))
+    shell.output.quiet = layout.quiet
+    if layout.output is not None:
+        send_output(shell, layout.output)
 
 
 def _script(args: SqlArgs) -> str | None:
@@ -177,6 +241,8 @@ def _usage(reason: str) -> click.UsageError:
 
 def _form(args: SqlArgs) -> OutputFormat:
     output = args.output
+    if args.single_transaction:
+        raise _usage("Milvus has no transactions: omit --single-transaction.")
     if output.json + output.csv + output.unaligned > 1:
         raise _usage("Give one of --json, --csv and --unaligned.")
     if output.json and output.tuples_only:

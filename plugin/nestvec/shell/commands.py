@@ -11,23 +11,44 @@ import click
 
 from nestvec.collections import lifecycle
 from nestvec.milvus.catalog import Table, read_table
+from nestvec.shell.conditions import begin_branch, end_branch, last_branch, next_branch
+from nestvec.shell.format_commands import (
+    set_expanded,
+    set_field_separator,
+    set_print_option,
+    set_title,
+    set_tuples_only,
+    toggle_alignment,
+)
+from nestvec.shell.query_commands import run_again, run_expanded, run_results, set_from_row
 from nestvec.shell.session_commands import (
     connection_info,
     copy,
     edit,
     include,
-    run_again,
-    run_expanded,
+    include_relative,
     send_output,
     set_value,
     unset_value,
     watch,
 )
 from nestvec.shell.state import ShellState
+from nestvec.shell.text_commands import (
+    echo,
+    echo_to_results,
+    list_functions,
+    list_statements,
+    print_error,
+    print_statement,
+    run_in_shell,
+    warn,
+)
+from nestvec.shell.variables import parse_boolean
+from nestvec.sql import execute
 from nestvec.sql.bind.ddl.column_types import type_sql
-from nestvec.terminal.tables import Expanded, print_table
+from nestvec.terminal.tables import print_table
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import SqlSyntaxError, nearest
+from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, nearest
 from nestvec_schemas.model_name import format_model_name
 
 
@@ -39,10 +60,8 @@ class BackslashCommand:
     description: str
     argument: str = ""
     """What may follow the name, for the help; empty if nothing may."""
-
-
-_STATEMENT_COMMANDS: Final = ("\\g", "\\gx")
-"""Commands whose argument is the statement before them."""
+    is_verbatim: bool = False
+    """Whether a semicolon at the end is a part of the argument."""
 
 
 def run_backslash_command(shell: ShellState, line: str) -> None:
@@ -50,15 +69,20 @@ def run_backslash_command(shell: ShellState, line: str) -> None:
     name, _, rest = line.strip().partition(" ")
     if not rest:
         name = name.rstrip(";")
-    row = BACKSLASH_COMMANDS.get(name)
-    argument = rest.strip() if name in _STATEMENT_COMMANDS else rest.strip().rstrip(";").rstrip()
+    # psql shows more of everything for \\d+ and the like.
+    plain = name.rstrip("+S")
+    row = BACKSLASH_COMMANDS.get(name) or BACKSLASH_COMMANDS.get(plain)
+    argument = rest.strip() if row and row.is_verbatim else rest.strip().rstrip(";").rstrip()
+    if row is None and plain in UNSUPPORTED_COMMANDS:
+        instead = UNSUPPORTED_COMMANDS[plain]
+        raise SqlNotSupported("this command of psql is not supported", value=name, next_step=instead)
     if row is None:
         raise SqlSyntaxError(
             "unknown command",
             value=name,
             next_step=f"\\? lists the commands.{nearest(name, BACKSLASH_COMMANDS)}",
         )
-    if argument and not row.argument and name not in _STATEMENT_COMMANDS:
+    if argument and not (row.argument or row.is_verbatim):
         raise SqlSyntaxError(f"{name} takes no argument", value=argument, next_step=f"Write {name} alone.")
     row.run(shell, argument)
 
@@ -162,31 +186,8 @@ def _folded_name(shell: ShellState, name: str) -> str:
 
 
 def _timing(shell: ShellState, argument: str) -> None:
-    shell.timing = _parse_switch("\\timing", argument, shell.timing)
+    shell.timing = parse_boolean(argument, "\\timing") if argument else not shell.timing
     click.echo(f"Timing is {'on' if shell.timing else 'off'}.", err=True)
-
-
-def _expanded(shell: ShellState, argument: str) -> None:
-    states: dict[str, Expanded] = {
-        "": "off" if shell.expanded == "on" else "on",
-        "on": "on",
-        "off": "off",
-        "auto": "auto",
-    }
-    if argument.lower() not in states:
-        raise SqlSyntaxError("\\x takes on, off or auto", value=argument, next_step="Write \\x auto.")
-    shell.output_format, shell.expanded = "table", states[argument.lower()]
-    click.echo(f"Expanded display is {_EXPANDED_STATES[shell.expanded]}.", err=True)
-
-
-_EXPANDED_STATES: Final = {"on": "on", "off": "off", "auto": "used automatically"}
-
-
-def _parse_switch(name: str, argument: str, now: bool) -> bool:
-    words = {"": not now, "on": True, "off": False}
-    if argument.lower() not in words:
-        raise SqlSyntaxError(f"{name} takes on or off", value=argument, next_step=f"Write {name} on.")
-    return words[argument.lower()]
 
 
 def _quit(shell: ShellState, argument: str) -> None:
@@ -221,29 +222,77 @@ def _list_indexes(shell: ShellState, name: str) -> None:
     )
 
 
+def _list_views(shell: ShellState, pattern: str) -> None:
+    names = [str(row[0]) for row in execute(shell.client, "SHOW VIEWS", session=shell.session).rows]
+    print_table(("view",), [(name,) for name in names if fnmatchcase(name, pattern or "*")])
+
+
+def _list_schemas(shell: ShellState, argument: str) -> None:
+    print_table(("schema",), [("public",)])
+
+
+_Row = BackslashCommand
 BACKSLASH_COMMANDS: Final = {
-    "\\d": BackslashCommand(_describe, "List the tables, or the columns of one.", "[TABLE]"),
-    "\\dt": BackslashCommand(_list_tables, "List the tables, those that match a pattern.", "[PATTERN]"),
-    "\\di": BackslashCommand(_list_indexes, "List the indexes, or those of a table.", "[TABLE]"),
-    "\\l": BackslashCommand(_list_databases, "List the databases."),
-    "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
-    "\\timing": BackslashCommand(_timing, "Print how long parsing and planning take.", "[on|off]"),
-    "\\x": BackslashCommand(
-        _expanded, "Print a line per column: always, never, or for wide rows.", "[on|off|auto]"
-    ),
-    "\\g": BackslashCommand(run_again, "In place of a semicolon; alone, run the last statement."),
-    "\\gx": BackslashCommand(run_expanded, "As \\g, with a line per column."),
-    "\\watch": BackslashCommand(watch, "Run the last statement every 2 seconds.", "[SECONDS] [c=TIMES]"),
-    "\\e": BackslashCommand(edit, "Edit the last statement, or a file, and run it.", "[FILE]"),
-    "\\i": BackslashCommand(include, "Run the statements of a file.", "FILE"),
-    "\\o": BackslashCommand(send_output, "Write results to a file; without one, to the terminal.", "[FILE]"),
-    "\\copy": BackslashCommand(copy, "COPY, with a file name without quotes.", "TABLE FROM|TO FILE"),
-    "\\set": BackslashCommand(set_value, "Set the value of :NAME, or list the values.", "[NAME VALUE]"),
-    "\\unset": BackslashCommand(unset_value, "Forget a value.", "NAME"),
-    "\\conninfo": BackslashCommand(connection_info, "Show where Milvus is."),
-    "\\?": BackslashCommand(_help, "Show this list; so does help."),
-    "\\q": BackslashCommand(_quit, "Quit; so do quit, exit and Ctrl-D."),
+    "\\d": _Row(_describe, "List the tables, or the columns of one.", "[TABLE]"),
+    "\\dt": _Row(_list_tables, "List the tables, those that match a pattern.", "[PATTERN]"),
+    "\\di": _Row(_list_indexes, "List the indexes, or those of a table.", "[TABLE]"),
+    "\\dv": _Row(_list_views, "List the views, those that match a pattern.", "[PATTERN]"),
+    "\\df": _Row(list_functions, "List the functions that expressions may call.", "[PATTERN]"),
+    "\\dn": _Row(_list_schemas, "List the schemas: there is one."),
+    "\\l": _Row(_list_databases, "List the databases."),
+    "\\dims": _Row(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
+    "\\timing": _Row(_timing, "Print how long parsing and planning take.", "[on|off]"),
+    "\\x": _Row(set_expanded, "Print a line per column: always, never, or for wide rows.", "[on|off|auto]"),
+    "\\a": _Row(toggle_alignment, "Print values with a bar between them, or tables again."),
+    "\\t": _Row(set_tuples_only, "Print rows without names of columns and counts.", "[on|off]"),
+    "\\f": _Row(set_field_separator, "What is between values of unaligned rows.", "[TEXT]", True),
+    "\\C": _Row(set_title, "Set the title of tables.", "[TEXT]", True),
+    "\\pset": _Row(set_print_option, "Set how results are printed, or list it.", "[NAME [VALUE]]"),
+    "\\g": _Row(run_again, "Run the statement before it, or the last one.", "[(OPTIONS)] [FILE]", True),
+    "\\gx": _Row(run_expanded, "As \\g, with a line per column.", "[(OPTIONS)] [FILE]", True),
+    "\\gset": _Row(set_from_row, "Make the values of a row those of :COLUMN.", "[PREFIX]", True),
+    "\\gexec": _Row(run_results, "Run every value of the result as a statement.", is_verbatim=True),
+    "\\watch": _Row(watch, "Run the last statement every 2 seconds.", "[SECONDS] [c=TIMES]"),
+    "\\p": _Row(print_statement, "Print the last statement."),
+    "\\e": _Row(edit, "Edit the last statement, or a file, and run it.", "[FILE]"),
+    "\\i": _Row(include, "Run the statements of a file.", "FILE"),
+    "\\ir": _Row(include_relative, "As \\i, from the folder of the script at hand.", "FILE"),
+    "\\o": _Row(send_output, "Write results to a file; without one, to the terminal.", "[FILE]"),
+    "\\copy": _Row(copy, "COPY, with a file name without quotes.", "TABLE FROM|TO FILE"),
+    "\\echo": _Row(echo, "Print a text, and the values of :NAME.", "[-n] [TEXT]", True),
+    "\\qecho": _Row(echo_to_results, "As \\echo, where results go.", "[-n] [TEXT]", True),
+    "\\warn": _Row(warn, "As \\echo, to standard error.", "[-n] [TEXT]", True),
+    "\\set": _Row(set_value, "Set the value of :NAME, or list the values.", "[NAME VALUE]"),
+    "\\unset": _Row(unset_value, "Forget a value.", "NAME"),
+    "\\if": _Row(begin_branch, "Run what follows only if this is true.", "BOOLEAN"),
+    "\\elif": _Row(next_branch, "Otherwise, if this is true.", "BOOLEAN"),
+    "\\else": _Row(last_branch, "Otherwise."),
+    "\\endif": _Row(end_branch, "The end of \\if."),
+    "\\errverbose": _Row(print_error, "Print the last error again, with its kind."),
+    "\\conninfo": _Row(connection_info, "Show where Milvus is."),
+    "\\!": _Row(run_in_shell, "Run a command of the operating system.", "[COMMAND]", True),
+    "\\h": _Row(list_statements, "List the statements, those that begin with a word.", "[WORD]"),
+    "\\?": _Row(_help, "Show this list; so does help."),
+    "\\q": _Row(_quit, "Quit; so do quit, exit and Ctrl-D."),
 }
 
 WORDS: Final = {"quit": "\\q", "exit": "\\q", "help": "\\?"}
 """Statements that are commands, as in psql."""
+
+_ALONE: Final = "A session of nestvec sql has one address: start another with --uri."
+UNSUPPORTED_COMMANDS: Final = {
+    **dict.fromkeys(("\\c", "\\connect"), _ALONE),
+    **dict.fromkeys(("\\du", "\\dg", "\\dp", "\\z", "\\password"), "Users are managed in Milvus."),
+    **dict.fromkeys(("\\ds", "\\dm", "\\dT", "\\do", "\\dx", "\\da", "\\db"), "There are none in Milvus."),
+    "\\crosstabview": "Write sum(x) FILTER (WHERE …) for each column.",
+    "\\gdesc": "DESCRIBE table has the types of its columns.",
+    "\\encoding": "Everything is in UTF-8.",
+    "\\H": "Write \\pset format csv or json.",
+    "\\prompt": "Write \\set NAME VALUE.",
+    "\\cd": "Write the folder before the name of the file.",
+    **dict.fromkeys(("\\r", "\\reset"), "Ctrl-C discards what is written."),
+    **dict.fromkeys(("\\w", "\\write", "\\s"), "The prompt keeps its history."),
+    **dict.fromkeys(("\\sf", "\\sv", "\\ef", "\\ev"), "SHOW VIEWS lists the views."),
+    **dict.fromkeys(("\\bind", "\\parse", "\\getenv", "\\setenv"), "Write \\set NAME VALUE, and :NAME."),
+}
+"""Commands of psql that there are not, each with what to do instead."""

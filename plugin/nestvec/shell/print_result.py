@@ -10,12 +10,14 @@ from typing import Any, Final, Literal
 import click
 import orjson
 
+from nestvec.shell.psql_tables import PrintOptions, ResultTexts, aligned_text, unaligned_text
+from nestvec.shell.value_texts import value_text
 from nestvec.sql.result import StatementResult
 from nestvec.sql.statements.dml.copy_to import csv_text, json_default, write_csv_line
 from nestvec.terminal.tables import Expanded, TextTable, is_numeric, print_json, print_text_table
 from nestvec.terminal.values import escape_control_characters, shortest, shortest_float32
 
-OutputFormat = Literal["table", "unaligned", "json", "csv"]
+OutputFormat = Literal["table", "aligned", "unaligned", "json", "csv"]
 
 NULL: Final = "NULL"
 """How tables print a missing value, dimmed on a terminal; an empty string prints as nothing."""
@@ -23,29 +25,34 @@ NULL: Final = "NULL"
 _SHOWN_NUMBERS: Final = 3
 """Numbers of a vector that a table shows."""
 
-_NUMBER_TYPES: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "DECIMAL"})
+_NUMBER_TYPES: Final = frozenset(
+    {"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "DECIMAL", "NUMERIC", "INTEGER", "SMALLINT"}
+)
+_DEFAULTS: Final = PrintOptions()
 
 
 def print_result(
     result: StatementResult,
     output_format: OutputFormat,
     expanded: Expanded = "auto",
-    tuples_only: bool = False,
+    options: PrintOptions = _DEFAULTS,
 ) -> None:
-    """Print the rows of a result, with ``tuples_only`` without a header; nothing if it has no rows."""
+    """Print the rows of a result; nothing if it has no columns."""
     if not result.columns:
         return
     if output_format == "json":
         print_json(result.records(), default=json_default)
     elif output_format == "csv":
-        _print_csv(result, tuples_only)
+        _print_csv(result, options)
     elif result.tag == "EXPLAIN":
         # A plan is text, whose indentation shows its tree.
         click.echo("\n".join(str(row[0]) for row in result.rows))
-    elif output_format == "unaligned" or tuples_only:
-        _print_unaligned(result, tuples_only)
+    elif output_format == "aligned":
+        click.echo(aligned_text(_result_texts(result, options), options, expanded == "on"), nl=False)
+    elif output_format == "unaligned" or options.tuples_only:
+        click.echo(unaligned_text(_result_texts(result, options), options, expanded == "on"), nl=False)
     elif result.rows:
-        left_out = print_text_table(_text_table(result), expanded)
+        left_out = print_text_table(_text_table(result, options), expanded, options.title or None)
         if left_out:
             click.echo(f"Empty columns are not shown: {', '.join(left_out)}.", err=True)
 
@@ -86,44 +93,51 @@ def _largest(weights: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     return sorted(weights.items(), key=lambda item: -item[1])[:_SHOWN_NUMBERS]
 
 
-def _text_table(result: StatementResult) -> TextTable:
-    columns = list(zip(*result.rows, strict=True))
+def _text_table(result: StatementResult, options: PrintOptions) -> TextTable:
     return TextTable(
         tuple(escape_control_characters(name).replace("\n", "\\n") for name in result.columns),
         tuple(
             tuple(cell(value, type_) for value, type_ in zip(row, result.types, strict=True))
             for row in result.rows
         ),
-        numeric=tuple(
-            type_ in _NUMBER_TYPES or (type_ == "ANY" and is_numeric(values))
-            for values, type_ in zip(columns, result.types, strict=True)
-        ),
-        null=NULL,
+        numeric=_numeric_columns(result),
+        null=NULL if options.null is None else options.null,
     )
 
 
-def _print_csv(result: StatementResult, tuples_only: bool) -> None:
+def _numeric_columns(result: StatementResult) -> tuple[bool, ...]:
+    columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
+    return tuple(
+        type_.partition("(")[0] in _NUMBER_TYPES or (type_ == "ANY" and is_numeric(values))
+        for values, type_ in zip(columns, result.types, strict=True)
+    )
+
+
+def _result_texts(result: StatementResult, options: PrintOptions) -> ResultTexts:
+    null = options.null or ""
+    elements = [_element_type(result, at) for at in range(len(result.columns))]
+    rows = []
+    for row in result.rows:
+        texts = map(value_text, row, result.types, elements)
+        rows.append(tuple(null if text is None else text for text in texts))
+    return ResultTexts(result.columns, tuple(rows), _numeric_columns(result))
+
+
+def _element_type(result: StatementResult, at: int) -> str:
+    """The type of the elements of an array."""
+    if result.names.get(at) == "_float4":
+        return "FLOAT"
+    return "JSON" if result.names.get(at) in ("_json", "_jsonb") else result.elements.get(at, "ANY")
+
+
+def _print_csv(result: StatementResult, options: PrintOptions) -> None:
     """As COPY TO writes it: NULL is an empty field, and an empty text is two quotes."""
-    if not tuples_only:
-        write_csv_line(sys.stdout, ",", "", result.columns)
+    null = options.null or ""
+    if not options.tuples_only:
+        write_csv_line(sys.stdout, ",", null, result.columns)
     for row in result.rows:
-        write_csv_line(sys.stdout, ",", "", [csv_text(value) for value in row])
+        write_csv_line(sys.stdout, ",", null, [csv_text(value) for value in row])
     sys.stdout.flush()
-
-
-def _print_unaligned(result: StatementResult, tuples_only: bool) -> None:
-    """As psql -A: a bar between whole values, and nothing for NULL."""
-    lines = [] if tuples_only else ["|".join(result.columns)]
-    for row in result.rows:
-        cells = zip(row, result.types, strict=True)
-        lines.append("|".join(whole_cell(value, type_) or "" for value, type_ in cells))
-    for line in lines:
-        click.echo(line)
-
-
-def whole_cell(value: Any, type_: str = "ANY") -> str | None:
-    """A value as ``cell`` prints it, with every number of a vector."""
-    return _json(value) if isinstance(value, (dict, list)) else cell(value, type_)
 
 
 def _json(value: object) -> str:

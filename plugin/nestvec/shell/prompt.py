@@ -63,6 +63,7 @@ def _run(shell: Shell, text: str) -> None:
         try:
             shell.run(piece)
         except NestvecError as error:
+            shell.script.last_error = error
             click.secho(str(error), fg="red", err=True)
             return
         except KeyboardInterrupt:

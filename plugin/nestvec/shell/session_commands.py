@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from nestvec.shell.params import parse_params
-from nestvec.shell.print_result import cell
 from nestvec.shell.scripts import run_script
 from nestvec.shell.state import ResultOutput, ShellState
-from nestvec_schemas.errors import FileUnreadable, SqlSyntaxError
+from nestvec.shell.variables import parse_params, variable_text
+from nestvec_schemas.errors import FileUnreadable, NestvecError, SqlNotSupported, SqlSyntaxError
 
 _COPY: Final = re.compile(
     r"(?P<what>\(.*\)|[^\s(]+(?:\s*\([^()]*\))?)\s+(?P<way>from|to)\s+(?P<file>'(?:[^']|'')*'|\S+)(?P<options>.*)",
@@ -29,15 +28,25 @@ _WATCH_SECONDS: Final = 2.0
 _MAX_DEPTH: Final = 16
 """Scripts that may include one another."""
 
-_depth: ContextVar[int] = ContextVar("depth", default=0)
+_scripts: ContextVar[tuple[Path, ...]] = ContextVar("scripts", default=())
 """Scripts that are being run, each by the one before it."""
 
 
 def include(shell: ShellState, argument: str) -> None:
     """``\\i FILE``. Raises FileUnreadable, and the errors of its statements."""
-    path = Path(_text(argument, "\\i", "a file"))
-    depth = _depth.get()
-    if depth >= _MAX_DEPTH:
+    run_file(shell, Path(_text(argument, "\\i", "a file")))
+
+
+def include_relative(shell: ShellState, argument: str) -> None:
+    """``\\ir FILE``: a relative name is of the folder of the script that names it."""
+    path = Path(_text(argument, "\\ir", "a file"))
+    run_file(shell, _scripts.get()[-1].parent / path if _scripts.get() else path)
+
+
+def run_file(shell: ShellState, path: Path, keep_going: bool = False) -> NestvecError | None:
+    """Run a script, as ``run_script`` does. Raises FileUnreadable, and the errors of its statements."""
+    running = _scripts.get()
+    if len(running) >= _MAX_DEPTH:
         raise SqlSyntaxError("scripts include one another", value=str(path), next_step="Remove an \\i.")
     try:
         data = path.read_bytes()
@@ -47,15 +56,21 @@ def include(shell: ShellState, argument: str) -> None:
             value=str(path),
             next_step=f"{error.strerror or error}: name another.",
         ) from error
-    token = _depth.set(depth + 1)
+    token = _scripts.set((*running, path))
     try:
-        run_script(shell, data.decode("utf-8", "surrogateescape"), name=str(path))
+        # Bytes that are not UTF-8 reach the parser as surrogates and are refused there.
+        text = data.decode("utf-8", "surrogateescape")
+        return run_script(shell, text, name=str(path), keep_going=keep_going)
     finally:
-        _depth.reset(token)
+        _scripts.reset(token)
 
 
 def send_output(shell: ShellState, argument: str) -> None:
     """``\\o [FILE]``: begin a file of results, or return to standard output."""
+    if argument.startswith("|"):
+        raise SqlNotSupported(
+            "results are not sent to a command", value=argument, next_step="Name a file, or pipe nestvec sql."
+        )
     path = Path(_text(argument, "\\o", "a file")) if argument else None
     if path is not None:
         try:
@@ -79,7 +94,7 @@ def copy(shell: ShellState, argument: str) -> None:
     name = match["file"]
     if name.lower() in ("stdout", "pstdout") and match["way"].lower() == "to":
         what = match["what"].strip()
-        with _format(shell, replace(shell.output, tuples_only=False)):
+        with _format(shell, replace(shell.output, options=replace(shell.output.options, tuples_only=False))):
             shell.output_format = "csv"
             shell.run(what[1:-1] if what.startswith("(") else f"TABLE {what}")
         return
@@ -91,7 +106,7 @@ def copy(shell: ShellState, argument: str) -> None:
 
 def watch(shell: ShellState, argument: str) -> None:
     """``\\watch [SECONDS] [c=TIMES]``: run the last statement again and again; Ctrl-C ends it."""
-    statement, match = _last(shell, "\\watch"), _WATCH.fullmatch(argument)
+    statement, match = last_statement(shell, "\\watch"), _WATCH.fullmatch(argument)
     if match is None:
         raise SqlSyntaxError(
             "\\watch takes seconds and a count", value=argument, next_step="Write \\watch 5 or \\watch 5 c=3."
@@ -113,7 +128,7 @@ def edit(shell: ShellState, argument: str) -> None:
         click.edit(filename=path)
         include(shell, path)
         return
-    edited = click.edit(shell.last_statement, extension=".sql")
+    edited = click.edit(shell.script.last_statement, extension=".sql")
     if edited is None or not edited.strip():
         click.echo("Nothing was saved.", err=True)
         return
@@ -125,7 +140,7 @@ def set_value(shell: ShellState, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
         for key, value in shell.params.items():
-            click.echo(f"{key} = {cell(value)}")
+            click.echo(f"{key} = '{variable_text(value)}'")
         return
     text = text.strip()
     is_text = len(text) > 1 and text[0] == text[-1] == "'"
@@ -136,18 +151,6 @@ def set_value(shell: ShellState, argument: str) -> None:
 def unset_value(shell: ShellState, argument: str) -> None:
     """``\\unset NAME``."""
     shell.params = {name: value for name, value in shell.params.items() if name != argument}
-
-
-def run_again(shell: ShellState, argument: str) -> None:
-    """``\\g``: run the statement before it, or the last one."""
-    shell.run(argument or _last(shell, "\\g"))
-
-
-def run_expanded(shell: ShellState, argument: str) -> None:
-    """``\\gx``: as ``\\g``, with a line per column."""
-    with _format(shell, shell.output):
-        shell.output_format, shell.expanded = "table", "on"
-        shell.run(argument or _last(shell, "\\gx"))
 
 
 def connection_info(shell: ShellState, argument: str) -> None:
@@ -169,12 +172,13 @@ def _format(shell: ShellState, output: ResultOutput) -> Iterator[None]:
         shell.output_format, shell.expanded, shell.output = before
 
 
-def _last(shell: ShellState, name: str) -> str:
-    if not shell.last_statement:
+def last_statement(shell: ShellState, name: str) -> str:
+    """The statement that was run last. Raises SqlSyntaxError if there is none."""
+    if not shell.script.last_statement:
         raise SqlSyntaxError(
             f"{name} runs the last statement, and there is none", value=name, next_step="Write one before it."
         )
-    return shell.last_statement
+    return shell.script.last_statement
 
 
 def _text(argument: str, name: str, what: str) -> str:

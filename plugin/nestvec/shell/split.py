@@ -6,8 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;|\\(?:gx?|watch)\b[^\n]*""")
+_MARK: Final = re.compile(
+    r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;|\\(?:g(?:x|set|exec|desc)?|watch|crosstabview)\b[^\n]*"""
+)
 """What ends a statement, and what opens a string, name or comment, inside which a semicolon does not."""
+
+ARGUMENT_MARK: Final = "\x1f"
+"""What is between a statement and the argument of the command that takes it."""
 
 _ENDS: Final = {
     # A quotation mark inside is doubled; E'…' has backslash escapes, too.
@@ -78,9 +83,12 @@ def _ended(statement: str, end: str) -> list[str]:
     """The pieces of a statement and what ends it: a semicolon, or a command that takes the statement."""
     if end == ";":
         return [f"{statement}{end}".strip()]
-    name = end.split()[0]
-    # psql runs a statement before \\g and \\gx once, in their way.
-    return [statement.strip(), end.strip()] if name == "\\watch" else [f"{name} {statement.strip()}"]
+    name, _, argument = end.strip().partition(" ")
+    # psql runs a statement before \\g and the like once, in their way.
+    if name == "\\watch":
+        return [statement.strip(), end.strip()]
+    argument = argument.strip().removesuffix(";").strip()
+    return [f"{name} {statement.strip()}{ARGUMENT_MARK if argument else ''}{argument}"]
 
 
 def _line(text: str, start: int) -> int:

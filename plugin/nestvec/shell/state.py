@@ -10,8 +10,10 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from nestvec.shell.print_result import OutputFormat
-from nestvec.sql import Session
+from nestvec.shell.psql_tables import PrintOptions
+from nestvec.sql import Session, StatementResult
 from nestvec.terminal.tables import Expanded
+from nestvec_schemas.errors import NestvecError
 
 
 @dataclass
@@ -20,10 +22,40 @@ class ResultOutput:
 
     path: Path | None = None
     """The file that ``\\o`` appends results to; None for standard output."""
-    tuples_only: bool = False
-    """Leave out names of columns and counts of rows."""
+    options: PrintOptions = field(default_factory=PrintOptions)
     pager: bool = False
     """Whether a result that is higher than the terminal is shown in a pager."""
+    quiet: bool = False
+    """Print no counts, times and tags on standard error."""
+
+    @property
+    def tuples_only(self) -> bool:
+        """Leave out names of columns and counts of rows."""
+        return self.options.tuples_only
+
+
+@dataclass
+class Branch:
+    """One ``\\if`` that has no ``\\endif`` yet."""
+
+    outer: bool
+    """Whether what is around it runs."""
+    active: bool = False
+    """Whether the branch at hand runs."""
+    matched: bool = False
+    """Whether a branch of it ran already."""
+    after_else: bool = False
+
+
+@dataclass
+class ScriptState:
+    """How far the statements of a session are."""
+
+    last_statement: str = ""
+    """The statement that ``\\g``, ``\\gx``, ``\\watch`` and ``\\e`` mean."""
+    last_error: NestvecError | None = None
+    branches: list[Branch] = field(default_factory=list)
+    """Each ``\\if`` without an ``\\endif``, the innermost last."""
 
 
 @dataclass
@@ -42,11 +74,15 @@ class ShellState:
     done: bool = False
     """Whether the session ends."""
     output: ResultOutput = field(default_factory=ResultOutput)
-    last_statement: str = ""
-    """The statement that ``\\g``, ``\\gx``, ``\\watch`` and ``\\e`` mean."""
     address: str = ""
     """The address of Milvus, for ``\\conninfo``."""
+    script: ScriptState = field(default_factory=ScriptState)
+    """How far statements are."""
 
     def run(self, piece: str) -> None:
         """Run a statement or a backslash command, and print its result. Raises NestvecError."""
+        raise NotImplementedError
+
+    def query(self, statement: str) -> StatementResult:
+        """The result of a statement, which becomes the last one. Raises NestvecError."""
         raise NotImplementedError

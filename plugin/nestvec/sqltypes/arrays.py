@@ -8,6 +8,7 @@ _ELEMENT = re.compile(
     r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s{},"\\](?:[^{},"\\]*[^\s{},"\\])?))\s*(,|$)', re.DOTALL
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PLAIN = re.compile(r'[^\s{}",\\]+')
 
 
 def parse_array(text: str) -> list[str] | None:
@@ -26,3 +27,11 @@ def parse_array(text: str) -> list[str] | None:
         at = match.end()
         if match[3] != ",":
             return elements if at == len(inner) else None
+
+
+def quote_element(text: str) -> str:
+    """An element of an array as it is written: in quotes where it could be read otherwise."""
+    if _PLAIN.fullmatch(text) and text.upper() != "NULL":
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

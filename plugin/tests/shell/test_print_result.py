@@ -10,8 +10,9 @@ from uuid import UUID
 import click
 import pytest
 
-from nestvec.shell.params import parse_params
 from nestvec.shell.print_result import OutputFormat, cell, print_result, result_summary
+from nestvec.shell.psql_tables import PrintOptions
+from nestvec.shell.variables import parse_params
 from nestvec.sql import StatementResult
 
 ANSWER = StatementResult(
@@ -117,13 +118,12 @@ def test_every_type_is_printed_as_copy_reads_it(capsys: pytest.CaptureFixture[st
 
 def test_unaligned_rows(capsys: pytest.CaptureFixture[str]) -> None:
     print_result(ANSWER, "unaligned")
-    assert capsys.readouterr().out.splitlines() == [
-        "id|title|tags|v",
-        '1|a "b", c|["x"]|[0.125,-0.5,1.0,2.0]',
-        "2||[]|[1.0,0.0,0.0,0.0]",
-    ]
-    print_result(ANSWER, "unaligned", tuples_only=True)
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    rows = ['1|a "b", c|{x}|[0.125,-0.5,1,2]', "2||{}|[1,0,0,0]"]
+    assert capsys.readouterr().out.splitlines() == ["id|title|tags|v", *rows, "(2 rows)"]
+    print_result(ANSWER, "unaligned", options=PrintOptions(tuples_only=True))
+    assert capsys.readouterr().out.splitlines() == rows
+    print_result(ANSWER, "unaligned", options=PrintOptions(footer=False, null="-", field_separator="\t"))
+    assert capsys.readouterr().out.splitlines()[2] == "2\t-\t{}\t[1,0,0,0]"
 
 
 def test_a_plan_keeps_its_indentation(capsys: pytest.CaptureFixture[str]) -> None:

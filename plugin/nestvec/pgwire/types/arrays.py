@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.protocol.messages import decode_text
+from nestvec.sqltypes.arrays import quote_element
 
 MAX_DIMENSIONS: Final = 6
-_PLAIN: Final = re.compile(r'[^\s{}",\\]+')
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.S)
 _BARE: Final = re.compile(r"((?:[^{}\",\\]|\\.)*)", re.S)
 _ESCAPED: Final = re.compile(r"\\(.)", re.S)
@@ -36,11 +36,7 @@ def encode_array_text(value: Any, encode: Encode, flat: bool = False) -> bytes:
 def _item(value: Any, encode: Encode) -> bytes:
     if value is None:
         return b"NULL"
-    item = encode(value).decode()
-    if _PLAIN.fullmatch(item) and item.upper() != "NULL":
-        return item.encode()
-    escaped = item.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'.encode()
+    return quote_element(encode(value).decode()).encode()
 
 
 def decode_array_text(data: bytes, decode: Decode) -> list[Any]:

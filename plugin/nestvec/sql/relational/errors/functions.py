@@ -131,6 +131,11 @@ _COMPARISONS: Final = (exp.Predicate, exp.Tuple, exp.Paren, exp.Not, exp.In, exp
 _CLOCKS: Final = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtimestamp)
 
 
+def computed_functions() -> list[str]:
+    """The names of the functions that a statement may call, sorted."""
+    return sorted(set(_COMPUTED) - set(_counts(_SYNTAX)))
+
+
 def check_functions(source: SourceText, tree: exp.Expr) -> None:
     """Raise SqlUnknownName for a call of no function, SqlNotSupported for one that is not computed."""
     for node in tree.walk(prune=lambda node: isinstance(node, Rerank)):
