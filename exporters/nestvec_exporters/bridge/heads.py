@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nestvec_exporters.bridge.token_table import add_token_sums
+from nestvec_exporters.bridge.token_table import add_token_sums, add_token_table
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.space_maps.mapping import BridgeMap, HiddenLayer, TokenTable
 from nestvec_schemas.towers import EXIT_INPUT
@@ -86,52 +86,84 @@ def set_heads(
     if not normalised:
         mapped_from = f"{_PREFIX}own_unit"
         graph.node.append(helper.make_node("LpNormalization", [_OWN], [mapped_from], axis=1, p=2))
-    with_tokens = {
-        name: _add_tokens(graph, name, mapped_from, head.tokens)
-        for name, head in heads.items()
-        if head.tokens is not None
-    }
-    width = max(own_dim, *(head.mapping.dim for head in heads.values()))
-    selected = _padded(graph, _OWN, own_dim, width)
     for name, head in heads.items():
-        place = f"{_PREFIX}{name}/"
-        _constant(graph, f"{place}exit", np.array(head.exit, np.int64))
-        is_wider = head.mapping.width > own_dim
-        inputs = with_tokens[name.partition("/")[0]] if is_wider else mapped_from
-        mapped = _add_map(graph, place, inputs, head.mapping)
-        mapped = _padded(graph, mapped, head.mapping.dim, width)
-        graph.node.append(helper.make_node("Equal", [EXIT_INPUT, f"{place}exit"], [f"{place}is_meant"]))
-        graph.node.append(
-            helper.make_node("Where", [f"{place}is_meant", mapped, selected], [f"{place}selected"])
-        )
-        selected = f"{place}selected"
+        if head.tokens is not None:
+            add_token_table(graph, f"{_PREFIX}{name}/", head.tokens)
+    width = max(own_dim, *(head.mapping.dim for head in heads.values()))
+    selected = _padded(graph, graph.node, _OWN, own_dim, width)
+    for name, head in heads.items():
+        place, table = f"{_PREFIX}{name}/", f"{_PREFIX}{name.partition('/')[0]}/"
+        branch: list[onnx.NodeProto] = []
+        inputs = mapped_from
+        if head.mapping.width > own_dim:
+            inputs = _add_tokens(branch, place, mapped_from, table)
+        mapped = _add_map(graph, branch, place, inputs, head.mapping)
+        _padded(graph, branch, mapped, head.mapping.dim, width)
+        selected = _add_choice(graph, place, head.exit, branch, selected)
     graph.node.append(helper.make_node("Identity", [selected], [OUTPUT], f"{_PREFIX}result"))
     _set_output_dim(graph, width)
 
 
-def _add_tokens(graph: onnx.GraphProto, name: str, own: str, table: TokenTable) -> str:
+def _add_choice(
+    graph: onnx.GraphProto, place: str, number: int, branch: list[onnx.NodeProto], others: str
+) -> str:
+    """Add what gives a row the output of the last node of ``branch`` if its exit is ``number``, else
+    ``others``; the name of the tensor. ``branch`` runs only in batches that have such a row."""
+    _constant(graph, f"{place}exit", np.array(number, np.int64))
+    is_meant, selected = f"{place}is_meant", f"{place}selected"
+    mapped = branch[-1].output[0]
+    branch.append(helper.make_node("Where", [is_meant, mapped, others], [f"{place}with_mapped"]))
+    branches = {
+        "then_branch": _branch(f"{place}mapped", branch, f"{place}with_mapped"),
+        "else_branch": _branch(
+            f"{place}unmapped",
+            [helper.make_node("Identity", [others], [f"{place}without_mapped"])],
+            f"{place}without_mapped",
+        ),
+    }
+    graph.node.extend(
+        [
+            helper.make_node("Equal", [EXIT_INPUT, f"{place}exit"], [is_meant]),
+            helper.make_node("Cast", [is_meant], [f"{place}meant"], to=TensorProto.INT32),
+            helper.make_node("ReduceMax", [f"{place}meant"], [f"{place}most"], keepdims=0),
+            helper.make_node("Cast", [f"{place}most"], [f"{place}any_meant"], to=TensorProto.BOOL),
+            helper.make_node("If", [f"{place}any_meant"], [selected], **branches),
+        ]
+    )
+    return selected
+
+
+def _branch(name: str, nodes: list[onnx.NodeProto], output: str) -> onnx.GraphProto:
+    """A branch of an If, which reads the tensors of the graph around it."""
+    return helper.make_graph(
+        nodes, name, [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
+    )
+
+
+def _add_tokens(nodes: list[onnx.NodeProto], place: str, own: str, table: str) -> str:
     """Add what the map of a head reads where it reads tokens: the graph's vectors of length 1, ``own``, and
-    the sums of tokens behind them; the name of the tensor."""
-    place = f"{_PREFIX}{name}/"
+    the sums of tokens behind them; the name of the tensor. ``table`` begins the names of the table."""
     inputs = f"{place}own_and_tokens"
-    sums = add_token_sums(graph, place, table)
-    graph.node.append(helper.make_node("Concat", [own, sums], [inputs], axis=1))
+    sums = add_token_sums(nodes, place, table)
+    nodes.append(helper.make_node("Concat", [own, sums], [inputs], axis=1))
     return inputs
 
 
-def _add_map(graph: onnx.GraphProto, place: str, vectors: str, mapping: BridgeMap) -> str:
-    """Add the nodes of a map of ``vectors``, (batch, d); the name of the mapped ones, (batch, dim), of
-    length 1."""
+def _add_map(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], place: str, vectors: str, mapping: BridgeMap
+) -> str:
+    """Add the nodes of a map of ``vectors``, (batch, d), and its matrices to the graph; the name of the
+    mapped ones, (batch, dim), of length 1."""
     _constant(graph, f"{place}matrix", mapping.matrix)
     _constant(graph, f"{place}bias", mapping.bias)
-    graph.node.append(helper.make_node("MatMul", [vectors, f"{place}matrix"], [f"{place}product"]))
-    graph.node.append(helper.make_node("Add", [f"{place}product", f"{place}bias"], [f"{place}linear"]))
+    nodes.append(helper.make_node("MatMul", [vectors, f"{place}matrix"], [f"{place}product"]))
+    nodes.append(helper.make_node("Add", [f"{place}product", f"{place}bias"], [f"{place}linear"]))
     mapped = f"{place}linear"
     if mapping.hidden is not None:
         _constant(graph, f"{place}weights", mapping.hidden.weights)
         _constant(graph, f"{place}hidden_bias", mapping.hidden.bias)
         _constant(graph, f"{place}output", mapping.hidden.output)
-        graph.node.extend(
+        nodes.extend(
             [
                 helper.make_node("MatMul", [vectors, f"{place}weights"], [f"{place}hidden_product"]),
                 helper.make_node("Add", [f"{place}hidden_product", f"{place}hidden_bias"], [f"{place}raw"]),
@@ -142,11 +174,13 @@ def _add_map(graph: onnx.GraphProto, place: str, vectors: str, mapping: BridgeMa
         )
         mapped = f"{place}sum"
     unit = f"{place}unit"
-    graph.node.append(helper.make_node("LpNormalization", [mapped], [unit], axis=1, p=2))
+    nodes.append(helper.make_node("LpNormalization", [mapped], [unit], axis=1, p=2))
     return unit
 
 
-def _padded(graph: onnx.GraphProto, name: str, dim: int, width: int) -> str:
+def _padded(
+    graph: onnx.GraphProto, nodes: MutableSequence[onnx.NodeProto], name: str, dim: int, width: int
+) -> str:
     """A tensor's name, (batch, width): the tensor ``name``, (batch, dim), with zeros at the end."""
     if dim == width:
         return name
@@ -154,7 +188,7 @@ def _padded(graph: onnx.GraphProto, name: str, dim: int, width: int) -> str:
     if not padded.startswith(_PREFIX):
         raise ValueError(f"{name} is not a tensor of a bridge")
     _constant(graph, pads, np.array([0, 0, 0, width - dim], np.int64))
-    graph.node.append(helper.make_node("Pad", [name, pads], [padded]))
+    nodes.append(helper.make_node("Pad", [name, pads], [padded]))
     return padded
 
 

@@ -120,11 +120,9 @@ def sum_tokens(table: TokenTable, texts: Sequence[Sequence[int]]) -> Vectors:
     return normalise(np.stack(sums) + np.float32(_NOTHING))
 
 
-def add_token_sums(graph: onnx.GraphProto, place: str, table: TokenTable) -> str:
-    """Add to a graph the sum of each text's rows of a table, at length 1; the name of the tensor, (batch, e).
-
-    ``place`` begins the names of what is added; the table's own is ``place`` and ``tokens``.
-    """
+def add_token_table(graph: onnx.GraphProto, place: str, table: TokenTable) -> None:
+    """Add to a graph the constants that ``add_token_sums`` reads; the table's own name is ``place`` and
+    ``tokens``."""
     constants: dict[str, NDArray[Any]] = {
         "tokens": table,
         "token_nothing": np.array(_NOTHING, np.float32),
@@ -133,16 +131,23 @@ def add_token_sums(graph: onnx.GraphProto, place: str, table: TokenTable) -> str
     }
     for part, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), f"{place}{part}"))
-    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Gather", [f"{place}tokens", _IDS], "token_vectors", {"axis": 0}),
+
+
+def add_token_sums(nodes: list[onnx.NodeProto], place: str, table: str) -> str:
+    """Add the nodes that sum each text's rows of a table, at length 1; the name of the tensor, (batch, e).
+
+    ``place`` begins the names of what they give, ``table`` those of the table's constants.
+    """
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Gather", [f"{table}tokens", _IDS], "token_vectors", {"axis": 0}),
         ("Cast", [f"{place}token_vectors"], "token_floats", {"to": TensorProto.FLOAT}),
         ("Cast", [_MASK], "token_mask", {"to": TensorProto.FLOAT}),
-        ("Reshape", [f"{place}token_mask", f"{place}token_rows"], "token_mask_rows", {}),
+        ("Reshape", [f"{place}token_mask", f"{table}token_rows"], "token_mask_rows", {}),
         ("MatMul", [f"{place}token_mask_rows", f"{place}token_floats"], "token_sum_rows", {}),
-        ("Reshape", [f"{place}token_sum_rows", f"{place}token_flat"], "token_sum", {}),
-        ("Add", [f"{place}token_sum", f"{place}token_nothing"], "token_something", {}),
+        ("Reshape", [f"{place}token_sum_rows", f"{table}token_flat"], "token_sum", {}),
+        ("Add", [f"{place}token_sum", f"{table}token_nothing"], "token_something", {}),
         ("LpNormalization", [f"{place}token_something"], "token_unit", {"axis": 1, "p": 2}),
     ]
-    for operator, inputs, output, attributes in nodes:
-        graph.node.append(helper.make_node(operator, inputs, [f"{place}{output}"], **attributes))
+    for operator, inputs, output, attributes in steps:
+        nodes.append(helper.make_node(operator, inputs, [f"{place}{output}"], **attributes))
     return f"{place}token_unit"

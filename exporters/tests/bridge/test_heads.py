@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -96,3 +99,19 @@ def test_a_graph_without_heads_is_what_it_was(exits: bool, normalised: bool) -> 
     set_heads(model, heads, own_dim=DIM, has_own_exits=exits, normalised=normalised)
     set_heads(model, {}, own_dim=DIM, has_own_exits=exits)
     assert model.SerializeToString() == _graph(exits=exits).SerializeToString()
+
+
+@pytest.mark.parametrize(("exits", "maps"), [([0, 6, 0], 0), ([0, 7, 0], 1), ([8, 8, 8], 1), ([7, 8, 0], 2)])
+def test_a_batch_computes_the_maps_of_its_rows_alone(exits: list[int], maps: int, tmp_path: Path) -> None:
+    model = _graph()
+    set_heads(model, {"a": Head(7, _map(3)), "b": Head(8, _map(9))}, own_dim=DIM, has_own_exits=False)
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    session.run([OUTPUT], {"x": _normal(3, 4), EXIT_INPUT: np.array(exits, np.int64)[:, None]})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    products = [event for event in events if event.get("args", {}).get("op_name") == "MatMul"]
+    assert len(products) == 1 + maps
