@@ -32,6 +32,7 @@ B'10001' # B'01101'
 ~ B'10001'
 B'10001' >> 2
 bit_length(B'10111')
+X'1F', x'0a', X'ff'::bit(4), X'0F'::int, length(X'0F'), X'0F' || B'1', X'0A' = B'00001010'
 length(B'10111')
 2 BETWEEN 3 AND 1
 2 NOT BETWEEN 1 AND 3

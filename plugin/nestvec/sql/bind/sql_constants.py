@@ -33,9 +33,6 @@ def sql_constant(scope: Scope, node: exp.Expr) -> Any:
         return _cast(scope, node)
     if isinstance(node, exp.BitString):
         return str(node.this)
-    if isinstance(node, exp.HexString):
-        # sqlglot keeps the number; X'1F' is a bit string in PostgreSQL.
-        return bin(int(str(node.this), 16))[2:]
     if isinstance(node, _NOW):
         return datetime.now(UTC)
     if isinstance(node, exp.CurrentDate):

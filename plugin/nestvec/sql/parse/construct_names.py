@@ -38,7 +38,7 @@ _CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (exp.Tuple, "a row of several values"),
     (exp.Star, "*"),
     ((exp.ByteString, exp.RawString, exp.UnicodeString, exp.National), "a string with a prefix or $ quotes"),
-    ((exp.HexString, exp.BitString), "a bit or hexadecimal constant"),
+    ((exp.BitString,), "a bit constant"),
     (VectorDistance, "a distance"),
     (exp.Paren, "parentheses"),
     ((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow, exp.Neg), "arithmetic"),

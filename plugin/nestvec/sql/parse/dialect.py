@@ -128,6 +128,13 @@ def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
     return option
 
 
+def _hexadecimal_bits(parser: Any, token: Any) -> exp.Expr:
+    """``X'1F'`` as the bit string that it is in PostgreSQL, four bits a digit; sqlglot would make bytes."""
+    bits = "".join(f"{int(digit, 16):04b}" for digit in token.text)
+    constant: exp.Expr = parser.expression(exp.BitString(this=bits))
+    return constant
+
+
 def _build_to_timestamp(args: list[exp.Expr]) -> exp.Expr:
     """Seconds since 1970; with a pattern an unknown function, which keeps it."""
     if len(args) == 1:
@@ -218,7 +225,11 @@ class NestvecSql(Postgres):
             name: parse for name, parse in PostgresParser.PROPERTY_PARSERS.items() if name != "DYNAMIC"
         }
         PRIMARY_PARSERS: ClassVar[Any] = {
-            kind: _with_position(parse) for kind, parse in PostgresParser.PRIMARY_PARSERS.items()
+            kind: _with_position(parse)
+            for kind, parse in {
+                **PostgresParser.PRIMARY_PARSERS,
+                TokenType.HEX_STRING: _hexadecimal_bits,
+            }.items()
         }
         FUNCTION_PARSERS: ClassVar[Any] = {
             name: _with_call_position(parse) for name, parse in PostgresParser.FUNCTION_PARSERS.items()

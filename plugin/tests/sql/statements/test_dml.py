@@ -118,6 +118,16 @@ def test_default_columns_are_in_order_without_generated_ones() -> None:
     assert "stars" not in found.rows[0]
 
 
+def test_values_that_are_left_out_at_the_end_of_a_row_are_null() -> None:
+    keys = Table("t", TABLE.columns[:2])
+    found = inserted("INSERT INTO t VALUES (1), (2)", table=keys)
+    assert [row["id"] for row in found.rows] == [1, 2]
+    with pytest.raises(SqlSyntaxError, match="2 values for 1 columns"):
+        inserted("INSERT INTO t VALUES (1), (2, 'x')", table=keys)
+    with pytest.raises(SqlSyntaxError, match="3 values for 2 columns"):
+        inserted("INSERT INTO t VALUES (1, 'x', 3)", table=keys)
+
+
 def test_parameters_need_no_spaces_between_them() -> None:
     found = inserted("INSERT INTO papers (id,abstract,v) VALUES ($1,$2,$3),($4,$2,$3)", (1, "a", [1, 2], 4))
     assert [row["id"] for row in found.rows] == [1, 4]

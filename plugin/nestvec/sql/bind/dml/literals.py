@@ -150,7 +150,7 @@ def is_computed(node: exp.Expr) -> bool:
     if isinstance(node, exp.Array):
         return any(map(is_computed, node.expressions))
     literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter)
-    constants = (exp.BitString, exp.HexString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
+    constants = (exp.BitString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
     return not isinstance(node, (*literals, *constants))
 
 

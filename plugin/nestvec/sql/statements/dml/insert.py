@@ -19,7 +19,6 @@ from nestvec.sql.bind.dml.literals import (
     fit_value,
     is_computed,
     is_default,
-    writable_column,
 )
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
@@ -34,6 +33,7 @@ from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import assigned, strong
 from nestvec.sql.statements.dml.conflict_values import computed_values
 from nestvec.sql.statements.dml.exclusive import exclusively
+from nestvec.sql.statements.dml.insert_columns import WRITE_INSERT, insert_columns
 from nestvec.sql.statements.dml.returning import (
     Returning,
     bind_returning,
@@ -43,8 +43,6 @@ from nestvec.sql.statements.dml.returning import (
 from nestvec.sql.statements.select import select_rows
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec_schemas.errors import SqlError, SqlKeyExists
-
-_WRITE = "Write INSERT INTO t (a, b) VALUES (1, 2), (3, 4)."
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,14 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
     alias = _table(source, tree).args.get("alias")
     scope = Scope(source, table, identifier_name(alias.this) if alias else table.name, params)
     shape = row_schema(table)
-    columns = _columns(scope, shape, tree)
     values = tree.args.get("expression")
     if not isinstance(values, exp.Values):
         raise source.not_supported(
-            "INSERT without VALUES or a query", values if values is not None else 0, _WRITE
+            "INSERT without VALUES or a query", values if values is not None else 0, WRITE_INSERT
         )
     nodes = tuple(values.expressions)
-    listed = isinstance(tree.this, exp.Schema)
-    rows = tuple(_row(scope, shape, columns, node, listed=listed) for node in nodes)
+    columns = insert_columns(scope, shape, tree, len(_values(nodes[0])))
+    rows = tuple(_row(scope, shape, columns, node) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
     return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning, statement=tree)
@@ -198,11 +195,7 @@ def _selected_rows(
 def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: StatementResult) -> Insert:
     """An INSERT of the rows of a query. Raises SqlError."""
     shape = row_schema(scope.table)
-    columns = _columns(scope, shape, tree)
-    if not isinstance(tree.this, exp.Schema) and takes_own_ids(scope.table):
-        # As in VALUES, the id may be the first of them.
-        every = tuple(name for name in shape.columns if name not in shape.generated)
-        columns = every if len(result.columns) == len(every) else columns
+    columns = insert_columns(scope, shape, tree, len(result.columns))
     width = max((len(values) for values in result.rows), default=len(result.columns))
     if not width == len(result.columns) == len(columns):
         raise scope.source.syntax_error(
@@ -226,43 +219,20 @@ def _merge(parts: Sequence[Insert]) -> Insert:
 def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
     for part in stray_parts(tree, ("this", "expression", "conflict", "returning", "with_")):
         what = {"default": "DEFAULT VALUES"}.get(part, part.upper().strip("_"))
-        raise source.not_supported(f"{what} in INSERT", 0, _WRITE)
+        raise source.not_supported(f"{what} in INSERT", 0, WRITE_INSERT)
     node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     plain_table(source, node, "alias")
     if not isinstance(node, exp.Table):
-        raise source.not_supported("this INSERT", node, _WRITE)
+        raise source.not_supported("this INSERT", node, WRITE_INSERT)
     return node
 
 
-def _columns(scope: Scope, shape: RowSchema, tree: exp.Expr) -> tuple[str, ...]:
-    if not isinstance(tree.this, exp.Schema):
-        return tuple(column.name for column in shape.expected)
-    names: list[str] = []
-    for node in tree.this.expressions:
-        if not isinstance(node, exp.Identifier):
-            raise scope.source.not_supported("anything but names among the columns", node, _WRITE)
-        column = writable_column(scope, node)
-        name = column.name if column is not None else identifier_name(node)
-        if column is not None and column.auto_id and not takes_own_ids(scope.table):
-            raise scope.source.type_mismatch(
-                "Milvus generates the ids of this table",
-                name,
-                node,
-                "Omit the column, or create the table with nestvec: its BIGSERIAL takes other ids, too.",
-            )
-        if name in names:
-            raise scope.source.syntax_error(f"column {name} is named twice", node, "Remove one.")
-        names.append(name)
-    return tuple(names)
+def _values(node: exp.Expr) -> list[exp.Expr]:
+    return list(node.expressions) if isinstance(node, exp.Tuple) else [node]
 
 
-def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Expr, *, listed: bool) -> Row:
-    values = node.expressions if isinstance(node, exp.Tuple) else [node]
-    if not listed and len(values) == len(columns) + 1 and takes_own_ids(scope.table):
-        # Without a list of columns, the id may be among the values.
-        columns = tuple(
-            column.name for column in shape.columns.values() if column.name not in shape.generated
-        )
+def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Expr) -> Row:
+    values = _values(node)
     if len(values) != len(columns):
         at_first = values[len(columns)] if len(values) > len(columns) else node
         raise scope.source.syntax_error(
@@ -316,11 +286,6 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         session, table, list(fresh.values()), partition=_target_partition(session, insert)
     )
     return (yield from update_rows(session, table, changed, written_ids)) if changed else written_ids
-
-
-def takes_own_ids(table: Table) -> bool:
-    """Whether Milvus takes an id from a row where it would generate it otherwise."""
-    return table.primary.auto_id and str(table.properties.get("allow_insert_auto_id", "")).lower() == "true"
 
 
 def _with_own_ids(insert: Insert) -> Insert:
