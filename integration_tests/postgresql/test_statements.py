@@ -192,6 +192,52 @@ SELECT id FROM t ORDER BY 99
 SELECT DISTINCT s FROM t ORDER BY id
 CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))
 INSERT INTO t (id, v) VALUES (1, '[1,1]')
+SELECT sqrt(-1)
+SELECT sqrt(-1::numeric)
+SELECT ln(0)
+SELECT log(-1)
+SELECT log(2, 0)
+SELECT power(0, -1)
+SELECT 0 ^ -1
+SELECT (-8) ^ 0.5
+SELECT 1 LIMIT -1
+SELECT 1 OFFSET -1
+SELECT id FROM t LIMIT -1
+SELECT id FROM t OFFSET -1
+SELECT x FROM generate_series(1, 3) AS g(x) LIMIT -2
+SELECT width_bucket(1, 2, 2, 5)
+SELECT width_bucket(1, 0, 2, 0)
+SELECT ntile(0) OVER () FROM t
+SELECT lag(1)
+SELECT format('%I', NULL)
+SELECT trim_array(ARRAY[1, 2, 3], 4)
+SELECT substring('abc', 2, -1)
+SELECT overlay('abc' PLACING 'x' FROM 0)
+SELECT chr(0)
+SELECT chr(1114112)
+SELECT factorial(-1)
+SELECT percentile_cont(1.5) WITHIN GROUP (ORDER BY id) FROM t
+SELECT acos(2)
+SELECT atanh(2)
+SELECT make_date(2024, 13, 1)
+SELECT make_time(25, 0, 0)
+SELECT now() AT TIME ZONE 'nowhere'
+SELECT to_timestamp('abc', 'YYYY')
+SELECT 'abc'::date
+SELECT 'abc'::interval
+SELECT 'abc'::timestamptz
+SELECT '1e400'::float8
+SELECT '1e-400'::float8
+SELECT '1e39'::real
+SELECT x::float8 FROM (VALUES ('1e400')) AS v(x)
+SELECT id FROM t WHERE 1
+SELECT CASE WHEN 1 THEN 2 END
+SELECT 1, 2 UNION SELECT 1
+SELECT id FROM t WHERE row_number() OVER () = 1
+SELECT ARRAY[1, 2] || 'a'
+SELECT 'a' LIKE 'b' ESCAPE 'ab'
+SELECT abs(-9223372036854775808)
+SELECT (-9223372036854775808) / -1
 """.strip().splitlines()
 
 

@@ -261,13 +261,15 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
     if number is not None and number >= 0:
         return min(number, 1 << 62)
     inner = without_parens(value)
+    shown = str(params.value(source, inner) if isinstance(inner, PARAMETER_NODES) else value.sql())[:40]
+    if (number is not None and number < 0) or isinstance(inner, exp.Neg):
+        raise source.type_mismatch(f"{name} must not be negative", shown, value, f"Write {name} 10.")
     if isinstance(inner, PARAMETER_NODES):
-        shown = str(params.value(source, inner))[:40]
         raise source.type_mismatch(f"{name} takes a non-negative integer", shown, inner, "Pass one.")
     if number is None and not isinstance(inner, (exp.Literal, exp.Neg)):
         raise not_native(source, inner, name)
     raise source.type_mismatch(
-        f"{name} takes an integer literal or a parameter", value.sql()[:40], value, f"Write {name} 10."
+        f"{name} takes an integer literal or a parameter", shown, value, f"Write {name} 10."
     )
 
 

@@ -202,6 +202,9 @@ def convert_error(error: duckdb.Error) -> NestvecError:
         error, (duckdb.OutOfRangeException, duckdb.ConversionException, duckdb.TypeMismatchException)
     ):
         return SqlDataError(cause, next_step="Change the value, or cast an operand to a wider type.")
+    extension = re.search(r"install the required extension '(\w+)'", cause)
+    if extension:
+        return SqlNotSupported(f"the type {extension[1]} is not supported", next_step="Store it as text.")
     unknown = re.match(r"(?:Scalar|Table|Aggregate)?\s*Function with name (\S+) does not exist", cause)
     if unknown:
         # The words before the name are those of other unknown constructs.
@@ -235,6 +238,17 @@ _WIDER: Final = "Cast an operand to a wider type first."
 _EXCLUDE: Final = "Exclude such rows with WHERE, or use CASE."
 
 _MISMATCHES: Final = (
+    (
+        r"^Set operations can only apply to expressions with the same number.*",
+        (
+            "the queries of UNION, INTERSECT and EXCEPT must have the same number of columns",
+            "Add columns to one.",
+        ),
+    ),
+    (
+        r"^(\w+) clause cannot contain window functions.*",
+        (r"window functions are not allowed in \1", "Compute it in a subquery of FROM."),
+    ),
     (
         r'^column "?([^" ]+)"? must appear in the GROUP BY clause',
         (r"column \1 is neither in GROUP BY nor in an aggregate", r"Add it to GROUP BY, or write min(\1)."),
@@ -272,10 +286,29 @@ _CAUSES: Final = (
         r"invalid (?:repetition|escape|character class))\b.*)",
         (r"invalid regular expression: \1", "Correct the pattern."),
     ),
+    (r"^A?(?:SIN|COS|TANH?|COSH) is undefined outside.*", ("input is out of range", _EXCLUDE)),
+    (r"^(Date|Time) out of range: (.*)", (r"date/time field value out of range: \2", _EXCLUDE)),
+    (
+        r"^Unknown TimeZone '(.*)'",
+        (r'time zone "\1" not recognized', "Write 'Europe/Berlin' or 'UTC'."),
+    ),
+    (r"^Invalid UTF8 Codepoint (-?\d+)", (r"requested character too large for encoding: \1", _EXCLUDE)),
+    (r"^Invalid escape string\..*", ("invalid escape string", "Escape with one character.")),
+    (
+        r"^PERCENTILEs can only take.*",
+        ("percentile value is not between 0 and 1", "Write a number from 0 to 1."),
+    ),
+    (r"^Argument for ntile must.*", ("argument of ntile must be greater than zero", "Write ntile(4).")),
+    (r"^LIMIT/OFFSET cannot be negative.*", ("LIMIT must not be negative", "Write LIMIT 10.")),
+    (
+        r"^Could not convert string '(.*)' to INTERVAL",
+        (r"invalid input syntax for type interval: '\1'", _EXCLUDE),
+    ),
     (r"^division by zero", ("division by zero", "Write NULLIF(divisor, 0) to get NULL instead.")),
     (r"Overflow in \w+ of INT64", ("bigint out of range", _WIDER)),
     (r"Overflow in \w+ of INT32", ("integer out of range", _WIDER)),
     (r"Overflow in \w+ of INT(16|8)", ("smallint out of range", _WIDER)),
+    (r"^Overflow (?:on|in) .*", ("number out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT64", ("bigint out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT32", ("integer out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT(16|8)", ("smallint out of range", _WIDER)),

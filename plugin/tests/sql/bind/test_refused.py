@@ -112,9 +112,9 @@ TYPES = [
     ("column year is INT16, not a boolean", "SELECT id FROM pydoc WHERE ‸year"),
     ("column year is INT16: LIKE", "SELECT id FROM pydoc WHERE ‸year LIKE 'a'"),
     ("ends in the escape character", "SELECT id FROM pydoc WHERE name LIKE ‸'a\\'"),
-    ("LIMIT takes an integer", "SELECT id FROM pydoc LIMIT -‸1"),
+    ("LIMIT must not be negative", "SELECT id FROM pydoc LIMIT -‸1"),
     ("LIMIT takes an integer", "SELECT id FROM pydoc LIMIT ‸'a'"),
-    ("OFFSET takes an integer", "SELECT id FROM pydoc LIMIT 1 OFFSET ‸1 - 2"),
+    ("OFFSET must not be negative", "SELECT id FROM pydoc LIMIT 1 OFFSET ‸1 - 2"),
     ("exceeds Milvus's limit of 16,384: 16385", "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x' LIMIT ‸16385"),
     (
         "exceeds Milvus's limit of 16,384: 20000",

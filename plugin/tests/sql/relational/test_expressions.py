@@ -335,7 +335,7 @@ def test_parameters_are_values() -> None:
     assert asked("SELECT 1 LIMIT 3 - 1 * 3").rows == asked("SELECT 1 LIMIT abs(0)").rows == ()
     with pytest.raises(SqlError, match="invalid input syntax for type integer: 'x'"):
         asked("SELECT $1 + 1", ["x"])
-    with pytest.raises(SqlTypeMismatch, match="LIMIT takes a non-negative integer"):
+    with pytest.raises(SqlTypeMismatch, match="LIMIT must not be negative: -1"):
         asked("SELECT 1 LIMIT $1", [-1])
 
 

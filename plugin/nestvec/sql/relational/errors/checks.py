@@ -77,6 +77,8 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
                 raise source.type_mismatch(
                     "a number with a fraction cannot be cast to boolean", "", node, "Write <> 0."
                 )
+        elif isinstance(node, (exp.Limit, exp.Offset)):
+            _check_not_negative(source, node)
         elif isinstance(node, exp.Select):
             _check_distinct(source, node)
 
@@ -84,6 +86,16 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
 def _mismatch(source: SourceText, node: exp.Expr, taker: str, expected: str) -> SqlError:
     name = str(getattr(kind(node), "value", kind(node)))
     return source.type_mismatch(f"{taker} takes {expected}, not {name}", name, node, _CAST)
+
+
+def _check_not_negative(source: SourceText, node: exp.Limit | exp.Offset) -> None:
+    value = node.args.get("expression")
+    number = value.this if isinstance(value, exp.Neg) else None
+    if isinstance(number, exp.Literal) and not number.is_string and float(number.name) > 0:
+        name = "LIMIT" if isinstance(node, exp.Limit) else "OFFSET"
+        raise source.type_mismatch(
+            f"{name} must not be negative", f"-{number.name[:40]}", number, f"Write {name} 10."
+        )
 
 
 def _is_constant_text(node: exp.Expr) -> bool:

@@ -92,7 +92,9 @@ acosd array_fill array_sample array_shuffle asind atan2d atand bit_count clock_t
 cosd cotd current_database current_schema current_setting date_add date_subtract
 erf erfc get_bit get_byte json_object json_populate_record
 json_populate_recordset json_strip_nulls jsonb_object
-jsonb_populate_record jsonb_set_lax
+jsonb_populate_record jsonb_populate_recordset jsonb_set_lax
+json_agg_strict jsonb_agg_strict jsonb_path_exists_tz jsonb_path_match_tz jsonb_path_query_array_tz
+jsonb_path_query_first_tz jsonb_path_query_tz
 min_scale parse_ident pg_client_encoding pg_sleep pg_typeof
 random_normal scale
 set_bit set_byte setseed sind tand timeofday to_ascii to_number
@@ -112,6 +114,14 @@ _OF_POSTGRESQL: Final = frozenset((_OTHERS + _SEARCH + _RANGES + _LOCKS).split()
 
 _INSTEAD: Final = {
     **dict.fromkeys(_LOCKS.split(), "Milvus has no locks: an UPDATE checks that its rows have not changed."),
+    **dict.fromkeys(
+        ("json_populate_record", "jsonb_populate_record"),
+        "Name the columns: FROM jsonb_to_record(meta) AS x(year INT, lang TEXT).",
+    ),
+    **dict.fromkeys(
+        ("json_populate_recordset", "jsonb_populate_recordset"),
+        "Name the columns: FROM jsonb_to_recordset(meta) AS x(year INT, lang TEXT).",
+    ),
     **dict.fromkeys(_RANGES.split(), "There are no range types: keep both bounds, low <= x AND x < high."),
     **dict.fromkeys(
         _SEARCH.split(),
@@ -128,6 +138,10 @@ _SESSION: Final[dict[type[exp.Expr], str]] = {
 }
 _COMPARISONS: Final = (exp.Predicate, exp.Tuple, exp.Paren, exp.Not, exp.In, exp.NullSafeEQ, exp.NullSafeNEQ)
 """What may have ROW(…) as an operand."""
+_OF_WINDOWS: Final = """
+cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
+"""
+_WINDOWS: Final = (exp.Window, exp.IgnoreNulls, exp.RespectNulls, exp.Filter, exp.WithinGroup)
 _CLOCKS: Final = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtimestamp)
 
 
@@ -163,6 +177,9 @@ def _check_row(source: SourceText, star: exp.Column) -> None:
 
 
 def _check_call(source: SourceText, node: exp.Expr, name: str, count: int) -> None:
+    if name in _OF_WINDOWS.split() and not isinstance(node.parent, _WINDOWS):
+        cause = f"the window function {name} requires an OVER clause"
+        raise source.syntax_error(cause, node, "Write OVER ().")
     if name not in _COMPUTED:
         if name in _OF_POSTGRESQL:
             raise source.not_supported(

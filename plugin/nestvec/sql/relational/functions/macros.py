@@ -54,6 +54,9 @@ _ZONES: Final = (
 )
 
 _TEXTS: Final = (
+    """pg_float_of(s, x) AS CASE WHEN isinf(x) AND NOT contains(lower(s), 'inf')
+    OR x = 0 AND regexp_matches(s, '^[^eE]*[1-9]')
+    THEN error('"' || left(s, 40) || '" is out of range of the type') ELSE x END""",
     "pg_quoted_or_null(x, s) AS CASE WHEN x IS NULL THEN 'NULL' ELSE quote_literal(s) END",
     """pg_format_ident(x, s) AS CASE
     WHEN x IS NULL THEN error('null values cannot be formatted as an SQL identifier')

@@ -101,6 +101,8 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         word = exp.Literal.string(_WORDS_OF_INTEGERS[to.this])
         node.set("this", call("pg_whole", node.this, word))
         return node
+    if kind(node.this) in TEXT_TYPES and to.this in FLOAT_TYPES:
+        return _float(node)
     if kind(node.this) in TEXT_TYPES and to.this == exp.DType.BOOLEAN:
         return call("pg_boolean", node.this)
     if kind(node.this) in TEXT_TYPES and to.this in DATETIME_TYPES:
@@ -116,6 +118,13 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
     if to.this == exp.DType.BIT:
         return sized_bits(node)
     return _numeric(node) if to.this == exp.DType.DECIMAL else node
+
+
+def _float(node: exp.Cast) -> exp.Expr:
+    """A cast of a text to a float: DuckDB reads a number that is too large as infinity."""
+    checked = call("pg_float_of", node.this, node)
+    checked.type = node.args["to"].copy()
+    return checked
 
 
 def _numeric(node: exp.Cast) -> exp.Cast:
