@@ -186,11 +186,12 @@ def _lite_in_use(address: MilvusAddress) -> Iterator[None]:
     # Imported early: imports fail while a process exits, which may be when the client is closed.
     from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
-    from nestvec.milvus.lite import open_once  # noqa: PLC0415 - it imports this module
+    from nestvec.milvus.lite import count_writes, open_once  # noqa: PLC0415 - it imports this module
 
     path = str(Path(address.uri).absolute())
     with _users_lock:
         open_once()
+        count_writes()
         _users[path] += 1
     try:
         yield

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
 
 from pymilvus import MilvusClient
 from pymilvus.client.types import LoadState
 
 from nestvec.milvus.connection import HasServerVersion, milvus_errors
 from nestvec.milvus.server_version import read_version
+
+_MAX_WAITING: Final = 6
+"""Of the server's ten threads, which also answer whoever the writes wait for."""
+
+_MAX_SECONDS: Final = 60.0
+"""How long a write waits, and is waited for: longer than a service may embed its texts."""
 
 
 def is_lite(client: HasServerVersion) -> bool:
@@ -61,3 +70,81 @@ def open_once() -> None:
 
     get_collection.opens_once = True  # type: ignore[attr-defined]
     MilvusLite.get_collection = get_collection
+
+
+class _Writes:
+    """Writes to Milvus Lite in this process, and steps that none of them may come between.
+
+    Milvus has no conditional write: between reading a row and replacing it, anybody may write it. Where the
+    server runs in this process, its writes can wait meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._waiting = 0
+        self._alone: str | None = None
+
+    @contextmanager
+    def write(self, collection: str) -> Iterator[None]:
+        """One write, which waits as long as the writer of another collection is alone."""
+        with self._changed:
+            if self._alone not in (None, collection) and self._waiting < _MAX_WAITING:
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._alone in (None, collection), _MAX_SECONDS)
+                self._waiting -= 1
+            counts = self._alone != collection
+            self._running += counts
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= counts
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self, collection: str) -> Iterator[None]:
+        """Let the writes that are under way end, and have all but those to ``collection`` wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._alone is None)
+            self._alone = collection
+            self._changed.wait_for(lambda: not self._running, _MAX_SECONDS)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = None
+                self._changed.notify_all()
+
+
+_WRITES: Final = _Writes()
+
+
+def write_alone(collection: str) -> AbstractContextManager[None]:
+    """A block that no write to a Milvus Lite in this process comes between, but those to ``collection``.
+
+    Writes that name it by an alias wait, too. Milvus Lite databases that pymilvus alone has opened, and
+    servers of their own, do not notice.
+    """
+    return _WRITES.alone(collection)
+
+
+def count_writes() -> None:
+    """Have the Milvus Lite servers that start in this process from now on count their writes."""
+    # Imported late: a server needs no Milvus Lite.
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer  # noqa: PLC0415
+
+    for name in ("Insert", "Upsert", "Delete"):
+        method = getattr(MilvusServicer, name)
+        if not getattr(method, "counts_writes", False):
+            setattr(MilvusServicer, name, _counting(method))
+
+
+def _counting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, request: Any, context: Any) -> Any:
+        with _WRITES.write(request.collection_name):
+            return method(self, request, context)
+
+    call.counts_writes = True  # type: ignore[attr-defined]
+    return call

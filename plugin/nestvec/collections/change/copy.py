@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nestvec.collections.change.journal import ChangeJournal
+from nestvec.collections.change.copy_writer import CopyWriter, RequestTimes
+from nestvec.collections.change.journal import UNFINISHED, ChangeJournal
 from nestvec.collections.change.rows import Page, Row, RowReader
 from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
@@ -19,10 +20,14 @@ from nestvec.ingest.write.stored_keys import key_filter
 from nestvec.ingest.write.writers import KeyedWriter
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import write_alone
 from nestvec_schemas.errors import IngestError, StoreRefused
 
 _MAX_PASSES: Final = 20
 """Passes that may each find changes before the switch: the last one, after it, finds the rest."""
+
+_LATE_ROWS: Final = 16
+"""Rows of a request after the switch: nothing else may write them while Milvus embeds them."""
 
 Advance = Callable[[int], None]
 
@@ -45,7 +50,7 @@ class Copy:
     rows_per_second: float | None = None
     """At most; None for as many as the servers take."""
 
-    batch: int = DEFAULT_BATCH_ROWS
+    times: RequestTimes = field(default_factory=RequestTimes)
 
     @property
     def client(self) -> Any:
@@ -66,22 +71,24 @@ class Copy:
         """
         number = self.journal.next_pass()
         changes = 0
-        for partition in self._partitions():
-            pages = self._own(self._changed(self.source.pages((partition,)), number))
-            moved = self._moved(pages, anew=self._keeps_dynamic)
+        partitions = self._partitions()
+        for partition in partitions:
+            pages = self._own(self._changed(self._pages(partition, partitions, number), number))
+            moved = self._moved(pages)
             changes += self._write(self._journalled(moved, number), partition, number)
         return changes + self._delete_unseen(number)
 
     def merge(self) -> int:
         """After the switch: bring over what was written to the first collection since the last pass.
 
-        A row that was written to the second one since stays as it is. Returns the number of changes.
+        A row that was written to the second one since stays as it is: each request compares its rows at its
+        end, once they are embedded. Returns the number of changes.
         """
         number, changes = self.journal.next_pass(), 0
-        for partition in self._partitions():
-            pages = self._changed(self.source.pages((partition,)), number)
-            moved = self._moved(self._unless_newer(pages, number))
-            changes += self._write(moved, partition, number, keeps_dynamic=self._keeps_dynamic)
+        partitions = self._partitions()
+        for partition in partitions:
+            pages = self._changed(self._pages(partition, partitions, number), number)
+            changes += self._write(self._unless_newer(pages, number), partition, number, after_switch=True)
         return changes + self._delete_unseen(number, unless_newer=True)
 
     @property
@@ -98,15 +105,22 @@ class Copy:
                     self.client.create_partition(self.table.name, partition)
         return partitions
 
+    def _pages(self, partition: str, partitions: Sequence[str], number: int) -> Iterator[Page]:
+        """The rows of a partition. Raises StoreRefused for one that another partition has, too."""
+        key = self.source.key.name
+        for page in self.source.pages((partition,)):
+            if len(partitions) > 1:
+                self._check_unique([row[key] for row in page.rows], number)
+            yield page
+
     def _changed(self, pages: Iterable[Page], number: int) -> Iterator[Page]:
         """The rows that are not copied as they are now; the others are marked as seen."""
         key = self.source.key.name
         for page in pages:
             self._check_names(page.rows)
-            self._check_unique([row[key] for row in page.rows], number)
             recorded = self.journal.digests([row[key] for row in page.rows])
-            marks = {row[key]: self.source.digest(row, page.partition) for row in page.rows}
-            same = [(name, mark) for name, mark in marks.items() if recorded.get(name) == mark]
+            digests = {row[key]: self.source.digests(row, page.partition) for row in page.rows}
+            same = [(name, present[0]) for name, present in digests.items() if recorded.get(name) in present]
             self.journal.record(same, number)
             unchanged = {name for name, _ in same}
             yield replace(page, rows=tuple(row for row in page.rows if row[key] not in unchanged))
@@ -138,17 +152,14 @@ class Copy:
                 "the same command continues. Move rows between partitions of Milvus Lite only so.",
             )
 
-    def _moved(self, pages: Iterable[Page], *, anew: bool = False) -> Iterator[Page]:
-        """The same rows, after those that were in another partition are deleted there; with ``anew``, in
-        their own, too.
-
-        Others are not: readers may use the second collection already.
-        """
+    def _moved(self, pages: Iterable[Page]) -> Iterator[Page]:
+        """The same rows, after those that were in another partition are deleted there, and those whose
+        dynamic fields they would keep in their own."""
         key = self.source.key.name
         for page in pages:
             recorded = list(self.journal.digests([row[key] for row in page.rows]))
             for partition in self.target.partitions() if recorded else ():
-                if anew or partition != page.partition:
+                if self._keeps_dynamic or partition != page.partition:
                     self._delete(list(self.target.rows(recorded, partition)))
             yield page
 
@@ -163,8 +174,8 @@ class Copy:
         recorded = self.journal.digests(keys)
         for partition in self.target.partitions() if recorded else ():
             rows = self.target.rows(list(recorded), partition)
-            present = {key: self.target.digest(row, partition) for key, row in rows.items()}
-            differing = {key: mark for key, mark in present.items() if mark != recorded[key]}
+            present = {key: self.target.digests(row, partition) for key, row in rows.items()}
+            differing = {key: digests for key, digests in present.items() if recorded[key] not in digests}
             foreign = differing.keys() - self.journal.sent(differing)
             if foreign:
                 raise foreign_rows(self.table.name, foreign)
@@ -190,6 +201,27 @@ class Copy:
             self.journal.record(newer, number)
             yield replace(page, rows=tuple(row for row in page.rows if row[key] in untouched))
 
+    def _write_late(self, writer: KeyedWriter, batch: RowBatch, number: int) -> None:
+        """Write those rows of a batch that nobody has written to the second collection meanwhile.
+
+        Nothing comes between in a Milvus Lite of this process; elsewhere only what Milvus carries out in the
+        time of this one request.
+        """
+        key = self.source.key.name
+        with write_alone(self.table.name) if self.target.lite else nullcontext():
+            untouched = self._untouched([row[key] for row in batch.rows])
+            rows = tuple(row for row in batch.rows if row[key] in untouched)
+            self._delete_elsewhere([row[key] for row in rows], writer.partition, number)
+            writer(replace(batch, rows=rows))
+
+    def _delete_elsewhere(self, keys: Sequence[object], partition: str, number: int) -> None:
+        """Delete rows that other partitions have; the journal says that they are to be written."""
+        for other in self.target.partitions() if keys else ():
+            moved = list(self.target.rows(keys, other)) if other != partition else []
+            if moved:
+                self.journal.record_sent(list(self.journal.digests(moved).items()), number)
+                self._delete(moved)
+
     def _untouched(self, keys: Sequence[object]) -> set[object]:
         """Which of these rows the second collection has as they were copied, or lacks as they were not."""
         recorded = self.journal.digests(keys)
@@ -197,19 +229,27 @@ class Copy:
         for partition in self.target.partitions():
             rows = self.target.rows(keys, partition)
             present |= set(rows)
-            marks = {key: self.target.digest(row, partition) for key, row in rows.items()}
-            same |= {key for key, mark in marks.items() if recorded.get(key) == mark}
-        return same | {key for key in keys if key not in recorded and key not in present}
+            digests = {key: self.target.digests(row, partition) for key, row in rows.items()}
+            same |= {key for key in digests if recorded.get(key) in digests[key]}
+            # A command may have been killed after it recorded that it would delete a row here.
+            same |= self.journal.sent(
+                {key: digests[key] for key in digests if recorded.get(key) == UNFINISHED}
+            )
+        absent = [key for key in keys if key not in present]
+        return same | {key for key in absent if recorded.get(key, UNFINISHED) == UNFINISHED}
 
     def _delete_unseen(self, number: int, *, unless_newer: bool = False) -> int:
         deleted = 0
         for keys in self.journal.unseen(number):
             present = self.source.rows(keys)  # a row that was written again while its page was read
             gone = [key for key in keys if key not in present]
-            if not unless_newer:
+            if unless_newer:
+                with write_alone(self.table.name) if self.target.lite else nullcontext():
+                    untouched = self._untouched(gone)
+                    self._delete([key for key in gone if key in untouched])
+            else:
                 self._check_own(gone)
-            untouched = self._untouched(gone) if unless_newer else set(gone)
-            self._delete([key for key in gone if key in untouched])
+                self._delete(gone)
             self.journal.forget(gone)
             deleted += len(gone)
         return deleted
@@ -228,16 +268,27 @@ class Copy:
         wait_for_milvus(self.patience, delete, resumes=True)
 
     def _write(
-        self, pages: Iterator[Page], partition: str, number: int, *, keeps_dynamic: bool = False
+        self, pages: Iterator[Page], partition: str, number: int, *, after_switch: bool = False
     ) -> int:
-        """Write rows as an ingest does; with ``keeps_dynamic``, with NULL for each dynamic field that a row
-        would keep of the one that it replaces. Raises IngestError for a row that is refused."""
+        """Write rows as an ingest does; after the switch few at once, those that nobody has written since,
+        with NULL for each dynamic field that a row would keep of the one that it replaces.
+
+        Raises IngestError for a row that is refused.
+        """
         key, rows_stored = self.source.key.name, 0
         table = replace(self.table, embeddings=self.embeddings)
-        max_rows = max_batch_rows(self.table, self.batch)
+        max_rows = max_batch_rows(self.table, _LATE_ROWS if after_switch else DEFAULT_BATCH_ROWS)
+
+        def write(writer: KeyedWriter, batch: RowBatch) -> None:
+            if after_switch:
+                self._write_late(writer, batch, number)
+            else:
+                writer(batch)
+
+        keyed = KeyedWriter(self.client, self.table, partition, after_switch and self._keeps_dynamic)
         plan = WritePlan(
             table=table,
-            writer=KeyedWriter(self.client, self.table, partition, keeps_dynamic),
+            writer=CopyWriter(keyed, write, self.times),
             patience=replace(self.patience),  # the pipeline ends the waits of its own at its end
             max_rows=max_rows,
             threads=False,

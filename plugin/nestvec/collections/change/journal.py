@@ -156,11 +156,15 @@ class ChangeJournal:
         with _errors(self.path, self._collection):
             return [key for key in keys if self._file.execute(query, (key, number)).fetchone()]
 
-    def sent(self, rows: Mapping[object, bytes]) -> set[object]:
-        """Those keys of rows whose digest is of a row that was to be copied once."""
+    def sent(self, rows: Mapping[object, Sequence[bytes]]) -> set[object]:
+        """Those keys of rows one of whose digests is of a row that was to be copied once."""
+        query = "SELECT 1 FROM sent WHERE key = ? AND digest = ?"
         with _errors(self.path, self._collection):
-            query = "SELECT 1 FROM sent WHERE key = ? AND digest = ?"
-            return {key for key, mark in rows.items() if self._file.execute(query, (key, mark)).fetchone()}
+            return {
+                key
+                for key, digests in rows.items()
+                if any(self._file.execute(query, (key, digest)).fetchone() for digest in digests)
+            }
 
     def record_sent(self, rows: Sequence[tuple[object, bytes]], number: int) -> None:
         """Record rows before they are copied: as UNFINISHED, and that the second collection may get them."""

@@ -19,8 +19,8 @@ def mark_differing(copy: Copy) -> int:
     key, count = copy.target.key.name, 0
     for page in copy.target.pages(copy.target.partitions()):
         recorded = copy.journal.digests([row[key] for row in page.rows])
-        present = {row[key]: copy.target.digest(row, page.partition) for row in page.rows}
-        differing = {name: mark for name, mark in present.items() if recorded.get(name) != mark}
+        present = {row[key]: copy.target.digests(row, page.partition) for row in page.rows}
+        differing = {name: digests for name, digests in present.items() if recorded.get(name) not in digests}
         foreign = differing.keys() - copy.journal.sent(differing)
         if foreign:
             raise foreign_rows(copy.table.name, foreign)

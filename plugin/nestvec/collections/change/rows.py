@@ -177,6 +177,13 @@ class RowReader:
             row = {name: value for name, value in row.items() if value is not None or name in self.fields}
         return _digest(row, partition)
 
+    def digests(self, row: Row, partition: str) -> tuple[bytes, ...]:
+        """The digests that a journal may have of a row: that of now, and the one that nestvec recorded when
+        dynamic fields that are NULL counted in Milvus Lite, too."""
+        digest = self.digest(row, partition)
+        counts = self.lite and any(row[name] is None for name in row.keys() - set(self.fields))
+        return (digest, _digest(row, partition)) if counts else (digest,)
+
     def _output_fields(self) -> list[str]:
         return [*self.fields, *((DYNAMIC_COLUMN.name,) if self.table.dynamic else ())]
 

@@ -18,6 +18,7 @@ from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.copy_writer import RequestTimes
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.design import (
     CHANGE_PROPERTY,
@@ -59,9 +60,6 @@ from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 _SAMPLED_TEXTS: Final = 32
-
-_REQUEST_SECONDS: Final = 2.0
-"""How long a request that writes a few rows takes at most, as a rule."""
 
 _MAX_MERGES: Final = 5
 """Passes after the switch that may each find changes: who writes before it has written after two."""
@@ -194,6 +192,7 @@ class _Run:
     change: Change
     options: ChangeOptions
     journal: ChangeJournal
+    times: RequestTimes = field(default_factory=RequestTimes)
 
     @property
     def names(self) -> Names:
@@ -288,20 +287,18 @@ class _Run:
     def _merge(self, copy: Copy) -> None:
         """Bring over what was written before the switch, and by requests that began before it.
 
-        Milvus looks up the collection of a request first, then has its texts embedded, then writes.
+        Milvus looks up the collection of a request first, then has its texts embedded, then writes. So the
+        rows are compared until none has changed for as long as a request takes. Raises StoreInUse if changes
+        never end.
         """
         clock = self.options.delivery.clock
-        until = clock.now() + _REQUEST_SECONDS
-        self._merge_all(copy)
-        # Also if that took long: a row may have been written behind the pass that read it.
-        while (rest := until - clock.now()) > 0:
-            copy.patience.check()
-            clock.sleep(min(rest, 0.2))
-        self._merge_all(copy)
-
-    def _merge_all(self, copy: Copy) -> None:
-        """Raise StoreInUse if changes never end."""
         for _ in range(_MAX_MERGES):
+            began = clock.now()
+            copy.merge()
+            # Also if that took long: a row may have been written behind the pass that read it.
+            while (rest := began + self.times.quiet_seconds() - clock.now()) > 0:
+                copy.patience.check()
+                clock.sleep(min(rest, 0.2))
             if not copy.merge():
                 return
         raise StoreInUse(
@@ -327,6 +324,7 @@ class _Run:
             patience=patience,
             advance=self.options.advance,
             rows_per_second=self.options.rows_per_second,
+            times=self.times,
         )
 
     def _check_fields(self, source: str) -> tuple[Table, Table]:

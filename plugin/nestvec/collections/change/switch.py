@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pymilvus import MilvusClient, MilvusException
 
 from nestvec.collections.change.plan import Names
 from nestvec.ingest.write.names import readers_name
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.lite import is_lite, write_alone
 from nestvec_schemas.errors import StoreRefused
 
 
@@ -59,7 +60,7 @@ def switch(client: MilvusClient, names: Names) -> None:
     An alias moves at once. A collection is renamed first, and its name becomes an alias a moment later.
     Raises StoreError; the name leads where it did then.
     """
-    with milvus_errors(f"switching {names.collection} to {names.target}"):
+    with _no_writes(client, names), milvus_errors(f"switching {names.collection} to {names.target}"):
         if names.is_alias:
             client.alter_alias(names.target, names.collection)
         else:
@@ -72,3 +73,8 @@ def switch(client: MilvusClient, names: Names) -> None:
                 with suppress(MilvusException):
                     client.rename_collection(names.retired, names.source)
                 raise
+
+
+def _no_writes(client: MilvusClient, names: Names) -> AbstractContextManager[None]:
+    """No write to a Milvus Lite of this process is under way at the switch, nor fails for it."""
+    return write_alone(names.target) if is_lite(client) else nullcontext()
