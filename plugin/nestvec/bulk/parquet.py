@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class FileColumns:
 
     @property
     def repetitive(self) -> list[str]:
-        """The columns whose values may repeat: a dictionary of a vector's numbers takes time for nothing."""
-        return [column.name for column in self.columns if column.type in _SCALARS]
+        """The columns whose values may repeat: a dictionary of a vector's numbers, or of the texts that are
+        embedded, takes time for nothing."""
+        texts = {column.source for column in self.table.embeddings}
+        return [
+            column.name for column in self.columns if column.type in _SCALARS and column.name not in texts
+        ]
 
     @property
     def compression(self) -> dict[str, str]:
@@ -147,6 +152,62 @@ def _value_array(column: Column, values: list[Any]) -> Any:
 def _half_bytes(value: Any) -> list[int]:
     data = value if isinstance(value, bytes) else np.asarray(value, np.float16).tobytes()
     return list(data)
+
+
+class _HashedFile:
+    """A file that is hashed as it is written: Arrow's and Python's sides of it are closed apart."""
+
+    closed = False
+
+    def __init__(self, path: Path) -> None:
+        self._file, self.digest, self.size = path.open("wb"), hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        """Write bytes. Raises OSError."""
+        self.digest.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Closing it does."""
+
+    def close(self) -> None:
+        """Raises OSError."""
+        self._file.close()
+
+
+class FileWriter:
+    """Writes a file of rows and their vectors."""
+
+    def __init__(self, path: Path, columns: FileColumns) -> None:
+        """Raises OSError."""
+        self._columns, self._file, self.rows = columns, _HashedFile(path), 0
+        repetitive = columns.repetitive
+        self._writer = pq.ParquetWriter(
+            self._file,
+            columns.schema,
+            use_dictionary=repetitive,
+            compression=columns.compression,
+            write_statistics=repetitive,
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._file.size
+
+    def add(self, rows: Sequence[Mapping[str, object]], vectors: Mapping[str, Any]) -> None:
+        """Add converted rows, and the vectors by column as ``EmbeddedTexts`` has them. Raises OSError."""
+        self._writer.write_batch(self._columns.batch(rows, vectors))
+        self.rows += len(rows)
+
+    def close(self) -> str:
+        """Write the file's end; the SHA-256 of its bytes. Raises OSError."""
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
+        return self._file.digest.hexdigest()
 
 
 @dataclass(frozen=True)

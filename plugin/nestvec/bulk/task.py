@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import sys
@@ -13,8 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-
-import pyarrow.parquet as pq
 
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
 from nestvec.bulk.inputs.task_rows import TaskRows
@@ -28,7 +25,7 @@ from nestvec.bulk.manifest import (
     read_record,
     record_name,
 )
-from nestvec.bulk.parquet import FileColumns
+from nestvec.bulk.parquet import FileColumns, FileWriter
 from nestvec.bulk.plan import Task
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
@@ -43,7 +40,6 @@ WINDOW: Final = 2048
 """Rows that are in memory at once, sorted by length into batches."""
 
 _READ_AHEAD: Final = 1
-_CHUNK_BYTES: Final = 1 << 20
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
@@ -242,10 +238,9 @@ class _Files:
 
     def __init__(self, runner: TaskRunner, task: Task, course: _Course) -> None:
         self._runner, self._task, self._course = runner, task, course
-        self._open = ExitStack()
-        self._path: Path | None = None
-        self._writer: Any = None
-        self._rows = 0
+        self._temporary = ExitStack()
+        self._path = Path()
+        self._writer: FileWriter | None = None
         self.published: list[OutputFile] = []
 
     def write(self, batch: RowBatch, vectors: dict[str, Any]) -> None:
@@ -253,45 +248,34 @@ class _Files:
         if not batch.rows:
             return
         started = time.perf_counter()
+        runner = self._runner
         if self._writer is None:
-            path = self._open.enter_context(self._runner.folder.temporary(f"{FILES}/{self._task.name}"))
-            self._path, self._rows = path, 0
-            columns = self._runner.columns
-            repetitive = columns.repetitive
-            writer = pq.ParquetWriter(
-                path,
-                columns.schema,
-                use_dictionary=repetitive,
-                compression=columns.compression,
-                write_statistics=repetitive,
-            )
-            self._writer = self._open.enter_context(writer)
-        self._writer.write_batch(self._runner.columns.batch(batch.rows, vectors))
-        self._rows += len(batch.rows)
-        full = self._path is not None and self._path.stat().st_size >= self._runner.work.max_file_bytes
+            self._path = self._temporary.enter_context(runner.folder.temporary(f"{FILES}/{self._task.name}"))
+            self._writer = FileWriter(self._path, runner.columns)
+        self._writer.add(batch.rows, vectors)
         self._course.seconds["write"] += time.perf_counter() - started
-        if full:
+        if self._writer.size >= runner.work.max_file_bytes:
             self.close()
 
     def close(self) -> None:
         """Publish the file that is open, if there is one."""
-        if self._writer is None or self._path is None:
+        if self._writer is None:
             return
         started = time.perf_counter()
-        self._writer.close()
-        digest = _file_digest(self._path)
+        writer, self._writer = self._writer, None
+        digest = writer.close()
         name = f"{FILES}/{self._task.name}-{len(self.published)}-{digest[:12]}.parquet"
-        size = self._path.stat().st_size
         self._runner.folder.publish(self._path, name)
-        self.published.append(OutputFile(name=name, rows=self._rows, size=size, sha256=digest))
-        self.discard()
+        self.published.append(OutputFile(name=name, rows=writer.rows, size=writer.size, sha256=digest))
+        self._temporary.close()
         self._course.seconds["write"] += time.perf_counter() - started
 
     def discard(self) -> None:
         """Remove what was not published."""
-        self._writer = self._path = None
-        self._open.close()
-        self._open = ExitStack()
+        writer, self._writer = self._writer, None
+        with self._temporary:
+            if writer is not None:
+                writer.close()
 
 
 def _peak_bytes() -> int:
@@ -301,14 +285,6 @@ def _peak_bytes() -> int:
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _rejection(source: str, error: NestvecError) -> RowRejected:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.datasets.readers import SourceRow
+from nestvec.ingest.check.unchanged_rows import UnchangedRows
 from nestvec.ingest.convert import convert_row, request_bytes
 from nestvec.ingest.rejects import RejectedRow
 from nestvec.ingest.row_schema import RowSchema
@@ -127,24 +128,26 @@ class _BatchBuilder:
         self.rejected_positions: list[int] = []
         self.keys: set[object] = set()
 
-    def has_room(self, row: dict[str, object], size: int) -> bool:
-        """Whether a row fits: within the bytes, and with a key of its own, since Milvus refuses
-        duplicates."""
-        within_bytes = not self.rows or self.bytes + size <= MAX_BATCH_BYTES
-        return within_bytes and (self.key is None or row.get(self.key) not in self.keys)
-
     @property
     def full(self) -> bool:
         return max(len(self.rows), len(self.rejected)) >= self.max_rows
 
-    def add(self, item: SourceRow, row: dict[str, object], size: int) -> None:
+    def add(self, item: SourceRow, row: dict[str, object], size: int) -> bool:
+        """Add a row, if it fits: within the bytes, and with a key of its own, since Milvus refuses
+        duplicates."""
+        if self.bytes + size > MAX_BATCH_BYTES and self.rows:
+            return False
         if self.key is not None:
-            self.keys.add(row.get(self.key))
+            key = row.get(self.key)
+            if key in self.keys:
+                return False
+            self.keys.add(key)
         self.rows.append(row)
         self.source_rows.append(item)
         self.positions.append(self.read)
         self.read += 1
         self.bytes += size
+        return True
 
     def reject(self, item: SourceRow, reason: RowRejected) -> None:
         self.rejected.append(reject(item, reason))
@@ -179,16 +182,17 @@ def batch_rows(
     """
     key = None if schema.table.primary.auto_id else schema.table.primary.name
     builder = _BatchBuilder(max_rows, key, start)
+    unchanged = UnchangedRows(schema)
     for item in items:
         try:
-            row, size = _convert_item(item, schema)
+            row, size = _convert_item(item, schema, unchanged)
         except RowRejected as reason:
             builder.reject(item, reason)
         else:
-            if not builder.has_room(row, size):
+            if not builder.add(item, row, size):
                 yield builder.batch()
                 builder = builder.next()
-            builder.add(item, row, size)
+                builder.add(item, row, size)
         if builder.full:
             yield builder.batch()
             builder = builder.next()
@@ -201,9 +205,14 @@ def reject(item: SourceRow, reason: RowRejected) -> RejectedRow:
     return RejectedRow(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 
-def _convert_item(item: SourceRow, schema: RowSchema) -> tuple[dict[str, object], int]:
+def _convert_item(
+    item: SourceRow, schema: RowSchema, unchanged: UnchangedRows
+) -> tuple[dict[str, object], int]:
     if isinstance(item.value, RowRejected):
         raise item.value
+    size = unchanged.size(item.value)
+    if 0 < size <= MAX_BATCH_BYTES:
+        return dict(item.value), size
     row = convert_row(item.value, schema)
     size = request_bytes(row)
     if size > MAX_BATCH_BYTES:

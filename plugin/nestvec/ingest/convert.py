@@ -36,11 +36,11 @@ _BOOLEANS = {
     "no": False,
     "0": False,
 }
-_NUMBER_BYTES = 8
+NUMBER_BYTES: Final = 8
 _ROUNDED_DOUBLE: Final = 1 << 53
 """The first double that another whole number is rounded to: the next one."""
 
-_TEXT_TYPES = ("VARCHAR", "TEXT")
+TEXT_TYPES: Final = ("VARCHAR", "TEXT")
 
 
 def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, object]:
@@ -145,7 +145,7 @@ def _value_bytes(value: object) -> int:
         return len(value)
     if isinstance(value, (dict, list)):
         return len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
-    return _NUMBER_BYTES
+    return NUMBER_BYTES
 
 
 def _value_or_default(value: object, column: Column, schema: RowSchema) -> object:
@@ -153,7 +153,7 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
     if value is not None and not (isinstance(value, str) and not value):
         return value
     empty = schema.cells.text and isinstance(value, str) and not value
-    text = column.type in _TEXT_TYPES and not column.primary
+    text = column.type in TEXT_TYPES and not column.primary
     stays_empty = schema.cells.null_text or isinstance(value, QuotedText)
     if empty and text and stays_empty and column.name not in schema.sources:
         return str(value)

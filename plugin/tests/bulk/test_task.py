@@ -57,7 +57,7 @@ def test_a_task_writes_its_rows_with_all_vectors(tmp_path: Path, make_work: Make
     group = pq.read_metadata(tmp_path / "job" / file.name).row_group(0)
     chunks = [group.column(number) for number in range(group.num_columns)]
     dictionaries = {chunk.path_in_schema: chunk.has_dictionary_page for chunk in chunks}
-    assert (dictionaries["text"], dictionaries["text_16.list.element"]) == (True, False)
+    assert [dictionaries[name] for name in ("year", "text", "text_16.list.element")] == [True, False, False]
     codecs = {chunk.path_in_schema: chunk.compression for chunk in chunks}
     assert {codecs["text"], codecs["tags.list.element"], codecs["$meta"]} == {"SNAPPY"}
     assert codecs["text_16.list.element"] == "UNCOMPRESSED"

@@ -66,7 +66,7 @@ def _lines(source: Input, start: RowPosition) -> Iterator[tuple[int, int, bytes 
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(MAX_ROW_BYTES)
                     offset += len(line)
-            elif not line.strip():
+            elif line.isspace():
                 continue
             yield number, offset, value
 
