@@ -326,12 +326,20 @@ class OutputFolder:
         path = Path(self.address, folder)
         return {entry.name: entry.stat().st_size for entry in path.iterdir()} if path.is_dir() else {}
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name. Raises FileUnreadable."""
+        if is_remote(self.address):
+            with store_errors(self.address):
+                store, base = open_store(self.address)
+                return bool(store.get_file_info(f"{base}/{name}").type == fs.FileType.File)
+        return Path(self.address, name).is_file()
+
     def remove(self, name: str) -> None:
         """Remove a file, if it exists."""
         if is_remote(self.address):
             with store_errors(self.address):
                 store, base = open_store(self.address)
-                if store.get_file_info(f"{base}/{name}").type == fs.FileType.File:
+                if self.exists(name):
                     store.delete_file(f"{base}/{name}")
             return
         Path(self.address, name).unlink(missing_ok=True)
