@@ -478,3 +478,18 @@ regexp_count('foo bar', 'o', 3), regexp_count('Foo', 'O', 1, 'i'), regexp_count(
 normalize('é', NFD) = 'é', normalize('ﬁ', NFKC), length(normalize('é', NFD)), normalize('é') = 'é', normalize(NULL)
 interval '30 min', interval '5 secs', interval '2 hrs', interval '1 mon', interval '2 yrs', interval '1 decade'
 timestamp '2026-01-01' + interval '90 min', interval '1 day 2 hrs' * 2, 30 * interval '1 min', interval '3'
+pg_typeof(1) || ' ' || pg_typeof(1.5) || ' ' || pg_typeof('a'::text) || ' ' || pg_typeof(now()) || ' ' || pg_typeof(ARRAY[1,2])
+pg_typeof(NULL) || ' ' || pg_typeof(1::bigint) || ' ' || pg_typeof('x') || ' ' || pg_typeof(true) || ' ' || pg_typeof(gen_random_uuid())
+pg_typeof('a'::varchar) || ' ' || pg_typeof('1 day'::interval) || ' ' || pg_typeof('{}'::jsonb) || ' ' || pg_typeof(upper('a'))
+pg_typeof('2024-01-02'::date - '2024-01-01'::date) || ' ' || pg_typeof(1 + 1.5) || ' ' || pg_typeof(length('a'))
+clock_timestamp() >= now() AND clock_timestamp() < now() + '1 hour'::interval
+length(timeofday()) > 30 AND timeofday() LIKE '% UTC'
+array_fill(7, ARRAY[3])
+array_fill('x'::text, ARRAY[2])
+array_fill(NULL::int, ARRAY[2])
+array_fill(1, ARRAY[0])
+date_add('2021-10-31 00:00:00+02'::timestamptz, '1 day'::interval, 'Europe/Warsaw')
+date_add('2021-10-31 00:00:00+02'::timestamptz, '1 day')
+date_add('2021-03-28 00:30:00+01'::timestamptz, '1 mon 1 day 2 hours'::interval, 'Europe/Berlin')
+date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 day'::interval, 'Europe/Warsaw')
+date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 month 1 day 01:30'::interval)

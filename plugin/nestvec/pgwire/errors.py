@@ -112,6 +112,8 @@ _CAUSES: Final = (
     ("argument of nth_value", "22016"),
     ("thresholds array must not contain NULLs", "22004"),
     ("null values cannot be formatted", "22004"),
+    ("dimension values cannot be null", "22004"),
+    ("array size exceeds the maximum", "54000"),
     ("number of elements to trim", "2202E"),
     ("negative length", "22011"),
     ("null character not permitted", "54000"),

@@ -213,7 +213,7 @@ class NestvecSql(Postgres):
         FUNCTIONS: ClassVar[Any] = {
             name: build
             for name, build in PostgresParser.FUNCTIONS.items()
-            if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER", "DATE_BIN")
+            if name not in ("TO_CHAR", "TO_DATE", "TO_NUMBER", "DATE_ADD", "DATE_BIN")
         } | {"TO_TIMESTAMP": _build_to_timestamp}
         OTHER_OPERATORS: ClassVar[Any] = {_DISTANCE_TOKEN: _distance}
         # An arrow in an argument is JSON's operator: PostgreSQL has no lambdas.

@@ -29,6 +29,7 @@ from nestvec.sql.relational.documents.parts import json_part
 from nestvec.sql.relational.errors.function_names import AGGREGATES, FUNCTIONS
 from nestvec.sql.relational.formats.regular_expressions import WITHOUT_LOOKAROUND
 from nestvec.sql.relational.functions.averages import AVERAGES
+from nestvec.sql.relational.functions.clock import wall_clock
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -89,6 +90,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     # Else it is that of the machine, while stored times are of UTC.
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
+    # It is another one at each call.
+    database.create_function("pg_wall_clock", wall_clock, [], "BIGINT", side_effects=True)
     for name, function, parameters, result in (*PYTHON_FUNCTIONS, *AVERAGES):
         database.create_function(name, function, parameters, result)
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")

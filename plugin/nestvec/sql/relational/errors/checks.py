@@ -11,6 +11,7 @@ from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.operators import IS_UNKNOWN
 from nestvec.sql.parse.source import SourceText, chain_operands, without_parens
 from nestvec.sql.relational.names import function_label
+from nestvec.sql.relational.rewrites.calls.type_names import note_type
 from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, JSON_TYPES, TEXT_TYPES, kind
 from nestvec_schemas.errors import SqlError
 
@@ -77,6 +78,8 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
                 raise source.type_mismatch(
                     "a number with a fraction cannot be cast to boolean", "", node, "Write <> 0."
                 )
+        elif isinstance(node, exp.Anonymous) and node.name.upper() == "PG_TYPEOF":
+            note_type(node)
         elif isinstance(node, (exp.Limit, exp.Offset)):
             _check_not_negative(source, node)
         elif isinstance(node, exp.Select):

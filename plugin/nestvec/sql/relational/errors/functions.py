@@ -24,7 +24,7 @@ _TEXT: Final = """
 ascii/1 bit_length/1 btrim/1,2 char_length/1 character_length/1 chr/1 concat/* concat_ws/* convert_from/2
 convert_to/2 decode/2 encode/2 format/* gen_random_uuid/0 initcap/1 left/2 length/1 lower/1 lpad/2,3
 ltrim/1,2 md5/1 normalize/1,2
-num_nonnulls/* num_nulls/* octet_length/1 overlay/1 position/1 quote_ident/1 quote_literal/1
+num_nonnulls/* num_nulls/* octet_length/1 overlay/1 pg_typeof/1 position/1 quote_ident/1 quote_literal/1
 quote_nullable/1 regexp_count/2,3,4
 regexp_like/2,3 regexp_match/2,3 regexp_matches/2,3 regexp_replace/3,4 regexp_split_to_array/2
 regexp_instr/2,3,4,5,6,7 regexp_split_to_table/2 regexp_substr/2,3,4,5,6
@@ -33,14 +33,15 @@ split_part/3 starts_with/2 string_to_array/2,3 string_to_table/2,3 strpos/2 subs
 to_char/2 to_date/2 to_timestamp/1,2 translate/3 trim/1,2 upper/1
 """
 _TIMES: Final = """
-age/1,2 date/1 date_bin/3 date_part/2 date_trunc/2,3 extract/1 isfinite/1 justify_days/1 justify_hours/1
-justify_interval/1 make_date/3 make_interval/0,1,2,3,4,5,6,7 make_time/3 make_timestamp/6
-make_timestamptz/6,7 now/0 statement_timestamp/0 timezone/2 transaction_timestamp/0
+age/1,2 clock_timestamp/0 date/1 date_add/2,3 date_bin/3 date_part/2 date_subtract/2,3 date_trunc/2,3
+extract/1 isfinite/1 justify_days/1 justify_hours/1 justify_interval/1 make_date/3
+make_interval/0,1,2,3,4,5,6,7 make_time/3 make_timestamp/6 make_timestamptz/6,7 now/0 statement_timestamp/0
+timeofday/0 timezone/2 transaction_timestamp/0
 """
 _ARRAYS: Final = """
-array_append/2 array_cat/2 array_dims/1 array_length/2 array_lower/2 array_ndims/1 array_position/2
-array_positions/2 array_prepend/2 array_remove/2 array_replace/3 array_to_string/2,3 array_upper/2
-cardinality/1 generate_series/2,3 generate_subscripts/2,3 trim_array/2 unnest/1
+array_append/2 array_cat/2 array_dims/1 array_fill/2 array_length/2 array_lower/2 array_ndims/1
+array_position/2 array_positions/2 array_prepend/2 array_remove/2 array_replace/3 array_to_string/2,3
+array_upper/2 cardinality/1 generate_series/2,3 generate_subscripts/2,3 trim_array/2 unnest/1
 """
 _JSON: Final = """
 array_to_json/1 json_agg/1 json_array_elements/1 json_array_elements_text/1 json_array_length/1
@@ -88,16 +89,16 @@ _COMPUTED: Final = _counts(
 """The numbers of arguments that each function takes; None for any."""
 
 _OTHERS: Final = """
-acosd array_fill array_sample array_shuffle asind atan2d atand bit_count clock_timestamp convert
-cosd cotd current_database current_schema current_setting date_add date_subtract
+acosd array_sample array_shuffle asind atan2d atand bit_count convert
+cosd cotd current_database current_schema current_setting
 erf erfc get_bit get_byte json_object json_populate_record
 json_populate_recordset json_strip_nulls jsonb_object
 jsonb_populate_record jsonb_populate_recordset jsonb_set_lax
 json_agg_strict jsonb_agg_strict jsonb_path_exists_tz jsonb_path_match_tz jsonb_path_query_array_tz
 jsonb_path_query_first_tz jsonb_path_query_tz
-min_scale parse_ident pg_client_encoding pg_sleep pg_typeof
+min_scale parse_ident pg_client_encoding pg_sleep
 random_normal scale
-set_bit set_byte setseed sind tand timeofday to_ascii to_number
+set_bit set_byte setseed sind tand to_ascii to_number
 trim_scale txid_current unistr version xmlagg
 """
 _RANGES: Final = "int4range int8range numrange daterange tsrange tstzrange range_agg range_merge"

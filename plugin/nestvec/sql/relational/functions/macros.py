@@ -36,6 +36,15 @@ _TIMES: Final = (
     ELSE date_part('day', i) * 86400000000 + pg_interval_micros(i) END""",
     """pg_date_bin(i, t, origin) AS
     origin + to_microseconds(pg_binned(pg_bin_width(i), epoch_us(t) - epoch_us(origin)))""",
+    "clock_timestamp() AS make_timestamptz(pg_wall_clock())",
+    "timeofday() AS strftime(make_timestamp(pg_wall_clock()), '%a %b %d %H:%M:%S.%f %Y') || ' UTC'",
+    # Days and months are those of a calendar of the zone, hours are not.
+    """pg_later_in_zone(t, i, zone) AS
+    ((t AT TIME ZONE zone) + to_months(pg_interval_months(i)::INT) + to_days(date_part('day', i)::INT))
+    AT TIME ZONE zone + to_microseconds(pg_interval_micros(i))""",
+    """pg_earlier_in_zone(t, i, zone) AS
+    ((t AT TIME ZONE zone) - to_months(pg_interval_months(i)::INT) - to_days(date_part('day', i)::INT))
+    AT TIME ZONE zone - to_microseconds(pg_interval_micros(i))""",
     """pg_overlaps_of(a, b, c, d) AS CASE
     WHEN a > c THEN CASE WHEN a < d THEN true WHEN b IS NULL OR d IS NULL THEN NULL ELSE false END
     WHEN a < c THEN CASE WHEN b IS NULL THEN NULL WHEN c < b THEN true WHEN d IS NULL THEN NULL ELSE false END
@@ -73,6 +82,11 @@ _TEXTS: Final = (
     """pg_match_place(pieces, matches, n, before, start) AS CASE WHEN matches IS NULL THEN NULL
     WHEN len(matches) < n THEN 0
     ELSE pg_total_length(pieces[1:n]) + pg_total_length(matches[1:before]) + start END""",
+    """array_fill(x, dims) AS CASE WHEN dims IS NULL OR list_count(dims) < len(dims)
+    THEN error('dimension values cannot be null')
+    WHEN len(dims) > 1 THEN error('an array of several dimensions is not supported')
+    WHEN dims[1] < 0 OR dims[1] > 134217727 THEN error('array size exceeds the maximum allowed')
+    ELSE list_resize([x], coalesce(dims[1], 0), x) END""",
     "pg_subscripts(a) AS range(1, len(a) + 1)::INT[]",
     "array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
     "array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",

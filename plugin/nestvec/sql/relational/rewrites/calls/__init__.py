@@ -38,6 +38,7 @@ from nestvec.sql.relational.rewrites.calls.regex import (
 from nestvec.sql.relational.rewrites.calls.series import ordered_values, series_of_times
 from nestvec.sql.relational.rewrites.calls.texts import (
     counted,
+    filled,
     formatted,
     joined_items,
     normalized,
@@ -52,9 +53,11 @@ from nestvec.sql.relational.rewrites.calls.times import (
     finite,
     justified,
     made_interval,
+    moved,
     overlapping,
     timestamp_in_zone,
 )
+from nestvec.sql.relational.rewrites.calls.type_names import type_name
 from nestvec.sql.relational.rewrites.nodes import Rule, call
 
 CALLS: Final[dict[str, Rule]] = {
@@ -62,7 +65,10 @@ CALLS: Final[dict[str, Rule]] = {
     "TO_DATE": read_date,
     "TO_TIMESTAMP": read_timestamp,
     "DATE_BIN": binned,
+    "DATE_ADD": moved("pg_later_in_zone"),
+    "DATE_SUBTRACT": moved("pg_earlier_in_zone"),
     "MAKE_TIMESTAMPTZ": timestamp_in_zone,
+    "PG_TYPEOF": type_name,
     "STATEMENT_TIMESTAMP": lambda node: call("now"),
     **dict.fromkeys(("JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS"), rows_of("pg_json_items")),
     **dict.fromkeys(("JSONB_ARRAY_ELEMENTS_TEXT", "JSON_ARRAY_ELEMENTS_TEXT"), rows_of("pg_json_item_texts")),
@@ -91,6 +97,7 @@ CALLS: Final[dict[str, Rule]] = {
     "CONVERT_TO": bytes_of_text,
     "ISFINITE": finite,
     "STRING_TO_TABLE": split_to_rows,
+    "ARRAY_FILL": filled,
     "GENERATE_SUBSCRIPTS": subscripts,
     "NUM_NULLS": counted(nulls=True),
     "NUM_NONNULLS": counted(nulls=False),

@@ -118,6 +118,13 @@ def split_to_rows(node: exp.Anonymous) -> exp.Expr:
     return array if isinstance(node.parent, exp.Unnest) else exp.Explode(this=array)
 
 
+def filled(node: exp.Anonymous) -> exp.Expr:
+    """``array_fill(x, ARRAY[n])``. Raises SqlNotSupported for a NUMERIC, whose places would be lost."""
+    if kind(node.expressions[0]) == exp.DType.DECIMAL:
+        raise SqlNotSupported("array_fill() of a NUMERIC is not supported", next_step="Write 1.5::float8.")
+    return node
+
+
 def subscripts(node: exp.Anonymous) -> exp.Expr:
     """``generate_subscripts(array, 1)``."""
     array, dimension, *reverse = node.expressions

@@ -69,6 +69,17 @@ def timestamp_in_zone(node: exp.Anonymous) -> exp.Expr:
     return exp.paren(exp.AtTimeZone(this=moment, zone=zone.copy()))
 
 
+def moved(macro: str) -> Rule:
+    """``date_add(moment, interval [, zone])`` and its like: in the session's zone, UTC, or another."""
+
+    def rewrite(node: exp.Expr) -> exp.Expr:
+        moment, span, *zone = node.expressions
+        moment = moment_of(moment, exp.DType.TIMESTAMPTZ)
+        return call(macro, moment, interval_of(span), *(zone or [exp.Literal.string("UTC")]))
+
+    return rewrite
+
+
 def finite(node: exp.Anonymous) -> exp.Expr:
     """``isfinite(interval)``, which every interval is."""
     value = node.expressions[0]
