@@ -11,8 +11,9 @@ the collection: ``rotated`` by a learned rotation, ``adapted`` by a linear map (
 without a bridge. Each bridge is fitted on at most 4,000 of the documents, and on sentences and keywords of
 them, never on the set's own queries or judgements; maps may read OLD's vectors of NEW's tokens. Figures are
 nDCG@10 of the set's queries relative to what OLD retrieves from its own vectors (Cranfield: exponential
-gains), and ``recall``, the share of the ten documents nearest to a query by NEW alone that it retrieves from
-the old vectors. Vectors are computed once, of the first 256 tokens of a text, and kept in the cache, as are
+gains), ``recall``, the share of the ten documents nearest to a query by NEW alone that it retrieves from
+the old vectors, and ``relevant_recall``, the recall@10 of relevant documents from the old vectors relative to
+NEW's own. Vectors are computed once, of the first 256 tokens of a text, and kept in the cache, as are
 the maps of versions. The JSON file is continued if it exists.
 """
 
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -216,18 +218,30 @@ def compatible_figures(bed: Bed, old: Gallery, new: Gallery, free: Gallery) -> d
         figures[f"old_gallery@{at}"] = round(ndcg(bed, new.queries, old.documents, dim) / own, 4)
         free_on_free = ndcg(bed, free.queries, free.documents, dim)
         figures[f"new_over_adapted@{at}"] = round(new_on_new / free_on_free, 4)
-    figures["recall"] = recall(new.queries, new, old)
-    return figures
+    return {**figures, **recalls(bed, new.queries, new, old)}
 
 
-def recall(queries: Vectors, new: Gallery, old: Gallery) -> float:
-    """The share of the ten documents nearest to new queries by the new encoder that ``queries`` retrieve from
-    the old vectors: of what a collection that is embedded again would find."""
-    near, retrieved = (
+def recalls(bed: Bed, queries: Vectors, new: Gallery, old: Gallery) -> dict[str, float]:
+    """What a collection that is embedded again would find, and ``queries`` find among the old vectors.
+
+    Of the ten documents nearest to new queries by the new encoder, the share; of relevant documents, the
+    recall@10, relative to the new encoder's own.
+    """
+    by_new, retrieved = (
         np.argpartition(-scores, 10, axis=1)[:, :10]
         for scores in (new.queries @ new.documents.T, queries @ old.documents.T)
     )
-    return round(float((near[:, :, None] == retrieved[:, None, :]).any(axis=2).mean()), 4)
+
+    def of_relevant(rows: NDArray[np.intp]) -> float:
+        found = zip(rows, bed.relevant, strict=True)
+        return float(
+            np.mean([sum(int(row) in relevant for row in top) / len(relevant) for top, relevant in found])
+        )
+
+    return {
+        "recall": round(float((by_new[:, :, None] == retrieved[:, None, :]).any(axis=2).mean()), 4),
+        "relevant_recall": round(of_relevant(retrieved) / of_relevant(by_new), 4),
+    }
 
 
 def measure(
@@ -267,9 +281,7 @@ def measure(
         figures[f"unstated@{at}"] = round(ndcg(bed, unstated, old.documents, dim) / own, 4)
         figures[f"half_gallery@{at}"] = round(ndcg(bed, mapped_queries, half, dim) / own, 4)
         figures[f"mapped_gallery@{at}"] = round(ndcg(bed, mapped_queries, mapped, dim) / own, 4)
-    figures["recall"] = recall(mapped_queries, new, old)
-    figures["compared"] = fit.compared
-    return figures
+    return {**figures, **recalls(bed, mapped_queries, new, old), "compared": fit.compared}
 
 
 def ndcg(bed: Bed, queries: Vectors, documents: Vectors, dim: int | None) -> float:
@@ -337,7 +349,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for (name, old, new), group in groups.items():
         figures = {}
-        for figure in [key for key in group[0] if "@" in key or key == "recall"]:
+        for figure in [key for key in group[0] if "@" in key or key.endswith("recall")]:
             values = np.array([row[figure] for row in group])
             error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
             mean = round(float(values.mean()), 4)
