@@ -203,3 +203,24 @@ WITH w(x, y) AS (SELECT id, TIMESTAMP '2024-02-29 10:00:00' FROM rows) SELECT to
 SELECT id FROM rows AS x WHERE to_jsonb(x) @> '{"a": 1}'
 SELECT jsonb_object_agg(y.id, y) AS x FROM (SELECT id, t FROM rows WHERE id < 9) AS y
 SELECT (SELECT to_jsonb(y)) AS x FROM (SELECT id, t FROM rows WHERE id < 9) AS y
+SELECT w.id FROM rows w WHERE EXISTS (SELECT 1 FROM (SELECT id, a FROM rows) AS rows WHERE rows.id = w.id + 1)
+SELECT '{"a":1,"a":2}'::json ->> 'a' AS x, '{"a":1,"a":2}'::json -> 'a' AS y, '{"a":{"b":1,"b":2}}'::json #>> '{a,b}' AS z
+SELECT '{"a":1, "a":2}'::json::text AS x, '{"a":1,"a":2}'::json::jsonb -> 'a' AS y, to_jsonb('{"a":1,"a":2}'::json) -> 'a' AS z
+SELECT ('{"a":1, "a" : ' || id || '}')::json -> 'a' AS x, ('{"a":1,"a":' || id || '}')::jsonb ->> 'a' AS y FROM rows WHERE id < 3
+SELECT jsonb_build_object('a', 1, 'a', 2) -> 'a' AS x, json_build_object('a', 1, 'a', 2)::text AS y, json_build_object('a', 1, 'a', 2) -> 'a' AS z
+SELECT json_build_object('a', 1, 'b', ARRAY[1, 2], 'c', '{"x":1}'::jsonb, 'd', '{"x":1}'::json, 'e', NULL, 'f', 'q"', 'g', json_build_array(1, 'z'))::text AS x
+SELECT jsonb_build_object('a', 1, 'b', ARRAY[1.50], 'c', '{"x":1}'::jsonb, 'd', '{"x":1,"x":2}'::json, 'g', json_build_object('z', 1))::text AS x
+SELECT to_json(y)::text AS x, to_jsonb(y)::text AS z FROM (SELECT id, t, meta, p, r, tags, nums, f FROM rows WHERE id < 9) AS y
+SELECT json_agg(y ORDER BY y.id)::text AS x, json_agg(y.t ORDER BY y.id)::text AS z FROM (SELECT id, t, meta FROM rows WHERE id < 5) AS y
+SELECT json_agg(nums ORDER BY id)::text AS x, json_agg(p ORDER BY id)::text AS y, jsonb_agg(p ORDER BY id)::text AS z FROM rows WHERE id < 9
+SELECT (json_agg(a ORDER BY id) FILTER (WHERE a > 0))::text AS x, (jsonb_agg(a ORDER BY id) FILTER (WHERE a > 0))::text AS y FROM rows WHERE id < 9
+SELECT json_object_agg(id, p ORDER BY id)::text AS x, jsonb_object_agg(t, id ORDER BY id)::text AS y FROM rows WHERE t IS NOT NULL AND id < 9
+SELECT json_agg(DISTINCT a)::text AS x, jsonb_agg(DISTINCT a)::text AS y FROM rows
+SELECT jsonb_agg(ARRAY[1.50])::text AS x, to_jsonb(ARRAY[1e-9::float8])::text AS y, to_json(ARRAY[1e-9::float8])::text AS z FROM rows WHERE id < 2
+SELECT json_build_object('a', 1e-7::float8, 'b', 1e20::float8, 'c', 1.50)::text AS x, to_json(1.5::real)::text AS y
+SELECT ('{"a": 1.50, "b":{"x":  1}}'::json -> 'b')::text AS x, '[1, {"a" : 1} ]'::json ->> -1 AS y, '{"a":{"b" : [1, {"c" :"x"}]}}'::json #>> '{a,b}' AS z
+SELECT k, v::text AS x FROM json_each('{"a":1, "b": {"x" : 2}}'::json) AS e(k, v)
+SELECT value AS x FROM json_array_elements_text('[1, {"a" : 2}, "x", null]'::json)
+SELECT ARRAY['{"a" :1}'::json, NULL]::text AS x, '{"a" : 1}'::json || 'x' AS y, concat('{"a" : 1}'::json, 1) AS z
+SELECT a AS x, n FROM (SELECT id, a, rank() OVER (ORDER BY a) AS n FROM rows ORDER BY rank() OVER (ORDER BY a) FETCH FIRST 3 ROWS WITH TIES) AS y
+SELECT a AS x, rank() OVER (ORDER BY a DESC NULLS LAST) AS n FROM rows ORDER BY 2 OFFSET 2 FETCH FIRST 1 ROWS WITH TIES

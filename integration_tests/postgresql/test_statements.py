@@ -108,6 +108,19 @@ SELECT t.id, e.value FROM t LEFT JOIN LATERAL json_each_text(json_build_object('
 SELECT * FROM regexp_split_to_table('a b  c', '\s+') WITH ORDINALITY AS w(word, place)
 SELECT t.id, w FROM t, regexp_split_to_table(t.s, 'b') AS w ORDER BY 1, 2
 SELECT a, s FROM t AS x (a, b) WHERE b > 10 ORDER BY a
+SELECT x.a, o.s FROM (t AS x (a, b) JOIN t o ON x.a = o.id) LEFT JOIN t p ON p.id = x.a + 1 ORDER BY 1
+SELECT a, y.b, z.c FROM t AS y (a, b) JOIN t AS z (a, c) USING (a) ORDER BY 1
+SELECT k, b, count(*) FROM t AS x (k, b) GROUP BY k ORDER BY 1
+SELECT id, a.s, count(*) FROM t a JOIN t b USING (id) GROUP BY id ORDER BY 1
+SELECT id, a.s, count(b.n) FROM t a LEFT JOIN t b USING (id) GROUP BY a.id ORDER BY 1
+SELECT id, (SELECT sum(b.n + t.n) FROM t b WHERE b.id <= t.id) AS m FROM t GROUP BY id ORDER BY 1
+SELECT id, (SELECT max(b.id) FILTER (WHERE b.n = t.n) FROM t b) AS m FROM t GROUP BY id ORDER BY 1
+WITH t AS (SELECT 1 AS id, 'q' AS s) SELECT public.t.s || 'x' AS y FROM public.t ORDER BY public.t.id
+SELECT n + 1 AS id FROM t ORDER BY id + 0 DESC
+SELECT n AS a, count(*) FROM t GROUP BY a HAVING count(*) > 0 ORDER BY (a)
+SELECT (INTERVAL '1-2')::text, ('-3-4'::interval)::text, (INTERVAL '0-5 -3 4:05')::text
+SELECT n / 0 + NULL::int AS a, 2 / 1 + NULL::int AS b FROM t WHERE id = 1
+SELECT (CASE WHEN id = 1 THEN E'\u00e9' ELSE 'b' END)::bytea || '\x00' AS b FROM t ORDER BY id
 SELECT x.*, y.k FROM t AS x (a, b, c, d) JOIN t AS y (k) ON y.k = x.a + 1 WHERE x.b = 10 AND false
 SELECT x.k, x.w <#> '[1,1]' AS d FROM t AS x (k, b, c, d, w) ORDER BY x.w <#> '[1,1]' DESC, k LIMIT 2
 SELECT jsonb_object_agg(id, s) FILTER (WHERE s <> ''), jsonb_object_agg(id, n) FILTER (WHERE id > 9) FROM t
@@ -149,6 +162,21 @@ SELECT id FROM t LIMIT 'x'
 SELECT s FROM t GROUP BY n
 SELECT s, count(*) FROM t GROUP BY ROLLUP (id)
 SELECT b.s FROM t a JOIN t b ON a.id = b.id GROUP BY a.id
+SELECT b.s FROM t a JOIN t b USING (id) GROUP BY id
+SELECT a.s FROM t a FULL JOIN t b USING (id) GROUP BY id
+SELECT id FROM t UNION SELECT s FROM t
+SELECT s FROM t INTERSECT SELECT n FROM t
+SELECT n FROM t UNION ALL SELECT n > 1 FROM t
+SELECT '1'::jsonb UNION ALL SELECT s FROM t
+SELECT n + 1 AS m FROM t ORDER BY m + 1
+SELECT n + 1 AS m FROM t GROUP BY n HAVING m > 1
+SELECT DISTINCT ON (m + 1) n AS m FROM t
+SELECT id FROM t ORDER BY to_json(id)
+SELECT to_hex('a')
+SELECT to_hex(s) FROM t
+SELECT public.t.s FROM t AS a JOIN t AS b ON a.id = b.id AND public.a.n = 1
+SELECT 1 / 0 + NULL::int
+SELECT NULL::int - 5 % 0
 SELECT s FROM (SELECT * FROM t) q GROUP BY id
 SELECT v <#> '[1,1]' AS d FROM t GROUP BY ROLLUP (n)
 SELECT id FROM t FETCH FIRST 1 ROW WITH TIES
@@ -190,6 +218,8 @@ SELECT 'x' ~ '['
 SELECT 1::nosuch
 SELECT id FROM t ORDER BY 99
 SELECT DISTINCT s FROM t ORDER BY id
+SELECT id FROM t UNION SELECT s FROM t
+SELECT n + 1 AS m FROM t ORDER BY m + 1
 CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))
 INSERT INTO t (id, v) VALUES (1, '[1,1]')
 SELECT sqrt(-1)
@@ -271,6 +301,22 @@ def answer(connection: Any, statement: str) -> tuple[list[str], list[tuple[Any, 
 @pytest.mark.parametrize("statement", SAME)
 def test_the_answer_is_postgresqls(twins: Twins, statement: str) -> None:
     assert answer(twins.nestvec, statement) == answer(twins.postgresql, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT u FROM unnest(ARRAY[1, 2], ARRAY['a', 'b']) AS u",
+        "SELECT ''::varbit",
+        "SELECT a.id FROM t a JOIN (t b JOIN t c ON b.id = c.id) ON a.id = b.id",
+        "SELECT j.s FROM (t a JOIN (SELECT 1 AS k) b ON a.id = b.k) AS j",
+        "WITH t AS (SELECT 1 AS id) SELECT (SELECT count(*) FROM t WHERE t.id = public.t.id) FROM public.t",
+    ],
+)
+def test_what_postgresql_alone_answers_is_refused_by_name(twins: Twins, statement: str) -> None:
+    assert twins.postgresql.execute(statement.encode()).fetchall()
+    with pytest.raises(dbapi.NotSupportedError):
+        twins.nestvec.execute(statement)
 
 
 @pytest.mark.parametrize("statement", FAILING)

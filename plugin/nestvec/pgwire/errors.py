@@ -98,6 +98,7 @@ _CAUSES: Final = (
     ("of this name exists", "42P07"),
     ("a collection of this name already exists", "42P07"),
     ("FROM has no such table", "42P01"),
+    ("the types of a column of", "42804"),
     ("several tables have a column of this name", "42702"),
     ("Type with name", "42704"),
     ("square root of a negative number", "2201F"),

@@ -16,10 +16,17 @@ _POSITIONS: Final = exp.DataType.build("array<int>")
 _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
     **dict.fromkeys(
         (
-            "JSONB_SET", "TO_JSONB", "JSONB_AGG", "JSONB_BUILD_OBJECT", "JSON_BUILD_OBJECT",
-            "JSONB_BUILD_ARRAY", "JSON_BUILD_ARRAY", "JSONB_EXTRACT_PATH", "JSON_EXTRACT_PATH",
+            "JSONB_SET", "TO_JSONB", "JSONB_AGG", "JSONB_BUILD_OBJECT", "JSONB_BUILD_ARRAY",
+            "JSONB_EXTRACT_PATH",
         ),
         exp.DType.JSONB,
+    ),
+    **dict.fromkeys(
+        (
+            "TO_JSON", "JSON_BUILD_OBJECT", "JSON_ROW_OBJECT", "JSON_BUILD_ARRAY", "JSON_EXTRACT_PATH",
+            "JSON_ARRAY_ELEMENTS",
+        ),
+        exp.DType.JSON,
     ),
     **dict.fromkeys(
         (
@@ -48,7 +55,7 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
     **dict.fromkeys(("NUM_NULLS", "NUM_NONNULLS", "GENERATE_SUBSCRIPTS", "ARRAY_NDIMS"), exp.DType.INT),
     **dict.fromkeys(
         (
-            "JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS", "JSONB_EACH_VALUES", "JSONB_PATH_QUERY",
+            "JSONB_ARRAY_ELEMENTS", "JSONB_EACH_VALUES", "JSONB_PATH_QUERY",
             "JSONB_PATH_QUERY_ARRAY", "JSONB_PATH_QUERY_FIRST",
         ),
         exp.DType.JSONB,
@@ -141,7 +148,7 @@ def _annotate_joined(annotator: Any, node: exp.DPipe) -> exp.DPipe:
     of_json, of_bytes = (
         any(_kind(side) in kinds for side in sides)
         and all(_kind(side) in kinds or isinstance(side, exp.Literal) for side in sides)
-        for kinds in (_JSON, _BYTES)
+        for kinds in ((exp.DType.JSONB,), _BYTES)
     )
     other = exp.DType.JSONB if of_json else exp.DType.VARBINARY if of_bytes else exp.DType.VARCHAR
     annotator._set_type(node, array or other)
@@ -263,6 +270,12 @@ def _annotate_bracket(annotator: Any, node: exp.Bracket) -> exp.Bracket:
     return node
 
 
+def _annotate_part_of_document(annotator: Any, node: exp.Expr) -> exp.Expr:
+    is_json = _kind(node.this) == exp.DType.JSON
+    annotator._set_type(node, exp.DType.JSON if is_json else exp.DType.JSONB)
+    return node
+
+
 def _annotate_substring(annotator: Any, node: exp.Substring) -> exp.Substring:
     annotator._set_type(node, exp.DType.VARBINARY if _kind(node.this) in _BYTES else exp.DType.VARCHAR)
     return node
@@ -340,11 +353,14 @@ RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
         {"annotator": _annotate_as_first}, exp.ArrayAppend, exp.ArrayPrepend, exp.ArrayRemove, exp.Collate
     ),
     exp.StringToArray: {"returns": _TEXTS},
+    **_same({"returns": exp.DType.VARCHAR}, exp.ByteString, exp.UnicodeString),
     exp.ArrayPosition: {"returns": exp.DType.INT},
     exp.Atan2: {"returns": exp.DType.DOUBLE},
     exp.Factorial: {"returns": exp.DType.DECIMAL},
     exp.SHA2Digest: {"returns": exp.DType.VARBINARY},
-    **_same({"returns": exp.DType.JSONB}, exp.JSONBDeleteAtPath, exp.JSONExtract, exp.JSONBExtract),
+    exp.JSONBDeleteAtPath: {"returns": exp.DType.JSONB},
+    **_same({"annotator": _annotate_part_of_document}, exp.JSONExtract, exp.JSONBExtract),
+    **_same({"returns": exp.DType.JSON}, exp.JSONArrayAgg, exp.JSONObjectAgg),
     exp.JSONBObjectAgg: {"returns": exp.DType.JSONB},
     **_same({"returns": exp.DType.VARCHAR}, exp.JSONExtractScalar, exp.JSONBExtractScalar),
 }

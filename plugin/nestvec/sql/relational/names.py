@@ -20,6 +20,10 @@ FILE_FUNCTIONS = ("READ_PARQUET", "READ_CSV", "READ_CSV_AUTO", "READ_JSON", "REA
 """Functions in FROM that read a file."""
 
 
+RENAMED = "renamed_columns"
+"""The key of a query's meta that says that it is a table whose columns have other names."""
+
+
 def base_tables(tree: exp.Expr) -> Iterator[exp.Table]:
     """The nodes in FROM that name a stored table, not a common table expression."""
     for node in tree.find_all(exp.Table):
@@ -153,7 +157,77 @@ def rename_columns(source: SourceText, node: exp.Table, columns: Collection[str]
     ]
     query = exp.Subquery(this=exp.Select(expressions=items, from_=exp.From(this=table)))
     query.set("alias", exp.TableAlias(this=alias.this.copy()))
+    query.set("joins", node.args.get("joins"))
+    query.meta[RENAMED] = True
     node.replace(query)
+
+
+def flatten_joins(source: SourceText, tree: exp.Expr) -> None:
+    """``FROM (a JOIN b ON …) JOIN c`` without its parentheses, which change nothing there.
+
+    Raises SqlNotSupported for a join in parentheses elsewhere, and for one with an alias.
+    """
+    for select in list(tree.find_all(exp.Select)):
+        from_ = select.args.get("from_")
+        while from_ is not None and _is_join(from_.this) and from_.this.args.get("alias") is None:
+            group = from_.this
+            first, joins = group.this, group.args.get("joins") or []
+            joins = [*(first.args.get("joins") or ()), *joins, *(select.args.get("joins") or ())]
+            first.set("joins", None)
+            from_.set("this", first)
+            select.set("joins", joins)
+        for entry in from_entries(select):
+            if _is_join(entry):
+                raise source.not_supported(
+                    "a join in parentheses behind another entry of FROM, or with an alias",
+                    entry,
+                    "Write it first, without an alias.",
+                )
+
+
+def _is_join(entry: exp.Expr) -> bool:
+    return isinstance(entry, exp.Subquery) and isinstance(entry.this, (exp.Table, exp.Subquery))
+
+
+def drop_schemas(source: SourceText, tree: exp.Expr, tables: Collection[int]) -> None:
+    """``public.papers.title`` of the collection in FROM, also beside a common table expression of its name.
+
+    ``tables`` are the ids of the nodes that name collections. Raises SqlUnknownName for another entry's name.
+    """
+    for column in tree.find_all(exp.Column):
+        schema = column.args.get("db")
+        if schema is None or column.args.get("catalog") is not None or identifier_name(schema) != "public":
+            continue
+        name, select = identifier_name(column.args["table"]), column.find_ancestor(exp.Select)
+        named: list[exp.Expr] = []
+        while select is not None:
+            named += [entry for entry in from_entries(select) if _label(entry) == name]
+            select = select.find_ancestor(exp.Select)
+        matches = [id(entry) in tables and entry.args.get("alias") is None for entry in named]
+        if not any(matches):
+            raise source.unknown_name(
+                "FROM has no collection of this name", f"public.{name}", column, "Write TABLE.COLUMN."
+            )
+        if not matches[0]:
+            raise source.not_supported(
+                f"public.{name} inside of a query with another {name}", column, "Write aliases in FROM."
+            )
+        column.set("db", None)
+
+
+def _label(entry: exp.Expr) -> str:
+    """The name of an entry of FROM, folded."""
+    alias = entry.args.get("alias")
+    name = alias.this if alias is not None else entry.this
+    return identifier_name(name) if isinstance(name, exp.Identifier) else ""
+
+
+def is_whole_key(column: exp.Column) -> bool:
+    """Whether a name is a whole key of ORDER BY, GROUP BY or DISTINCT ON: only such a one may be an alias."""
+    parent = column.parent
+    while isinstance(parent, (exp.Paren, exp.Tuple, exp.Rollup, exp.Cube, exp.GroupingSets)):
+        parent = parent.parent
+    return isinstance(parent, (exp.Ordered, exp.Group, exp.Distinct))
 
 
 def name_outputs(source: SourceText, tree: exp.Expr) -> None:

@@ -30,10 +30,13 @@ from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
     base_tables,
     check_ambiguous_keys,
+    drop_schemas,
     expand_joined_stars,
     file_tables,
+    flatten_joins,
     fold_identifiers,
     from_entries,
+    is_whole_key,
     name_outputs,
     ordered_names,
     rename_columns,
@@ -73,8 +76,8 @@ from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec_schemas.errors import SqlDataError, nearest
 
-_ALIAS_CLAUSES: Final = ("order", "group", "having", "distinct")
-"""Clauses that may name a column of the result."""
+_ALIAS_CLAUSES: Final = ("order", "group", "distinct")
+"""Clauses whose keys may be names of columns of the result."""
 
 
 def plan_relational(
@@ -91,7 +94,9 @@ def plan_relational(
     check_functions(source, tree)
     check_in_lists(source, tree, params)
     resolve_ctes(source, tree)
+    flatten_joins(source, tree)
     by_node = yield from _read_tables(session, planning, tree)
+    drop_schemas(source, tree, by_node)
     use_family_members(tree, lambda column: _table_of(column, by_node))
     tree = take_rankings(planning, tree, by_node)
     yield from _name_relations(session, planning, tree, by_node)
@@ -285,7 +290,8 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
 def _resolve(planning: Planning, column: exp.Column) -> bool:
     """Qualify a name that sqlglot leaves alone, as in HAVING; whether one table has it."""
     select = column.find_ancestor(exp.Select)
-    if select is None or not any(column.find_ancestor(kind) for kind in (exp.Having, exp.Where, exp.AggFunc)):
+    clauses = (exp.Having, exp.Where, exp.AggFunc, exp.Order)
+    if select is None or is_whole_key(column) or not any(map(column.find_ancestor, clauses)):
         return False
     holders = [entry for entry in from_entries(select) if column.name in _columns_of(planning, entry)]
     if len(holders) == 1:
@@ -309,7 +315,7 @@ def _is_alias(column: exp.Column) -> bool:
     while ancestor is not None:
         if isinstance(ancestor, exp.Query):
             if child.arg_key in _ALIAS_CLAUSES and column.name in ancestor.named_selects:
-                return True
+                return is_whole_key(column)
             if isinstance(ancestor, exp.Select) and any(
                 not isinstance(entry, (exp.Table, exp.Subquery))
                 or not isinstance(entry.this, (exp.Identifier, exp.Query))

@@ -73,12 +73,38 @@ def conjunction(conditions: list[Condition]) -> Condition | None:
 
 def add_scans(planning: Planning, tree: exp.Expr, distances: dict[str, list[DistanceColumn]]) -> None:
     """Plan the scans of the collections that are still in the tree, which is narrowed to what they leave."""
+    scans = []
     for select in list(tree.find_all(exp.Select)):
         for entry in from_entries(select):
             if isinstance(entry, exp.Table) and entry.name in planning.tables:
-                _add_scan(planning, tree, select, entry, distances.get(entry.name, []))
+                scans.append((select, entry, *_pushed_condition(planning, select, entry)))
             elif isinstance(entry, exp.Table) and entry.name in planning.schemas:
                 _narrow_file(planning, select, entry)
+    used: dict[str, set[str]] = {}
+    for column in tree.find_all(exp.Column):
+        used.setdefault(column.table, set()).add(column.name)
+    # to_jsonb(t) reads all columns of t.
+    rows = {node.name for node in tree.find_all(exp.TableColumn)}
+    for select, entry, condition, complete in scans:
+        scan, alias = entry.name, entry.alias_or_name
+        computed = distances.get(scan, [])
+        names = used.get(alias, set()) | used.get("", set())
+        names -= {distance.name for distance in computed}
+        stored = planning.schemas[scan]
+        columns = [name for name in stored if name in names]
+        if alias in rows:
+            columns = [name for name in stored if name in names or name != DYNAMIC_COLUMN.name]
+        planning.relations.append(
+            CollectionScan(
+                scan,
+                planning.tables[scan],
+                tuple(columns) or (planning.tables[scan].primary.name,),
+                condition=condition,
+                limit=_limit(select) if complete else None,
+                distances=tuple(computed),
+                join_filter=_join_filter(planning, select, entry),
+            )
+        )
 
 
 def _narrow_file(planning: Planning, select: exp.Select, entry: exp.Table) -> None:
@@ -88,38 +114,17 @@ def _narrow_file(planning: Planning, select: exp.Select, entry: exp.Table) -> No
             planning.relations[at] = replace(relation, join_filter=_join_filter(planning, select, entry))
 
 
-def _add_scan(
-    planning: Planning, tree: exp.Expr, select: exp.Select, entry: exp.Table, distances: list[DistanceColumn]
-) -> None:
-    scan, alias = entry.name, entry.alias_or_name
-    table, conditions = planning.tables[scan], list[Condition]()
-    complete = True
-    if always_has_row(select, entry):
-        terms = terms_of(planning, select.args.get("where"), scan, alias)
-        conditions = [term.condition for term in terms if term.condition is not None]
-        rest = [term.node.copy() for term in terms if not term.complete]
-        complete = not rest
-        select.set("where", exp.Where(this=exp.and_(*rest)) if rest else None)
-    elif select.args.get("where") is not None:
-        complete = False
-    computed = {distance.name for distance in distances}
-    used = dict.fromkeys(column.name for column in tree.find_all(exp.Column) if column.table in (alias, ""))
-    stored = [name for name in planning.schemas[scan] if name not in computed]
-    # to_jsonb(t) reads all columns of t.
-    whole_row = any(node.name == alias for node in tree.find_all(exp.TableColumn))
-    columns = tuple(name for name in stored if name in used or (whole_row and name != DYNAMIC_COLUMN.name))
-    limit = _limit(select) if complete else None
-    planning.relations.append(
-        CollectionScan(
-            scan,
-            table,
-            columns or (table.primary.name,),
-            condition=conjunction(conditions),
-            limit=limit,
-            distances=tuple(distances),
-            join_filter=_join_filter(planning, select, entry),
-        )
-    )
+def _pushed_condition(
+    planning: Planning, select: exp.Select, entry: exp.Table
+) -> tuple[Condition | None, bool]:
+    """What Milvus filters a scan's rows by, which WHERE then lacks, and whether nothing else filters them."""
+    where = select.args.get("where")
+    if where is None or not always_has_row(select, entry):
+        return None, where is None
+    terms = terms_of(planning, where, entry.name, entry.alias_or_name)
+    rest = [term.node.copy() for term in terms if not term.complete]
+    select.set("where", exp.Where(this=exp.and_(*rest)) if rest else None)
+    return conjunction([term.condition for term in terms if term.condition is not None]), not rest
 
 
 def always_has_row(select: exp.Select, entry: exp.Expr) -> bool:

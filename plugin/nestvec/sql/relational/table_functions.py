@@ -51,7 +51,7 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
 
     Raises SqlNotSupported for WITH ORDINALITY of keys and values.
     """
-    _expand_unnested(tree)
+    _expand_unnested(source, tree)
     for node in list(tree.find_all(exp.Table, exp.Lateral)):
         name = function_label(node.this)
         if name in _RECORDS:
@@ -77,18 +77,34 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
         node.replace(_unnested(node, alias))
 
 
-def _expand_unnested(tree: exp.Expr) -> None:
+def _expand_unnested(source: SourceText, tree: exp.Expr) -> None:
     """``LATERAL unnest(a)`` is ``unnest(a)``; of several arrays each is a column."""
     for node in list(tree.find_all(exp.Unnest)):
         entry = node.parent if isinstance(node.parent, exp.Lateral) else node
         alias = (entry.args.get("alias") or exp.TableAlias()).copy()
         offset = node.args.get("offset")
         if len(node.expressions) > 1:
+            _check_no_row(source, node, alias)
             entry.replace(_side_by_side(node.expressions, alias, offset))
         elif entry is not node:
             if offset is True and len(alias.args.get("columns") or ()) > 1:
                 offset = alias.args["columns"].pop()
             entry.replace(exp.Unnest(expressions=node.expressions, alias=alias, offset=offset))
+
+
+def _check_no_row(source: SourceText, node: exp.Expr, alias: exp.TableAlias) -> None:
+    """Raise SqlNotSupported for ``SELECT u FROM unnest(a, b) AS u``: DuckDB would give a STRUCT."""
+    select, names = node.find_ancestor(exp.Select), alias.args.get("columns") or ()
+    table = identifier_name(alias.this) if alias.this is not None else "unnest"
+    if select is None or table in map(identifier_name, names):
+        return
+    for column in select.find_all(exp.Column):
+        is_row = not column.table and isinstance(column.this, exp.Identifier)
+        if len(names) >= len(node.expressions) and isinstance(column.parent, exp.Func):
+            # to_jsonb(u) has the names of its columns.
+            continue
+        if is_row and identifier_name(column.this) == table:
+            raise source.not_supported("a row as one value", column, "Name the columns: u(a, b).")
 
 
 def _side_by_side(arrays: list[exp.Expr], alias: exp.TableAlias, offset: Any) -> exp.Lateral:

@@ -78,7 +78,7 @@ def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
     where = tree.args.get("where")
     if where is None:
         return
-    for node in where.walk(prune=lambda candidate: isinstance(candidate, (exp.Subquery, VectorDistance))):
+    for node in where.walk(prune=lambda candidate: isinstance(candidate, (exp.Query, VectorDistance))):
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select):
             yield node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +34,18 @@ def test_a_scan_reads_only_the_columns_used(answer: Answer, milvus: FakeMilvus) 
     assert milvus.requests[0]["output_fields"] == ["n"] or "n" in milvus.requests[0]["output_fields"]
     answer("SELECT upper(name) FROM t AS x JOIN (VALUES (7)) AS y(k) ON x.n = y.k")
     assert set(milvus.requests[1]["output_fields"]) == {"n", "name"}
+
+
+def test_the_work_of_planning_grows_with_the_number_of_scans(plan: Callable[..., RelationalPlan]) -> None:
+    def calls(number: int) -> int:
+        expressions = ", ".join(f"c{at} AS (SELECT n FROM t WHERE n > {at})" for at in range(number))
+        statement = f"WITH {expressions} SELECT count(*) FROM c0"
+        profile = cProfile.Profile()
+        assert len(profile.runcall(plan, statement).relations) == number
+        return sum(entry.callcount for entry in profile.getstats())
+
+    calls(10)
+    assert calls(160) < 3 * calls(80)
 
 
 def test_conditions_are_pushed_except_below_outer_joins(answer: Answer, milvus: FakeMilvus) -> None:

@@ -84,6 +84,8 @@ def check_types(source: SourceText, tree: exp.Expr) -> None:
             _check_not_negative(source, node)
         elif isinstance(node, exp.Select):
             _check_distinct(source, node)
+        elif isinstance(node, exp.SetOperation):
+            _check_united(source, node)
 
 
 def _mismatch(source: SourceText, node: exp.Expr, taker: str, expected: str) -> SqlError:
@@ -148,6 +150,38 @@ def _check_texts(source: SourceText, node: exp.DPipe) -> None:
             operands[0],
             "Cast one operand with ::text.",
         )
+
+
+_CATEGORIES: Final = (_NUMBERS, TEXT_TYPES, {exp.DType.BOOLEAN}, JSON_TYPES)
+"""Types that UNION takes for one: others are no types of the same column."""
+
+
+def _check_united(source: SourceText, node: exp.SetOperation) -> None:
+    """The columns of both queries have types that PostgreSQL converts; DuckDB makes texts of any two."""
+    for left, right in zip(*(_items(side) for side in (node.this, node.args["expression"])), strict=False):
+        categories = [_category(left), _category(right)]
+        if None in categories or categories[0] == categories[1]:
+            continue
+        names = " and ".join(kind(item).value.lower() for item in (left, right))
+        operation = str(node.key).upper()
+        raise source.type_mismatch(
+            f"the types of a column of {operation} do not match", names, right, "Cast one of them."
+        )
+
+
+def _items(query: exp.Expr) -> list[exp.Expr]:
+    """What the first query of a set operation selects."""
+    query = query.unnest()
+    while isinstance(query, exp.SetOperation):
+        query = query.this.unnest()
+    return [item.unalias() for item in query.expressions] if isinstance(query, exp.Select) else []
+
+
+def _category(item: exp.Expr) -> int | None:
+    """The category of a value's type; None for a constant that has none yet, and where it is not known."""
+    if _is_constant_text(item) and without_parens(item).is_string:
+        return None
+    return next((at for at, types in enumerate(_CATEGORIES) if kind(item) in types), None)
 
 
 def _check_distinct(source: SourceText, select: exp.Select) -> None:

@@ -17,7 +17,12 @@ from nestvec.sql.relational.documents.shapes import (
     json_without_nulls,
 )
 from nestvec.sql.relational.documents.validity import is_json
-from nestvec.sql.relational.documents.written_pairs import json_written_keys, json_written_values
+from nestvec.sql.relational.documents.written_pairs import (
+    json_written_items,
+    json_written_keys,
+    json_written_part,
+    json_written_values,
+)
 from nestvec.sql.relational.formats.numbers import format_number
 from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
@@ -62,6 +67,8 @@ _JSON: Final[tuple[Function, ...]] = (
     ("pg_json_pair_values", json_pair_values, ["JSON"], "JSON[]"),
     ("pg_json_written_keys", json_written_keys, ["JSON", "VARCHAR"], "VARCHAR[]"),
     ("pg_json_written_values", json_written_values, ["JSON"], "JSON[]"),
+    ("pg_json_written_items", json_written_items, ["JSON"], "JSON[]"),
+    ("pg_json_written_part", json_written_part, ["JSON", "VARCHAR", "VARCHAR"], "VARCHAR"),
     ("pg_json_without_nulls", json_without_nulls, ["JSON"], "JSON"),
     ("pg_json_insert", json_insert, ["JSON", "VARCHAR[]", "JSON", "BOOLEAN"], "JSON"),
     ("pg_json_equal_form", json_equal_form, ["JSON"], "VARCHAR"),

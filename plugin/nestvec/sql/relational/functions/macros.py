@@ -98,6 +98,17 @@ _JSON: Final = (
     ELSE pg_json_print(j) END""",
     "pg_json_texts(a) AS list_transform(a, lambda item: pg_json_plain_text(item))",
     "pg_json_item_texts(j) AS pg_json_texts(pg_json_items(j))",
+    """pg_json_written_text(j) AS CASE json_type(j) WHEN 'VARCHAR' THEN j ->> '$' WHEN 'NULL' THEN NULL
+    ELSE j::VARCHAR END""",
+    "pg_json_written_texts(a) AS list_transform(a, lambda item: pg_json_written_text(item))",
+    "pg_json_written_item_texts(j) AS pg_json_written_texts(pg_json_written_items(j))",
+    # What DuckDB reads as it is written is not read in Python.
+    r"""pg_json_is_plain(j, part) AS json_type(part) IN ('VARCHAR', 'BOOLEAN', 'NULL')
+    AND len(json_keys(j)) = len(list_distinct(json_keys(j))) AND NOT contains(part::VARCHAR, '\')""",
+    """pg_json_written(j, k, role) AS list_transform([j], lambda d: CASE
+    WHEN role = 'key' AND json_type(d) = 'OBJECT' AND pg_json_is_plain(d, json_extract(d, pg_json_pointer(k)))
+    THEN json_extract(d, pg_json_pointer(k))
+    ELSE nullif(pg_json_written_part(d, k, role), '')::JSON END)[1]""",
 )
 
 CALLED_MACROS: Final = (*_TIMES, *_ZONES, *_TEXTS, *_JSON)

@@ -19,6 +19,9 @@ _ROW_CALLS: Final = frozenset(
 )  # fmt: skip
 """Functions of several rows that sqlglot does not know."""
 
+_KEY: Final = "tie_key"
+"""The name of the query that computes keys of ORDER BY; theirs have a number, too."""
+
 
 def limit_with_ties(source: SourceText, tree: exp.Expr) -> None:
     """Write every WITH TIES of a qualified tree as a condition on ranks. The tree is changed.
@@ -50,7 +53,28 @@ def limit_with_ties(source: SourceText, tree: exp.Expr) -> None:
                 options,
                 "Write it in FROM: SELECT … FROM t, unnest(a) AS u ORDER BY … FETCH FIRST n ROWS WITH TIES.",
             )
+        if any(True for key in _keys(query) for _ in key.find_all(exp.Window)):
+            _compute_keys(query)
         _take_ranks(query, fetch.args.get("count") or exp.Literal.number(1))
+
+
+def _compute_keys(select: exp.Select) -> None:
+    """Make a SELECT one of its own rows and keys of ORDER BY: ranks are not by a window function."""
+    inner = select.copy()
+    for part in ("order", "limit", "offset"):
+        inner.set(part, None)
+    names = [item.alias_or_name for item in select.expressions]
+    keys = list(_keys(select))
+    for number, key in enumerate(keys):
+        inner.append("expressions", exp.alias_(key.this.copy(), f"{_KEY}{number}", quoted=True))
+        key.set("this", exp.column(f"{_KEY}{number}", table=_KEY, quoted=True))
+    rest = {part: select.args[part] for part in ("limit", "offset") if select.args.get(part)}
+    select.args.clear()
+    items = [exp.alias_(exp.column(name, table=_KEY, quoted=True), name, quoted=True) for name in names]
+    rows = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(_KEY, quoted=True)))
+    parts = {"expressions": items, "from_": exp.From(this=rows), "order": exp.Order(expressions=keys), **rest}
+    for part, value in parts.items():
+        select.set(part, value)
 
 
 def _take_ranks(select: exp.Select, count: exp.Expr) -> None:

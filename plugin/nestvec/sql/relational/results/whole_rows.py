@@ -71,7 +71,8 @@ def _columns(planning: Planning, entry: exp.Expr) -> Sequence[str]:
 
 def _object(kind: str, table: str, columns: Sequence[str]) -> exp.Expr:
     pairs = [(exp.Literal.string(name), _column(name, table)) for name in columns]
-    return exp.Anonymous(this=f"{kind}_build_object", expressions=[item for pair in pairs for item in pair])
+    name = "json_row_object" if kind == "json" else "jsonb_build_object"
+    return exp.Anonymous(this=name, expressions=[item for pair in pairs for item in pair])
 
 
 def _column(name: str, table: str) -> exp.Column:

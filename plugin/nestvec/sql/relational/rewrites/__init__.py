@@ -31,6 +31,14 @@ from nestvec.sql.relational.rewrites.arrays import (
 )
 from nestvec.sql.relational.rewrites.bytes_and_times import bytes_length, decoded, encoded, octets
 from nestvec.sql.relational.rewrites.calls import CALLS, NODE_CALLS
+from nestvec.sql.relational.rewrites.calls.json_values import (
+    array_of_group,
+    array_of_values,
+    document_of_value,
+    object_of_group,
+    object_of_values,
+    row_object,
+)
 from nestvec.sql.relational.rewrites.casts import rewrite_cast, type_items
 from nestvec.sql.relational.rewrites.comparisons import (
     between,
@@ -51,20 +59,16 @@ from nestvec.sql.relational.rewrites.functions import (
 )
 from nestvec.sql.relational.rewrites.integer_results import as_integer, is_integer_result
 from nestvec.sql.relational.rewrites.json_operators import (
-    json_array,
     json_extract_path,
     json_item,
     json_joined,
     json_key,
     json_keys,
-    json_object,
     json_path,
     json_text,
     json_with,
     json_without,
     json_without_path,
-    jsonb_array,
-    of_values,
 )
 from nestvec.sql.relational.rewrites.nesting import compute_once
 from nestvec.sql.relational.rewrites.nodes import (
@@ -158,7 +162,7 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Upper: lambda node: call("pg_upper", exp.cast(node.this.copy(), "text")),
     exp.Initcap: lambda node: call("pg_initcap", node.this),
     exp.Concat: rewrite_concat,
-    exp.DPipe: lambda node: json_joined(node) if kind(node) in JSON_TYPES else joined(node),
+    exp.DPipe: lambda node: json_joined(node) if kind(node) == exp.DType.JSONB else joined(node),
     exp.ArrayConcat: array_joined,
     exp.JSONBDeleteAtPath: json_without_path,
     exp.ConcatWs: rewrite_concat,
@@ -182,8 +186,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.ArrayContainedBy: contained,
     exp.ArrayOverlaps: overlaps,
     exp.ArrayRemove: removed,
-    exp.JSONArrayAgg: json_array,
-    **dict.fromkeys((exp.JSONObjectAgg, exp.JSONBObjectAgg), json_object),
+    exp.JSONArrayAgg: array_of_group(as_jsonb=False),
+    **dict.fromkeys((exp.JSONObjectAgg, exp.JSONBObjectAgg), object_of_group),
     exp.JSONBContainsTopKey: json_key,
     exp.JSONBContainsAnyTopKeys: json_keys(any_of=True),
     exp.JSONBContainsAllTopKeys: json_keys(any_of=False),
@@ -206,11 +210,12 @@ _BY_NAME: Final[dict[str, Rule]] = {
     "ARRAY_POSITIONS": without_queries("array_positions"),
     "ARRAY_REPLACE": without_queries("array_replace"),
     "JSONB_SET": json_with,
-    "JSONB_BUILD_OBJECT": of_values("json_object"),
-    "JSON_BUILD_OBJECT": of_values("json_object"),
-    "JSONB_BUILD_ARRAY": of_values("json_array"),
-    "JSON_BUILD_ARRAY": of_values("json_array"),
-    "JSONB_AGG": jsonb_array,
+    "JSONB_BUILD_OBJECT": object_of_values(as_jsonb=True, colon=":", comma=","),
+    "JSON_BUILD_OBJECT": object_of_values(as_jsonb=False),
+    "JSON_ROW_OBJECT": row_object,
+    "JSONB_BUILD_ARRAY": array_of_values(as_jsonb=True),
+    "JSON_BUILD_ARRAY": array_of_values(as_jsonb=False),
+    "JSONB_AGG": array_of_group(as_jsonb=True),
     "JSON_ARRAY_LENGTH": renamed("json_array_size"),
     "JSONB_ARRAY_LENGTH": renamed("json_array_size"),
     "REGEXP_SPLIT_TO_ARRAY": split_by("regexp_split_to_array"),
@@ -219,6 +224,7 @@ _BY_NAME: Final[dict[str, Rule]] = {
     **dict.fromkeys(("JSONB_EXTRACT_PATH_TEXT", "JSON_EXTRACT_PATH_TEXT"), json_extract_path(as_text=True)),
     "JSONB_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
     "JSON_TYPEOF": lambda node: call("pg_json_type", *node.expressions),
-    **dict.fromkeys(("TO_JSONB", "TO_JSON"), of_values("to_json")),
+    "TO_JSONB": document_of_value(as_jsonb=True),
+    "TO_JSON": document_of_value(as_jsonb=False),
 }
 """Rules for functions that sqlglot does not know."""

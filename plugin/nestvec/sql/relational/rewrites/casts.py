@@ -87,13 +87,11 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
         return varying_bits(node)
     if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
         return typed_array(node.this, to.expressions[0].this if to.expressions else None)
-    if to.this == exp.DType.JSONB and is_text_constant(node.this):
-        node.set("this", exp.Literal.string(jsonb_text(node.this.name)))
     if to.this in JSON_TYPES:
-        node.set("to", exp.DataType.build("json"))
+        _prepare_document(node)
     if to.this in TEXT_TYPES and (text := _text_of_vector(node.this)) is not None:
         return text
-    if to.this in TEXT_TYPES and kind(node.this) in JSON_TYPES:
+    if to.this in TEXT_TYPES and kind(node.this) == exp.DType.JSONB:
         return call("pg_json_print", node.this)
     if to.this in TEXT_TYPES and kind(node.this) == exp.DType.ARRAY:
         return _array_text(node.this)
@@ -125,6 +123,18 @@ def _float(node: exp.Cast) -> exp.Expr:
     checked = call("pg_float_of", node.this, node)
     checked.type = node.args["to"].copy()
     return checked
+
+
+def _prepare_document(node: exp.Cast) -> None:
+    """Make a cast to JSON one of DuckDB: ``jsonb`` has the last of equal keys, ``json`` keeps its text."""
+    to, type_ = node.args["to"], kind(node.this)
+    if to.this == exp.DType.JSONB and is_text_constant(node.this):
+        node.set("this", exp.Literal.string(jsonb_text(node.this.name)))
+    elif to.this == exp.DType.JSONB and type_ in {exp.DType.JSON, *TEXT_TYPES}:
+        node.set("this", call("pg_json_print", exp.cast(node.this.copy(), "json")))
+    elif to.this == exp.DType.JSON and type_ == exp.DType.JSONB:
+        node.set("this", call("pg_json_print", node.this))
+    node.set("to", exp.DataType.build("json"))
 
 
 def _numeric(node: exp.Cast) -> exp.Cast:
@@ -282,7 +292,7 @@ def item_texts(node: exp.Expr) -> exp.Expr:
         text = call("pg_day_text", exp.cast(item, "text"))
     elif element == exp.DType.BOOLEAN:
         text = call("left", exp.cast(item, "text"), exp.Literal.number(1))
-    elif element in JSON_TYPES:
+    elif element == exp.DType.JSONB:
         text = call("pg_json_print", item)
     else:
         text = exp.cast(item, "text")

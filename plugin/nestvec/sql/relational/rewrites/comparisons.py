@@ -161,6 +161,8 @@ def ordered_documents(node: exp.Ordered) -> exp.Expr:
 
     Of DISTINCT rows and of UNION, it takes no other expressions than those of the select list.
     """
+    if kind(node.this) == exp.DType.JSON:
+        raise SqlTypeMismatch("values of the type json have no order", next_step="Cast them to jsonb.")
     # The order of a window or an aggregate is not that of the rows.
     query = node.parent.parent if node.parent is not None else None
     listed = isinstance(query, exp.SetOperation) or (

@@ -7,7 +7,14 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, call, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    INTEGERS,
+    TEXT_TYPES,
+    call,
+    is_text_constant,
+    kind,
+)
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _BIT: Final = exp.DataType.build("bit", dialect="duckdb", udt=True)
@@ -19,6 +26,8 @@ _NO_BITS: Final = {*FLOAT_TYPES, exp.DType.DECIMAL, exp.DType.BOOLEAN}
 def to_hex(node: exp.Expr) -> exp.Expr:
     """``to_hex(-7)`` has the digits of 32 bits, unless the number is a bigint."""
     number = node.this
+    if kind(number) in TEXT_TYPES or isinstance(number.unnest(), exp.Null):
+        raise SqlTypeMismatch("to_hex() takes an integer", next_step="Cast the argument to int.")
     if kind(number) in INTEGERS and kind(number) != exp.DType.BIGINT:
         wide = exp.cast(number.copy(), "bigint")
         number = exp.BitwiseAnd(this=wide, expression=exp.Literal.number(_BIT_MASK))
@@ -55,7 +64,8 @@ def bit_length(node: exp.BitLength) -> exp.Expr:
 
 
 def bits(node: exp.BitString) -> exp.Expr:
-    """``B'101'``, which sqlglot writes as the number 5."""
+    """``B'101'``, which sqlglot writes as the number 5. Raises SqlNotSupported for no bits."""
+    _check_bits(node)
     return exp.Cast(
         this=exp.Literal.string(str(node.this)), to=exp.DataType.build("bit", dialect="duckdb", udt=True)
     )
@@ -74,6 +84,8 @@ def sized_bits(node: exp.Cast) -> exp.Expr:
 def varying_bits(node: exp.Cast) -> exp.Expr:
     """A cast to ``bit varying(n)``: the first n bits."""
     to, from_type = node.args["to"], kind(node.this)
+    if is_text_constant(node.this):
+        _check_bits(node.this)
     if from_type in {*INTEGERS, *_NO_BITS} - {exp.DType.BIT}:
         raise SqlTypeMismatch("a number cannot be cast to bit varying", next_step="Cast it to bit(n) first.")
     text: exp.Expr = exp.Cast(
@@ -99,6 +111,11 @@ def series(node: exp.Expr) -> exp.Expr:
     ):
         node.set("end", call("pg_series_end", low, high, step or exp.Literal.number(1)))
     return node
+
+
+def _check_bits(node: exp.Expr) -> None:
+    if not str(node.this):
+        raise SqlNotSupported("a string of no bits is not supported", next_step="Write NULL for it.")
 
 
 def _check_no_bytes(node: exp.Expr, name: str) -> exp.Expr:

@@ -10,143 +10,15 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import array_constant, typed_array
-from nestvec.sql.relational.rewrites.bytes_and_times import BINARY_TYPES, hex_text
 from nestvec.sql.relational.rewrites.nodes import (
-    DAYS_AND_MOMENTS,
     INTEGERS,
     JSON_TYPES,
     Rule,
-    anonymous_name,
     call,
     is_text_constant,
-    is_vector,
     kind,
-    outside,
-)
-from nestvec.sql.relational.rewrites.numbers.json_digits import (
-    array_document,
-    in_braces,
-    is_document,
-    list_document,
-    object_document,
-    pair_text,
 )
 from nestvec_schemas.errors import SqlNotSupported
-
-
-def json_array(node: exp.JSONArrayAgg) -> exp.Expr:
-    """The values of a group as JSON; DuckDB's own function takes neither ORDER BY nor FILTER."""
-    items = node.this.copy()
-    holder = items.this if isinstance(items, exp.Order) else items
-    value = json_value(holder)
-    if value is not holder and isinstance(items, exp.Order):
-        items.set("this", value)
-    gathered = exp.ArrayAgg(this=items if isinstance(items, exp.Order) else value)
-
-    def as_document(wrapped: exp.Expr) -> exp.Expr:
-        return list_document(wrapped) if is_document(value) else call("to_json", wrapped)
-
-    if not isinstance(node.parent, (exp.Filter, exp.Window)):
-        return as_document(gathered)
-    node.replace(gathered)
-    outside(gathered, as_document)
-    return node
-
-
-def jsonb_array(node: exp.Anonymous) -> exp.Expr:
-    """``jsonb_agg(…)``, which sqlglot does not know, with the FILTER or OVER around it."""
-    gathered = exp.JSONArrayAgg(this=node.expressions[0].copy())
-    node.replace(gathered)
-    array = json_array(gathered)
-    if array is not gathered:
-        array.type = node.type
-        gathered.replace(array)
-    return node
-
-
-def json_object(node: exp.Expr) -> exp.Expr:
-    """Keys and values of a group as JSON."""
-    key, value = node.expressions or [node.this, node.args["expression"]]
-    order = value if isinstance(value, exp.Order) else None
-    value = json_value(value if order is None else order.this)
-    is_alone = not isinstance(node.parent, (exp.Filter, exp.Window))
-    if is_alone and order is None and not is_document(value):
-        return _merged(node, call("json_group_object", key, value))
-    comma: exp.Expr = exp.Literal.string(",")
-    if order is not None:
-        comma = exp.Order(this=comma, expressions=[each.copy() for each in order.expressions])
-    gathered = call("string_agg", pair_text(key, value), comma)
-    if is_alone:
-        return _merged(node, in_braces(gathered))
-    node.replace(gathered)
-    outside(gathered, lambda wrapped: _merged(node, in_braces(wrapped)))
-    return node
-
-
-def _merged(node: exp.Expr, document: exp.Expr) -> exp.Expr:
-    """An object of ``jsonb_object_agg``, which has the last value of a key; DuckDB would read the first."""
-    is_jsonb = isinstance(node, exp.JSONBObjectAgg)
-    return exp.cast(call("pg_json_print", document), "json") if is_jsonb else document
-
-
-def json_value(node: exp.Expr) -> exp.Expr:
-    """A value of JSON: a timestamp has a T and minutes in its zone; intervals and REALs are their texts.
-
-    NaN and the infinite numbers are strings.
-    """
-    if kind(node) == exp.DType.FLOAT:
-        return call("pg_json_number", exp.cast(exp.cast(node.copy(), "text"), "double"))
-    if kind(node) == exp.DType.DOUBLE:
-        return call("pg_json_number", node)
-    if kind(node) == exp.DType.DECIMAL:
-        return call("pg_json_numeric", exp.cast(node.copy(), "text"))
-    if kind(node) == exp.DType.INTERVAL:
-        return call("pg_interval_text", node)
-    if kind(node) in BINARY_TYPES:
-        return hex_text(node)
-    if kind(node) == exp.DType.ARRAY and not is_vector(node):
-        return _json_values(node)
-    if kind(node) in DAYS_AND_MOMENTS:
-        zone = exp.Literal.string(":00" if kind(node) == exp.DType.TIMESTAMPTZ else "")
-        return call("pg_json_moment", exp.cast(node.copy(), "text"), zone)
-    return node
-
-
-def _json_values(array: exp.Expr) -> exp.Expr:
-    """The elements of an array as values of JSON."""
-    element = exp.to_identifier("pg_item")
-    element.type = array.type.expressions[0] if array.type and array.type.expressions else None
-    value = json_value(element)
-    if value is element:
-        return array
-    return call("list_transform", array, exp.Lambda(this=value, expressions=[element]))
-
-
-def of_values(name: str) -> Rule:
-    """A function that makes JSON of its arguments."""
-
-    def document(node: exp.Anonymous) -> exp.Expr:
-        values = [json_value(value) for value in node.expressions]
-        if name == "to_json" and len(values) == 1:
-            value = values[0]
-            if _of_documents(value):
-                return list_document(value)
-            return exp.cast(value.copy(), "json") if is_document(value) else call("to_json", value)
-        if not any(map(is_document, values)):
-            return call(name, *values)
-        return object_document(values) if name == "json_object" else array_document(values)
-
-    return document
-
-
-def _of_documents(array: exp.Expr) -> bool:
-    """Whether a value is an array of documents."""
-    if anonymous_name(array) == "LIST_TRANSFORM" and len(array.expressions) > 1:
-        item = array.expressions[1]
-        return isinstance(item, exp.Lambda) and is_document(item.this)
-    element = array.type.expressions[0] if array.type and array.type.expressions else None
-    is_array = kind(array) == exp.DType.ARRAY and isinstance(element, exp.DataType)
-    return is_array and element is not None and element.this in JSON_TYPES
 
 
 def json_key(node: exp.Expr) -> exp.Expr:
@@ -198,6 +70,11 @@ def _followed(document: exp.Expr, steps: Sequence[str | None], *, as_text: bool)
     if None in steps:
         return exp.Null()
     names = [step for step in steps if step is not None]
+    if kind(document) == exp.DType.JSON:
+        reached = document
+        for step in names:
+            reached = _json_part(reached, exp.Literal.string(step), "step")
+        return _text(reached, exp.DType.JSON) if as_text else reached
     if sum(map(_is_odd_position, names)) > _MAX_ODD_STEPS:
         raise SqlNotSupported(
             "a path of JSON with more than 8 positions from the end is not supported",
@@ -212,6 +89,16 @@ def _followed(document: exp.Expr, steps: Sequence[str | None], *, as_text: bool)
             pointer = "".join(map(_pointer, run))
             reached = _extracted(reached, pointer)
     return call("pg_json_text", reached) if as_text else reached
+
+
+def _json_part(document: exp.Expr, step: exp.Expr, role: str) -> exp.Expr:
+    """A part of ``json`` as it is written: of equal keys the last."""
+    return call("pg_json_written", document, exp.cast(step.copy(), "text"), exp.Literal.string(role))
+
+
+def _text(document: exp.Expr, type_: exp.DType) -> exp.Expr:
+    """A document as ``->>`` gives it."""
+    return call("pg_json_written_text" if type_ == exp.DType.JSON else "pg_json_text", document)
 
 
 def _is_odd_position(step: str) -> bool:
@@ -238,7 +125,7 @@ def _is_constant_cast(node: exp.Expr) -> bool:
 def json_text(node: exp.JSONExtractScalar) -> exp.Expr:
     """Objects and arrays as text are spaced as PostgreSQL prints them."""
     extracted = exp.JSONExtract(**{name: value for name, value in node.args.items() if value is not None})
-    return call("pg_json_text", exp.paren(json_item(extracted)))
+    return _text(exp.paren(json_item(extracted)), kind(node.this))
 
 
 def json_item(node: exp.JSONExtract) -> exp.Expr:
@@ -250,14 +137,25 @@ def json_item(node: exp.JSONExtract) -> exp.Expr:
         index = exp.Literal.number(steps[0].this)
     elif (isinstance(path, (exp.Neg, exp.Literal)) and not path.is_string) or kind(path) in INTEGERS:
         index = path
+    is_written = kind(node.this) == exp.DType.JSON
     if index is not None:
-        return call("pg_json_item", node.this, index)
+        return _json_part(node.this, index, "item") if is_written else call("pg_json_item", node.this, index)
+    if is_written and len(steps) > 1:
+        # json_extract_path(document, 'a', 'b')
+        reached: exp.Expr = node.this
+        for step in steps:
+            reached = _json_part(reached, exp.Literal.string(str(step.this)), "step")
+        return reached
     if isinstance(path, exp.JSONPath):
         key = steps[0].this if len(steps) == 1 and isinstance(steps[0], exp.JSONPathKey) else None
         if isinstance(key, str):
+            if is_written:
+                return _json_part(node.this, exp.Literal.string(key), "key")
             # A pointer of digits would also be the position in an array.
             return _extracted(node.this, f'$."{key}"' if key.isdecimal() else _pointer(key))
         return node
+    if is_written:
+        return _json_part(node.this, path, "key")
     # DuckDB takes a text that begins with $ or / for a path.
     return call("pg_json_member", node.this, exp.cast(path.copy(), "text"))
 

@@ -52,6 +52,9 @@ def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
     return call("pg_cut_in_zone", exp.Literal.string(unit), value, zone)
 
 
+_YEARS_AND_MONTHS: Final = re.compile(r"(^|\s)([+-]?)([0-9]+)-([0-9]{1,2})(?=\s|$)")
+"""Of the SQL standard, ``1-2``: a sign is that of both."""
+_DAYS_AND_CLOCK: Final = re.compile(r"(mons) ([+-]?[0-9]+) ([0-9]+:)")
 _SIGN_APART: Final = re.compile(r"([+-])\s+(?=[0-9.])")
 _PLUS: Final = re.compile(r"\+(?=[0-9.])")
 
@@ -59,6 +62,10 @@ _PLUS: Final = re.compile(r"\+(?=[0-9.])")
 def interval_constant(node: exp.Interval | exp.Cast) -> exp.Expr:
     """``INTERVAL '1 month - 1 day +02:00'``: DuckDB takes no blank behind a sign, and no plus."""
     text = node.this
+    if isinstance(text, exp.Literal) and _YEARS_AND_MONTHS.search(text.name):
+        units = _YEARS_AND_MONTHS.sub(r"\1\2\3 years \2\4 mons", text.name)
+        text = exp.Literal.string(_DAYS_AND_CLOCK.sub(r"\1 \2 days \3", units))
+        node.set("this", text)
     if isinstance(text, exp.Literal) and (_SIGN_APART.search(text.name) or "+" in text.name):
         node.set("this", exp.Literal.string(_PLUS.sub("", _SIGN_APART.sub(r"\1", text.name))))
     if isinstance(node, exp.Cast) and not is_text_constant(text) and kind(text) in TEXT_TYPES:

@@ -47,7 +47,8 @@ def values(node: exp.Anonymous) -> exp.Expr:
 
 def value_texts(node: exp.Anonymous) -> exp.Expr:
     """The values of jsonb_each_text() and json_each_text()."""
-    return call("pg_json_texts", values(node))
+    is_json = anonymous_name(node).startswith("JSON_")
+    return call("pg_json_written_texts" if is_json else "pg_json_texts", values(node))
 
 
 def fields(name: str) -> Rule:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import anonymous_name, kind
 from nestvec.sql.relational.rewrites.numbers.numeric_types import ARITHMETIC
 
@@ -22,12 +23,31 @@ def fold_nulls(nodes: Sequence[exp.Expr]) -> bool:
         if not isinstance(node, _STRICT) or node.type is None or kind(node) is None:
             continue
         operands = (node.this, node.args["expression"])
-        if any(map(is_null, operands)) and node.parent is not None and not decides_rows(node):
+        failing = next(filter(None, map(_by_zero, operands)), None)
+        if failing is not None and any(map(is_null, operands)):
+            # PostgreSQL computes constants first: the error, whatever is added to it.
+            node.replace(exp.cast(failing.copy(), node.type))
+            changed = True
+        elif any(map(is_null, operands)) and node.parent is not None and not decides_rows(node):
             null = exp.cast(exp.null(), node.type)
             null.type = node.type
             node.replace(null)
             changed = True
     return changed
+
+
+def _by_zero(value: exp.Expr) -> exp.Expr | None:
+    """A division of a constant by zero in a value without columns; None if there is none."""
+    if value.find(exp.Column, exp.Query, exp.AggFunc) is not None:
+        return None
+    for node in value.find_all(exp.Div, exp.IntDiv, exp.Mod):
+        divisor = without_parens(node.args["expression"])
+        is_zero = (
+            isinstance(divisor, exp.Literal) and not divisor.is_string and divisor.name.strip("0.") == ""
+        )
+        if is_zero and not is_null(node.this):
+            return node
+    return None
 
 
 def decides_rows(value: exp.Expr) -> bool:
