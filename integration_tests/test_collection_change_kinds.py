@@ -11,6 +11,7 @@ from integration_tests.fixtures.services import Serve
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 import nestvec
+from nestvec.collections.change.copy import Copy
 from nestvec.collections.change.definition import Change, new_embedding
 from nestvec.collections.change.rollback import rollback
 from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
@@ -140,6 +141,43 @@ def test_generated_keys_are_kept_and_new_ones_are_new(client: MilvusClient, serv
     assert rows_of(client, "c", "id", "text") == before
     client.insert("c", [values(100)])
     assert len(rows_of(client, "c", "id", "text")) == 41
+
+
+def test_generated_keys_are_new_although_many_rows_were_deleted(client: MilvusClient, service: str) -> None:
+    keyed(client, "c", auto_id=True)
+    client.insert("c", [values(number) for number in range(200)])
+    client.delete("c", filter="id <= 190")
+    before = rows_of(client, "c", "id", "text")
+    change(client, "c", service, 64)
+    change(client, "c", service, 32)
+    assert rows_of(client, "c", "id", "text") == before
+    for number in range(300):
+        client.insert("c", [values(number)])
+    after = rows_of(client, "c", "id", "text")
+    assert len(after) == 310
+    assert {key: after[key] for key in before} == before
+
+
+def test_rows_that_are_inserted_before_and_after_the_switch_have_keys_of_their_own(
+    client: MilvusClient, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed(client, "c", auto_id=True)
+    client.insert("c", [values(number) for number in range(20)])
+    change(client, "c", service, 64)
+    merge, merges = Copy.merge, list[int]()
+
+    def insert_and_merge(copy: Copy) -> int:
+        if not merges:
+            client.insert("c__1", [values(number) for number in range(100, 110)])
+            client.insert("c", [values(number) for number in range(200, 210)])
+        merges.append(merge(copy))
+        return merges[-1]
+
+    monkeypatch.setattr(Copy, "merge", insert_and_merge)
+    change(client, "c", service, 32)
+    texts = sorted(str(item["text"]) for item in rows_of(client, "c", "id", "text").values())
+    numbers = (*range(20), *range(100, 110), *range(200, 210))
+    assert texts == sorted(values(number)["text"] for number in numbers)
 
 
 def test_a_collection_of_another_database(client: MilvusClient, service: str) -> None:

@@ -29,6 +29,12 @@ _MAX_PASSES: Final = 20
 _LATE_ROWS: Final = 16
 """Rows of a request after the switch: nothing else may write them while Milvus embeds them."""
 
+_GENERATED_KEYS: Final = 1 << 40
+"""Keys that Milvus Lite generates are below: it counts, and nestvec's own have a time in them."""
+
+_SPARE_KEYS: Final = 1_000
+"""Keys that the first collection may generate between the last pass before the switch and that after it."""
+
 Advance = Callable[[int], None]
 
 
@@ -90,6 +96,24 @@ class Copy:
             pages = self._changed(self._pages(partition, partitions, number), number)
             changes += self._write(self._unless_newer(pages, number), partition, number, after_switch=True)
         return changes + self._delete_unseen(number, unless_newer=True)
+
+    def reserve_keys(self) -> None:
+        """Have Milvus Lite generate other keys in the second collection than rows of the first one have, or
+        get before the switch.
+
+        It counts the rows that it writes, so a row is written again as often as there are keys to pass over.
+        """
+        keys = sorted(generated_keys(self.target), key=lambda key: int(str(key)), reverse=True)
+        # The first collection may have passed over keys itself, at the change before.
+        changes = int(self.table.name.rpartition("__")[2])
+        spare = int(str(keys[0])) + 1 - self.target.count() + _SPARE_KEYS * changes if keys else 0
+        silent = replace(self, advance=lambda rows: None, rows_per_second=None)
+        for key in keys if spare > 0 else ():
+            for partition in self.source.partitions():
+                for row in self.source.rows([key], partition).values():
+                    number = self.journal.next_pass()
+                    silent._write(iter([Page(partition, (row,) * spare)]), partition, number)
+                    return
 
     @property
     def _keeps_dynamic(self) -> bool:
@@ -335,6 +359,11 @@ class Copy:
         while (rest := until - time.monotonic()) > 0:
             self.patience.check()
             clock.sleep(min(rest, 0.2))
+
+
+def generated_keys(reader: RowReader) -> list[object]:
+    """The keys of a collection of Milvus Lite that it may have generated."""
+    return [key for key in reader.all_keys() if str(key).isdigit() and int(str(key)) < _GENERATED_KEYS]
 
 
 def foreign_rows(name: str, keys: Collection[object]) -> StoreRefused:

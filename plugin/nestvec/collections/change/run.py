@@ -17,7 +17,7 @@ from pymilvus import MilvusClient
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
-from nestvec.collections.change.copy import Copy
+from nestvec.collections.change.copy import Copy, generated_keys
 from nestvec.collections.change.copy_writer import RequestTimes
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.design import (
@@ -64,8 +64,9 @@ _SAMPLED_TEXTS: Final = 32
 _MAX_MERGES: Final = 5
 """Passes after the switch that may each find changes: who writes before it has written after two."""
 
-_GENERATED_KEYS: Final = 1 << 40
-"""Keys that Milvus Lite generates are below: it counts, and nestvec's own have a time in them."""
+
+_MAX_PASSED_KEYS: Final = 100_000
+"""Keys that the new collection passes over at most; each takes a write."""
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,8 @@ class _Run:
         # Of the other fields that Milvus fills again, the first collection says what made their vectors.
         computed = [before[item.column] for item in others if not item.caller_is_nestvec]
         verify_copy(copy, new, computed)
+        if copy.target.key.auto_id:
+            copy.reserve_keys()
 
     def _end(self) -> int:
         """Bring over what was written last, and remove what is not needed any more."""
@@ -355,12 +358,11 @@ def _stored(table: Table, change: Change) -> list[str]:
 
 
 def _check_generated_keys(reader: RowReader, rows: int) -> None:
-    """Raise StoreRefused if Milvus Lite would generate keys again that rows have."""
+    """Raise StoreRefused if too many writes would pass before Milvus Lite generates keys that no row has."""
     if not reader.key.auto_id:
         return
-    keys = [int(str(key)) for key in reader.all_keys() if str(key).isdigit()]
-    largest = max((key for key in keys if key < _GENERATED_KEYS), default=0)
-    if largest > rows:
+    largest = max((int(str(key)) for key in generated_keys(reader)), default=0)
+    if largest > rows + _MAX_PASSED_KEYS:
         raise StoreRefused(
             "Milvus Lite generates the keys of this collection by counting its writes, and would give new "
             "rows the keys of others",
