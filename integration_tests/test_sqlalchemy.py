@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -450,6 +451,20 @@ sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Co
 """
 
 
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """The loggers as they were: Alembic's env.py configures logging, which disables those that exist."""
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    disabled = {logger.name: logger.disabled for logger in loggers}
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    for name, state in disabled.items():
+        logging.getLogger(name).disabled = state
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.usefixtures("loggers")
 def test_alembic_migrates(tmp_path: Path) -> None:
     uri = f"nestvec:///{tmp_path / 'migrated.db'}"
     config = Config(tmp_path / "alembic.ini")

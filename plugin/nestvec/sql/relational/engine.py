@@ -209,6 +209,11 @@ def convert_error(error: duckdb.Error) -> NestvecError:
     if extension:
         return SqlNotSupported(f"the type {extension[1]} is not supported", next_step="Store it as text.")
     unknown = re.match(r"(?:Scalar|Table|Aggregate)?\s*Function with name (\S+) does not exist", cause)
+    if unknown and unknown[1].lower() == "highlight":
+        return SqlNotSupported(
+            "HIGHLIGHT in an expression is not supported",
+            next_step="Name it in a subquery: SELECT upper(x) FROM (SELECT HIGHLIGHT(body) AS x …) AS t.",
+        )
     if unknown:
         # The words before the name are those of other unknown constructs.
         return SqlUnknownName(
@@ -315,6 +320,13 @@ _CAUSES: Final = (
     (rf"{_NO_ROOM} type INT64", ("bigint out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT32", ("integer out of range", _WIDER)),
     (rf"{_NO_ROOM} type INT(16|8)", ("smallint out of range", _WIDER)),
+    (
+        r'^Could not convert string "(.*)" to DECIMAL\(38,20\)',
+        (
+            r"\1 is out of range of a NUMERIC within a statement: 18 digits before the point, 20 behind it",
+            "Compute it in the outermost select list, cast it to float8, or exclude such rows with WHERE.",
+        ),
+    ),
     (
         r'^Could not convert string "(.*)" to DECIMAL\(',
         (r"\1 is out of range of a NUMERIC that is computed with 38 digits", _DOUBLE),

@@ -15,6 +15,7 @@ from nestvec.sql.relational.results.types import as_postgres, type_name
 from nestvec.sql.result import StatementResult
 from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.intervals import Interval
+from nestvec.sqltypes.vectors import sparse_text
 from nestvec_schemas.errors import RowRejected, SqlDataError, SqlNotSupported
 
 _TYPES: Final = {
@@ -128,6 +129,9 @@ def _column(kind: str, at: int, values: list[Any], output: OutputTypes) -> tuple
         return vector_type, _each(values, list)
     if vector_type == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
         return vector_type, _each(values, _sparse)
+    if vector_type.startswith("SPARSEVEC(") and kind == "JSON":
+        dims = int(vector_type[len("SPARSEVEC(") : -1])
+        return vector_type, _each(values, lambda text: sparse_text(_sparse(text), dims))
     postgres = output.postgres[at] if at < len(output.postgres) else ""
     converted = as_postgres(postgres, kind, values) if postgres else None
     if converted is not None:

@@ -226,6 +226,9 @@ def _vector_type(planning: Planning, node: exp.Expr) -> str:
         # sqlglot keeps some types (regclass) as their words.
         named = to.args.get("kind")
         word = (named.name if named is not None else str(getattr(to.this, "value", to.this))).upper()
+        dims = node.this.name.rpartition("/")[2].strip() if isinstance(node.this, exp.Literal) else ""
+        if word == "SPARSEVEC" and dims.isdecimal():
+            return f"SPARSEVEC({dims})"
         return _VECTOR_TYPES.get(word, "")
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
         return _operand_type(planning, node.this) or _operand_type(planning, node.expression)
