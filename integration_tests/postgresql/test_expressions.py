@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -16,6 +17,8 @@ import pytest
 from integration_tests.fixtures.answers import LAZY, differing
 from integration_tests.fixtures.postgres import PostgresServer
 from integration_tests.fixtures.random_expressions import ExpressionWriter
+from integration_tests.fixtures.random_numerics import NAME, NumericWriter
+from integration_tests.fixtures.random_numerics import create_statements as create_amounts
 from integration_tests.fixtures.random_rows import (
     create_in_milvus,
     create_in_postgresql,
@@ -98,11 +101,43 @@ def twins(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) 
     with nestvec.connect(path) as connection, postgresql.connect() as oracle:
         oracle.execute("SET TimeZone = 'UTC'")
         create_in_postgresql(oracle, rows)
-        for statement in create_statements(seed=7, number=30):
+        for statement in (*create_statements(seed=7, number=30), *create_amounts(seed=3, number=24)):
             connection.execute(statement)
             oracle.execute(statement.encode())
         yield Twins(connection, oracle)
-        oracle.execute("DROP TABLE rows, typed")
+        oracle.execute(f"DROP TABLE rows, typed, {NAME}".encode())
+
+
+def check_numerics(twins: Twins, report: Report, seeds: range) -> None:
+    """Queries whose NUMERICs are equal in all digits, but for the zeros at their ends."""
+    outcomes, differences = Counter[str](), []
+    for seed in seeds:
+        statement = NumericWriter(Random(seed)).statement()
+        outcome, difference = twins.outcome(statement)
+        if outcome == "same":
+            expected = twins.postgresql.execute(statement.encode()).fetchall()
+            missing = Counter(map(digits, expected)) - Counter(
+                map(digits, twins.nestvec.execute(statement).fetchall())
+            )
+            difference = difference or (f"missing {list(missing)[:2]}" if missing else "")
+        outcomes[outcome] += 1
+        if difference:
+            differences.append(f"{seed}: {statement}\n  {difference}")
+    report(f"{len(seeds)} queries of NUMERICs: {dict(outcomes)}, {len(differences)} differences")
+    assert not differences, "\n".join(differences[:10])
+    assert outcomes["same"] > len(seeds) * 3 // 4
+
+
+def digits(row: Sequence[Any]) -> tuple[Any, ...]:
+    """The values of a row, of numbers all digits, of doubles those that both engines have."""
+    return tuple(
+        float(f"{value:.12g}")
+        if isinstance(value, float)
+        else f"{value:f}".rstrip("0").rstrip(".")
+        if isinstance(value, Decimal) and "." in f"{value:f}"
+        else str(value)
+        for value in row
+    )
 
 
 def check(twins: Twins, report: Report, seeds: range) -> None:
@@ -123,6 +158,10 @@ def test_random_expressions_have_postgresqls_values(twins: Twins, report: Report
     check(twins, report, range(200))
 
 
+def test_random_queries_of_numerics_have_all_digits_of_postgresql(twins: Twins, report: Report) -> None:
+    check_numerics(twins, report, range(150))
+
+
 @pytest.mark.parametrize("statement", DIFFERED)
 def test_an_expression_that_differed_has_postgresqls_value(twins: Twins, statement: str) -> None:
     assert twins.outcome(statement) == ("same", "")
@@ -140,3 +179,10 @@ def test_a_computed_numeric_has_postgresqls_digits(twins: Twins, statement: str)
 def test_many_random_expressions_have_postgresqls_values(twins: Twins, report: Report, part: int) -> None:
     first = FIRST_SEED + 1_000 * part
     check(twins, report, range(first, first + 1_000))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(5))
+def test_many_random_queries_of_numerics_have_all_digits(twins: Twins, report: Report, part: int) -> None:
+    first = FIRST_SEED + 1_000 * part
+    check_numerics(twins, report, range(first, first + 1_000))

@@ -12,7 +12,7 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
-from nestvec.sql.parse.function_types import CALL, with_function_types
+from nestvec.sql.parse.function_types import CALL, NUMBER_TYPES, with_function_types
 from nestvec.sql.parse.operators import PostgresOperators
 from nestvec.sql.parse.result_types import RESULT_TYPES
 
@@ -329,7 +329,11 @@ class CaseSensitiveSql(NestvecSql):
     """The same grammar for trees whose names are folded and quoted already, with PostgreSQL's types."""
 
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
-    EXPRESSION_METADATA: Any = {**Postgres.EXPRESSION_METADATA, **RESULT_TYPES}  # noqa: RUF012 - as sqlglot
+    EXPRESSION_METADATA: Any = {  # noqa: RUF012 - as sqlglot
+        **Postgres.EXPRESSION_METADATA,
+        **RESULT_TYPES,
+        **NUMBER_TYPES,
+    }
 
 
 class PostgresTypes(CaseSensitiveSql):

@@ -191,3 +191,64 @@ def _name(node: exp.Expr) -> str:
         return UNKNOWN
     type_ = node.type
     return "" if type_ is None else _NAMES.get(type_.this, "")
+
+
+def _type_of(node: exp.Expr) -> exp.DType | None:
+    return node.type.this if node.type is not None else None
+
+
+def _annotate_average(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """The average or deviation of whole numbers and NUMERICs is NUMERIC, of others a double."""
+    exact = _type_of(_behind_distinct(node)) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
+    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
+    return node
+
+
+def _annotate_of_number(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """A function of a NUMERIC is NUMERIC, of other numbers a double."""
+    exact, operand = {exp.DType.DECIMAL}, node.this
+    if isinstance(node, (exp.Round, exp.Trunc)) and node.args.get("decimals") is not None:
+        exact |= exp.DataType.INTEGER_TYPES
+    if isinstance(node, exp.Log) and node.expression is not None:
+        operand = node.expression
+        exact |= set() if (node.meta.get("call") or ("",))[0] == "log10" else exp.DataType.INTEGER_TYPES
+    annotator._set_type(node, exp.DType.DECIMAL if _type_of(operand) in exact else exp.DType.DOUBLE)
+    return node
+
+
+def _behind_distinct(node: exp.Expr) -> exp.Expr:
+    """The argument of an aggregate, also behind DISTINCT."""
+    argument: exp.Expr = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    return argument
+
+
+def _annotate_power(annotator: Any, node: exp.Binary) -> exp.Binary:
+    kinds = {_type_of(node.this), _type_of(node.expression)}
+    exact = exp.DType.DECIMAL in kinds and kinds <= {exp.DType.DECIMAL, *exp.DataType.INTEGER_TYPES}
+    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
+    return node
+
+
+def _annotate_sum(annotator: Any, node: exp.Sum) -> exp.Sum:
+    """The sum of a BIGINT is NUMERIC, of smaller integers a BIGINT."""
+    if _type_of(_behind_distinct(node)) == exp.DType.BIGINT:
+        annotator._set_type(node, exp.DType.DECIMAL)
+    else:
+        annotator._annotate_by_args(node, "this", "expressions", promote=True)
+    return node
+
+
+def _annotated_by(rule: Any, *nodes: type[exp.Expr]) -> dict[type[exp.Expr], dict[str, Any]]:
+    return {node: {"annotator": rule} for node in nodes}
+
+
+NUMBER_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
+    **_annotated_by(_annotate_sum, exp.Sum),
+    **_annotated_by(_annotate_power, exp.Pow),
+    **_annotated_by(_annotate_of_number, exp.Sqrt, exp.Exp, exp.Ln, exp.Log, exp.Sign),
+    **_annotated_by(_annotate_of_number, exp.Round, exp.Trunc, exp.Floor, exp.Ceil),
+    **_annotated_by(_annotate_average, exp.Avg, exp.Stddev, exp.StddevSamp, exp.StddevPop),
+    **_annotated_by(_annotate_average, exp.Variance, exp.VariancePop),
+    exp.IntDiv: {"returns": exp.DType.DECIMAL},
+}
+"""The types of numbers that are computed of others, where sqlglot has doubles."""

@@ -309,13 +309,6 @@ def _annotate_negative(annotator: Any, node: exp.Neg) -> exp.Neg:
 _LEAST: Final = {str(1 << 31): exp.DType.INT, str(1 << 63): exp.DType.BIGINT}
 
 
-def _annotate_avg(annotator: Any, node: exp.Avg) -> exp.Avg:
-    """The average of whole numbers is NUMERIC, of others a double."""
-    exact = _kind(node.this) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
-    annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
-    return node
-
-
 def _same(rule: dict[str, Any], *nodes: type[exp.Expr]) -> dict[type[exp.Expr], dict[str, Any]]:
     return {node: dict(rule) for node in nodes}
 
@@ -323,7 +316,6 @@ def _same(rule: dict[str, Any], *nodes: type[exp.Expr]) -> dict[type[exp.Expr], 
 RESULT_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     exp.Literal: {"annotator": _annotate_literal},
     exp.Neg: {"annotator": _annotate_negative},
-    exp.Avg: {"annotator": _annotate_avg},
     exp.Anonymous: {"annotator": _annotate_unknown},
     exp.Add: {"annotator": _annotate_plus},
     exp.Sub: {"annotator": _annotate_minus},

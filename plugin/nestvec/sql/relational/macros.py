@@ -53,6 +53,7 @@ _ARITHMETIC: Final = (
     """pg_float_quotient(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL AND NOT isnan(a)
     THEN error('division by zero') ELSE a / b END""",
     "pg_remainder(a, b) AS CASE WHEN b = 0 AND a IS NOT NULL THEN error('division by zero') ELSE a % b END",
+    """pg_trimmed(s) AS CASE WHEN contains(s, '.') THEN rtrim(rtrim(s, '0'), '.') ELSE s END""",
     "pg_bits_of(x, size) AS ((x % size + size + size // 2) % size) - size // 2",
     "pg_bits(a) AS CASE typeof(a) WHEN 'SMALLINT' THEN 16 WHEN 'INTEGER' THEN 32 ELSE 64 END",
     "pg_shift_mask(a) AS CASE WHEN pg_bits(a) = 64 THEN 63 ELSE 31 END",

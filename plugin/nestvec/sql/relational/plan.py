@@ -57,7 +57,6 @@ from nestvec.sql.relational.relations import (
 )
 from nestvec.sql.relational.results.dependent_columns import group_dependent_columns
 from nestvec.sql.relational.results.equal_documents import compare_documents
-from nestvec.sql.relational.results.exact_averages import use_exact_averages
 from nestvec.sql.relational.results.schema import relation_schema, type_values, widen_recursion
 from nestvec.sql.relational.results.tied_rows import limit_with_ties
 from nestvec.sql.relational.results.types import output_types
@@ -367,7 +366,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
     schema = relation_schema(planning, exact=True)
     annotated = annotate(tree, schema, PostgresTypes)
     output = OutputTypes(has_decimals(planning), vectors, output_types(annotated))
-    sql = _duckdb_sql(planning, use_exact_averages(annotated))
+    sql = _duckdb_sql(planning, annotated)
     services = [service for target in planning.targets.values() for service in target_services(target)]
     for relation in planning.relations:
         if isinstance(relation, CollectionScan):

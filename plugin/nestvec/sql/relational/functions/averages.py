@@ -19,7 +19,7 @@ _EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, rounding=ROUND_HALF_UP)
 
 def average(total: str, count: int) -> str:
     """The average of numbers with this sum."""
-    return f"{_quotient(_plain(total), Decimal(count)):f}"
+    return f"{_quotient(Decimal(total), Decimal(count)):f}"
 
 
 def spread_of_sums(total: int, squares: int, count: int, kind: str) -> str:
@@ -35,7 +35,7 @@ def spread(numbers: Sequence[str | None], kind: str) -> str:
 
     Empty for NULL.
     """
-    values = [_plain(number) for number in numbers if number is not None]
+    values = [Decimal(number) for number in numbers if number is not None]
     total = squares = Decimal(0)
     for value in values:
         total = _EXACT.add(total, value)
@@ -57,12 +57,6 @@ def _spread(total: Decimal, squares: Decimal, count: int, kind: str) -> str:
     places = _scale_of(variance)
     precise = Context(prec=max(variance.adjusted(), 0) + places + 10, rounding=ROUND_HALF_UP)
     return f"{precise.sqrt(variance).quantize(Decimal(1).scaleb(-places), context=_EXACT):f}"
-
-
-def _plain(text: str) -> Decimal:
-    """A number without the zeros at its end that are those of its column."""
-    number = Decimal(text)
-    return number.quantize(1, context=_EXACT) if number == int(number) else number.normalize(_EXACT)
 
 
 def _scale_of(number: Decimal) -> int:

@@ -28,7 +28,13 @@ from nestvec.sql.relational.formats.read_times import read_day, read_moment
 from nestvec.sql.relational.formats.time_texts import format_interval, format_moment
 from nestvec.sql.relational.functions.byte_texts import decode_text, digest, encode_bytes
 from nestvec.sql.relational.functions.intervals import justify
-from nestvec.sql.relational.functions.numerics import extreme_numeric, numeric_text
+from nestvec.sql.relational.functions.numerics import (
+    extreme_numeric,
+    numeric_key,
+    numeric_of_key,
+    numeric_sum,
+    numeric_text,
+)
 from nestvec.sql.relational.functions.quoting import normalize_text, quote_ident, read_bytea
 from nestvec.sql.relational.json_path.functions import (
     json_path_array,
@@ -53,6 +59,9 @@ _TEXTS: Final[tuple[Function, ...]] = (
     ("pg_normalized", normalize_text, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     ("pg_bytea", read_bytea, ["VARCHAR"], "BLOB"),
     ("pg_numeric", numeric_text, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"),
+    ("pg_numeric_key", numeric_key, ["VARCHAR"], "VARCHAR"),
+    ("pg_numeric_of_key", numeric_of_key, ["VARCHAR"], "VARCHAR"),
+    ("pg_numeric_sum", numeric_sum, ["VARCHAR[]"], "VARCHAR"),
     ("pg_extreme_numeric", extreme_numeric, ["VARCHAR", "VARCHAR[]"], "VARCHAR"),
 )
 _BYTES: Final[tuple[Function, ...]] = (

@@ -14,17 +14,16 @@ from nestvec.sql.relational.rewrites.nodes import is_text_constant
 
 
 def relation_schema(planning: Planning, *, exact: bool = False) -> MappingSchema:
-    """The columns of every relation. DuckDB has doubles for NUMERIC columns without a size.
-
-    With ``exact`` they are of that type, as PostgreSQL has them.
-    """
+    """The columns of every relation; with ``exact``, for the types that PostgreSQL gives results."""
     mapping: dict[str, Any] = {
         name: {column: _column_type(kind).copy() for column, kind in columns.items()}
         for name, columns in planning.schemas.items()
     }
-    for name, table in planning.tables.items() if exact else ():
+    for name, table in planning.tables.items():
         for column in table.columns:
-            if column.type_params.sql_type == "numeric" and column.name in mapping.get(name, ()):
+            # Those without a size, or with more digits than DuckDB has, are as long as what is read.
+            is_numeric = column.type_params.sql_type.startswith("numeric")
+            if is_numeric and planning.schemas.get(name, {}).get(column.name) == "double":
                 mapping[name][column.name] = exp.DataType(this=exp.DType.DECIMAL)
     dialect = PostgresTypes if exact else CaseSensitiveSql
     return MappingSchema(mapping, dialect=dialect, normalize=False)
@@ -66,6 +65,6 @@ def widen_recursion(tree: exp.Expr) -> exp.Expr:
 
 def _widen(value: exp.Expr) -> None:
     if value.type is not None and not value.type.expressions:
-        number = exp.cast(value.copy(), "decimal(38, 15)")
+        number = exp.cast(value.copy(), "decimal(38, 20)")
         number.type = exp.DataType(this=exp.DType.DECIMAL)
         value.replace(number)

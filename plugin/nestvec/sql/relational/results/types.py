@@ -24,7 +24,7 @@ _RANKS: Final = ("TINYINT", "SMALLINT", "INT", "BIGINT", "DECIMAL", "FLOAT", "DO
 _WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT")
 _NULL: Final = "NULL"
 """The type of a constant NULL, which takes that of the other rows."""
-_UNSIZED: Final = "DECIMAL(38,15)"
+_UNSIZED: Final = ("DECIMAL(38,15)", "DECIMAL(38,20)")
 """What stands for a NUMERIC without a size: its zeros at the end are not those of the number."""
 _OF_DUCKDB: Final = (*_WHOLE, "FLOAT", "DOUBLE")
 
@@ -111,7 +111,7 @@ def as_postgres(type_: str, duckdb_type: str, values: list[Any]) -> tuple[str, l
         is_whole = duckdb_type in _WHOLE
         in_range = is_whole and all(value is None or -beyond <= value < beyond for value in values)
         return (name, values) if in_range else None
-    if type_ == "DECIMAL" and duckdb_type == _UNSIZED:
+    if type_ == "DECIMAL" and duckdb_type in _UNSIZED:
         return "DECIMAL", _each(values, without_zeros)
     if type_ == "DOUBLE" and duckdb_type.startswith("DECIMAL"):
         return None

@@ -80,7 +80,7 @@ from nestvec.sql.relational.rewrites.nodes import (
 )
 from nestvec.sql.relational.rewrites.numbers.constants import check_digits, negative, plain_number
 from nestvec.sql.relational.rewrites.numbers.null_operands import fold_nulls
-from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics, write_results
+from nestvec.sql.relational.rewrites.numbers.numerics import write_exactly
 from nestvec.sql.relational.rewrites.patterns import matches, replaced, rewrite_like, similar_to, split_by
 from nestvec.sql.relational.rewrites.set_operations import type_constants
 from nestvec.sql.relational.rewrites.texts import (
@@ -100,8 +100,8 @@ def rewrite_for_duckdb(tree: exp.Expr) -> exp.Expr:
     nodes = list(tree.walk())
     if fold_nulls(nodes):
         nodes = list(tree.walk())
-    # A function of Python's for each: both are computed, whatever the order.
-    if write_numerics(nodes) | write_results(tree):
+    tree, has_numerics = write_exactly(tree, nodes)
+    if has_numerics:
         nodes = list(tree.walk())
     check_digits(nodes)
     for node in reversed(nodes):

@@ -17,6 +17,8 @@ def rewrite_sum(node: exp.Sum) -> exp.Expr:
         return _vector_aggregate(node, exp.Sum)
     if kind(node.this) in INTEGERS and kind(node.this) != exp.DType.BIGINT:
         return outside(node, lambda wrapped: exp.cast(wrapped, "bigint"))
+    if kind(node.this) == exp.DType.BIGINT:
+        return outside(node, lambda wrapped: exp.cast(wrapped, "decimal(38, 0)"))
     if kind(node.this) == exp.DType.FLOAT:
         return outside(node, lambda wrapped: exp.cast(wrapped, "real"))
     return node

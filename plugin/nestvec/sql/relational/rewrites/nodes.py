@@ -123,10 +123,15 @@ def outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
     return node
 
 
+def _is_within(node: exp.Expr, query: exp.Expr) -> bool:
+    return isinstance(node, exp.Query) and node is not query
+
+
 def order_by_value(tree: exp.Select, item: exp.Expr, position: int) -> bool:
     """Write the value where ORDER BY names the item; whether nothing else names it."""
     names, listed = list[exp.Expr](), set(map(id, tree.expressions))
-    for node in tree.walk(prune=lambda node: id(node) in listed):
+    # No query within names an item of the one around it.
+    for node in tree.walk(prune=lambda node: id(node) in listed or _is_within(node, tree)):
         if isinstance(node, exp.Column) and not node.table and node.name == item.alias_or_name:
             names.append(node)
     order = tree.args.get("order")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from sqlglot import exp
@@ -23,7 +24,17 @@ from nestvec.sql.relational.rewrites.nodes import (
     kind,
     order_by_value,
 )
+from nestvec.sql.relational.rewrites.numbers.aggregate_texts import aggregate_text
 from nestvec.sql.relational.rewrites.numbers.constants import is_long
+from nestvec.sql.relational.rewrites.numbers.exactness import (
+    DIGITS,
+    KEY,
+    VALUE,
+    is_inexact,
+    removes_equal,
+    scalar_item,
+    size_of,
+)
 from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     ARITHMETIC,
     NUMERIC,
@@ -31,8 +42,9 @@ from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     common_type,
     number_type,
 )
+from nestvec_schemas.errors import SqlNotSupported
 
-_OPERATIONS: Final[dict[type[exp.Expr], str]] = {
+OPERATIONS: Final[dict[type[exp.Expr], str]] = {
     exp.Add: "+",
     exp.Sub: "-",
     exp.Mul: "*",
@@ -49,7 +61,7 @@ _OPERATIONS: Final[dict[type[exp.Expr], str]] = {
     exp.Exp: "exp",
     exp.Ln: "ln",
 }
-_TEXTS: Final = {*TEXT_TYPES, exp.DType.BPCHAR}
+TEXTS: Final = {*TEXT_TYPES, exp.DType.BPCHAR}
 _JOINS: Final = (exp.Concat, exp.ConcatWs, exp.Format)
 _CONTEXTS: Final = (exp.Cast, exp.DPipe, exp.Anonymous, exp.ArrayToString, *_JOINS)
 _QUOTING: Final = ("QUOTE_LITERAL", "QUOTE_NULLABLE")
@@ -62,7 +74,7 @@ _FRACTIONS: Final = {"second": 6, "seconds": 6, "epoch": 6, "millisecond": 3, "m
 
 _MODIFIERS: Final = ("order", "limit", "offset", "with_")
 _MAX_DEPTH: Final = 40
-"""Levels of operations; what is deeper is computed by DuckDB."""
+"""Levels of operations."""
 
 
 def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
@@ -73,23 +85,22 @@ def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
             continue
         if (array := _array_of(node)) is not None:
             for value in array.expressions:
-                value.replace(_text(value, 0))
+                value.replace(text_of(value))
             array.type = exp.DataType.build("array<text>")
             changed = True
         for value in _documents_of(node):
             items = value.unnest()
             if isinstance(items, exp.Array) and common_type(items.expressions) == NUMERIC:
-                if not _is_grouped(items):
-                    for item in items.expressions:
-                        item.replace(_json(item))
-                    items.type = exp.DataType.build("array<json>")
-                    changed = True
-            elif number_type(value) == NUMERIC and not _is_grouped(value):
+                for item in items.expressions:
+                    item.replace(_json(item))
+                items.type = exp.DataType.build("array<json>")
+                changed = True
+            elif number_type(value) == NUMERIC:
                 value.replace(_json(value))
                 changed = True
         for value in _texts_of(node):
-            if number_type(value) == NUMERIC and _is_computed(value) and not _is_grouped(value):
-                value.replace(_text(value, 0))
+            if number_type(value) == NUMERIC and _is_computed(value):
+                value.replace(text_of(value))
                 changed = True
     return changed
 
@@ -103,15 +114,15 @@ def write_results(tree: exp.Expr) -> bool:
         # Rows of several lengths are an error, which DuckDB finds.
         equal = len({len(row) for row in rows}) == 1
         return equal and _write_columns(list(zip(*rows, strict=True)))
-    if not isinstance(tree, exp.Select) or tree.args.get("distinct") is not None:
+    if not isinstance(tree, exp.Select) or removes_equal(tree):
         return False
     changed = False
     for at, item in enumerate(tree.expressions, 1):
         value = item.unalias()
-        if not _is_computed(value) or number_type(value) != NUMERIC or _is_grouped(value):
+        if not _is_computed(value) or number_type(value) != NUMERIC:
             continue
         if order_by_value(tree, item, at):
-            value.replace(_text(value, 0))
+            value.replace(text_of(value))
             changed = True
     return changed
 
@@ -152,10 +163,9 @@ def _write_columns(columns: Sequence[Sequence[exp.Expr]]) -> bool:
     for values in columns:
         if common_type(list(values)) != NUMERIC or not any(map(_is_computed, values)):
             continue
-        if not any(map(_is_grouped, values)):
-            for value in values:
-                value.replace(_text(value, 0))
-            changed = True
+        for value in values:
+            value.replace(text_of(value))
+        changed = True
     return changed
 
 
@@ -167,7 +177,7 @@ def _documents_of(node: exp.Expr) -> list[exp.Expr]:
 def _texts_of(node: exp.Expr) -> Iterator[exp.Expr]:
     """The operands of which a node makes texts."""
     if isinstance(node, exp.Cast):
-        if node.args["to"].this in _TEXTS:
+        if node.args["to"].this in TEXTS:
             yield node.this
     elif isinstance(node, exp.DPipe):
         if kind(node) in TEXT_TYPES:
@@ -178,17 +188,17 @@ def _texts_of(node: exp.Expr) -> Iterator[exp.Expr]:
 
 def _array_of(node: exp.Expr) -> exp.Array | None:
     """ARRAY[…] with a NUMERIC of which a node makes a text; None for another node."""
-    is_cast = isinstance(node, exp.Cast) and node.args["to"].this in _TEXTS
+    is_cast = isinstance(node, exp.Cast) and node.args["to"].this in TEXTS
     if not is_cast and not isinstance(node, exp.ArrayToString):
         return None
     array = node.this.unnest()
-    if not isinstance(array, exp.Array) or _is_grouped(array):
+    if not isinstance(array, exp.Array):
         return None
     return array if common_type(array.expressions) == NUMERIC else None
 
 
 def _json(value: exp.Expr) -> exp.Expr:
-    document = call("pg_json_numeric", _text(value, 0))
+    document = call("pg_json_numeric", text_of(value))
     document.type = exp.DataType(this=exp.DType.JSONB)
     return document
 
@@ -196,11 +206,15 @@ def _json(value: exp.Expr) -> exp.Expr:
 def _is_computed(node: exp.Expr) -> bool:
     """Whether DuckDB may write other digits: it does not for columns, constants and their sums."""
     node = without_parens(node)
+    if is_inexact(node):
+        return True
     if isinstance(node, exp.Cast):
         return not node.args["to"].expressions or _is_computed(node.this)
     if isinstance(node, exp.Literal):
         return not node.is_string and is_long(node)
-    if isinstance(node, (exp.Column, exp.AggFunc, exp.Window, exp.Query, exp.Anonymous)):
+    if isinstance(node, exp.Column):
+        return number_type(node) == NUMERIC and size_of(node) is None
+    if isinstance(node, (exp.AggFunc, exp.Filter, exp.Window, exp.Query, exp.Anonymous)):
         return False
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
         return _is_computed(node.this) or _is_computed(node.expression)
@@ -209,54 +223,70 @@ def _is_computed(node: exp.Expr) -> bool:
     return True
 
 
-def _is_grouped(node: exp.Expr) -> bool:
-    """Whether it may be an expression of GROUP BY, which is not to be taken apart."""
-    select = node.find_ancestor(exp.Select)
-    if select is None or not select.args.get("group"):
-        return False
-    return any(column.find_ancestor(exp.AggFunc) is None for column in node.find_all(exp.Column))
-
-
-def _text(node: exp.Expr, depth: int) -> exp.Expr:
-    """A number as PostgreSQL writes it."""
+def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
+    """A number as PostgreSQL writes it. Raises SqlNotSupported for one of too many levels."""
     node = without_parens(node)
-    if isinstance(node, exp.Null) or is_text_constant(node):
+    if VALUE in node.meta:
+        return _texted(node.this.copy())
+    if isinstance(node, exp.Column) and DIGITS in node.meta:
+        return _texted(
+            exp.column(exp.to_identifier(node.meta[DIGITS], quoted=True), node.args["table"].copy())
+        )
+    if DIGITS in node.meta:
+        return _texted(node.copy())
+    if KEY in node.meta or isinstance(node, exp.Null) or is_text_constant(node):
         return _as_text(node)
-    if number_type(node) != NUMERIC or depth > _MAX_DEPTH:
+    if number_type(node) != NUMERIC:
+        return _as_text(node)
+    if depth > _MAX_DEPTH:
+        if is_inexact(node):
+            raise SqlNotSupported("the expression is nested too deeply", next_step=_DEEP)
         return _as_text(node)
     deeper = depth + 1
     if isinstance(node, exp.Literal) and _PLAIN.fullmatch(node.name):
         return exp.Literal.string(f"{Decimal(node.name):f}")
-    if isinstance(node, exp.Cast):
-        return _cast_text(node, deeper)
     if isinstance(node, exp.Extract):
         return _part_text(node)
+    if not _is_computed(node):
+        return _as_text(node)
+    if isinstance(node, exp.Cast):
+        return _cast_text(node, deeper)
     if isinstance(node, (exp.Case, exp.Coalesce)):
         return _choice_text(node, deeper)
     if isinstance(node, (exp.Greatest, exp.Least)):
         extreme = exp.Literal.string("greatest" if isinstance(node, exp.Greatest) else "least")
-        items = exp.Array(expressions=[_text(value, deeper) for value in chosen(node)])
+        items = exp.Array(expressions=[text_of(value, deeper) for value in chosen(node)])
         items.type = exp.DataType.build("array<text>")
         return _texted(call("pg_unless_empty", call("pg_extreme_numeric", extreme, items)))
     if isinstance(node, exp.Nullif):
-        other = exp.Coalesce(this=_text(node.expression, deeper), expressions=[exp.Literal.string("")])
-        return _texted(call("pg_unless_empty", _operation("nullif", _text(node.this, deeper), other)))
+        other = exp.Coalesce(this=text_of(node.expression, deeper), expressions=[exp.Literal.string("")])
+        return _texted(call("pg_unless_empty", _operation("nullif", text_of(node.this, deeper), other)))
     if isinstance(node, (exp.Round, exp.Trunc)):
         places = node.args.get("decimals") or exp.Literal.number(0)
         name = "round" if isinstance(node, exp.Round) else "trunc"
-        return _operation(name, _text(node.this, deeper), _as_text(places))
+        return _operation(name, text_of(node.this, deeper), _as_text(places))
     if isinstance(node, exp.Log):
         if node.expression is None:
-            return _operation("log10", _text(node.this, deeper))
-        return _operation("log", _text(node.this, deeper), _text(node.expression, deeper))
-    name = _OPERATIONS.get(type(node), "")
+            return _operation("log10", text_of(node.this, deeper))
+        return _operation("log", text_of(node.this, deeper), text_of(node.expression, deeper))
+    if isinstance(node, exp.Subquery) and (item := scalar_item(node)) is not None:
+        copied = node.copy()
+        inner = scalar_item(copied)
+        if inner is not None:
+            inner.replace(text_of(item, deeper))
+        return _texted(copied)
+    if (aggregate := aggregate_text(node, partial(text_of, depth=deeper))) is not None:
+        return _texted(aggregate)
+    name = OPERATIONS.get(type(node), "")
     if not name:
         return _as_text(node)
     operands = (node.this, node.expression) if isinstance(node, (*ARITHMETIC, exp.IntDiv, exp.Pow)) else ()
-    return _operation(name, *(_text(operand, deeper) for operand in operands or (node.this,)))
+    return _operation(name, *(text_of(operand, deeper) for operand in operands or (node.this,)))
 
 
 _EMPTY: Final = exp.Literal.string("")
+_CONSTANTS: Final = (exp.Literal, exp.Null, exp.Extract)
+_DEEP: Final = "Compute a part of it in a subquery, as a column of its own."
 
 
 def _operation(name: str, *texts: exp.Expr) -> exp.Expr:
@@ -270,7 +300,12 @@ def _texted(node: exp.Expr) -> exp.Expr:
 
 
 def _as_text(node: exp.Expr) -> exp.Expr:
-    return _texted(exp.cast(node.copy(), "text"))
+    text = _texted(exp.cast(node.copy(), "text"))
+    # DuckDB's places are those of the column, and not of each number.
+    is_cast_key = isinstance(node, exp.Cast) and KEY in node.meta
+    is_padded = number_type(node) == NUMERIC and (is_cast_key or size_of(node) is None)
+    is_padded = is_padded and not isinstance(node, _CONSTANTS)
+    return _texted(call("pg_trimmed", text)) if is_padded else text
 
 
 def _cast_text(node: exp.Cast, depth: int) -> exp.Expr:
@@ -282,7 +317,7 @@ def _cast_text(node: exp.Cast, depth: int) -> exp.Expr:
     elif type_ in FLOAT_TYPES:
         text = _operation("real" if type_ == exp.DType.FLOAT else "double", _as_text(value))
     else:
-        text = _text(value, depth)
+        text = text_of(value, depth)
     if not sizes:
         return text
     digits, places = (*(size.name for size in sizes), "0")[:2]
@@ -303,5 +338,5 @@ def _choice_text(node: exp.Expr, depth: int) -> exp.Expr:
     """One of several values, each as a text."""
     copied = node.copy()
     for value in chosen(copied):
-        value.replace(_text(value, depth))
+        value.replace(text_of(value, depth))
     return _texted(copied)
