@@ -319,6 +319,16 @@ def test_what_postgresql_alone_answers_is_refused_by_name(twins: Twins, statemen
         twins.nestvec.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("values", "constants"), [([1, None], "(1, NULL)"), ([None], "(NULL)"), (None, "(NULL)"), ([1], "(1)")]
+)
+def test_a_list_of_a_parameter_may_have_nulls(twins: Twins, values: object, constants: str) -> None:
+    statement = "SELECT id, id IN {0} AS a, id + 0 NOT IN {0} AS b FROM t WHERE s IS NOT NULL ORDER BY id"
+    expected = answer(twins.postgresql, statement.format(constants))
+    cursor = twins.nestvec.execute(statement.format(":p"), {"p": values})
+    assert ([column[0] for column in cursor.description], cursor.fetchall()) == expected
+
+
 @pytest.mark.parametrize("statement", FAILING)
 def test_both_refuse(twins: Twins, statement: str) -> None:
     with pytest.raises(psycopg.Error):

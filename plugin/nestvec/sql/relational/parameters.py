@@ -35,13 +35,21 @@ def bind_parameters(source: SourceText, tree: exp.Expr, params: Params) -> exp.E
 
 
 def check_in_lists(source: SourceText, tree: exp.Expr, params: Params) -> None:
-    """Raise SqlSyntaxError for IN without a list in parentheses; a parameter that is a list will do."""
-    for node in tree.find_all(exp.In):
+    """Raise SqlSyntaxError for IN without a list in parentheses; a parameter that is a list will do.
+
+    One with NULL in it, or that is NULL, is written as a list in parentheses.
+    """
+    for node in list(tree.find_all(exp.In)):
         field = node.args.get("field")
         if isinstance(field, PARAMETER_NODES):
             value = to_python(params.value(source, field))
             if value is not None and not isinstance(value, (list, tuple, set, frozenset)):
                 raise source.type_mismatch("IN needs a list", value, field, "Pass a list, or write =.")
+            items = [None] if value is None else list(value)
+            if any(item is None for item in items):
+                # DuckDB passes over NULL in a list, of which NOT IN is never true.
+                node.set("field", None)
+                node.set("expressions", [_constant(source, field, item) for item in items])
         elif field is not None:
             raise source.syntax_error(
                 "IN needs a list in parentheses", field, "Write IN (…), or = ANY(…) for an array."
