@@ -50,7 +50,10 @@ class UnchangedRows:
         """The size of such a row in a request, as ``request_bytes`` has it; 0 for one that may have to be
         converted or rejected."""
         names = tuple(row)
-        shape = self._shapes[names] if names in self._shapes else self._remember(names)
+        try:
+            shape = self._shapes[names]
+        except KeyError:
+            shape = self._remember(names)
         if shape is None:
             return 0
         size = shape.size

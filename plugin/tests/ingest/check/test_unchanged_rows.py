@@ -89,7 +89,7 @@ def exact(row: Mapping[str, object]) -> dict[str, tuple[type, str]]:
 
 
 @given(SCHEMAS, st.lists(ROWS, max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_row_that_is_recognised_is_what_the_conversion_returns(
     schema: RowSchema, rows: list[dict[str, object]]
 ) -> None:
