@@ -202,7 +202,14 @@ def plan_change(
 def _plan_fields(table: Table, change: Change) -> FieldPlan:
     new = change.fields
     _check_dropped(table, change)
+    texts = [column.name for column in table.columns if column.type in ("VARCHAR", "TEXT")]
     for name, field in new.items():
+        if table.column(field.source) is None:
+            raise SpecError(
+                "the collection has no field of this name to embed",
+                value=field.source,
+                next_step=f"Available: {', '.join(texts)}.{nearest(field.source, texts)}",
+            )
         if table.column(name) is not None and name not in change.drop:
             raise SpecError(
                 "the collection already has a field of this name",

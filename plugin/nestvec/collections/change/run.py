@@ -244,9 +244,9 @@ class _Run:
     def _fill(self, *, resumed: bool) -> None:
         load_lite(self.client, self.names.target)
         copy = self._copy(self.names.source)
-        if isinstance(self.options.advance, Meter):
-            self.options.advance.total = copy.source.count()
-            self.options.advance.skip(self.journal.count())
+        if isinstance(meter := self.options.advance, Meter):
+            meter.total = copy.source.count()
+            meter.skip(max(0, self.journal.count() - meter.done))  # those of this run count already
         copy.settle()
         if resumed and mark_differing(copy):
             copy.settle()

@@ -56,6 +56,12 @@ def test_each_field_has_its_part() -> None:
     assert plan.bytes == 1_000 * (100 + 4 * 8 + 4 * 64 + 1_024 + 4 * 32)
 
 
+def test_a_source_that_is_missing_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(SpecError, match="the collection has no field of this name to embed") as error:
+        plan_change(TABLE, added(32, field="texts"), NAMES, Measured(0))
+    assert "texts. Available: text, tenant. Did you mean 'text'?" in str(error.value)
+
+
 def test_fields_of_two_encoders_need_two_passes() -> None:
     plan = plan_change(TABLE, added(32, encoder="other"), NAMES, Measured(1_000, text_seconds=0.01))
     assert plan.seconds == pytest.approx(20)
