@@ -493,3 +493,4 @@ date_add('2021-10-31 00:00:00+02'::timestamptz, '1 day')
 date_add('2021-03-28 00:30:00+01'::timestamptz, '1 mon 1 day 2 hours'::interval, 'Europe/Berlin')
 date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 day'::interval, 'Europe/Warsaw')
 date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 month 1 day 01:30'::interval)
+(SELECT 1.5), (SELECT 1.0 / 3), (SELECT x FROM (SELECT 2.0 / 3 AS x) AS y), (SELECT 2.0 / 3) / 2

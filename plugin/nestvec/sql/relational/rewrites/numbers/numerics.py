@@ -33,6 +33,7 @@ def _separate_names(nodes: Sequence[exp.Expr]) -> None:
         is_item = isinstance(node, exp.Subquery) and isinstance(node.parent, exp.Select)
         if is_item and node.arg_key == "expressions" and node.alias and kind(node) == NUMERIC:
             name = node.args.pop("alias")
-            item = exp.Alias(this=node.copy(), alias=name.this)
+            label = name.this if isinstance(name, exp.TableAlias) else name
+            item = exp.Alias(this=node.copy(), alias=label)
             item.type = item.this.type = node.type
             node.replace(item)
