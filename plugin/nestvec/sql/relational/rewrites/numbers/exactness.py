@@ -18,7 +18,7 @@ DIGITS: Final = "digits"
 Of a call, that it gives the digits of a NUMERIC as a text.
 """
 SIZE: Final = "size"
-"""The key of a column's meta with its digits before and behind the point."""
+"""The key of the meta of a column, or of a cast to more digits, with those before and behind the point."""
 KEY: Final = "key"
 """The key of the meta of an expression that is one of GROUP BY's, which is not to be taken apart."""
 VALUE: Final = "value"
@@ -163,7 +163,7 @@ def size_of(node: exp.Expr, depth: int = 0) -> Size | None:
 def _size_of(node: exp.Expr, depth: int) -> Size | None:
     if isinstance(node, exp.Literal):
         return None if node.is_string else _size_of_constant(node)
-    if isinstance(node, exp.Column):
+    if isinstance(node, exp.Column) or SIZE in node.meta:
         return node.meta.get(SIZE)
     if VALUE in node.meta or KEY in node.meta:
         return None

@@ -16,6 +16,7 @@ from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, anonymo
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     KEY,
     NEIGHBOURS,
+    SIZE,
     VALUE,
     is_inexact,
     removes_equal,
@@ -80,6 +81,7 @@ def _widen(node: exp.Binary) -> bool:
         return False
     wide = exp.cast(node.this.copy(), f"decimal(38, {left[1]})")
     wide.type = wide.to
+    wide.meta[SIZE] = left
     node.set("this", wide)
     return True
 
