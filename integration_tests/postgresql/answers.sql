@@ -224,3 +224,5 @@ SELECT value AS x FROM json_array_elements_text('[1, {"a" : 2}, "x", null]'::jso
 SELECT ARRAY['{"a" :1}'::json, NULL]::text AS x, '{"a" : 1}'::json || 'x' AS y, concat('{"a" : 1}'::json, 1) AS z
 SELECT a AS x, n FROM (SELECT id, a, rank() OVER (ORDER BY a) AS n FROM rows ORDER BY rank() OVER (ORDER BY a) FETCH FIRST 3 ROWS WITH TIES) AS y
 SELECT a AS x, rank() OVER (ORDER BY a DESC NULLS LAST) AS n FROM rows ORDER BY 2 OFFSET 2 FETCH FIRST 1 ROWS WITH TIES
+SELECT n, m FROM generate_series(1, 3) AS n, LATERAL (SELECT n * 2 AS m) AS x
+SELECT n, m, x.id FROM generate_series(1, 3) AS g(n) CROSS JOIN LATERAL (SELECT n + 1 AS m) AS y JOIN rows AS x ON x.id = n ORDER BY n

@@ -64,7 +64,7 @@ from nestvec.sql.relational.results.whole_rows import write_rows
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.scans import add_scans, cte_query
-from nestvec.sql.relational.table_functions import expand_table_functions, name_unnested
+from nestvec.sql.relational.table_functions import expand_table_functions, name_unnested, qualify_series
 from nestvec.sql.relational.vectors import (
     output_vectors,
     replace_distances,
@@ -261,6 +261,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     name_outputs(planning.source, tree)
     name_unnested(tree)
     fold_identifiers(tree, names)
+    qualify_series(tree, names)
     keys = ordered_names(tree)
     try:
         qualified: exp.Expr = qualify(

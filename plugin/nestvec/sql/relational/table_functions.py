@@ -210,3 +210,23 @@ def name_unnested(tree: exp.Expr) -> None:
         alias = series.parent.args.get("alias") if isinstance(series.parent, exp.Lateral) else None
         if isinstance(alias, exp.TableAlias) and alias.this is not None and not alias.args.get("columns"):
             alias.set("columns", [alias.this.copy()])
+
+
+def qualify_series(tree: exp.Expr, columns: Collection[str]) -> None:
+    """Qualify the values of ``generate_series(…) AS n``, whose columns sqlglot does not know.
+
+    ``columns`` are the names of all tables; a name that anything else may have stays as it is.
+    """
+    inner = [node.this for node in tree.find_all(exp.Subquery, exp.CTE) if isinstance(node.this, exp.Query)]
+    outputs = {name for query in inner for name in query.named_selects} | set(columns)
+    for series in tree.find_all(exp.ExplodingGenerateSeries):
+        table, select = series.parent, series.find_ancestor(exp.Select)
+        if not isinstance(table, exp.Table) or select is None or not table.alias:
+            continue
+        alias = table.args["alias"]
+        if not alias.args.get("columns"):
+            alias.set("columns", [alias.this.copy()])
+        labels = set(table.alias_column_names) - outputs
+        for column in select.find_all(exp.Column):
+            if not column.table and column.name in labels:
+                column.set("table", exp.to_identifier(table.alias, quoted=True))
