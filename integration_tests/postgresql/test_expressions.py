@@ -41,6 +41,9 @@ UNKNOWN_TYPE: Final = re.compile("polymorphic type|is not unique|could not deter
 DIGITS: Final = re.compile(r"Overflow in|Could not cast value|out of range|beyond 64 bits")
 """Numbers that need more digits than DuckDB has, or than PostgreSQL's wrapping shifts have."""
 
+ROUNDED: Final = re.compile(r"(?:sum|avg)\(.*OVER \(")
+"""Sums of computed NUMERICs over windows, which have 20 digits behind the point."""
+
 DIFFERED: Final = Path(__file__).with_name("expressions.sql").read_text(encoding="utf-8").splitlines()
 """Statements that once had another answer than PostgreSQL's, or none."""
 
@@ -114,7 +117,7 @@ def check_numerics(twins: Twins, report: Report, seeds: range) -> None:
     for seed in seeds:
         statement = NumericWriter(Random(seed)).statement()
         outcome, difference = twins.outcome(statement)
-        if outcome == "same":
+        if outcome == "same" and not ROUNDED.search(statement):
             expected = twins.postgresql.execute(statement.encode()).fetchall()
             missing = Counter(map(digits, expected)) - Counter(
                 map(digits, twins.nestvec.execute(statement).fetchall())
