@@ -108,8 +108,9 @@ class _Writes:
         with self._changed:
             self._changed.wait_for(lambda: self._alone is None)
             self._alone = collection
-            self._changed.wait_for(lambda: not self._running, _MAX_SECONDS)
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._running, _MAX_SECONDS)
             yield
         finally:
             with self._changed:

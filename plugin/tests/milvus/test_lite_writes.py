@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+
+import pytest
 
 from nestvec.milvus.lite import _MAX_WAITING, _Writes
 
@@ -74,3 +77,20 @@ def test_one_step_at_a_time() -> None:
         assert not entered.wait(0.2)
     thread.join()
     assert entered.is_set()
+
+
+def test_a_step_that_is_interrupted_while_it_waits_holds_nobody_up() -> None:
+    class Interrupted(threading.Condition):
+        """Ctrl-C while the step waits for the writes that are under way."""
+
+        def wait_for(self, predicate: Callable[[], object], timeout: float | None = None) -> bool:
+            if predicate():
+                return True
+            raise KeyboardInterrupt
+
+    writes = _Writes()
+    writes._changed = Interrupted()
+    with writes.write("papers"), pytest.raises(KeyboardInterrupt), writes.alone("papers__2"):
+        pass
+    with writes.alone("notes__1"):
+        pass
