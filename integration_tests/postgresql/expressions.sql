@@ -99,3 +99,13 @@ VALUES (5.55/3, 'a'), (NULL, 'b'), (2, 'c')
 SELECT (1/3.0)::text || a FROM (VALUES (1), (2)) AS x(a)
 SELECT NULL AS a UNION ALL SELECT 5.55/3 UNION ALL SELECT s FROM rows
 SELECT a / 3.0 AS x, u FROM rows UNION ALL SELECT 1, NULL
+WITH t AS (SELECT i, w::numeric(30,10) AS w FROM (VALUES (1, 1234567890123000000.5), (2, 1234567890123000000.6)) AS v(i, w)) SELECT a.i, b.i AS j FROM t AS a, t AS b WHERE a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w*a.w < b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w*b.w
+WITH t AS (SELECT i, w::numeric(30,10) AS w FROM (VALUES (1, 1234567890123000000.5), (2, 1234567890123000000.6)) AS v(i, w)), q AS (SELECT i, w*w*w*w*w*w*w AS x FROM t), r AS (SELECT i, x*x*x AS y FROM q) SELECT a.i, b.i AS j FROM r AS a, r AS b WHERE a.y < b.y
+SELECT (SELECT max(w) FROM (SELECT 1234567890123.5::numeric(30,10) AS w) AS v) / (k + 9) AS c FROM (VALUES (1), (3)) AS u(k)
+SELECT i, power(n, 2) > 25 AS a, n ^ 3 = 421.875 AS b, sqrt(n) > 2.236067977499790 AS c, power(n, -2) < power(n, 2) AS d, sqrt(n * n) = n AS e FROM (VALUES (1, 5.0), (2, 7.5), (3, 0.3)) AS v(i, n)
+SELECT i FROM (VALUES (1, 5.0), (2, -7.5)) AS v(i, n) WHERE n > 0 AND sqrt(n) > sqrt(n - 1)
+SELECT id, to_json(v)::text AS a, to_jsonb(v)::text AS b, json_build_object('v', v)::text AS c, to_json(ARRAY[v])::text AS d FROM typed
+SELECT json_agg(v ORDER BY id)::text AS a, jsonb_agg(v ORDER BY id)::text AS b, to_json(avg(v))::text AS c FROM typed
+SELECT row_to_json(x)::text AS a, to_jsonb(x)::text AS b FROM (SELECT id, v, v + v AS s FROM typed) AS x
+SELECT id, (v + v)::text AS a, to_json(v::real[])::text AS b FROM typed
+SELECT to_json(m)::text AS a, m::text AS b FROM (SELECT avg(v) AS m FROM typed) AS x

@@ -97,6 +97,22 @@ def test_a_computed_numeric_is_compared_exactly(answer: Answer, condition: str, 
 
 
 @pytest.mark.parametrize(
+    ("condition", "error"),
+    [
+        ("x / k > 7.5 / k", "division by zero"),
+        ("sqrt(x) > 1", "square root of a negative number"),
+        ("sqrt(x) > sqrt(x + 1)", "square root of a negative number"),
+        ("power(k, -2) > 1", "zero raised to a negative power"),
+    ],
+)
+def test_a_comparison_by_doubles_has_the_errors_of_numerics(
+    answer: Answer, condition: str, error: str
+) -> None:
+    with pytest.raises(SqlError, match=error):
+        answer(f"SELECT k FROM (VALUES (-5.0, 0.0), (6.0, 1.0)) AS v(x, k) WHERE {condition}")
+
+
+@pytest.mark.parametrize(
     ("statement", "expected"),
     [
         ("SELECT y FROM (SELECT x / 3 AS y FROM (VALUES (5.55)) AS v(x)) AS q", "1.8500000000000000"),

@@ -6,8 +6,10 @@ each, as a text; DuckDB leaves out those that nothing reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Final
 
 from sqlglot import exp
@@ -54,12 +56,14 @@ class _Marking:
 
     done: set[int] = field(default_factory=set)
     """Columns, by their ids; each of which may be one of a query that has more."""
-    rough: set[str] = field(default_factory=set)
-    """The names of columns with digits that have others with doubles beside them."""
+    rough: dict[str, int] = field(default_factory=dict)
+    """By the name of a column with digits that has another with doubles beside it: the most of its digits."""
     queries: dict[int, exp.Expr] = field(default_factory=dict)
     """By the id of a query: what is in its place."""
     items: dict[int, tuple[str, Size | None]] = field(default_factory=dict)
     """By the id of an item of a query: the name of the column with its digits, and its size."""
+    numbers: Iterator[int] = field(default_factory=partial(count, 1))
+    """Of the names."""
 
     def mark(self, column: exp.Column) -> None:
         if id(column) in self.done or not column.table:
@@ -79,7 +83,7 @@ class _Marking:
         if name:
             column.meta[DIGITS] = name
         if name in self.rough:
-            column.meta[NEAR] = near_name(name)
+            column.meta[NEAR] = (near_name(name), self.rough[name])
         if size is not None:
             column.meta[SIZE] = size
 
@@ -106,13 +110,13 @@ class _Marking:
             return "", None
         if value.find(exp.Rand) is not None:
             return "", None
-        name = f"{_NAME}{len(self.items)}"
+        name = f"{_NAME}{next(self.numbers)}"
         digits = exp.Anonymous(this="pg_digits", expressions=[value.copy()])
         query.append("expressions", exp.alias_(digits, name, quoted=True))
         rough = near(value)
         if rough is not None and not rough.slack:
             query.append("expressions", exp.alias_(rough.double, near_name(name), quoted=True))
-            self.rough.add(name)
+            self.rough[name] = rough.digits
         return name, None
 
     def compare_keys(self, query: exp.Expr) -> exp.Expr:

@@ -175,8 +175,10 @@ def _size_of(node: exp.Expr, depth: int) -> Size | None:
             return _size_of_text(node.this) or size_of(node.this, depth)
         places = sizes[1] if len(sizes) > 1 else 0
         return (sizes[0] - places, places)
-    if isinstance(node, (exp.Neg, exp.Abs, exp.Max, exp.Min)):
+    if isinstance(node, (exp.Neg, exp.Abs)):
         return size_of(node.this, depth)
+    if isinstance(node, (exp.Max, exp.Min)) and (argument := argument_of(node)) is not None:
+        return size_of(argument, depth)
     if isinstance(node, (exp.Floor, exp.Ceil)) or (
         isinstance(node, (exp.Round, exp.Trunc)) and node.args.get("decimals") is None
     ):
@@ -189,11 +191,14 @@ def _size_of(node: exp.Expr, depth: int) -> Size | None:
         return _size_of_two(node, size_of(node.this, depth), size_of(node.expression, depth))
     if isinstance(node, CHOICES):
         return size_of_any(chosen(node), depth)
-    if isinstance(node, exp.Sum):
-        size = size_of(node.this, depth)
+    if isinstance(node, exp.Sum) and (argument := argument_of(node)) is not None:
+        size = size_of(argument, depth)
         return (MAX_DIGITS - size[1], size[1]) if size is not None else None
     if isinstance(node, (exp.Filter, exp.Window)):
         return size_of(node.this, depth)
+    if isinstance(node, exp.Subquery):
+        item = scalar_item(node)
+        return size_of(item, depth) if item is not None else None
     return size_of_type(node.type) if node.type is not None and kind(node) in INTEGERS else None
 
 

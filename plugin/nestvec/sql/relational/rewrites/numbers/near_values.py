@@ -13,16 +13,22 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import call
-from nestvec.sql.relational.rewrites.numbers.exactness import is_inexact, size_of
+from nestvec.sql.relational.rewrites.numbers.exactness import MAX_DIGITS, is_inexact, size_of
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
 
 NEAR: Final = "near"
-"""The key of a column's meta with the name of the column beside it that has doubles near to its numbers."""
+"""The key of a column's meta with the name of the column beside it that has doubles near to its numbers.
+
+And with the most digits of those numbers.
+"""
 
 _TOLERANCE: Final = 1e-12
 """More than the relative errors of some operations on doubles, and of PostgreSQL's quotients of 16 digits."""
 _MAX: Final = 1e300
 _MAX_DEPTH: Final = 20
+_MAX_DIGITS: Final = 280
+"""Digits of all operands together, with which no double is infinite, nor has fewer digits near zero."""
+_MAX_POWER: Final = 8
 _ORDERED: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
@@ -31,6 +37,8 @@ class Near:
     """A double, and how far the number may be from it beside the errors of doubles."""
 
     double: exp.Expr
+    digits: int
+    """Before and behind the point together, at most."""
     slack: float = 0.0
 
 
@@ -40,14 +48,17 @@ def near(node: exp.Expr, depth: int = 0) -> Near | None:
     if depth > _MAX_DEPTH or number_type(node) not in (NUMERIC, exp.DType.INT):
         return None
     if isinstance(node, exp.Column) and NEAR in node.meta:
-        name = exp.to_identifier(node.meta[NEAR], quoted=True)
-        return Near(exp.column(name, node.args["table"].copy()))
+        name, digits = node.meta[NEAR]
+        return Near(exp.column(exp.to_identifier(name, quoted=True), node.args["table"].copy()), digits)
     if not is_inexact(node):
         is_plain = node.find(exp.Query, exp.AggFunc, exp.Window, exp.Anonymous, exp.Cast) is None
-        is_sized = isinstance(node, exp.Column) or size_of(node) is not None
-        return Near(_double(node)) if is_plain and is_sized else None
+        size = size_of(node)
+        is_sized = isinstance(node, exp.Column) or size is not None
+        return Near(_double(node), sum(size or (MAX_DIGITS, 0))) if is_plain and is_sized else None
     if isinstance(node, (exp.Mul, exp.Div)):
         return _of_two(node, depth + 1)
+    if isinstance(node, (exp.Pow, exp.Sqrt)):
+        return _of_power(node, depth + 1)
     if isinstance(node, (exp.Neg, exp.Abs, exp.Round, exp.Trunc)):
         return _of_one(node, depth + 1)
     return None
@@ -57,11 +68,28 @@ def _of_two(node: exp.Binary, depth: int) -> Near | None:
     left, right = near(node.this, depth), near(node.expression, depth)
     if left is None or right is None or left.slack or right.slack:
         return None
-    second = right.double
+    second, digits = right.double, left.digits + right.digits
+    if digits > _MAX_DIGITS:
+        return None
     if isinstance(node, exp.Div):
         # Unlike a quotient it has no error for zero, for which DuckDB would compute it apart from others.
         second = call("pow", second, exp.Neg(this=exp.Literal.number(1)))
-    return Near(exp.Mul(this=exp.paren(left.double), expression=exp.paren(second)))
+    return Near(exp.Mul(this=exp.paren(left.double), expression=exp.paren(second)), digits)
+
+
+def _of_power(node: exp.Expr, depth: int) -> Near | None:
+    """A root, or a power with a constant exponent: the root of a negative number is NaN, and no error."""
+    base, exponent = near(node.this, depth), Decimal("0.5")
+    if isinstance(node, exp.Pow):
+        constant = constant_of(node.expression)
+        if constant is None or constant != int(constant) or abs(constant) > _MAX_POWER:
+            return None
+        exponent = constant
+    if base is None or base.slack:
+        return None
+    digits = base.digits * max(abs(int(exponent)), 1)
+    double = call("pow", base.double, _constant(float(exponent)))
+    return Near(double, digits) if digits <= _MAX_DIGITS else None
 
 
 def _of_one(node: exp.Expr, depth: int) -> Near | None:
@@ -69,13 +97,13 @@ def _of_one(node: exp.Expr, depth: int) -> Near | None:
     if inner is None or inner.slack:
         return None
     if isinstance(node, exp.Neg):
-        return Near(exp.Neg(this=exp.paren(inner.double)))
+        return Near(exp.Neg(this=exp.paren(inner.double)), inner.digits)
     if isinstance(node, exp.Abs):
-        return Near(_size(inner.double))
+        return Near(_size(inner.double), inner.digits)
     places = node.args.get("decimals")
     if places is not None and not (isinstance(places, exp.Literal) and len(places.name) <= 2):
         return None
-    return Near(inner.double, 10.0 ** -(int(places.name) if places is not None else 0))
+    return Near(inner.double, inner.digits + 1, 10.0 ** -(int(places.name) if places is not None else 0))
 
 
 def _double(node: exp.Expr) -> exp.Expr:
@@ -97,7 +125,10 @@ def compare_near(node: exp.Expr, exactly: exp.Expr) -> exp.Expr | None:
         limit = exp.Add(this=limit, expression=_constant(left.slack + right.slack))
     distance = _size(exp.paren(exp.Sub(this=exp.paren(left.double), expression=exp.paren(right.double))))
     roughly = type(node)(this=exp.paren(left.double.copy()), expression=exp.paren(right.double.copy()))
-    return _case([exp.If(this=exp.GT(this=distance, expression=limit), true=roughly)], exactly)
+    # It is infinite or NaN where a divisor is zero, which is an error.
+    is_number = exp.LT(this=distance.copy(), expression=_constant(_MAX))
+    is_apart = exp.and_(exp.GT(this=distance, expression=limit), is_number)
+    return _case([exp.If(this=is_apart, true=roughly)], exactly)
 
 
 def _compare_with_constant(node: exp.Expr, side: Near, number: float, exactly: exp.Expr) -> exp.Expr:
