@@ -198,7 +198,11 @@ def _type_of(node: exp.Expr) -> exp.DType | None:
 
 
 def _annotate_average(annotator: Any, node: exp.Expr) -> exp.Expr:
-    """The average or deviation of whole numbers and NUMERICs is NUMERIC, of others a double."""
+    """The average or deviation of whole numbers and NUMERICs is NUMERIC, of others a double; that of vectors
+    is a vector."""
+    if _type_of(_behind_distinct(node)) in (exp.DType.ARRAY, exp.DType.VECTOR):
+        annotator._set_type(node, _behind_distinct(node).type)
+        return node
     exact = _type_of(_behind_distinct(node)) in {*exp.DataType.INTEGER_TYPES, exp.DType.DECIMAL}
     annotator._set_type(node, exp.DType.DECIMAL if exact else exp.DType.DOUBLE)
     return node

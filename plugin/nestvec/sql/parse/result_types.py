@@ -67,6 +67,7 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         ),
         exp.DType.DOUBLE,
     ),
+    **dict.fromkeys(("SUBVECTOR", "L2_NORMALIZE"), exp.DType.VECTOR),
     "JSON_EACH_VALUES": exp.DType.JSON,
     "JSONB_FIELD_TEXTS": exp.DType.VARCHAR,
     "JSONB_FIELD_DOCUMENTS": exp.DType.JSONB,

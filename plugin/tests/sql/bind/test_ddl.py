@@ -327,6 +327,7 @@ def test_indexes_that_are_refused(message: str, marked: str, indexed: Table) -> 
         ("a schema-qualified table", "DROP TABLE other.x"),
         ("DESCRIBE of anything but a table", "DESCRIBE SELECT 1"),
         ("ENCODING in COPY TO", "COPY (SELECT 1) TO 'f.csv' WITH (ENCODING 'utf8')"),
+        (r"CSV in COPY TO.* WITH \(FORMAT csv, HEADER\)", "COPY (SELECT 1) TO 'f.csv' CSV HEADER"),
         ("MODES of a transaction", "BEGIN ISOLATION LEVEL SERIALIZABLE"),
     ],
 )

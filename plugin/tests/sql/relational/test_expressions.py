@@ -159,6 +159,7 @@ COLUMNS: list[tuple[str, Any]] = [
     ("l2_norm(v)", 5.0),
     ("vector_dims(v)", 2),
     ("subvector(v, 2, 1)", [4.0]),
+    ("subvector(v, 2, 1)::text || l2_normalize(v)::text", "[4][0.6,0.8]"),
     ("v::text", "[3,4]"),
     ("yes AND n = 7", True),
     ("CASE WHEN yes THEN name END", "Ábc, déf"),

@@ -23,6 +23,9 @@ Header = Literal["true", "false", "match"]
 _TRUE: Final = ("true", "on", "1", "yes")
 _FALSE: Final = ("false", "off", "0", "no")
 
+WITHOUT_FORMAT: Final = dict.fromkeys(("CSV", "TEXT", "BINARY"), "Write WITH (FORMAT csv, HEADER).")
+"""What is to be written instead of the options that PostgreSQL before 9.0 had."""
+
 
 @dataclass(frozen=True)
 class CopyOptions:
@@ -75,7 +78,8 @@ def parse_options(scope: Scope, nodes: Sequence[exp.Expr]) -> CopyOptions:
         parse = _OPTIONS.get(name)
         if parse is None:
             available = f"Available: {', '.join(_OPTIONS)}.{nearest(name, _OPTIONS)}"
-            raise scope.source.unknown_name("COPY has no option of this name", name, node, available)
+            instead = WITHOUT_FORMAT.get(name, available)
+            raise scope.source.unknown_name("COPY has no option of this name", name, node, instead)
         if name in values:
             raise scope.source.syntax_error(f"{name} occurs twice", node, "Write each option once.")
         values[name] = parse(scope, node, name)

@@ -24,7 +24,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec.sql.statements.dml.copy_options import CopyOptions, parse_options
+from nestvec.sql.statements.dml.copy_options import WITHOUT_FORMAT, CopyOptions, parse_options
 from nestvec.sql.statements.select import select_rows
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable
@@ -54,10 +54,9 @@ def run_copy_to(session: Session, parsed: ParsedStatement, params: Params) -> St
     if not isinstance(name, str):
         raise source.not_supported("COPY to anything but a file", file, _WRITE)
     for option in tree.args.get("params") or ():
-        if str(option.this.name).upper() not in _OPTIONS:
-            raise source.not_supported(
-                f"{str(option.this.name).upper()} in COPY TO", option, f"Available: {', '.join(_OPTIONS)}."
-            )
+        if (word := str(option.this.name).upper()) not in _OPTIONS:
+            instead = f"Available: {', '.join(_OPTIONS)}."
+            raise source.not_supported(f"{word} in COPY TO", option, WITHOUT_FORMAT.get(word, instead))
     options = parse_options(scope, tree.args.get("params") or ())
     format_ = str(options.format or _FORMATS.get(Path(name).suffix.lower(), ""))
     if format_ not in _WRITERS:

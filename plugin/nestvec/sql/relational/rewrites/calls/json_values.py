@@ -156,8 +156,11 @@ def document_of_value(*, as_jsonb: bool) -> Rule:
 def json_value(node: exp.Expr, *, as_jsonb: bool) -> exp.Expr:
     """A value of JSON: a timestamp has a T and minutes in its zone; intervals and REALs are their texts.
 
-    NaN and the infinite numbers are strings. In ``jsonb`` numbers have no exponents.
+    NaN and the infinite numbers are strings, as are vectors: their texts. In ``jsonb`` numbers have no
+    exponents.
     """
+    if is_vector(node):
+        return call("pg_vector_text", node)
     if kind(node) in FLOAT_TYPES and not as_jsonb:
         return call("pg_json_numeric", float_text(node, kind(node)))
     if kind(node) == exp.DType.FLOAT:
@@ -170,7 +173,7 @@ def json_value(node: exp.Expr, *, as_jsonb: bool) -> exp.Expr:
         return call("pg_interval_text", node)
     if kind(node) in BINARY_TYPES:
         return hex_text(node)
-    if kind(node) == exp.DType.ARRAY and not is_vector(node):
+    if kind(node) == exp.DType.ARRAY:
         return _array_value(node, as_jsonb)
     if kind(node) in DAYS_AND_MOMENTS:
         zone = exp.Literal.string(":00" if kind(node) == exp.DType.TIMESTAMPTZ else "")
@@ -214,7 +217,8 @@ def _is_structured(value: exp.Expr) -> bool:
     value = value.unnest()
     if isinstance(value, exp.Case):
         return any(_is_structured(branch.args["true"]) for branch in value.args["ifs"])
-    return kind(value) == exp.DType.ARRAY or _IS_ROW in value.meta
+    is_array = kind(value) == exp.DType.ARRAY and not is_vector(value)
+    return is_array or _IS_ROW in value.meta
 
 
 def _pair(key: exp.Expr, value: exp.Expr, colon: str, as_jsonb: bool) -> Sequence[exp.Expr]:
