@@ -350,13 +350,16 @@ def test_typing(
         keys.send_text("FROM notes WHERE id = 3;\r")
         keys.send_text("SELECT nope FROM notes;\r")
         keys.send_text("SELECT 'half a line\x03")
+        keys.send_text("SELECT other\r\\r\r")
         keys.send_text("\\timing\r")
         keys.send_text("SELECT id FROM notes WHERE id = 4;\r")
-        keys.send_text("\x04")
+        keys.send_text("SELECT '\r\\q\r' || id || 'th' FROM notes WHERE id = 5;\rSELECT\r\\q\r")
         interact(shell, (keys, DummyOutput()))
     captured = capsys.readouterr()
     assert "│  3 │" in captured.out
     assert "│  4 │" in captured.out
+    assert "5th" in captured.out
+    assert "syntax error" not in captured.err
     assert "no such column: nope" in captured.err
     assert "Timing is on." in captured.err
     kept = tmp_path / "nestvec" / "history"

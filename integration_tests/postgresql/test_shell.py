@@ -79,6 +79,9 @@ SELECT 1 AS a, 'b' AS b \gx
 SELECT 1 AS a \g (format=unaligned tuples_only=on)
 SELECT 2 AS a \g
 \g
+\g (format=unaligned tuples_only=on)
+\gset my_
+\echo :my_a
 """
 
 BRANCHES: Final = r"""

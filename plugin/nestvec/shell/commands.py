@@ -64,6 +64,12 @@ class BackslashCommand:
     """Whether a semicolon at the end is a part of the argument."""
 
 
+_BLANKS: Final = " \t\r\n"
+_HELP_WIDTH: Final = 79
+_MAX_NAME_WIDTH: Final = 26
+"""Longer names of commands have a line of their own in the help."""
+
+
 def run_backslash_command(shell: ShellState, line: str) -> None:
     """Run one line. Raises SqlSyntaxError for an unknown command, and the errors of Milvus."""
     name, _, rest = line.strip().partition(" ")
@@ -72,7 +78,8 @@ def run_backslash_command(shell: ShellState, line: str) -> None:
     # psql shows more of everything for \\d+ and the like.
     plain = name.rstrip("+S")
     row = BACKSLASH_COMMANDS.get(name) or BACKSLASH_COMMANDS.get(plain)
-    argument = rest.strip() if row and row.is_verbatim else rest.strip().rstrip(";").rstrip()
+    # Not strip(), which takes ARGUMENT_MARK for a blank.
+    argument = rest.strip(_BLANKS) if row and row.is_verbatim else rest.strip().rstrip(";").rstrip()
     if row is None and plain in UNSUPPORTED_COMMANDS:
         instead = UNSUPPORTED_COMMANDS[plain]
         raise SqlNotSupported("this command of psql is not supported", value=name, next_step=instead)
@@ -195,9 +202,12 @@ def _quit(shell: ShellState, argument: str) -> None:
 
 
 def _help(shell: ShellState, argument: str) -> None:
-    for name, row in BACKSLASH_COMMANDS.items():
-        click.echo(f"  {f'{name} {row.argument}'.ljust(22)}{row.description}")
-    click.echo("  …;".ljust(24) + "Run an SQL statement, which may take several lines.")
+    rows = [(f"{name} {row.argument}".strip(), row.description) for name, row in BACKSLASH_COMMANDS.items()]
+    rows.append(("…;", "Run an SQL statement, which may take several lines."))
+    formatter = click.HelpFormatter(max_width=_HELP_WIDTH)
+    with formatter.indentation():
+        formatter.write_dl(rows, col_max=_MAX_NAME_WIDTH)
+    click.echo(formatter.getvalue(), nl=False)
 
 
 def _list_tables(shell: ShellState, pattern: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 from prompt_toolkit import PromptSession
@@ -23,6 +24,10 @@ from nestvec.shell.split import is_complete, script_pieces
 from nestvec_schemas.errors import NestvecError
 
 _PROMPT = "nestvec> "
+_LEAVE: Final[dict[str, type[BaseException]]] = {
+    **dict.fromkeys(("\\r", "\\reset"), KeyboardInterrupt),
+    "\\q": EOFError,
+}
 _WELCOME = "End a statement with a semicolon. \\? lists the commands; Ctrl-D quits."
 
 
@@ -84,12 +89,22 @@ def _bindings() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         """Run a complete statement; otherwise start another line."""
         buffer = event.current_buffer
-        if is_complete(buffer.text) or buffer.text.strip().lower() in WORDS:
+        ends = _leaving(buffer.text)
+        if ends is not None:
+            event.app.exit(exception=ends)
+        elif is_complete(buffer.text) or buffer.text.strip().lower() in WORDS:
             buffer.validate_and_handle()
         else:
             buffer.insert_text("\n")
 
     return bindings
+
+
+def _leaving(text: str) -> type[BaseException] | None:
+    """What a command on a line within a statement raises: ``\\r`` as Ctrl-C, ``\\q`` as Ctrl-D."""
+    statement, _, line = text.rpartition("\n")
+    kind = _LEAVE.get(line.strip())
+    return kind if statement and is_complete(f"{statement}\n;") else None
 
 
 def history() -> History:

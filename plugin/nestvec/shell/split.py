@@ -14,6 +14,8 @@ _MARK: Final = re.compile(
 ARGUMENT_MARK: Final = "\x1f"
 """What is between a statement and the argument of the command that takes it."""
 
+_TAKE_STATEMENTS: Final = ("\\g", "\\gx", "\\gset", "\\gexec")
+
 _ENDS: Final = {
     # A quotation mark inside is doubled; E'…' has backslash escapes, too.
     "'": re.compile(r"(?:[^']|'')*+'"),
@@ -44,7 +46,7 @@ def split_script(text: str) -> SplitScript:
         if empty:
             line = _COMMAND.match(text, at)
             if line:
-                pieces.append("\\" + line[1].strip())
+                pieces.append(_alone("\\" + line[1].strip()))
                 starts.append(line.start(1))
                 start = at = line.end()
                 continue
@@ -89,6 +91,13 @@ def _ended(statement: str, end: str) -> list[str]:
         return [statement.strip(), end.strip()]
     argument = argument.strip().removesuffix(";").strip()
     return [f"{name} {statement.strip()}{ARGUMENT_MARK if argument else ''}{argument}"]
+
+
+def _alone(command: str) -> str:
+    """A command without a statement: what follows the name of one that takes a statement is its argument."""
+    name, _, argument = command.partition(" ")
+    argument = argument.strip().removesuffix(";").strip()
+    return f"{name} {ARGUMENT_MARK}{argument}" if name in _TAKE_STATEMENTS and argument else command
 
 
 def _line(text: str, start: int) -> int:

@@ -27,6 +27,7 @@ from nestvec.shell.split import is_complete, script_pieces, split_script
         ("\\d papers\nSELECT 1;\n  \\q", ("\\d papers", "SELECT 1;", "\\q"), ""),
         ("SELECT 1 \\d;", ("SELECT 1 \\d;",), ""),
         ("SELECT 1 \\gx\nSELECT 2\\g", ("\\gx SELECT 1", "\\g SELECT 2"), ""),
+        ("\\g a.txt\n\\g\n\\gset my_;", ("\\g \x1fa.txt", "\\g", "\\gset \x1fmy_"), ""),
         ("SELECT 1 \\watch 2 c=3\n", ("SELECT 1", "\\watch 2 c=3"), ""),
         ("SELECT '\\gx', 1;", ("SELECT '\\gx', 1;",), ""),
         (" ;; ; -- nothing", (), ""),

@@ -97,7 +97,7 @@ def _key_tables(key: Column) -> Iterator[Any]:
                 yield tables
         except duckdb.Error as error:
             raise IngestError(
-                "the keys of rows of before cannot be compared",
+                "the keys of the job before cannot be compared",
                 value=str(error)[:300],
                 next_step="Free space in the folder of temporary files (TMPDIR), and run the command again.",
             ) from error
