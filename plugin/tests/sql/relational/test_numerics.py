@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from random import Random
+
 import pytest
 
-from nestvec.sql.relational.functions.numerics import extreme_numeric, numeric_text
+from nestvec.sql.relational.functions.numerics import extreme_numeric, numeric_key, numeric_text
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,29 @@ def test_the_greatest_passes_over_null_and_takes_nan_for_more_than_all() -> None
     assert extreme_numeric("greatest", ["1", "NaN"]) == "NaN"
     assert extreme_numeric("least", ["NaN", "-2.0", "Infinity"]) == "-2.0"
     assert extreme_numeric("least", [None]) == ""
+
+
+def _random_numbers(seed: int, number: int) -> list[str]:
+    draw = Random(seed)
+    return [
+        draw.choice(["", "-"])
+        + str(draw.randrange(10 ** draw.randint(1, 9)))
+        + draw.choice(["", ".", f".{draw.randrange(10**6):06d}", ".5", ".000", f".000{draw.randrange(99)}"])
+        for _ in range(number)
+    ]
+
+
+def test_keys_of_numbers_sort_as_the_numbers() -> None:
+    texts = [*_random_numbers(1, 2_000), "0", "-0.00", "1.50", "1.5", "10", "9.99", "Infinity", "-Infinity"]
+    by_key = sorted(texts, key=numeric_key)
+    assert [Decimal(text) for text in by_key] == sorted(map(Decimal, texts))
+    assert len(set(map(numeric_key, texts))) == len(set(map(Decimal, texts)))
+
+
+@pytest.mark.parametrize(("operation", "rounding"), [("round", ROUND_HALF_UP), ("trunc", ROUND_DOWN)])
+def test_short_numbers_are_rounded_as_decimals_are(operation: str, rounding: str) -> None:
+    for at, text in enumerate(_random_numbers(2, 2_000)):
+        places = at % 9
+        expected = Decimal(text).quantize(Decimal(1).scaleb(-places), rounding)
+        written = f"{expected if expected else abs(expected):f}"
+        assert numeric_text(operation, text, str(places)) == written, text

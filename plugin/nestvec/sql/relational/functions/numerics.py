@@ -12,17 +12,14 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DecimalExceptio
 from functools import lru_cache
 from typing import Final
 
+from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT, short_key, short_result
 from nestvec.sqltypes.decimals import from_sorted_text, to_sorted_text
 
-_SIGNIFICANT: Final = 16
 _MAX_PLACES: Final = 1_000
 _MAX_DIGITS: Final = 5_000
 """Digits before the point: PostgreSQL has 131,072, which take seconds."""
 _MAX_EXPONENT: Final = 6_000
 """PostgreSQL's own limit of exp()."""
-_GROUP: Final = 4
-"""PostgreSQL's digits are of base 10,000."""
-
 _EXACT: Final = Context(prec=2 * (_MAX_DIGITS + _MAX_PLACES) + 100, Emax=999_999, Emin=-999_999)
 _LOG10_E: Final = math.log10(math.e)
 
@@ -34,11 +31,11 @@ def _scale(value: Decimal) -> int:
 
 def _weight(value: Decimal) -> int:
     """The power of 10,000 of the first digit."""
-    return value.adjusted() // _GROUP if value else 0
+    return value.adjusted() // GROUP if value else 0
 
 
 def _first_digit(value: Decimal) -> int:
-    return int(_EXACT.scaleb(abs(value), -_GROUP * _weight(value)))
+    return int(_EXACT.scaleb(abs(value), -GROUP * _weight(value)))
 
 
 def _bounded(places: int, *values: Decimal) -> int:
@@ -68,7 +65,7 @@ def _quotient(a: Decimal, b: Decimal) -> Decimal:
     if not b:
         raise ValueError("division by zero")
     weight = _weight(a) - _weight(b) - (_first_digit(a) <= _first_digit(b))
-    return _divided(a, b, _bounded(_SIGNIFICANT - weight * _GROUP, a, b))
+    return _divided(a, b, _bounded(SIGNIFICANT - weight * GROUP, a, b))
 
 
 def _whole_quotient(a: Decimal, b: Decimal) -> Decimal:
@@ -84,7 +81,7 @@ def _remainder(a: Decimal, b: Decimal) -> Decimal:
 def _root(a: Decimal) -> Decimal:
     if a < 0:
         raise ValueError("cannot take square root of a negative number")
-    places = _bounded(_SIGNIFICANT - ((_weight(a) + 1) * _GROUP // 2 - 1), a)
+    places = _bounded(SIGNIFICANT - ((_weight(a) + 1) * GROUP // 2 - 1), a)
     return _rounded(Context(prec=places + abs(a.adjusted()) + 10).sqrt(a), places)
 
 
@@ -96,7 +93,7 @@ def _weight_of_log(a: Decimal) -> int:
         distance = _EXACT.subtract(a, Decimal(1))
         if not distance:
             return 0
-        return _weight(distance) * _GROUP + int(math.log10(_first_digit(distance)))
+        return _weight(distance) * GROUP + int(math.log10(_first_digit(distance)))
     logarithm = abs(math.log(float(_EXACT.scaleb(a, -a.adjusted()))) + a.adjusted() * math.log(10))
     return int(math.log10(logarithm))
 
@@ -108,12 +105,12 @@ def _log_to(a: Decimal, digits: int) -> Decimal:
 
 
 def _natural_log(a: Decimal) -> Decimal:
-    places = _bounded(_SIGNIFICANT - _weight_of_log(a), a)
+    places = _bounded(SIGNIFICANT - _weight_of_log(a), a)
     return _rounded(_log_to(a, places + 20), places)
 
 
 def _log(base: Decimal, a: Decimal) -> Decimal:
-    places = _bounded(_SIGNIFICANT - (_weight_of_log(a) - _weight_of_log(base)), base, a)
+    places = _bounded(SIGNIFICANT - (_weight_of_log(a) - _weight_of_log(base)), base, a)
     digits = places + 40
     number, divisor = _log_to(a, digits), _log_to(base, digits)
     if not divisor:
@@ -136,7 +133,7 @@ def _exponential_to(a: Decimal, places: int, weight: float) -> Decimal:
 
 def _exponential(a: Decimal) -> Decimal:
     weight = max(min(float(a) * _LOG10_E, 2_000.0), -2_000.0)
-    return _exponential_to(a, _bounded(_SIGNIFICANT - int(weight), a), float(a) * _LOG10_E)
+    return _exponential_to(a, _bounded(SIGNIFICANT - int(weight), a), float(a) * _LOG10_E)
 
 
 def _power(base: Decimal, exponent: Decimal) -> Decimal:
@@ -147,19 +144,19 @@ def _power(base: Decimal, exponent: Decimal) -> Decimal:
     if base < 0:
         raise ValueError("a negative number has no fractional power")
     if not base:
-        return Decimal(0).scaleb(-_SIGNIFICANT)
+        return Decimal(0).scaleb(-SIGNIFICANT)
     # As rough as PostgreSQL's, since the places hang on it.
     rough = max(8 - _weight_of_log(base), 0)
     estimate = _EXACT.multiply(_rounded(_log_to(base, 60), rough), exponent)
     weight = float(_rounded(estimate, rough)) * _LOG10_E
-    places = _bounded(_SIGNIFICANT - int(max(min(weight, 1e6), -1e6)), base, exponent)
+    places = _bounded(SIGNIFICANT - int(max(min(weight, 1e6), -1e6)), base, exponent)
     digits = places + int(max(min(weight, _MAX_DIGITS), 0)) + 30
     return _exponential_to(Context(prec=digits).multiply(_log_to(base, digits), exponent), places, weight)
 
 
 def _whole_power(base: Decimal, exponent: Decimal) -> Decimal:
     if not exponent:
-        return _rounded(Decimal(1), _bounded(_SIGNIFICANT, base, exponent))
+        return _rounded(Decimal(1), _bounded(SIGNIFICANT, base, exponent))
     if not base:
         weight = 0.0
     else:
@@ -168,7 +165,7 @@ def _whole_power(base: Decimal, exponent: Decimal) -> Decimal:
         raise ValueError("value out of range: overflow")
     if weight + 1 < -_MAX_PLACES:
         return Decimal(0).scaleb(-_MAX_PLACES)
-    places = _bounded(_SIGNIFICANT - int(weight), base, exponent)
+    places = _bounded(SIGNIFICANT - int(weight), base, exponent)
     digits = places + int(max(weight, 0)) + 30
     return _rounded(Context(prec=digits, Emax=999_999, Emin=-999_999).power(base, int(exponent)), places)
 
@@ -231,33 +228,9 @@ _UNARY: Final[dict[str, Callable[[Decimal], Decimal]]] = {
 
 
 _SHORT: Final = 30
-"""Characters of numbers whose quotient is computed with integers, in a seventh of the time."""
-
-
-def _short_quotient(left: str, right: str) -> str:
-    """The quotient of two positive numbers without exponents; empty for others."""
-    if len(left) > _SHORT or len(right) > _SHORT:
-        return ""
-    whole_a, _, fraction_a = left.partition(".")
-    whole_b, _, fraction_b = right.partition(".")
-    digits_a, digits_b = whole_a + fraction_a, whole_b + fraction_b
-    if not (digits_a.isdecimal() and digits_b.isdecimal()):
-        return ""
-    # Both with as many places, a multiple of those of PostgreSQL's digits.
-    scale = max(len(fraction_a), len(fraction_b))
-    aligned = -(-scale // _GROUP) * _GROUP
-    a, b = (
-        int(digits_a) * 10 ** (aligned - len(fraction_a)),
-        int(digits_b) * 10 ** (aligned - len(fraction_b)),
-    )
-    if not a or not b:
-        return ""
-    weight_a, weight_b = (len(str(a)) - 1) // _GROUP, (len(str(b)) - 1) // _GROUP
-    first_a, first_b = a // 10 ** (_GROUP * weight_a), b // 10 ** (_GROUP * weight_b)
-    weight = weight_a - weight_b - (first_a <= first_b)
-    places = max(_SIGNIFICANT - weight * _GROUP, scale)
-    text = str((2 * a * 10**places + b) // (2 * b)).zfill(places + 1)
-    return f"{text[:-places]}.{text[-places:]}" if places else text
+"""Characters of numbers whose results are kept, since the numbers of a column are often the same."""
+_CACHED: Final = 8_192
+_SLOW: Final = {"/", "div", "power", "log", "round", "trunc", "sqrt", "exp", "ln", "log10"}
 
 
 def numeric_text(operation: str, left: str, right: str) -> str:
@@ -265,9 +238,17 @@ def numeric_text(operation: str, left: str, right: str) -> str:
 
     ``right`` is empty for an operation on one. Raises ValueError for what PostgreSQL refuses.
     """
-    short = _short_quotient(left, right) if operation == "/" else ""
-    if short:
-        return short
+    if operation in _SLOW and len(left) <= _SHORT and len(right) <= _SHORT:
+        return _short_text(operation, left, right)
+    return _text(operation, left, right)
+
+
+@lru_cache(maxsize=_CACHED)
+def _short_text(operation: str, left: str, right: str) -> str:
+    return short_result(operation, left, right) or _text(operation, left, right)
+
+
+def _text(operation: str, left: str, right: str) -> str:
     a = _number(left)
     if operation in _UNARY:
         return _plain_digits(_UNARY[operation](a)) if a.is_finite() else _not_finite(operation, a)
@@ -305,6 +286,8 @@ def numeric_sum(texts: Sequence[str | None]) -> str:
 
 def numeric_key(text: str) -> str:
     """A text that sorts as the number, and is the same for equal numbers."""
+    if key := short_key(text):
+        return key
     number = _number(text)
     return to_sorted_text(number) if number.is_finite() else _KEYS[str(number)]
 

@@ -1,0 +1,80 @@
+"""Arithmetic of short NUMERICs with integers, which takes a fraction of the time of Decimals."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SIGNIFICANT: Final = 16
+"""Digits of a quotient, a root or a logarithm, at least."""
+GROUP: Final = 4
+"""PostgreSQL's digits are of base 10,000."""
+
+_MAX_PLACES_DIGITS: Final = 2
+_KEY_BIAS: Final = 50_000
+"""That of ``to_sorted_text``."""
+
+
+def short_result(operation: str, left: str, right: str) -> str:
+    """The result of an operation on numbers without exponents; empty for another one."""
+    if operation == "/":
+        return _quotient(left, right)
+    return _at_places(left, right, operation) if operation in ("round", "trunc") else ""
+
+
+def short_key(text: str) -> str:
+    """The key of a number above zero, without an exponent; empty for another one."""
+    integer_part, _, fraction = text.partition(".")
+    digits = integer_part + fraction
+    if not (digits.isdecimal() and digits.isascii()):
+        return ""
+    significant = digits.lstrip("0")
+    exponent = len(integer_part) - 1 - (len(digits) - len(significant))
+    significant = significant.rstrip("0")
+    return f"2{exponent + _KEY_BIAS:05d}{significant}" if significant else ""
+
+
+def _digits(number: int, places: int) -> str:
+    text = str(abs(number)).zfill(places + 1)
+    sign = "-" if number < 0 else ""
+    return f"{sign}{text[:-places]}.{text[-places:]}" if places else sign + text
+
+
+def _at_places(text: str, places: str, operation: str) -> str:
+    """A number with other places, rounded half away from zero or cut off."""
+    is_negative = text.startswith("-")
+    integer_part, _, fraction = (text[1:] if is_negative else text).partition(".")
+    digits = integer_part + fraction
+    if not digits.isdecimal() or not places.isdecimal() or len(places) > _MAX_PLACES_DIGITS:
+        return ""
+    number, new_places = int(digits), int(places)
+    more = new_places - len(fraction)
+    if more >= 0:
+        number *= 10**more
+    elif operation == "round":
+        number = (2 * number + 10**-more) // (2 * 10**-more)
+    else:
+        number //= 10**-more
+    return _digits(-number if is_negative else number, new_places)
+
+
+def _quotient(left: str, right: str) -> str:
+    """The quotient of two numbers above zero; empty for others."""
+    integer_a, _, fraction_a = left.partition(".")
+    integer_b, _, fraction_b = right.partition(".")
+    digits_a, digits_b = integer_a + fraction_a, integer_b + fraction_b
+    if not (digits_a.isdecimal() and digits_b.isdecimal()):
+        return ""
+    # Both with as many places, a multiple of those of PostgreSQL's digits.
+    scale = max(len(fraction_a), len(fraction_b))
+    aligned = -(-scale // GROUP) * GROUP
+    a, b = (
+        int(digits_a) * 10 ** (aligned - len(fraction_a)),
+        int(digits_b) * 10 ** (aligned - len(fraction_b)),
+    )
+    if not a or not b:
+        return ""
+    weight_a, weight_b = (len(str(a)) - 1) // GROUP, (len(str(b)) - 1) // GROUP
+    first_a, first_b = a // 10 ** (GROUP * weight_a), b // 10 ** (GROUP * weight_b)
+    weight = weight_a - weight_b - (first_a <= first_b)
+    places = max(SIGNIFICANT - weight * GROUP, scale)
+    return _digits((2 * a * 10**places + b) // (2 * b), places)
