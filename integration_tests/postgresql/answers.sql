@@ -226,3 +226,10 @@ SELECT a AS x, n FROM (SELECT id, a, rank() OVER (ORDER BY a) AS n FROM rows ORD
 SELECT a AS x, rank() OVER (ORDER BY a DESC NULLS LAST) AS n FROM rows ORDER BY 2 OFFSET 2 FETCH FIRST 1 ROWS WITH TIES
 SELECT n, m FROM generate_series(1, 3) AS n, LATERAL (SELECT n * 2 AS m) AS x
 SELECT n, m, x.id FROM generate_series(1, 3) AS g(n) CROSS JOIN LATERAL (SELECT n + 1 AS m) AS y JOIN rows AS x ON x.id = n ORDER BY n
+SELECT unnest(tags) AS tag, count(*) AS n FROM rows GROUP BY tag ORDER BY tag
+SELECT unnest(tags) AS "Tag", max(a) AS x FROM rows WHERE id < 30 GROUP BY "Tag" HAVING count(*) > 1
+SELECT unnest(tags), count(*) AS n FROM rows GROUP BY unnest(tags) ORDER BY unnest(tags)
+SELECT u, unnest(nums), count(*) AS n FROM rows GROUP BY 1, 2
+SELECT regexp_split_to_table(u, '') AS c, count(*) AS n FROM rows GROUP BY 1 ORDER BY 1
+SELECT max(n) AS x FROM (SELECT unnest(tags) AS tag, count(*) AS n FROM rows GROUP BY tag) AS y
+SELECT pg_typeof(v)::text AS x, pg_typeof(v + v)::text AS y FROM typed LIMIT 1

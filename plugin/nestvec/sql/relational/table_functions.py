@@ -37,6 +37,7 @@ _PAIRS: Final = {
 
 _RECORDS: Final = ("JSONB_TO_RECORD", "JSON_TO_RECORD", "JSONB_TO_RECORDSET", "JSON_TO_RECORDSET")
 """Functions whose columns the statement names, with their types."""
+_GROUPED: Final = "grouped_rows"
 _DOCUMENTS: Final = (exp.DType.JSON, exp.DType.JSONB)
 _FIELD_TYPES: Final = {
     *exp.DataType.INTEGER_TYPES, exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BOOLEAN,
@@ -51,6 +52,7 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
 
     Raises SqlNotSupported for WITH ORDINALITY of keys and values.
     """
+    _join_grouped(tree, columns)
     _expand_unnested(source, tree)
     for node in list(tree.find_all(exp.Table, exp.Lateral)):
         name = function_label(node.this)
@@ -75,6 +77,46 @@ def expand_table_functions(source: SourceText, tree: exp.Expr, columns: Collecti
             names = [_COLUMNS[name] or alias.this.name]
             alias.set("columns", [exp.to_identifier(each) for each in names])
         node.replace(_unnested(node, alias))
+
+
+def _join_grouped(tree: exp.Expr, columns: Collection[str]) -> None:
+    """``SELECT unnest(a) AS x … GROUP BY x`` unnests before it groups: the rows are joined in FROM."""
+    for select in tree.find_all(exp.Select):
+        group, items = select.args.get("group"), select.expressions
+        calls = [item for item in items if _gives_rows(item.unalias())]
+        if group is None or select.args.get("from_") is None or len(calls) != 1:
+            continue
+        item, rows = calls[0], calls[0].unalias()
+        name = "unnest" if isinstance(rows, exp.Explode) else function_label(rows).lower()
+        label = item.args.get("alias") or exp.to_identifier(name)
+        place = exp.Literal.number(items.index(item) + 1)
+        if not any(key in (rows, place) or _is_output(key, label, columns) for key in group.expressions):
+            continue
+        column = exp.column(_GROUPED, table=_GROUPED, quoted=True)
+        select.append("joins", exp.Join(this=_joined(rows)))
+        for part in filter(None, (group, select.args.get("order"))):
+            for same in [node for node in part.find_all(type(rows)) if node == rows]:
+                same.replace(column.copy())
+        item.replace(exp.alias_(column, label))
+
+
+def _gives_rows(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Explode) or function_label(node) in _COLUMNS
+
+
+def _joined(rows: exp.Expr) -> exp.Expr:
+    """A call that gives rows as an entry of FROM."""
+    name = exp.to_identifier(_GROUPED, quoted=True)
+    if isinstance(rows, exp.Explode):
+        return exp.Unnest(expressions=[rows.this.copy()], alias=exp.TableAlias(this=name))
+    return exp.Table(this=rows.copy(), alias=exp.TableAlias(this=name, columns=[name.copy()]))
+
+
+def _is_output(key: exp.Expr, label: exp.Identifier, columns: Collection[str]) -> bool:
+    """Whether a key of GROUP BY is the name of a result's column, which a column of a table comes before."""
+    name = identifier_name(label)
+    is_name = isinstance(key, exp.Column) and not key.table and isinstance(key.this, exp.Identifier)
+    return is_name and identifier_name(key.this) == name and name not in columns
 
 
 def _expand_unnested(source: SourceText, tree: exp.Expr) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.parse.function_types import CALL, function_results
-from nestvec.sql.relational.rewrites.nodes import kind
+from nestvec.sql.relational.rewrites.nodes import is_vector, kind
 from nestvec_schemas.errors import SqlNotSupported
 
 _NAMES: Final = {
@@ -54,6 +54,8 @@ def type_name(node: exp.Anonymous) -> exp.Expr:
 
 
 def _name(value: exp.Expr, type_: exp.DataType | None) -> str | None:
+    if is_vector(value):
+        return "vector"
     if type_ is not None and type_.this == exp.DType.ARRAY:
         element = type_.expressions[0] if type_.expressions else None
         name = _NAMES.get(element.this) if isinstance(element, exp.DataType) else None
