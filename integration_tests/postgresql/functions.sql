@@ -494,3 +494,5 @@ date_add('2021-03-28 00:30:00+01'::timestamptz, '1 mon 1 day 2 hours'::interval,
 date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 day'::interval, 'Europe/Warsaw')
 date_subtract('2021-11-01 00:00:00+01'::timestamptz, '1 month 1 day 01:30'::interval)
 (SELECT 1.5), (SELECT 1.0 / 3), (SELECT x FROM (SELECT 2.0 / 3 AS x) AS y), (SELECT 2.0 / 3) / 2
+CASE 3.1::real WHEN 3.1 THEN 'a' WHEN '3.1' THEN 'b' END, nullif(3.1::real, 3.1) = 3.1::real, nullif(0.5::real, 0.5)
+3.1::real IN (SELECT 3.1), 3.1::real = ANY (SELECT 3.1), 0.5::real IN (VALUES (0.5), (3.1)), 3.1::real IN (3.1, 0.5)

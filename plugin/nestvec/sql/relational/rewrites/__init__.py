@@ -47,6 +47,7 @@ from nestvec.sql.relational.rewrites.comparisons import (
     is_distinct,
     membership,
     ordered_documents,
+    real_choice,
 )
 from nestvec.sql.relational.rewrites.functions import (
     bit_length,
@@ -195,7 +196,8 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.JSONBExtractScalar: json_path,
     exp.Cast: rewrite_cast,
     exp.Interval: interval_constant,
-    **dict.fromkeys((exp.Array, exp.Case, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif), type_items),
+    **dict.fromkeys((exp.Array, exp.Coalesce, exp.Greatest, exp.Least), type_items),
+    **dict.fromkeys((exp.Case, exp.Nullif), lambda node: real_choice(type_items(node))),
     exp.Substring: substring,
     exp.Pad: pad,
 }

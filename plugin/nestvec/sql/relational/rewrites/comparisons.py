@@ -58,8 +58,11 @@ def membership(node: exp.In) -> exp.Expr:
         return exp.paren(
             exp.or_(*(compare(exp.EQ(this=row.copy(), expression=item.copy())) for item in node.expressions))
         )
-    if kind(row) == exp.DType.FLOAT and node.expressions:
-        return _real_in(node)
+    if kind(row) == exp.DType.FLOAT:
+        if node.args.get("query") is None and not isinstance(node.expressions[0], (exp.Values, exp.Query)):
+            return _real_in(node)
+        node.set("this", exp.cast(row.copy(), "double"))
+        return node
     convert = _TYPED_CONSTANTS.get(kind(row))
     if convert is not None:
         for item in list(filter(is_text_constant, node.expressions)):
@@ -115,6 +118,24 @@ def _real_in(node: exp.In) -> exp.Expr:
         items = [exp.cast(item.copy(), name) for item in constants]
         tests.append(exp.In(this=exp.cast(node.this.copy(), name), expressions=items))
     return exp.paren(exp.or_(*tests))
+
+
+def real_choice(node: exp.Expr) -> exp.Expr:
+    """``CASE r WHEN 3.1`` and ``nullif(r, 3.1)`` of a REAL: compared with other numbers, it is a double."""
+    tested = node.this
+    if not isinstance(node, (exp.Case, exp.Nullif)) or tested is None or kind(tested) != exp.DType.FLOAT:
+        return node
+    wide = exp.cast(tested.copy(), "double")
+    if isinstance(node, exp.Nullif):
+        if kind(node.expression) in (None, exp.DType.FLOAT) or is_text_constant(node.expression):
+            return node
+        equal = exp.EQ(this=wide, expression=node.expression.copy())
+        return exp.Case(ifs=[exp.If(this=equal, true=exp.null())], default=tested.copy())
+    for branch in node.args["ifs"]:
+        if is_text_constant(branch.this):
+            branch.set("this", exp.cast(branch.this.copy(), "real"))
+    node.set("this", wide)
+    return node
 
 
 def compare(node: exp.Binary) -> exp.Expr:
@@ -202,6 +223,8 @@ def _quantified(node: exp.Binary) -> exp.Expr:
     while isinstance(inner, exp.Paren):
         inner = inner.this
     if inner is None or isinstance(inner, exp.Query):
+        if kind(node.this) == exp.DType.FLOAT:
+            node.set("this", exp.cast(node.this.copy(), "double"))
         return node
     values = inner.copy()
     if isinstance(inner, exp.Literal) and inner.is_string:
