@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, anonymous_name, call
+from nestvec.sql.relational.rewrites.numbers.compared_rows import compared_pairs
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     KEY,
     NEIGHBOURS,
@@ -61,6 +62,8 @@ def write_values(nodes: Sequence[exp.Expr]) -> bool:
         elif isinstance(node, exp.Between) and not node.args.get("symmetric"):
             for part in _bounds(node):
                 changed |= _write_comparison(part)
+        elif _write_pairs(compared_pairs(node)):
+            changed = True
         elif isinstance(node, _COMPARISONS):
             changed |= _write_comparison(node)
         elif isinstance(node, (exp.Add, exp.Sub, exp.Mul)) and not is_inexact(node):
@@ -108,8 +111,12 @@ def _write(node: exp.Expr) -> bool:
             rounded = call("pg_numeric", exp.Literal.string("round"), text_of(node), exp.Literal.string("0"))
             node.replace(_value(rounded, "decimal(38, 0)"))
             return True
+    if isinstance(parent, (exp.Count, exp.Is)):
+        node.replace(text_of(node))
+        return True
     is_ordering = isinstance(parent, exp.Ordered) and _orders_freely(parent)
     is_ordering |= isinstance(parent, exp.Tuple) and isinstance(parent.parent, exp.Distinct)
+    is_ordering |= isinstance(parent, exp.Distinct) and isinstance(parent.parent, exp.Count)
     if is_ordering or isinstance(parent, exp.Group) or side.arg_key == "partition_by":
         node.replace(_key(node))
     elif isinstance(parent, (*ARITHMETIC, exp.Pow, *CHOICES)) and number_type(parent) in FLOAT_TYPES:
@@ -186,6 +193,20 @@ def _write_comparison(node: exp.Expr) -> bool:
     for operand in computed:
         operand.replace(_double(operand) if type_ in FLOAT_TYPES else _value(text_of(operand)))
     return True
+
+
+def _write_pairs(pairs: Sequence[Sequence[exp.Expr]]) -> bool:
+    """Compare keys where a number is computed, also one that is a value already, which has its digits."""
+    changed = False
+    for values in pairs:
+        is_computed = any(is_inexact(value) or VALUE in without_parens(value).meta for value in values)
+        if not is_computed or common_type(values) != NUMERIC:
+            continue
+        changed = True
+        for value in values:
+            if not isinstance(without_parens(value), exp.Null):
+                value.replace(_key(value))
+    return changed
 
 
 def _bounds(node: exp.Between) -> Sequence[exp.Expr]:
