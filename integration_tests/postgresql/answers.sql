@@ -233,3 +233,6 @@ SELECT u, unnest(nums), count(*) AS n FROM rows GROUP BY 1, 2
 SELECT regexp_split_to_table(u, '') AS c, count(*) AS n FROM rows GROUP BY 1 ORDER BY 1
 SELECT max(n) AS x FROM (SELECT unnest(tags) AS tag, count(*) AS n FROM rows GROUP BY tag) AS y
 SELECT pg_typeof(v)::text AS x, pg_typeof(v + v)::text AS y FROM typed LIMIT 1
+SELECT DISTINCT ON (a % 3) a, id FROM rows ORDER BY a % 3, id
+SELECT DISTINCT ON (upper(t)) t, id FROM rows ORDER BY upper(t), id
+SELECT n FROM (VALUES (1.0), (2.0)) AS v(n) GROUP BY n HAVING sum(n / 1e25) > 1.5e-25

@@ -290,7 +290,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
 def _resolve(planning: Planning, column: exp.Column) -> bool:
     """Qualify a name that sqlglot leaves alone, as in HAVING; whether one table has it."""
     select = column.find_ancestor(exp.Select)
-    clauses = (exp.Having, exp.Where, exp.AggFunc, exp.Order)
+    clauses = (exp.Having, exp.Where, exp.AggFunc, exp.Order, exp.Distinct)
     if select is None or is_whole_key(column) or not any(map(column.find_ancestor, clauses)):
         return False
     holders = [entry for entry in from_entries(select) if column.name in _columns_of(planning, entry)]
@@ -300,7 +300,7 @@ def _resolve(planning: Planning, column: exp.Column) -> bool:
 
 
 def _columns_of(planning: Planning, entry: exp.Expr) -> Collection[str]:
-    if isinstance(entry, exp.Subquery):
+    if isinstance(entry, exp.DerivedTable):
         return entry.named_selects
     if entry.name in planning.schemas:
         return planning.schemas[entry.name]
