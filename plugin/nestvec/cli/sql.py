@@ -37,8 +37,8 @@ class LayoutArgs:
     expanded: bool
     field_separator: str | None
     record_separator: str | None
-    zero_fields: bool
-    zero_records: bool
+    field_separator_zero: bool
+    record_separator_zero: bool
     pset: tuple[str, ...]
     output: str | None
     quiet: bool
@@ -114,8 +114,8 @@ class SqlArgs:
     option("--expanded", "-x", is_flag=True, help="Print a line per column."),
     option("--field-separator", "-F", metavar="TEXT", help="What is between values with --unaligned."),
     option("--record-separator", "-R", metavar="TEXT", help="What is between rows with --unaligned."),
-    option("--field-separator-zero", "-z", "zero_fields", is_flag=True, help="NUL between values."),
-    option("--record-separator-zero", "-0", "zero_records", is_flag=True, help="NUL between rows."),
+    option("--field-separator-zero", "-z", is_flag=True, help="NUL between values."),
+    option("--record-separator-zero", "-0", is_flag=True, help="NUL between rows."),
     option("--pset", "-P", multiple=True, metavar="NAME[=VALUE]", help="As the command \\pset (repeatable)."),
     option("--output", "-o", metavar="FILE", help="Write results to this file."),
     option("--quiet", "-q", is_flag=True, help="Print no counts and tags on standard error."),
@@ -191,8 +191,8 @@ def _set_layout(shell: Shell, args: ResultArgs) -> None:
     from nestvec.shell.session_commands import send_output
 
     layout, changes = args.layout, dict[str, Any](tuples_only=args.tuples_only)
-    separator = "\0" if layout.zero_fields else layout.field_separator
-    records = "\0" if layout.zero_records else layout.record_separator
+    separator = "\0" if layout.field_separator_zero else layout.field_separator
+    records = "\0" if layout.record_separator_zero else layout.record_separator
     changes |= {} if separator is None else {"field_separator": separator}
     changes |= {} if records is None else {"record_separator": records}
     shell.output.options = replace(shell.output.options, **changes)
