@@ -259,9 +259,12 @@ def qualify_series(tree: exp.Expr, columns: Collection[str]) -> None:
 
     ``columns`` are the names of all tables; a name that anything else may have stays as it is.
     """
-    inner = [node.this for node in tree.find_all(exp.Subquery, exp.CTE) if isinstance(node.this, exp.Query)]
-    outputs = {name for query in inner for name in query.named_selects} | set(columns)
-    for series in tree.find_all(exp.ExplodingGenerateSeries):
+    in_from = list(tree.find_all(exp.ExplodingGenerateSeries))
+    if not in_from:
+        return
+    inner = [select for node in tree.find_all(exp.Subquery, exp.CTE) for select in node.find_all(exp.Select)]
+    outputs = {item.alias_or_name for select in inner for item in select.expressions} | set(columns)
+    for series in in_from:
         table, select = series.parent, series.find_ancestor(exp.Select)
         if not isinstance(table, exp.Table) or select is None or not table.alias:
             continue
