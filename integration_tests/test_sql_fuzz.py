@@ -137,6 +137,9 @@ def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
         "SELECT 1000 + id, '{1:1}/2'::sparsevec, g, v FROM w",
         "UPDATE rows SET (a, s) = (3, (*)), u = u || cos(a) WHERE NOT (s < 2)",
         "UPDATE rows SET a = (rows.*), u = upper(u)",
+        "INSERT INTO rows SELECT * FROM rows WHERE () IN ((3, 1), (1, 'a'))",
+        "SELECT id FROM rows WHERE () IN (SELECT 1)",
+        "SELECT id FROM rows WHERE () = ()",
         "WITH RECURSIVE c(n) AS (SELECTé1 UNION ALL SELECT n + 1 FROM c WHERE n < 9) SELECT n FROM c",
         "UPDATE rows SET a = s + (*), u = upper(u)",
         "INSERT INTO rows (id, u, g, v) VALUES (1, 'a', TRUE, '[1,2]') "

@@ -77,10 +77,11 @@ def membership(node: exp.In) -> exp.Expr:
 
 
 def _row_items(node: exp.Expr) -> list[exp.Expr] | None:
-    """The values of ``(a, b)`` or ``ROW(a, b)``; None for another node."""
+    """The values of ``(a, b)`` or ``ROW(a, b)``; None for another node, and for one without values."""
     while isinstance(node, exp.Paren):
         node = node.this
-    return list(node.expressions) if isinstance(node, exp.Tuple) or anonymous_name(node) == "ROW" else None
+    is_row = isinstance(node, exp.Tuple) or anonymous_name(node) == "ROW"
+    return (list(node.expressions) or None) if is_row else None
 
 
 def _row_in_query(row: list[exp.Expr], query: exp.Expr) -> exp.Expr:
