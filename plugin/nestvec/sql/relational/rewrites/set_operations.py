@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, kind
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, kind, select_lists
 
 
 def type_constants(node: exp.SetOperation) -> exp.SetOperation:
     """Give a string constant the type that its column has in the other queries: DuckDB makes all texts."""
-    for items in zip(*(select.expressions for select in _selects(node)), strict=False):
+    for items in zip(*(select.expressions for select in select_lists(node)), strict=False):
         others = [item for item in items if not _is_string(item) and kind(item) not in (None, exp.DType.NULL)]
         if not others or kind(others[0]) in TEXT_TYPES:
             continue
@@ -18,13 +18,6 @@ def type_constants(node: exp.SetOperation) -> exp.SetOperation:
             if _is_string(constant):
                 constant.replace(exp.cast(constant.copy(), others[0].type))
     return node
-
-
-def _selects(node: exp.Expr) -> list[exp.Select]:
-    if isinstance(node, exp.SetOperation):
-        return [*_selects(node.this), *_selects(node.expression)]
-    node = node.unnest()
-    return [node] if isinstance(node, exp.Select) else []
 
 
 def _is_string(node: exp.Expr) -> bool:

@@ -8,8 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
-from nestvec.sql.relational.rewrites.nodes import anonymous_name
-from nestvec.sql.relational.rewrites.numbers.derived_columns import select_lists
+from nestvec.sql.relational.rewrites.nodes import anonymous_name, select_lists
 
 _ORDERED: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 

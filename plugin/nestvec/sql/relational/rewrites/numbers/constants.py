@@ -77,7 +77,7 @@ def check_digits(nodes: Sequence[exp.Expr]) -> None:
         raise SqlNotSupported(
             f"a NUMERIC of more than {MAX_DIGITS} digits is not supported here",
             value=number,
-            next_step=f"Cast it to a double, {number}::float8, or use it only in the outermost select list.",
+            next_step=f"Cast it to a double, {number}::float8.",
         )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.relational.names import source_node
-from nestvec.sql.relational.rewrites.nodes import INTEGERS, call, kind
+from nestvec.sql.relational.rewrites.nodes import INTEGERS, call, kind, select_lists
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     DIGITS,
     SIZE,
@@ -267,14 +267,6 @@ def _item(entry: exp.Expr, query: exp.Select, name: str) -> exp.Expr | None:
     at = names.index(name) if name in names else len(names)
     item: exp.Expr | None = query.expressions[at] if at < len(query.expressions) else None
     return item
-
-
-def select_lists(query: exp.Expr) -> list[exp.Select]:
-    """The queries of a set operation; of another query itself."""
-    if isinstance(query, exp.SetOperation):
-        return [*select_lists(query.this), *select_lists(query.expression)]
-    query = query.unnest()
-    return [query] if isinstance(query, exp.Select) else []
 
 
 def _listed_columns(entry: exp.Expr, query: exp.Expr) -> list[exp.TableAlias]:
