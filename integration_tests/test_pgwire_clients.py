@@ -353,20 +353,20 @@ def test_a_login_that_does_not_come_is_ended(tmp_path: Path) -> None:
         assert _read_all(raw) == b""
 
 
-def test_sigterm_lets_clients_go(tmp_path: Path) -> None:
+def test_a_new_path_is_an_empty_database_and_sigterm_lets_clients_go(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("nestvec")
     command = [str(program), "pg", "--port", "0", "--uri", str(tmp_path / "term.db")]
-    with run_pg(tmp_path / "term.db") as running, psycopg.connect(running.address, autocommit=True) as first:
-        first.execute(CREATE)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
+        assert process.stdout.readline().startswith("Created the empty database")
         line = process.stdout.readline()
         assert "database term" in line
         port = int(line.partition("port ")[2].partition(":")[0])
         with psycopg.connect(
             f"host=127.0.0.1 port={port} user=me dbname=term", autocommit=True
         ) as connection:
+            connection.execute(CREATE)
             assert connection.execute("SELECT count(*) FROM items").fetchone() == (0,)
             process.send_signal(signal.SIGTERM)
             with socket.socket(fileno=os.dup(connection.fileno())) as raw:

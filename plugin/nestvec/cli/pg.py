@@ -143,8 +143,8 @@ def command(args: PgArgs) -> None:
     """Serve SQL to PostgreSQL's clients: psql, JDBC, psycopg, asyncpg, SQLAlchemy, DBeaver, Grafana.
 
     The statements are those of nestvec sql, and the catalogs have what clients need to show tables, columns
-    and keys. Without passwords, the server listens to this host only. SIGTERM finishes running statements;
-    a second one ends at once.
+    and keys. A path without a database becomes a new one, for CREATE TABLE. Without passwords, the server
+    listens to this host only. SIGTERM finishes running statements; a second one ends at once.
 
     \b
     Example:
@@ -160,6 +160,7 @@ def command(args: PgArgs) -> None:
 
     milvus = args.milvus
     address = parse_address(milvus.uri, token=milvus.token, database=milvus.database)
+    is_new = address.is_lite and not Path(address.uri).exists()
     access = args.access.access()
     check_access(args.network.host, access)
     settings = PgSettings(
@@ -172,8 +173,10 @@ def command(args: PgArgs) -> None:
     with (
         service_log(args.log_format),
         bind(args.network.host, args.network.port) as listener,
-        milvus.open() as client,
+        milvus.open(create=True) as client,
     ):
+        if is_new:
+            click.echo(f"Created the empty database {milvus.uri}: there was none at this path.")
         host, port = listener.getsockname()[:2]
         click.echo(f"Serving PostgreSQL's protocol at {host}, port {port}: database {settings.database}")
         run_server(client, settings, listener, args.metrics_port)
