@@ -221,11 +221,33 @@ def test_transactions_are_honest(pg: RunningPg) -> None:
             connection.execute("SELECT 1")
         connection.rollback()
         assert connection.execute("SELECT 1").fetchone() == (1,)
-        connection.execute("DELETE FROM items WHERE id = 50")
+        connection.execute("INSERT INTO items (id, v) VALUES (50, '[1,1,1]')")
         with pytest.raises(psycopg.errors.UndefinedColumn):
             connection.execute("SELECT nope FROM items")
         with pytest.raises(psycopg.errors.FeatureNotSupported, match=r"(?s)1 statement.*failed before.*nope"):
             connection.rollback()
+        connection.execute("DELETE FROM items WHERE id = 50")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO items (id, v) VALUES (1, '[1,2]')",
+        "INSERT INTO items (id, v) VALUES (1, '[1,1,1]')",
+        "INSERT INTO nope (id) VALUES (1)",
+        "UPDATE items SET id = 2 WHERE id = 1",
+        "DELETE FROM items WHERE nope = 1",
+        "CREATE TABLE items (id bigint PRIMARY KEY, v vector(3))",
+        "DROP TABLE nope",
+    ],
+)
+def test_a_statement_that_changed_nothing_is_rolled_back(pg: RunningPg, statement: str) -> None:
+    with psycopg.connect(pg.address) as connection:
+        connection.execute("DELETE FROM items WHERE id = 2147483647")
+        with pytest.raises(psycopg.Error):
+            connection.execute(statement)
+        connection.rollback()
 
 
 WRITES = (
@@ -293,9 +315,11 @@ def test_a_rollback_is_what_the_setting_says(pg: RunningPg, policy: str, notices
     with psycopg.connect(pg.address) as connection:
         connection.add_notice_handler(lambda notice: received.append(notice.severity_nonlocalized))
         connection.execute(f"SET nestvec.rollback = '{policy}'")
-        connection.execute("DELETE FROM items WHERE id = 50")
+        connection.execute("INSERT INTO items (id, v) VALUES (50, '[1,1,1]')")
         connection.rollback()
         assert connection.info.transaction_status == TransactionStatus.IDLE
+        connection.execute("DELETE FROM items WHERE id = 50")
+        connection.commit()
     assert received == ["WARNING"] * notices
 
 

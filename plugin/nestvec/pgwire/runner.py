@@ -26,7 +26,13 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.session import Session, named_tables
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.transaction import commit
-from nestvec_schemas.errors import NestvecError
+from nestvec_schemas.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    CollectionRetired,
+    NestvecError,
+    SqlError,
+)
 
 logger = logging.getLogger(__name__)
 _access = logging.getLogger("nestvec.access")
@@ -41,6 +47,8 @@ _SESSION_WORDS = {
 }
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _CHANGING = frozenset({"CREATE", "DROP", "ALTER", "TRUNCATE", "INSERT", "COPY"})
+_CHANGED_NOTHING = (SqlError, CollectionNotFound, CollectionExists, CollectionRetired)
+"""Errors before the first change, unless the session has counted it; after others, there may be a change."""
 
 
 class StatementRunner:
@@ -129,14 +137,21 @@ class StatementRunner:
         """Run steps on Milvus, within the time limits. Raises NestvecError, PgError."""
         limits = [seconds for seconds in (self._max_seconds, self.parameters.statement_seconds) if seconds]
         self._running = Cancellation()
-        if writes and self.block.status == "T":
-            self.block.writes += 1
+        changes = self.session.writes.changes
+        may_have_written = writes
         try:
-            return await self.engine.run(
+            result = await self.engine.run(
                 steps, self._running, seconds=min(limits, default=0.0), writes=writes
             )
+            may_have_written = False
+            return result
+        except _CHANGED_NOTHING:
+            may_have_written = False
+            raise
         finally:
             self._running = None
+            if writes and self.block.status == "T":
+                self.block.writes += max(self.session.writes.changes - changes, int(may_have_written))
 
     async def describe(
         self, statement: Statement, declared: Sequence[int]
