@@ -51,6 +51,8 @@ _CASTS: Final = {
     exp.DType.VECTOR: oids.VECTOR,
 }
 _WRAPPERS: Final = (exp.Paren, exp.Neg, exp.Any, exp.All)
+_ROW_COUNTS: Final = (exp.Limit, exp.Offset, exp.Fetch)
+_VECTOR_TYPES: Final = frozenset({oids.VECTOR, oids.HALFVEC, oids.SPARSEVEC, oids.BIT})
 _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 _MOMENTS: Final = frozenset({oids.DATE, oids.TIME, oids.TIMESTAMP, oids.TIMESTAMPTZ})
 _CONTAINING: Final = (exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps, exp.DPipe)
@@ -119,7 +121,7 @@ class ParameterTypes:
             child, parent = parent, parent.parent
         if isinstance(parent, exp.Cast):
             return cast_oid(parent.args.get("to"))
-        if isinstance(parent, (exp.Limit, exp.Offset, exp.Fetch)):
+        if isinstance(parent, _ROW_COUNTS):
             return oids.INT8
         if isinstance(parent, VectorDistance):
             return self._vector(parent.this if parent.expression is child else parent.expression)
@@ -258,6 +260,19 @@ def sample_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table])
     return [_sample(oid, tree, number, tables) for number, oid in enumerate(types, 1)]
 
 
+def null_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table]) -> list[Any]:
+    """NULL for each parameter, which no function refuses; but a vector to search for, and LIMIT 0."""
+    limits = {parameter_name(node) for node in tree.find_all(*PARAMETER_NODES) if _is_limit(node)}
+    return [
+        _sample(oid, tree, number, tables) if oid in _VECTOR_TYPES else 0 if str(number) in limits else None
+        for number, oid in enumerate(types, 1)
+    ]
+
+
+def _is_limit(node: exp.Expr) -> bool:
+    return isinstance(node.find_ancestor(*_ROW_COUNTS, exp.Query), _ROW_COUNTS)
+
+
 def _sample(oid: int, tree: exp.Expr, number: int, tables: Sequence[Table]) -> Any:
     if oid in (oids.VECTOR, oids.HALFVEC):
         return [1.0] * _dim(tree, number, tables)
@@ -284,7 +299,8 @@ def _dim(tree: exp.Expr, number: int, tables: Sequence[Table]) -> int:
                 for table in tables:
                     described = table.column(identifier_name(column.this))
                     if described is not None and described.dim:
-                        return described.dim
+                        # A bit string's own length: Milvus rounds its dim up to whole bytes.
+                        return column_modifier(described)
     return 3
 
 

@@ -150,9 +150,15 @@ class ExtendedProtocol:
         return description + responses.row_description(fields, (0,) * len(fields))
 
     async def _sampled_fields(self, prepared: Prepared, types: Sequence[int]) -> tuple[Field, ...]:
-        """The columns of a read, which runs with a value of each type as its parameters."""
-        samples = await self._runner.samples(prepared.statement, types)
-        return (await self._runner.run(prepared.statement, samples, types)).fields
+        """The columns of a read, which runs with a value of each type as its parameters, or NULLs."""
+        samples, nulls = await self._runner.samples(prepared.statement, types)
+        try:
+            return (await self._runner.run(prepared.statement, samples, types)).fields
+        except PgError as error:
+            if not error.sqlstate.startswith("22"):
+                raise
+        # No client sent the value that is wrong.
+        return (await self._runner.run(prepared.statement, nulls, types)).fields
 
     async def describe_portal(self, name: str) -> bytes:
         """RowDescription or NoData. A read runs now: its result tells the columns."""

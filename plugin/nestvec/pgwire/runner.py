@@ -12,7 +12,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers, query_of_catalogs
 from nestvec.pgwire.cursors import CURSOR_WORDS, Cursors, parse_declare
-from nestvec.pgwire.describe import ParameterTypes, describe_columns, read_tables, sample_values
+from nestvec.pgwire.describe import ParameterTypes, describe_columns, null_values, read_tables, sample_values
 from nestvec.pgwire.engine import Cancellation, StatementEngine, read_sql
 from nestvec.pgwire.errors import PgError, to_pg_error
 from nestvec.pgwire.metrics import PgMetrics
@@ -186,14 +186,14 @@ class StatementRunner:
             fields = ()
         return types, fields
 
-    async def samples(self, statement: Statement, types: Sequence[int]) -> list[Any]:
-        """A value for each parameter, of its type. Raises PgError."""
+    async def samples(self, statement: Statement, types: Sequence[int]) -> tuple[list[Any], list[Any]]:
+        """A value for each parameter, of its type; and NULLs, where they can be. Raises PgError."""
         try:
             parsed = await read_sql(parse, statement.sql)
             tables = await self.drive(read_tables(self.session, parsed))
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
-        return sample_values(parsed.tree, types, tables)
+        return sample_values(parsed.tree, types, tables), null_values(parsed.tree, types, tables)
 
     async def named_tables(self, statement: Statement) -> dict[str, Table]:
         """The collections that the session holds of those that a statement names."""
