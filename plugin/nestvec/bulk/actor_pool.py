@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import math
+import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -25,10 +27,15 @@ _IDLE_SECONDS: Final = 1.0
 """How long a job without a task in a worker waits before the caller may stop it."""
 
 
+_LOADED_SIZE: Final = 3
+"""Memory of an engine for each byte of its encoders' files, at most."""
+
+
 class _Worker:
     """What each actor runs."""
 
     def __init__(self, work: Work) -> None:
+        _limit_tokenizer(work.engine.options.threads)
         self._runner = TaskRunner(work)
         # What is imported stays as long as the process: the collector need not go through it for each window.
         gc.freeze()
@@ -61,7 +68,7 @@ def run_tasks(
     """
     if not tasks:
         return
-    cpus, workers = pool_size(ray, options, len(tasks))
+    cpus, workers = pool_size(ray, options, len(tasks), on_node=_workers_on_node(ray, work))
     work = replace(work, engine=replace(work.engine, options=_with_threads(work, cpus)))
     room = {"num_cpus": cpus, "num_gpus": options.gpus or None}
     actor = ray.remote(**room, max_restarts=-1, max_task_retries=_MAX_RETRIES)(_Worker)
@@ -92,6 +99,20 @@ def run_tasks(
     finally:
         for worker in pool:
             ray.kill(worker)
+
+
+def _workers_on_node(ray: Any, work: Work) -> int:
+    """Two where their engines have room: one of them reads, checks and writes while the other's engine runs,
+    and two engines of half the threads embed more than one of all."""
+    memory = min(node["Resources"].get("memory", math.inf) for node in ray.nodes() if node["Alive"])
+    return 2 if 2 * _LOADED_SIZE * work.engine.size(work.encoders) <= memory else 1
+
+
+def _limit_tokenizer(threads: int) -> None:
+    """Let the tokenizers of this process have as many threads as the engine, not those of all cores."""
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    if threads == 1:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def _result(ray: Any, reference: Any) -> TaskRecord | None:

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -27,6 +28,18 @@ _AGENT_PORTS: Final = (
 )
 """Of Ray's parameters of a node, and of the files by which its agents tell it their ports."""
 
+_AGENT_COMMANDS: Final = ("--dashboard_agent_command", "--runtime_env_agent_command")
+"""Options of a raylet that have the commands of its agents."""
+
+_IDLE_AGENT: Final = (
+    "import os,sys,time;raylet=os.environ.get(sys.argv[1],str(os.getppid()));"
+    "all(time.sleep(1) is None for _ in iter(lambda:str(os.getppid())==raylet,False))"
+)
+"""What runs instead of an agent, a line without quotes: it ends with the raylet."""
+
+_RAYLET_PID: Final = "RAY_RAYLET_PID"
+"""The variable by which a raylet tells its agents its own process."""
+
 _LOOPBACK: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.2
 _PORT_POLL_MS: Final = 1_000
@@ -36,6 +49,9 @@ _CONNECT_SECONDS: Final = 10
 
 _STARTS: Final = 4
 """Attempts at starting a Ray of this machine."""
+
+_WORKER_CPUS: Final = 4.0
+"""Of a worker, at most, if they are not chosen."""
 
 _START_SECONDS: Final = 600
 """How long the daemons of a Ray of this machine may take to start. Ray's own limits, of 15 s to 60 s, are for
@@ -69,7 +85,7 @@ class RayOptions:
     """0 for as many as the cluster's CPUs or GPUs carry."""
 
     cpus: float = 0
-    """CPUs of each worker; 0 for four, or as many as the machine has."""
+    """CPUs of each worker; 0 for up to four, see ``pool_size``."""
 
     gpus: float = 0
     """GPUs of each worker."""
@@ -193,8 +209,9 @@ def patient_start(ray: Any, *, lean: bool = False) -> Iterator[None]:
     """Lift the limits of Ray that are no settings: 15 s for its agents and 30 s for its raylet to start; and
     end a start at once of which a daemon ended.
 
-    ``lean`` omits three daemons that a Ray of this machine has no use for: one that adds nodes to clusters,
-    one that shows what workers print, and the dashboard's server, which Ray starts without a dashboard, too.
+    ``lean`` omits daemons that a Ray of this machine has no use for: one that adds nodes to clusters, one
+    that shows what workers print, the dashboard's server, which Ray starts without a dashboard, too, and the
+    two agents of a node, which serve the dashboard and set up environments that workers are to have.
     """
     private = getattr(ray, "_private", None)
     node_class = getattr(getattr(private, "node", None), "Node", None)
@@ -206,6 +223,7 @@ def patient_start(ray: Any, *, lean: bool = False) -> Iterator[None]:
     def start_and_wait(node: Any) -> None:
         if lean:
             node._ray_params.include_log_monitor = False
+            stack.enter_context(_idle_agents(private.services))
         # The raylet waits 15 s for the files in which its agents say which ports they chose.
         for name, port in zip(_AGENT_PORTS, _vacant_ports(len(_AGENT_PORTS)), strict=True):
             setattr(node._ray_params, name, port)
@@ -222,10 +240,36 @@ def patient_start(ray: Any, *, lean: bool = False) -> Iterator[None]:
 
     node_class.start_ray_processes = start_and_wait
     try:
-        with _watched_port(private.node, lean=lean):
+        with ExitStack() as stack, _watched_port(private.node, lean=lean):
             yield
     finally:
         node_class.start_ray_processes = start
+
+
+@contextmanager
+def _idle_agents(services: Any) -> Iterator[None]:
+    """Have raylets start processes that only wait for their end instead of agents, without which they do not
+    start: each agent imports Ray, which takes a second of a CPU while the workers start."""
+    start = getattr(services, "start_ray_process", None)
+    # On Windows, a raylet does not tell its agents its process.
+    if start is None or sys.platform == "win32":
+        yield
+        return
+    idle = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", _IDLE_AGENT, _RAYLET_PID])
+
+    def start_process(command: list[str], *arguments: Any, **options: Any) -> Any:
+        names = [word.partition("=")[0] for word in command]
+        words = [
+            f"{name}={idle}" if name in _AGENT_COMMANDS else word
+            for name, word in zip(names, command, strict=True)
+        ]
+        return start(words, *arguments, **options)
+
+    services.start_ray_process = start_process
+    try:
+        yield
+    finally:
+        services.start_ray_process = start
 
 
 @contextmanager
@@ -284,11 +328,16 @@ def _end_daemons(error: BaseException) -> None:
                 end(check_alive=False, allow_graceful=False)
 
 
-def pool_size(ray: Any, options: RayOptions, tasks: int) -> tuple[float, int]:
-    """CPUs of a worker, and the number of workers. Raises IngestError if no node carries one."""
+def pool_size(ray: Any, options: RayOptions, tasks: int, *, on_node: int = 1) -> tuple[float, int]:
+    """CPUs of a worker, and the number of workers. Raises IngestError if no node carries one.
+
+    If they are not chosen, a worker has four CPUs, or as many as ``on_node`` of them have on the largest
+    node; and if there is to be one worker, all CPUs of a node that has fewer than four.
+    """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     largest = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
-    cpus = options.cpus or min(4.0, largest)
+    share = largest if options.gpus or min(options.workers or tasks, tasks) == 1 else largest // on_node
+    cpus = options.cpus or min(_WORKER_CPUS, max(share, min(1.0, largest)))
     fitting = [
         min(
             node.get("CPU", 0.0) / cpus,

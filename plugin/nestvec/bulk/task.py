@@ -13,7 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
+from nestvec.bulk.embedding import (
+    EngineEmbedding,
+    ServiceEmbedding,
+    TextEmbedding,
+    VectorOutput,
+    base_names,
+)
 from nestvec.bulk.inputs.task_rows import TaskRows
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import (
@@ -35,6 +41,7 @@ from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.rejects import MAX_REASONS, RejectedRow, rejection_reasons
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
+from nestvec_schemas.repository import encoder_names
 
 WINDOW: Final = 2048
 """Rows that are in memory at once, sorted by length into batches."""
@@ -59,6 +66,18 @@ class EngineChoice:
         if self.service is not None:
             return ServiceEmbedding(self.service)
         return EngineEmbedding(self.models, encoders, self.options, self.images)
+
+    def size(self, encoders: tuple[str, ...]) -> int:
+        """Bytes of the files of encoders that each worker loads; 0 if it loads none, or they are not here."""
+        if self.service is not None or self.options.name == "triton" or not self.models.is_dir():
+            return 0
+        names = base_names(self.models, encoders) or encoder_names(self.models)
+        return sum(
+            path.stat().st_size
+            for name in names
+            for path in (self.models / name).rglob("*")
+            if path.is_file()
+        )
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class BulkArgs:
         "--worker-cpus",
         type=click.FloatRange(0),
         default=0,
-        help="CPUs of each worker, and threads of its engine; 0 for 4, or those of the largest node.",
+        help="CPUs of each worker, and threads of its engine; 0 for 4, or half of those of the largest node.",
     ),
     option("--worker-gpus", type=click.FloatRange(0), default=0, help="GPUs of each worker."),
     option("--dashboard", is_flag=True, help="Serve the dashboard of this command's own Ray, on loopback."),

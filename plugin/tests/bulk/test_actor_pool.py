@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import pickle
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from plugin.tests.bulk.conftest import MakeWork
 
-from nestvec.bulk.actor_pool import run_tasks
+from nestvec.bulk.actor_pool import _Worker, run_tasks
 from nestvec.bulk.manifest import TaskRecord
 from nestvec.bulk.on_ray import RayOptions
 from nestvec.bulk.plan import Task
+from nestvec.bulk.task import Work
+from nestvec.engines.factory import EngineOptions
 from nestvec_schemas.errors import IngestError
 
 TASKS = [Task(number=number, address="rows.jsonl", start=0, rows=2, first=0) for number in range(7)]
@@ -48,13 +52,15 @@ class FakeActor:
 
 @dataclass
 class FakeRay:
-    """A node of ``cpus``, whose actors finish their calls in turns; the tasks of ``failures`` fail, and the
-    actors ``absent`` never start."""
+    """A node of ``cpus`` and of ``memory``, whose actors finish their calls in turns; the tasks of
+    ``failures`` fail, and the actors ``absent`` never start."""
 
     cpus: int
     failures: dict[int, Exception] = field(default_factory=dict)
     absent: frozenset[int] = frozenset()
+    memory: float | None = None
     actors: list[FakeActor] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
     killed: Counter[int] = field(default_factory=Counter)
     most: int = 0
     patient_waits: int = 0
@@ -63,14 +69,16 @@ class FakeRay:
         RayError = LostActorError
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"Alive": True, "Resources": {"CPU": float(self.cpus)}}]
+        memory = {} if self.memory is None else {"memory": self.memory}
+        return [{"Alive": True, "Resources": {"CPU": float(self.cpus), **memory}}]
 
     def remote(self, **options: Any) -> Callable[[type], Any]:
         assert options["max_restarts"] == -1
         assert options["max_task_retries"] > 0
 
         def decorate(kind: type) -> Any:
-            def make(work: Any) -> FakeActor:
+            def make(work: Work) -> FakeActor:
+                self.threads.append(work.engine.options.threads)
                 self.actors.append(FakeActor(len(self.actors)))
                 return self.actors[-1]
 
@@ -108,10 +116,27 @@ class FakeRay:
         self.killed[actor.number] += 1
 
 
+@pytest.mark.parametrize(
+    ("memory", "threads"),
+    [(None, [1, 1]), (6000.0, [1, 1]), (5999.0, [2])],
+    ids=["unknown", "enough for two", "too little for two"],
+)
+def test_a_machine_has_two_workers_where_their_engines_have_room(
+    make_work: MakeWork, memory: float | None, threads: list[int]
+) -> None:
+    work = make_work()
+    folder = work.engine.models / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "encoder.json").write_bytes(bytes(1000))
+    ray = FakeRay(cpus=2, memory=memory)
+    assert len(list(run_tasks(ray, work, TASKS, RayOptions()))) == len(TASKS)
+    assert ray.threads == threads
+
+
 @pytest.mark.parametrize(("tasks", "workers"), [(7, 1), (7, 3), (2, 3), (3, 3), (1, 1)])
 def test_every_task_is_run_by_workers_that_have_two(make_work: MakeWork, tasks: int, workers: int) -> None:
     ray = FakeRay(cpus=4 * workers)
-    records = list(run_tasks(ray, make_work(), TASKS[:tasks], RayOptions()))
+    records = list(run_tasks(ray, make_work(), TASKS[:tasks], RayOptions(cpus=4)))
     assert sorted(record.task.number for record in records if record) == list(range(tasks))
     assert None not in records
     # As many tasks as workers are one for each.
@@ -136,7 +161,7 @@ def test_a_caller_may_stop_a_job_whose_workers_find_no_place(make_work: MakeWork
 
 
 def test_a_busy_caller_does_not_wait(make_work: MakeWork) -> None:
-    ray, busy = FakeRay(cpus=4), [True, False, True, False, False]
+    ray, busy = FakeRay(cpus=1), [True, False, True, False, False]
     records = list(run_tasks(ray, make_work(), TASKS[:2], RayOptions(), lambda: busy.pop(0)))
     assert [record and record.task.number for record in records] == [None, None, 0, 1]
     assert ray.patient_waits == 3
@@ -167,3 +192,18 @@ def test_a_caller_that_stops_ends_the_workers(make_work: MakeWork) -> None:
     assert not ray.killed
     records.close()
     assert set(ray.killed) == {0, 1}
+
+
+@pytest.mark.parametrize(("threads", "parallelism"), [(1, "false"), (2, None)])
+def test_a_worker_tokenizes_with_as_many_threads_as_its_engine_has(
+    make_work: MakeWork, monkeypatch: pytest.MonkeyPatch, threads: int, parallelism: str | None
+) -> None:
+    names = ("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    for name in names:
+        # Whatever it becomes, it is restored.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    work = make_work()
+    _Worker(replace(work, engine=replace(work.engine, options=EngineOptions(threads=threads))))
+    assert [os.environ.get(name) for name in names] == [str(threads), parallelism]

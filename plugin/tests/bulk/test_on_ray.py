@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -105,6 +109,27 @@ def test_the_pool_is_what_the_nodes_carry(
     assert pool_size(FakeRay(nodes=nodes), options, tasks=9) == expected
 
 
+@pytest.mark.parametrize(
+    ("nodes", "options", "tasks", "expected"),
+    [
+        (({"CPU": 2.0},), RayOptions(), 9, (1.0, 2)),
+        (({"CPU": 3.0},), RayOptions(), 9, (1.0, 3)),
+        (({"CPU": 4.0},), RayOptions(), 9, (2.0, 2)),
+        (({"CPU": 16.0}, {"CPU": 8.0}), RayOptions(), 9, (4.0, 6)),
+        (({"CPU": 0.5},), RayOptions(), 9, (0.5, 1)),
+        (({"CPU": 2.0},), RayOptions(cpus=2), 9, (2.0, 1)),
+        # Nobody else has the CPUs of a worker that is alone.
+        (({"CPU": 2.0},), RayOptions(), 1, (2.0, 1)),
+        (({"CPU": 2.0},), RayOptions(workers=1), 9, (2.0, 1)),
+        (({"CPU": 2.0, "GPU": 1.0},), RayOptions(gpus=1), 9, (2.0, 1)),
+    ],
+)
+def test_a_node_may_carry_two_workers(
+    nodes: tuple[dict[str, float], ...], options: RayOptions, tasks: int, expected: tuple[float, int]
+) -> None:
+    assert pool_size(FakeRay(nodes=nodes), options, tasks, on_node=2) == expected
+
+
 def test_a_worker_that_no_node_carries_is_an_error() -> None:
     with pytest.raises(IngestError, match="no node of the Ray cluster has what a worker needs"):
         pool_size(FakeRay(nodes=({"CPU": 2.0},)), RayOptions(gpus=1), tasks=9)
@@ -119,6 +144,7 @@ class FakeNode:
         self._ray_params, self._session_dir, self._node_id = SimpleNamespace(), "session", "node"
         self.gcs_address, self.questions, self.has_started = "gcs", 0, False
         self.has_dashboard = False
+        self.start_processes = lambda: None
 
     def start_gcs_server(self) -> None:
         pass
@@ -128,6 +154,7 @@ class FakeNode:
 
     def start_ray_processes(self) -> None:
         self.has_started = True
+        self.start_processes()
 
     def dead_processes(self) -> list[tuple[str, object]]:
         return self.dead
@@ -181,6 +208,49 @@ def test_a_start_that_is_lean_omits_daemons(starting: SimpleNamespace) -> None:
     assert vars(starting.node._ray_params) == {**omitted, **starting.ports}
     starting.node.start_api_server(include_dashboard=False)
     assert not starting.node.has_dashboard
+
+
+@pytest.mark.parametrize("lean", [True, False])
+def test_a_start_that_is_lean_has_idle_agents(starting: SimpleNamespace, lean: bool) -> None:
+    services, commands = starting._private.services, []
+    services.start_ray_process = start = lambda command, kind: commands.append((command, kind))
+    own = ["raylet", "--head", "--dashboard_agent_command=a b", "--runtime_env_agent_command=c"]
+    starting.node.start_processes = lambda: services.start_ray_process(own, "raylet")
+    with patient_start(starting, lean=lean):
+        starting.node.start_ray_processes()
+    assert services.start_ray_process is start
+    ((command, kind),) = commands
+    assert (command[:2], kind) == (["raylet", "--head"], "raylet")
+    if not lean:
+        assert command == own
+        return
+    (first, idle), (second, same) = (word.split("=", 1) for word in command[2:])
+    assert (f"{first}=a b", f"{second}=c", idle) == (*own[2:], same)
+    # A raylet that is killed leaves none behind, not even of those that have only been started.
+    start_agent = f"subprocess.Popen({shlex.split(idle)!r}, env={{'RAY_RAYLET_PID': str(os.getpid())}})"
+    raylet = subprocess.Popen(
+        [sys.executable, "-c", f"import os, subprocess; print({start_agent}.pid, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with raylet:
+        assert raylet.stdout is not None
+        pid = int(raylet.stdout.readline())
+        assert not has_ended(pid)
+        raylet.kill()
+    deadline = time.monotonic() + 60
+    while not has_ended(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only its parent has not taken note of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def test_a_start_ends_with_a_daemon(starting: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
