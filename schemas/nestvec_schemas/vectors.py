@@ -42,7 +42,8 @@ def normalise(vectors: Vectors) -> Vectors:
     """Each vector at length 1, (n, d) float32 to (n, d) float32; a zero vector stays zero."""
     # As np.linalg.norm computes it, without what that does besides.
     norms: Vectors = np.sqrt(np.add.reduce(vectors * vectors, axis=1, keepdims=True))
-    safe: Vectors = np.where(norms > 0, norms, np.float32(1))
+    # No length above zero is smaller than this: the square of one is at least 1e-45.
+    safe: Vectors = np.maximum(norms, np.float32(1e-30))
     return np.divide(vectors, safe, dtype=np.float32)
 
 

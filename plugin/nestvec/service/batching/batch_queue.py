@@ -91,12 +91,13 @@ class _Lane:
         first = last = bisect_left(same_exit, batch.items[0].length, key=_length)
         before = batch.tokens
         while max_tokens is None or batch.tokens - before < max_tokens:
-            if last < len(same_exit) and batch.add(same_exit[last]):
-                last += 1
-            elif first > 0 and batch.add(same_exit[first - 1]):
-                first -= 1
-            else:
+            longer = same_exit[last] if last < len(same_exit) else None
+            shorter = same_exit[first - 1] if first > 0 else None
+            added = batch.add_nearer(shorter, longer)
+            if added is None:
                 break
+            last += added is longer
+            first -= added is shorter
         moved = same_exit[first:last]
         del same_exit[first:last]
         for item in moved:
@@ -137,6 +138,18 @@ class _Batch:
         self.items, self.exit, self.tokens = [first], first.exit, first.length
         self._shortest = self._longest = first.length
         self._max_tokens, self._max_inputs, self._padding = max_tokens, max_inputs, padding
+
+    def add_nearer(self, shorter: QueuedInput | None, longer: QueuedInput | None) -> QueuedInput | None:
+        """Add the input that needs less padding, or the other one if that does not fit; None if none does."""
+        first, second = longer, shorter
+        if longer is not None and shorter is not None:
+            first, second = sorted((longer, shorter), key=self._padding_for)
+        return next((item for item in (first, second) if item is not None and self.add(item)), None)
+
+    def _padding_for(self, item: QueuedInput) -> int:
+        if item.length <= self._longest:
+            return self._longest - item.length
+        return len(self.items) * (item.length - self._longest)
 
     def add(self, item: QueuedInput) -> bool:
         """Add an input; False if it does not fit."""

@@ -47,10 +47,10 @@ def _token_vectors(row: Array) -> Array:
 
 
 OUTPUT_SPECS: dict[OutputKind, OutputSpec] = {
-    "dense": OutputSpec(2, np.copy),
+    "dense": OutputSpec(2, np.ndarray.copy),
     "sparse": OutputSpec(2, _nonzero_weights),
     "multivector": OutputSpec(3, _token_vectors),
-    "reranker": OutputSpec(2, np.copy),
+    "reranker": OutputSpec(2, np.ndarray.copy),
 }
 
 

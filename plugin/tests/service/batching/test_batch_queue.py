@@ -302,3 +302,11 @@ def test_a_batch_has_no_more_padding_than_another_batch_would_cost() -> None:
     assert len(queue.take(BatchBudget(padding=16))) == 12
     queue.add(waiting([100] * 9 + [104]), request_size=10)
     assert len(queue.take(BatchBudget(padding=0))) == 10, "a twentieth of its tokens is nothing"
+
+
+def test_a_batch_grows_where_that_needs_less_padding() -> None:
+    queue = BatchQueue(4096, max_inputs=4)
+    queue.add(waiting([20, 20, 20, 24, 19, 18]), request_size=1)
+    assert [item.length for item in queue.take()] == [20, 20, 20, 19]
+    queue.add(waiting([19]), request_size=1)
+    assert sorted(item.length for item in queue.take()) == [18, 19, 24]
