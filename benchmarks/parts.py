@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from threading import local
+from typing import Final, cast
 
 import httpx
 import numpy as np
@@ -31,6 +34,8 @@ from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
 from nestvec_schemas.vectors import Vectors
 
 LOOP_BATCH = 32
+
+_LENGTH: Final = re.compile(rb"content-length: (\d+)")
 
 
 @dataclass(frozen=True)
@@ -118,35 +123,53 @@ class Connection:
             f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
             "content-type: application/json\r\ncontent-length: "
         ).encode()
+        self._received = b""
+        self._end = 0
+        """Where the response that arrives ends; 0 before its headers are complete."""
 
-    def send(self, body: bytes) -> bytes:
-        """The body of the response. Raises RuntimeError unless its status is 200."""
+    def fileno(self) -> int:
+        """Of the socket, for a selector."""
+        return self._socket.fileno()
+
+    def write(self, body: bytes) -> None:
+        """Send a request."""
         self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-        answer = self._receive()
-        while b"\r\n\r\n" not in answer:
-            answer += self._receive()
-        head, _, data = answer.partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200 "):
-            raise RuntimeError(answer[:300])
-        (length,) = re.findall(rb"content-length: (\d+)", head)
-        parts, missing = [data], int(length) - len(data)
-        while missing > 0:
-            parts.append(self._receive())
-            missing -= len(parts[-1])
-        return b"".join(parts)
 
-    def _receive(self) -> bytes:
+    def read(self) -> bytes | None:
+        """What arrives next of the response: its body once that is complete, else None.
+
+        Raises RuntimeError unless its status is 200.
+        """
         data = self._socket.recv(1 << 18)
         if not data:
             raise RuntimeError("the connection was closed")
-        return data
+        self._received += data
+        if not self._end:
+            head = self._received.find(b"\r\n\r\n") + 4
+            if head < 4:
+                return None
+            if not self._received.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(self._received[:300])
+            (length,) = _LENGTH.findall(self._received, 0, head)
+            self._end = head + int(length)
+        if len(self._received) < self._end:
+            return None
+        response, self._received, self._end = self._received, b"", 0
+        return response.partition(b"\r\n\r\n")[2]
+
+    def send(self, body: bytes) -> bytes:
+        """The body of the response to a request. Raises what ``read`` does."""
+        self.write(body)
+        while (response := self.read()) is None:
+            pass
+        return response
 
     def close(self) -> None:
         self._socket.close()
 
 
 class Client:
-    """Requests over persistent connections, one per thread; answers are read, not parsed."""
+    """Requests over persistent connections; answers are read, not parsed."""
 
     def __init__(self, port: int, path: str, wrap: Callable[[Sequence[str]], object]) -> None:
         self._port, self._path, self._wrap, self._thread = port, path, wrap, local()
@@ -156,8 +179,7 @@ class Client:
         connection: HTTPConnection | None = getattr(self._thread, "http", None)
         if connection is None:
             connection = self._thread.http = HTTPConnection("127.0.0.1", self._port, timeout=300)
-        body = json.dumps(self._wrap(texts)).encode()
-        connection.request("POST", self._path, body, {"content-type": "application/json"})
+        connection.request("POST", self._path, self._body(texts), {"content-type": "application/json"})
         answer = connection.getresponse()
         data = answer.read()
         if answer.status != 200:
@@ -165,19 +187,27 @@ class Client:
         return data
 
     def __call__(self, texts: Sequence[str], size: int, flight: int) -> None:
-        """All texts, without a library: http.client takes cores from the service that is measured."""
-        bodies = [
-            json.dumps(self._wrap(texts[start : start + size])).encode()
-            for start in range(0, len(texts), size)
-        ]
-        with ThreadPoolExecutor(flight) as pool:
-            list(pool.map(self._send, bodies))
+        """All texts, ``flight`` requests at a time, without a library and on one thread: a thread for each
+        takes the cores from the service that is measured."""
+        bodies = deque(self._body(texts[start : start + size]) for start in range(0, len(texts), size))
+        with DefaultSelector() as selector:
+            for _ in range(min(flight, len(bodies))):
+                connection = Connection(self._port, self._path)
+                selector.register(connection, EVENT_READ)
+                connection.write(bodies.popleft())
+            while selector.get_map():
+                for key, _ in selector.select():
+                    connection = cast(Connection, key.fileobj)
+                    if connection.read() is None:
+                        continue
+                    if bodies:
+                        connection.write(bodies.popleft())
+                    else:
+                        selector.unregister(connection)
+                        connection.close()
 
-    def _send(self, body: bytes) -> bytes:
-        connection: Connection | None = getattr(self._thread, "bare", None)
-        if connection is None:
-            connection = self._thread.bare = Connection(self._port, self._path)
-        return connection.send(body)
+    def _body(self, texts: Sequence[str]) -> bytes:
+        return json.dumps(self._wrap(texts)).encode()
 
 
 class BareClient:
