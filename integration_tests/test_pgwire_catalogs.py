@@ -19,6 +19,7 @@ ratio REAL, ok BOOLEAN, small SMALLINT, number INT, meta JSONB, tags TEXT[], num
 born DATE NOT NULL DEFAULT '2000-01-01', opens TIME, seen TIMESTAMP, stored TIMESTAMPTZ, uid UUID,
 data BYTEA, amount NUMERIC(10,2), total NUMERIC, sums NUMERIC(6,1)[],
 v VECTOR(3), flags BIT(8))"""
+OTHERS = "CREATE TABLE others (number BIGINT PRIMARY KEY, v VECTOR(2) NOT NULL)"
 ROWS = r"""INSERT INTO items VALUES
 (1, 'a', 'x y', 1.5, 2.25, true, 2, 7, '{"k": 1}', ARRAY['p', 'q r'], ARRAY[1, 2],
 '1999-12-31', '08:30:00.25', '2026-01-31 08:30:00', '2026-01-31 08:30:00.5+02',
@@ -83,6 +84,8 @@ def postgres() -> Iterator[PostgresServer]:
             for column in ("v", "flags"):
                 connection.execute(f"ALTER TABLE items ALTER {column} SET NOT NULL")
             connection.execute(ROWS)
+            connection.execute("DROP TABLE IF EXISTS others")
+            connection.execute(OTHERS)
         yield server
 
 
@@ -92,6 +95,7 @@ def pg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPg]:
         with psycopg.connect(running.address, autocommit=True) as connection:
             connection.execute(TABLE)
             connection.execute(ROWS)
+            connection.execute(OTHERS)
         yield running
 
 
@@ -117,6 +121,31 @@ def test_rows_and_types_are_postgresqls(pg: RunningPg, postgres: PostgresServer,
         assert _texts(ours, query, binary=False) == _texts(theirs, query, binary=False)
         expected = [(name, _comparable(type_)) for name, type_ in _columns(theirs, query)]
         assert [(name, _comparable(type_)) for name, type_ in _columns(ours, query)] == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT {0}.relname, pg_get_indexdef({0}.oid), pg_get_indexdef({0}.oid, 1, true) FROM pg_class {0} "
+        "WHERE {0}.relname IN ('items_pkey', 'others_pkey') ORDER BY 1",
+        "SELECT {0}.conname, pg_get_constraintdef({0}.oid), pg_get_constraintdef({0}.oid, true) "
+        "FROM pg_constraint {0} WHERE {0}.conname IN ('items_pkey', 'others_pkey') ORDER BY 1",
+        "SELECT {0}.relname, {0}.oid::regclass::text, obj_description({0}.oid), {0}.relname::regclass::text, "
+        "pg_get_userbyid({0}.relowner) = current_user, {0}.relnamespace::regnamespace::text, "
+        "('public.' || quote_ident({0}.relname))::regclass::text "
+        "FROM pg_class {0} WHERE {0}.relname IN ('items', 'others') ORDER BY 1",
+        "SELECT {0}.typname, format_type({0}.oid, -1), {0}.typname::text::regtype::text FROM pg_type {0} "
+        "WHERE {0}.typname IN ('int8', 'text', '_int4') ORDER BY 1",
+    ],
+)
+def test_functions_of_the_catalogs_do_not_depend_on_aliases(
+    pg: RunningPg, postgres: PostgresServer, query: str
+) -> None:
+    with psycopg.connect(pg.address, autocommit=True) as ours, postgres.connect() as theirs:
+        expected = _texts(theirs, query.format("x"), binary=False)
+        assert len(expected) > 1
+        for alias in (*"abcdefghijklmnopqrstuvwxyz", "pg_row"):
+            assert (alias, _texts(ours, query.format(alias), binary=False)) == (alias, expected)
 
 
 def _comparable(type_: str) -> str:

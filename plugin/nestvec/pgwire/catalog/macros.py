@@ -34,49 +34,68 @@ _ZERO: Final = """
     pg_database_size(a) pg_tablespace_size(a) pg_my_temp_schema() txid_current() pg_notification_queue_usage()
     pg_relation_filenode(a) pg_stat_get_numscans(a)"""
 
+
+def _looked_up(
+    value: str, table: str, *, key: str = "pg_row.oid", argument: str = "o", where: str = "", **more: str
+) -> str:
+    """The value of the row whose key is an argument of the macro.
+
+    DuckDB puts the arguments in as they are written: ``i.oid`` would mean a table ``i`` of the macro. So they
+    are read where no table is in sight, and columns take their values from ``pg_arguments``.
+    """
+    arguments = ", ".join(f"{part} AS {name}" for name, part in {"pg_key": argument, **more}.items())
+    rows = f"(SELECT {arguments}) AS pg_arguments, pgc.{table} AS pg_row"
+    return f"(SELECT max({value}) FROM {rows} WHERE {key} = pg_arguments.pg_key{where})"  # noqa: S608 - of this file
+
+
+_DESCRIPTION: Final = _looked_up(
+    "pg_row.description", "pg_description", key="pg_row.objoid", where=" AND pg_row.objsubid = 0"
+)
 _EXPRESSIONS: Final = (
-    ("format_type(t, m)", "(SELECT f.shown FROM format_names(t, m) f)"),
+    (
+        "format_type(t, m)",
+        "(SELECT pg_row.shown FROM (SELECT t AS pg_key, m AS pg_modifier) AS pg_arguments, "
+        "format_names(pg_arguments.pg_key, pg_arguments.pg_modifier) AS pg_row)",
+    ),
     ("pg_get_expr(a, b)", "a"),
     ("pg_get_expr(a, b, c)", "a"),
-    (
-        "obj_description(o)",
-        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = 0)",
-    ),
-    (
-        "obj_description(o, c)",
-        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = 0)",
-    ),
+    ("obj_description(o)", _DESCRIPTION),
+    ("obj_description(o, c)", _DESCRIPTION),
     (
         "col_description(o, n)",
-        "(SELECT max(d.description) FROM pgc.pg_description d WHERE d.objoid = o AND d.objsubid = n)",
+        _looked_up(
+            "pg_row.description",
+            "pg_description",
+            key="pg_row.objoid",
+            where=" AND pg_row.objsubid = pg_arguments.pg_position",
+            pg_position="n",
+        ),
     ),
-    ("pg_get_indexdef(o)", "(SELECT max(i.definition) FROM pgc.index_definitions i WHERE i.oid = o)"),
+    ("pg_get_indexdef(o)", _looked_up("pg_row.definition", "index_definitions")),
     (
         "pg_get_indexdef(o, n, p)",
-        "(SELECT max(CASE WHEN n = 0 THEN i.definition ELSE i.keys END) FROM pgc.index_definitions i "
-        "WHERE i.oid = o AND n <= 1)",
+        _looked_up(
+            "CASE WHEN pg_arguments.pg_position = 0 THEN pg_row.definition ELSE pg_row.keys END",
+            "index_definitions",
+            where=" AND pg_arguments.pg_position <= 1",
+            pg_position="n",
+        ),
     ),
-    (
-        "pg_get_constraintdef(o)",
-        "(SELECT max(c.definition) FROM pgc.constraint_definitions c WHERE c.oid = o)",
-    ),
-    (
-        "pg_get_constraintdef(o, p)",
-        "(SELECT max(c.definition) FROM pgc.constraint_definitions c WHERE c.oid = o)",
-    ),
-    ("pg_get_viewdef(o)", "(SELECT max(v.definition) FROM pgc.view_definitions v WHERE v.oid = o)"),
-    ("pg_get_viewdef(o, p)", "(SELECT max(v.definition) FROM pgc.view_definitions v WHERE v.oid = o)"),
-    ("pg_get_userbyid(o)", "(SELECT max(r.rolname) FROM pgc.pg_roles r WHERE r.oid = o)"),
+    ("pg_get_constraintdef(o)", _looked_up("pg_row.definition", "constraint_definitions")),
+    ("pg_get_constraintdef(o, p)", _looked_up("pg_row.definition", "constraint_definitions")),
+    ("pg_get_viewdef(o)", _looked_up("pg_row.definition", "view_definitions")),
+    ("pg_get_viewdef(o, p)", _looked_up("pg_row.definition", "view_definitions")),
+    ("pg_get_userbyid(o)", _looked_up("pg_row.rolname", "pg_roles")),
     ("pg_encoding_to_char(e)", "CASE WHEN e = 6 THEN 'UTF8' ELSE '' END"),
     ("pg_char_to_encoding(e)", "6"),
+    ("regclass_name(o)", f"coalesce({_looked_up('pg_row.relname', 'pg_class')}, CAST(o AS VARCHAR))"),
     (
-        "regclass_name(o)",
-        "coalesce((SELECT max(c.relname) FROM pgc.pg_class c WHERE c.oid = o), CAST(o AS VARCHAR))",
+        "regclass_oid(n)",
+        _looked_up("pg_row.oid", "pg_class", key="pg_row.relname", argument="relation_name(n)"),
     ),
-    ("regclass_oid(n)", "(SELECT max(c.oid) FROM pgc.pg_class c WHERE c.relname = relation_name(n))"),
-    ("regtype_oid(n)", "(SELECT max(t.oid) FROM pgc.pg_type t WHERE t.typname = type_alias(n))"),
-    ("regnamespace_name(o)", "(SELECT max(n.nspname) FROM pgc.pg_namespace n WHERE n.oid = o)"),
-    ("regnamespace_oid(s)", "(SELECT max(n.oid) FROM pgc.pg_namespace n WHERE n.nspname = s)"),
+    ("regtype_oid(n)", _looked_up("pg_row.oid", "pg_type", key="pg_row.typname", argument="type_alias(n)")),
+    ("regnamespace_name(o)", _looked_up("pg_row.nspname", "pg_namespace")),
+    ("regnamespace_oid(s)", _looked_up("pg_row.oid", "pg_namespace", key="pg_row.nspname", argument="s")),
     (
         "relation_name(n)",
         "trim(regexp_replace(trim(n), '^\"?(public|pg_catalog|information_schema)\"?\\s*\\.\\s*', ''), '\"')",
@@ -110,7 +129,10 @@ _EXPRESSIONS: Final = (
     ("pg_array_remove(a, v)", "list_filter(a, x -> x IS DISTINCT FROM v)"),
     ("array_lower(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN 1 END"),
     ("array_upper(a, d)", "CASE WHEN len(a) > 0 AND d = 1 THEN len(a) END"),
-    ("default_setting(n)", "(SELECT max(s.setting) FROM pgc.pg_settings s WHERE lower(s.name) = lower(n))"),
+    (
+        "default_setting(n)",
+        _looked_up("pg_row.setting", "pg_settings", key="lower(pg_row.name)", argument="lower(n)"),
+    ),
     ("pg_postmaster_start_time()", "CAST('2000-01-01' AS TIMESTAMP)"),
     ("pg_client_encoding()", "'UTF8'"),
     ("getdatabaseencoding()", "'UTF8'"),

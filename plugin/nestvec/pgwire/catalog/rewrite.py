@@ -204,6 +204,12 @@ def _unqualified(node: exp.Dot) -> exp.Expr:
     return node
 
 
+_NAMES: Final = frozenset(
+    {"relname", "tablename", "table_name", "indexname", "viewname", "typname", "nspname"}
+)
+"""Columns of the catalogs whose values are names of what a cast to ``regclass`` looks up."""
+
+
 def _cast(node: exp.Expr) -> exp.Expr:
     target, value = node.args["to"], node.this
     kind = str(target.args.get("kind") or "") if isinstance(target, exp.DataType) else ""
@@ -211,8 +217,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
     if name in ("regproc", "regprocedure"):
         _check_function(node)
     if name in ("regclass", "regtype", "regnamespace"):
-        is_text = isinstance(value, exp.Parameter) or (isinstance(value, exp.Literal) and value.is_string)
-        if is_text and not (isinstance(value, exp.Literal) and str(value.this).isdecimal()):
+        if _is_name(value) and not (isinstance(value, exp.Literal) and str(value.this).isdecimal()):
             if name == "regclass" and isinstance(value, exp.Literal):
                 return _relation(node, value.name)
             return _shown_name(node, name, exp.func(f"{name}_oid", value))
@@ -235,6 +240,21 @@ def _cast(node: exp.Expr) -> exp.Expr:
             value, exp.DataType.build("text[]" if name.endswith("[]") else "text", dialect="duckdb")
         )
     return node
+
+
+def _is_name(node: exp.Expr) -> bool:
+    """Whether a value that is cast to ``regclass`` is a name; otherwise it is an id."""
+    value = node.unnest()
+    if isinstance(value, exp.Cast):
+        return value.args["to"].this in exp.DataType.TEXT_TYPES or value.args["to"].sql().lower() == "name"
+    if isinstance(value, exp.Column):
+        return value.name.lower() in _NAMES
+    is_text = isinstance(value, exp.Literal) and value.is_string
+    return (
+        is_text
+        or isinstance(value, (exp.Parameter, exp.DPipe, exp.Concat, exp.Format))
+        or (isinstance(value, exp.Anonymous) and value.name.lower() == "quote_ident")
+    )
 
 
 def _check_function(node: exp.Expr) -> None:
