@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import ARROW
 from pymilvus import MilvusClient
 
 from nestvec.sql.interrupts import interruptible
@@ -31,6 +32,7 @@ from nestvec.sql.relational.formats.regular_expressions import WITHOUT_LOOKAROUN
 from nestvec.sql.relational.functions.averages import AVERAGES
 from nestvec.sql.relational.functions.clock import wall_clock
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
+from nestvec.sql.relational.functions.quotients import QUOTIENTS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
 from nestvec.sql.relational.rewrites.datetime_texts import datetime_number
@@ -94,6 +96,8 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     database.create_function("pg_wall_clock", wall_clock, [], "BIGINT", side_effects=True)
     for name, function, parameters, result in (*PYTHON_FUNCTIONS, *AVERAGES):
         database.create_function(name, function, parameters, result)
+    for name, function, parameters, result in QUOTIENTS:
+        database.create_function(name, function, parameters, result, type=ARROW)
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
     database.create_function("pg_json_part_text", json_part, ["JSON", "VARCHAR"], "VARCHAR")
     database.create_function("pg_json_normal", json_normal, ["JSON"], "VARCHAR")

@@ -1,4 +1,4 @@
-"""Averages, variances and deviations of exact numbers, with the digits that PostgreSQL computes."""
+"""Sums, averages, variances and deviations of exact numbers, with the digits that PostgreSQL computes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ _EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, rounding=ROUND_HALF_UP)
 def average(total: str, count: int) -> str:
     """The average of numbers with this sum."""
     return f"{_quotient(Decimal(total), Decimal(count)):f}"
+
+
+def sum_of_parts(upper: int, lower: int, unit: str, places: int, scale: int) -> str:
+    """The sum of numbers whose integers, a power of ten of each, were divided by ``unit``."""
+    total = upper * int(unit) + lower
+    return f"{Decimal(total).scaleb(-places, _EXACT).quantize(Decimal(1).scaleb(-scale), context=_EXACT):f}"
 
 
 def spread_of_sums(total: int, squares: int, count: int, kind: str) -> str:
@@ -87,6 +93,7 @@ def _leading_group(number: Decimal) -> tuple[int, int]:
 
 AVERAGES: Final[tuple[Function, ...]] = (
     ("pg_average", average, ["VARCHAR", "BIGINT"], "VARCHAR"),
+    ("pg_sum_of_parts", sum_of_parts, ["HUGEINT", "HUGEINT", "VARCHAR", "INTEGER", "INTEGER"], "VARCHAR"),
     ("pg_spread_text", spread, ["VARCHAR[]", "VARCHAR"], "VARCHAR"),
     ("pg_spread_of_sums_text", spread_of_sums, ["HUGEINT", "HUGEINT", "BIGINT", "VARCHAR"], "VARCHAR"),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from nestvec.sql.relational.functions.fixed_numbers import FIXED_NUMBERS
+
 _TIMES: Final = (
     """pg_to_char_moment(t, pattern, zoned) AS CASE WHEN isfinite(t) AND pattern <> ''
     THEN pg_format_moment(epoch_us(t::TIMESTAMP), pattern, zoned) END""",
@@ -111,5 +113,5 @@ _JSON: Final = (
     ELSE nullif(pg_json_written_part(d, k, role), '')::JSON END)[1]""",
 )
 
-CALLED_MACROS: Final = (*_TIMES, *_ZONES, *_TEXTS, *_JSON)
+CALLED_MACROS: Final = (*_TIMES, *_ZONES, *_TEXTS, *_JSON, *FIXED_NUMBERS)
 """In an order in which each one uses only those before it."""

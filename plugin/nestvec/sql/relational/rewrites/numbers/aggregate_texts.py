@@ -19,6 +19,7 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     is_inexact,
     takes_apart,
 )
+from nestvec.sql.relational.rewrites.numbers.fixed_values import ROUGH_DIGITS, Fixed, fixed_value
 
 _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev_samp",
@@ -29,6 +30,8 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
 }
 _SMALL: Final = (exp.DType.TINYINT, exp.DType.SMALLINT, exp.DType.INT)
 """Integers whose squares have a sum in 128 bits."""
+_SUMMED: Final = 28
+"""Digits of integers of which 10**10 have a sum in 128 bits."""
 _SUM_TYPES: Final = dict.fromkeys(_SMALL, exp.DType.BIGINT)
 
 Digits = Callable[[exp.Expr], exp.Expr]
@@ -49,6 +52,9 @@ def aggregate_text(value: exp.Expr, digits_of: Digits) -> exp.Expr | None:
         return call("pg_average", digits_of(total), count)
     if isinstance(aggregate, SPREADS):
         return _spread_text(value, aggregate, argument, digits_of)
+    fixed = fixed_value(argument)
+    if fixed is not None and isinstance(aggregate, (exp.Sum, exp.Max, exp.Min)):
+        return _fixed_aggregate(value, aggregate, fixed)
     text = digits_of(argument)
     if isinstance(aggregate, exp.Sum):
         if isinstance(aggregate.this, exp.Distinct):
@@ -61,6 +67,31 @@ def aggregate_text(value: exp.Expr, digits_of: Digits) -> exp.Expr | None:
         return _with(value, other)
     name = "arg_max" if isinstance(aggregate, exp.Max) else "arg_min"
     return _with(value, call(name, text, call("pg_numeric_key", text)))
+
+
+def _fixed_aggregate(value: exp.Expr, aggregate: exp.Expr, numbers: Fixed) -> exp.Expr:
+    """A sum, or the largest or smallest number, of integers."""
+    units, places = numbers.units, exp.Literal.number(numbers.places)
+    if not isinstance(aggregate, exp.Sum):
+        extreme = _with(value, call("max" if isinstance(aggregate, exp.Max) else "min", units))
+        name = "arg_max" if isinstance(aggregate, exp.Max) else "arg_min"
+        scale = _with(value, call(name, numbers.scale_node, units))
+        return call("pg_fixed_text", extreme, places, scale)
+    scale = _with(value, call("max", numbers.scale_node))
+    digits = numbers.before + numbers.places
+    if digits <= _SUMMED:
+        return call("pg_fixed_text", _with(value, _sum(aggregate, units)), places, scale)
+    # In two parts, so that sums of many rows have room.
+    unit = exp.Literal.string(str(10 ** (digits - ROUGH_DIGITS)))
+    parts = [
+        _with(value, _sum(aggregate, call(name, units, unit))) for name in ("pg_upper_part", "pg_lower_part")
+    ]
+    return call("pg_sum_of_parts", *parts, unit, places, scale)
+
+
+def _sum(aggregate: exp.Expr, units: exp.Expr) -> exp.Expr:
+    is_distinct = isinstance(aggregate.this, exp.Distinct)
+    return call("sum", exp.Distinct(expressions=[units]) if is_distinct else units)
 
 
 def _with(value: exp.Expr, other: exp.Expr) -> exp.Expr:

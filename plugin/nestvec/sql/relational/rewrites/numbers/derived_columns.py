@@ -26,10 +26,13 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     size_of_type,
     would_round,
 )
+from nestvec.sql.relational.rewrites.numbers.fixed_values import FIXED, fixed_value
 from nestvec.sql.relational.rewrites.numbers.near_values import NEAR, near
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, common_type
 
 _NAME: Final = "pg_digits_"
+_UNITS_NAME: Final = "pg_units_of_"
+_SCALE_NAME: Final = "pg_scale_of_"
 _NEAR_NAME: Final = "pg_near_"
 _ROWS: Final = "pg_rows"
 
@@ -58,6 +61,8 @@ class _Marking:
     """Columns, by their ids; each of which may be one of a query that has more."""
     rough: dict[str, int] = field(default_factory=dict)
     """By the name of a column with digits that has another with doubles beside it: the most of its digits."""
+    fixed: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+    """By the name of a column with digits that has others with integers beside it: what ``FIXED`` says."""
     queries: dict[int, exp.Expr] = field(default_factory=dict)
     """By the id of a query: what is in its place."""
     items: dict[int, tuple[str, Size | None]] = field(default_factory=dict)
@@ -82,6 +87,8 @@ class _Marking:
         name, size = self._describe(entry, query, column.name)
         if name:
             column.meta[DIGITS] = name
+        if name in self.fixed:
+            column.meta[FIXED] = self.fixed[name]
         if name in self.rough:
             column.meta[NEAR] = (near_name(name), self.rough[name])
         if size is not None:
@@ -113,6 +120,12 @@ class _Marking:
         name = f"{_NAME}{next(self.numbers)}"
         digits = exp.Anonymous(this="pg_digits", expressions=[value.copy()])
         query.append("expressions", exp.alias_(digits, name, quoted=True))
+        fixed = fixed_value(value)
+        if fixed is not None:
+            names = (f"{_UNITS_NAME}{name}", f"{_SCALE_NAME}{name}")
+            self.fixed[name] = (*names, fixed.places, fixed.before)
+            for part, each in zip((fixed.units, fixed.scale_node), names, strict=True):
+                query.append("expressions", exp.alias_(part.copy(), each, quoted=True))
         rough = near(value)
         if rough is not None and not rough.slack:
             query.append("expressions", exp.alias_(rough.double, near_name(name), quoted=True))

@@ -35,6 +35,7 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     scalar_item,
     size_of,
 )
+from nestvec.sql.relational.rewrites.numbers.fixed_values import Fixed, fixed_text, fixed_value
 from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     ARITHMETIC,
     NUMERIC,
@@ -227,7 +228,8 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
     """A number as PostgreSQL writes it. Raises SqlNotSupported for one of too many levels."""
     node = without_parens(node)
     if VALUE in node.meta:
-        return _texted(node.this.copy())
+        fixed = node.meta[VALUE]
+        return fixed_text(fixed) if isinstance(fixed, Fixed) else _texted(node.this.copy())
     if isinstance(node, exp.Column) and DIGITS in node.meta:
         return _texted(
             exp.column(exp.to_identifier(node.meta[DIGITS], quoted=True), node.args["table"].copy())
@@ -238,6 +240,8 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
         return _as_text(node)
     if number_type(node) != NUMERIC:
         return _as_text(node)
+    if is_inexact(node) and (value := fixed_value(node)) is not None:
+        return fixed_text(value)
     if depth > _MAX_DEPTH:
         if is_inexact(node):
             raise SqlNotSupported("the expression is nested too deeply", next_step=_DEEP)

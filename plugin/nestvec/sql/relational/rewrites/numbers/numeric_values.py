@@ -7,6 +7,7 @@ texts that sort as the numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -25,6 +26,12 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     takes_apart,
     would_round,
 )
+from nestvec.sql.relational.rewrites.numbers.fixed_values import (
+    FIXED,
+    fixed_decimal,
+    fixed_text,
+    fixed_value,
+)
 from nestvec.sql.relational.rewrites.numbers.near_values import compare_near, constant_of
 from nestvec.sql.relational.rewrites.numbers.numeric_texts import OPERATIONS, TEXTS, text_of
 from nestvec.sql.relational.rewrites.numbers.numeric_types import (
@@ -36,7 +43,8 @@ from nestvec.sql.relational.rewrites.numbers.numeric_types import (
 )
 from nestvec.sqltypes.decimals import to_sorted_text
 
-VALUE_TYPE: Final = "decimal(38, 20)"
+VALUE_PLACES: Final = 20
+VALUE_TYPE: Final = f"decimal(38, {VALUE_PLACES})"
 
 _SHORT: Final = 18
 """Digits of the numbers that DuckDB computes with in 64 bits."""
@@ -54,7 +62,7 @@ def write_values(nodes: Sequence[exp.Expr]) -> bool:
         if node.parent is None:
             continue
         if anonymous_name(node) == "PG_DIGITS":
-            node.replace(text_of(node.expressions[0]))
+            _write_digits(node)
             changed = True
         elif anonymous_name(node) == "PG_KEY":
             node.replace(_key(node.expressions[0]))
@@ -71,6 +79,19 @@ def write_values(nodes: Sequence[exp.Expr]) -> bool:
         elif number_type(node) == NUMERIC and (is_inexact(node) or _is_inexact_key(node)):
             changed |= _write(node)
     return changed
+
+
+def _write_digits(node: exp.Expr) -> None:
+    """Write the digits of a number; those of any number of a group once."""
+    value, parent = fixed_value(node.expressions[0]), node.parent
+    if value is None or parent is None or anonymous_name(parent) != "ANY_VALUE":
+        node.replace(text_of(node.expressions[0]))
+        return
+    any_units, any_scale = (call("any_value", part) for part in (value.units, value.scale_node))
+    parent.meta[FIXED] = replace(value, units=any_units, scale=any_scale)
+    text = fixed_text(parent.meta[FIXED])
+    for name in ("this", "expressions"):
+        parent.set(name, text.args[name])
 
 
 def _widen(node: exp.Binary) -> bool:
@@ -112,18 +133,34 @@ def _write(node: exp.Expr) -> bool:
             node.replace(_value(rounded, "decimal(38, 0)"))
             return True
     if isinstance(parent, (exp.Count, exp.Is)):
-        node.replace(text_of(node))
+        node.replace(_units(node) or text_of(node))
         return True
     is_ordering = isinstance(parent, exp.Ordered) and _orders_freely(parent)
     is_ordering |= isinstance(parent, exp.Tuple) and isinstance(parent.parent, exp.Distinct)
     is_ordering |= isinstance(parent, exp.Distinct) and isinstance(parent.parent, exp.Count)
     if is_ordering or isinstance(parent, exp.Group) or side.arg_key == "partition_by":
-        node.replace(_key(node))
+        node.replace(_units(node) or _key(node))
     elif isinstance(parent, (*ARITHMETIC, exp.Pow, *CHOICES)) and number_type(parent) in FLOAT_TYPES:
         node.replace(_double(node))
     else:
-        node.replace(_value(text_of(node)))
+        node.replace(_value_of(node))
     return True
+
+
+def _units(node: exp.Expr) -> exp.Expr | None:
+    """Integers that compare as the numbers do; None where there are none."""
+    value = fixed_value(node)
+    return value.units if value is not None else None
+
+
+def _value_of(node: exp.Expr) -> exp.Expr:
+    fixed = fixed_value(node)
+    value = fixed_decimal(fixed, VALUE_PLACES) if fixed is not None else None
+    if value is None:
+        return _value(text_of(node))
+    value.type = exp.DataType(this=NUMERIC)
+    value.meta[VALUE] = fixed
+    return value
 
 
 def _place(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
@@ -191,7 +228,7 @@ def _write_comparison(node: exp.Expr) -> bool:
             node.replace(exp.paren(quick))
         return True
     for operand in computed:
-        operand.replace(_double(operand) if type_ in FLOAT_TYPES else _value(text_of(operand)))
+        operand.replace(_double(operand) if type_ in FLOAT_TYPES else _value_of(operand))
     return True
 
 
