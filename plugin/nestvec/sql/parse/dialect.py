@@ -15,6 +15,7 @@ from sqlglot.parsers.postgres import PostgresParser
 from nestvec.sql.parse.function_types import CALL, NUMBER_TYPES, with_function_types
 from nestvec.sql.parse.operators import PostgresOperators
 from nestvec.sql.parse.result_types import RESULT_TYPES
+from nestvec.sql.parse.vectors.result_types import with_vector_types
 
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
 """The distance operators of pgvector 0.8, and the BM25 operator of pg_textsearch. Operators without a metric
@@ -329,17 +330,15 @@ class CaseSensitiveSql(NestvecSql):
     """The same grammar for trees whose names are folded and quoted already, with PostgreSQL's types."""
 
     NORMALIZATION_STRATEGY = NormalizationStrategy.CASE_SENSITIVE
-    EXPRESSION_METADATA: Any = {  # noqa: RUF012 - as sqlglot
-        **Postgres.EXPRESSION_METADATA,
-        **RESULT_TYPES,
-        **NUMBER_TYPES,
-    }
+    EXPRESSION_METADATA: Any = with_vector_types(
+        {**Postgres.EXPRESSION_METADATA, **RESULT_TYPES, **NUMBER_TYPES}
+    )
 
 
 class PostgresTypes(CaseSensitiveSql):
     """The same, with the types that PostgreSQL gives results, where DuckDB computes functions in others."""
 
-    EXPRESSION_METADATA: Any = with_function_types(CaseSensitiveSql.EXPRESSION_METADATA)
+    EXPRESSION_METADATA: Any = with_vector_types(with_function_types(CaseSensitiveSql.EXPRESSION_METADATA))
 
 
 # sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.

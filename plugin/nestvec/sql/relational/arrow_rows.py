@@ -50,16 +50,19 @@ _CAST: Final = ("JSON", "BINARY_VECTOR", "SPARSE_FLOAT_VECTOR", "TIMESTAMPTZ")
 
 
 def duckdb_type(column: Column) -> str:
-    """The type of a column in the statements that DuckDB runs."""
+    """The type of a column in the statements that DuckDB runs; of a vector, pgvector's."""
     sql_type = _sql_type(column)
-    if sql_type is not None and sql_type.name != "halfvec":
+    if sql_type is not None and not sql_type.array and sql_type.name in ("halfvec", "sparsevec"):
+        return str(sql_type)
+    if sql_type is not None:
         return duckdb_name(sql_type)
     if column.type_params.sql_type in _STORED_AS_INT64:
         return DUCKDB_TYPES[_STORED_AS_INT64[column.type_params.sql_type]]
     if column.type == "ARRAY":
         return f"{_element_type(column)}[]"
     if column.type in _DENSE:
-        return f"float[{column.dim}]" if column.dim else "float[]"
+        name = "bfloat16_vector" if column.type == "BFLOAT16_VECTOR" else "vector"
+        return f"{name}({column.dim})" if column.dim else name
     return DUCKDB_TYPES.get(column.type, "text")
 
 
@@ -70,7 +73,7 @@ def ranking_schema(scan: RankingScan) -> dict[str, str]:
         stored = stored_column(scan.plan, scan.table, output)
         other = "text" if output.type != "ANY" else "double"
         kind = DUCKDB_TYPES.get(output.type, other) if stored is None else duckdb_type(stored)
-        schema[output.name] = "float[]" if output.type == "FLOAT_VECTOR" and stored is None else kind
+        schema[output.name] = "vector" if output.type == "FLOAT_VECTOR" and stored is None else kind
     return schema
 
 
@@ -166,12 +169,11 @@ def bit_bytes(value: Any) -> bytes | None:
 def _dense(column: Column, values: list[Any]) -> pa.Array:
     if not column.dim:
         return pa.array([None if v is None else list(v) for v in values], pa.list_(pa.float32()))
+    # Not of a fixed size: DuckDB has no CASE of such arrays.
     matrix = dense_matrix(column, values)
-    array = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), column.dim)
-    if all(value is not None for value in values):
-        return array
-    missing = pa.array([value is None for value in values])
-    return pa.compute.if_else(missing, pa.scalar(None, array.type), array)
+    offsets = pa.array(np.arange(0, matrix.size + 1, column.dim, dtype=np.int32))
+    missing = pa.array([value is None for value in values], pa.bool_())
+    return pa.ListArray.from_arrays(offsets, pa.array(matrix.reshape(-1)), mask=missing)
 
 
 def _bits(column: Column, values: list[Any]) -> pa.Array:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import ARROW, SPECIAL
 from duckdb.func import ARROW
 from pymilvus import MilvusClient
 
@@ -32,6 +33,8 @@ from nestvec.sql.relational.formats.regular_expressions import WITHOUT_LOOKAROUN
 from nestvec.sql.relational.functions.averages import AVERAGES
 from nestvec.sql.relational.functions.clock import wall_clock
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
+from nestvec.sql.relational.functions.sparse_vectors import SPARSE_FUNCTIONS
+from nestvec.sql.relational.functions.vectors import VECTOR_FUNCTIONS
 from nestvec.sql.relational.functions.quotients import QUOTIENTS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
@@ -94,8 +97,10 @@ def _database(files: bool, postgres: bool) -> duckdb.DuckDBPyConnection:
     database.create_function("pg_datetime_number", datetime_number, ["VARCHAR", "VARCHAR"], "BIGINT")
     # It is another one at each call.
     database.create_function("pg_wall_clock", wall_clock, [], "BIGINT", side_effects=True)
-    for name, function, parameters, result in (*PYTHON_FUNCTIONS, *AVERAGES):
+    for name, function, parameters, result in (*PYTHON_FUNCTIONS, *AVERAGES, *SPARSE_FUNCTIONS):
         database.create_function(name, function, parameters, result)
+    for name, function, parameters, result in VECTOR_FUNCTIONS:
+        database.create_function(name, function, parameters, result, type=ARROW, null_handling=SPECIAL)
     for name, function, parameters, result in QUOTIENTS:
         database.create_function(name, function, parameters, result, type=ARROW)
     database.create_function("pg_json_contains", json_contains, ["JSON", "JSON"], "BOOLEAN")
@@ -343,6 +348,10 @@ _CAUSES: Final = (
     (
         r"^Could not convert string '(.*)' to DOUBLE",
         (r"invalid input syntax for type double precision: '\1'", _EXCLUDE),
+    ),
+    (
+        r"^Type VARCHAR with value '(.*)' can't be cast to the destination type",
+        (r'malformed array literal: "\1"', "Write it as '{1,2}'."),
     ),
     (r"^Could not convert string '(.*)' to (\w+)", (r"invalid input syntax for type \2: '\1'", _EXCLUDE)),
     (r"^invalid input syntax .*", (r"\g<0>", _EXCLUDE)),

@@ -16,33 +16,28 @@ _VECTOR: Final = (
     """pg_check_dims(v, dims) AS CASE WHEN v IS NULL THEN NULL WHEN len(v) = dims THEN v
     ELSE error('expected ' || dims || ' dimensions, not ' || len(v)) END""",
     "l2_norm(v) AS sqrt(list_sum(list_transform(v::FLOAT[], lambda x: x::DOUBLE * x::DOUBLE)))",
-    """l2_normalize(v) AS CASE WHEN l2_norm(v) = 0 THEN v::FLOAT[]
-    ELSE list_transform(v::FLOAT[], lambda x: (x / l2_norm(v))::FLOAT) END""",
-    "vector_norm(v) AS l2_norm(v)",
-    """vector_pairs(a, b) AS CASE WHEN len(a) <> len(b) THEN error('different vector dimensions')
-    ELSE list_zip(a, b) END""",
-    "vector_add(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] + x[2])",
-    "vector_subtract(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] - x[2])",
-    "vector_multiply(a, b) AS list_transform(vector_pairs(a::FLOAT[], b::FLOAT[]), lambda x: x[1] * x[2])",
-    "subvector(v, start, count) AS list_slice(v::FLOAT[], start, start + count - 1)",
-    r"""pg_vector_text(v) AS CASE WHEN v IS NOT NULL THEN '[' || array_to_string(
-    list_transform(v::FLOAT[], lambda x: regexp_replace(x::VARCHAR, '\.0$', '')), ',') || ']' END""",
-    r"""pg_sparse_json(s) AS CASE WHEN s IS NULL THEN NULL
-    WHEN NOT regexp_full_match(s, '\s*\{[-+0-9.eE:, ]*\}\s*/\s*[0-9]+\s*')
-    THEN error('invalid input syntax for type sparsevec: ''' || left(s, 40) || '''')
-    ELSE '{' || array_to_string(list_transform(
-    list_filter(string_split(regexp_extract(s, '\{(.*)\}', 1), ','), lambda x: trim(x) <> ''),
-    lambda x: '"' || (split_part(x, ':', 1)::INT - 1) || '":' || split_part(x, ':', 2)), ',') || '}' END""",
+    """vector_same_dims(a, b, kind) AS CASE WHEN len(a) <> len(b)
+    THEN error('different ' || kind || ' dimensions ' || len(a) || ' and ' || len(b)) ELSE a END""",
+    """subvector(v, start, count, kind) AS CASE WHEN count < 1 OR start > len(v) OR start::BIGINT + count <= 1
+    THEN error(kind || ' must have at least 1 dimension')
+    ELSE list_slice(v::FLOAT[], greatest(start, 1), start::BIGINT + count - 1) END""",
+    # An element of a list is computed once.
+    "pg_vector_or_null(x) AS list_transform([x], lambda v: CASE WHEN v[1] IS NOT NULL THEN v END)[1]",
     """binary_quantize(v) AS
     array_to_string(list_transform(v::FLOAT[], lambda x: CASE WHEN x > 0 THEN '1' ELSE '0' END), '')::BIT""",
-    """vector_cosine(a, b) AS CASE WHEN l2_norm(a) = 0 OR l2_norm(b) = 0 THEN 'NaN'::DOUBLE
-    ELSE list_cosine_distance(a::DOUBLE[], b::DOUBLE[]) END""",
-    "vector_l2(a, b) AS list_distance(a::DOUBLE[], b::DOUBLE[])",
-    "vector_ip(a, b) AS -list_inner_product(a::DOUBLE[], b::DOUBLE[])",
-    """vector_l1(a, b) AS CASE WHEN len(a) <> len(b) THEN error('different vector dimensions') ELSE
-    list_sum(list_transform(list_zip(a::DOUBLE[], b::DOUBLE[]), lambda x: abs(x[1] - x[2]))) END""",
-    "bits_hamming(a, b) AS bit_count(xor(a::BIT, b::BIT))::DOUBLE",
-    """bits_jaccard(a, b) AS CASE WHEN bit_count(a::BIT | b::BIT) = 0 THEN 1.0
+    """vector_cosine(a, b, kind) AS CASE WHEN l2_norm(a) = 0 OR l2_norm(b) = 0 THEN 'NaN'::DOUBLE
+    ELSE list_cosine_distance(vector_same_dims(a, b, kind)::DOUBLE[], b::DOUBLE[]) END""",
+    "vector_l2(a, b, kind) AS list_distance(vector_same_dims(a, b, kind)::DOUBLE[], b::DOUBLE[])",
+    "vector_ip(a, b, kind) AS -list_inner_product(vector_same_dims(a, b, kind)::DOUBLE[], b::DOUBLE[])",
+    """vector_l1(a, b, kind) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN list_sum(list_transform(
+    list_zip(vector_same_dims(a, b, kind)::DOUBLE[], b::DOUBLE[]), lambda x: abs(x[1] - x[2]))) END""",
+    """bits_of_length(a, b) AS CASE WHEN length(a::BIT) <> length(b::BIT)
+    THEN error('different bit lengths ' || length(a::BIT) || ' and ' || length(b::BIT)) ELSE a::BIT END""",
+    # NaN of a function in Python is NULL.
+    """pg_sparse_measure(a, b, metric) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL
+    THEN coalesce(pg_sparse_distance(a, b, metric), 'NaN'::DOUBLE) END""",
+    "bits_hamming(a, b) AS bit_count(xor(bits_of_length(a, b), b::BIT))::DOUBLE",
+    """bits_jaccard(a, b) AS CASE WHEN bit_count(bits_of_length(a, b) | b::BIT) = 0 THEN 1.0
     ELSE 1 - bit_count(a::BIT & b::BIT)::DOUBLE / bit_count(a::BIT | b::BIT) END""",
 )
 
@@ -104,6 +99,8 @@ _ARITHMETIC: Final = (
     WHEN pg_is_near(format('{:.7e}', x), x) THEN format('{:.7e}', x) ELSE format('{:.8e}', x) END""",
     r"""pg_real_text(x) AS CASE WHEN isfinite(x) AND abs(x) >= 1000000
     THEN regexp_replace(pg_exponent_of_real(x::DOUBLE), '[.]?0*e', 'e') ELSE pg_float_text(x, 6) END""",
+    """pg_vector_text(v) AS CASE WHEN v IS NOT NULL THEN '[' || array_to_string(
+    list_transform(v::FLOAT[], lambda x: pg_real_text(x)), ',') || ']' END""",
 )
 
 _CASTS: Final = (

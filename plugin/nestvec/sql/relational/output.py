@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import duckdb
 import orjson
+import pyarrow as pa
 
+from nestvec.sql.parse.vectors.kinds import BFLOAT16, SPARSE
 from nestvec.sql.relational.relations import OutputTypes, RelationalPlan
-from nestvec.sql.relational.results.types import as_postgres, type_name
+from nestvec.sql.relational.results.types import as_postgres, kind_of, type_name
 from nestvec.sql.result import StatementResult
 from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.intervals import Interval
-from nestvec.sqltypes.vectors import sparse_text
 from nestvec_schemas.errors import RowRejected, SqlDataError, SqlNotSupported
 
 _TYPES: Final = {
@@ -58,6 +59,13 @@ _UNCONVERTED: Final = frozenset(
 )
 """Types of PostgreSQL whose values are read as they are."""
 
+_VECTORS: Final = {
+    "vector": "FLOAT_VECTOR",
+    "halfvec": "FLOAT16_VECTOR",
+    BFLOAT16: "BFLOAT16_VECTOR",
+}
+"""Milvus's names of the types of dense vectors."""
+
 _MAX_INT64: Final = (1 << 63) - 1
 
 
@@ -92,13 +100,19 @@ def read_result(
     )
 
 
+def with_vector_sizes(table: pa.Table, types: Sequence[str]) -> pa.Table:
+    """An Arrow table whose vectors have the dimensions of their types, also where there is no row."""
+    for at, type_ in enumerate(types):
+        name, _, size = type_.rstrip(")").partition("(")
+        if name in _VECTORS and size and pa.types.is_list(table.schema.field(at).type):
+            sized = table.column(at).cast(pa.list_(pa.float32(), int(size)))
+            table = table.set_column(at, table.schema.field(at).name, sized)
+    return table
+
+
 def _names(kinds: Sequence[str], output: OutputTypes) -> dict[int, str]:
     """PostgreSQL's names of types that Milvus does not name, by their positions."""
-    types = (
-        (at, type_, kind)
-        for at, (type_, kind) in enumerate(zip(output.postgres, kinds, strict=False))
-        if at not in output.vectors
-    )
+    types = ((at, type_, kind) for at, (type_, kind) in enumerate(zip(output.postgres, kinds, strict=False)))
     return {at: name for at, type_, kind in types if (name := type_name(type_, kind))}
 
 
@@ -124,15 +138,12 @@ def _with_converted(sql: str, kinds: list[str]) -> str:
 
 def _column(kind: str, at: int, values: list[Any], output: OutputTypes) -> tuple[str, list[Any]]:
     """The type of a column and its values."""
-    vector_type, decimals = output.vectors.get(at, ""), output.decimals
-    if vector_type and kind.startswith(("FLOAT[", "DOUBLE[")):
-        return vector_type, _each(values, list)
-    if vector_type == "SPARSE_FLOAT_VECTOR" and kind == "JSON":
-        return vector_type, _each(values, _sparse)
-    if vector_type.startswith("SPARSEVEC(") and kind == "JSON":
-        dims = int(vector_type[len("SPARSEVEC(") : -1])
-        return vector_type, _each(values, lambda text: sparse_text(_sparse(text), dims))
+    decimals = output.decimals
     postgres = output.postgres[at] if at < len(output.postgres) else ""
+    if postgres and kind_of(postgres) in _VECTORS and kind.startswith("FLOAT["):
+        return _VECTORS[kind_of(postgres)], _each(values, list)
+    if kind_of(postgres) == SPARSE and kind == "VARCHAR":
+        return postgres.upper(), values
     converted = as_postgres(postgres, kind, values) if postgres else None
     if converted is not None:
         return converted
@@ -176,10 +187,6 @@ def _document(text: str) -> Any:
         raise SqlDataError(
             "a JSON document cannot be read", value=str(error), next_step="Read it with ::text."
         ) from None
-
-
-def _sparse(text: str) -> dict[int, float]:
-    return {int(index): weight for index, weight in orjson.loads(text).items()}
 
 
 def _in_utc(value: Any) -> Any:

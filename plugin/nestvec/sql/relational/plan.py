@@ -63,10 +63,10 @@ from nestvec.sql.relational.results.types import output_types
 from nestvec.sql.relational.results.whole_rows import write_rows
 from nestvec.sql.relational.rewrites import rewrite_for_duckdb
 from nestvec.sql.relational.rewrites.nesting import DEEP
+from nestvec.sql.relational.rewrites.vectors import write_vectors
 from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.table_functions import expand_table_functions, name_unnested, qualify_series
 from nestvec.sql.relational.vectors import (
-    output_vectors,
     replace_distances,
     use_family_members,
     use_operators,
@@ -355,7 +355,6 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         if isinstance(ranking, RankingScan):
             planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
     columns = tuple(map(output_label, tree.named_selects)) if isinstance(tree, exp.Query) else ()
-    vectors = output_vectors(planning, tree)
     stored = {column for schema in planning.schemas.values() for column in schema}
     ambiguous = separate_cases(tree, stored)
     if ambiguous is not None:
@@ -366,7 +365,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         )
     schema = relation_schema(planning, exact=True)
     annotated = annotate(tree, schema, PostgresTypes)
-    output = OutputTypes(has_decimals(planning), vectors, output_types(annotated))
+    output = OutputTypes(has_decimals(planning), output_types(annotated))
     sql = _duckdb_sql(planning, annotated)
     services = [service for target in planning.targets.values() for service in target_services(target)]
     for relation in planning.relations:
@@ -387,7 +386,8 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
 def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
     annotated = annotate(tree, relation_schema(planning), CaseSensitiveSql)
     check_types(planning.source, annotated)
-    rewritten = rewrite_for_duckdb(compare_documents(planning.source, widen_recursion(annotated)))
+    vectors = write_vectors(planning.source, annotated)
+    rewritten = rewrite_for_duckdb(compare_documents(planning.source, widen_recursion(vectors)))
     if rewritten.find(VectorDistance) is not None:
         raise planning.source.not_supported("this distance", 0, "Measure a vector column.")
     try:

@@ -113,10 +113,8 @@ class OutputTypes:
 
     decimals: bool = False
     """Whether the statement names a NUMERIC type, so that results keep it."""
-    vectors: Mapping[int, str] = field(default_factory=dict)
-    """The columns that are vectors, by their positions: Milvus's names of their types."""
     postgres: tuple[str, ...] = ()
-    """The types of the columns in PostgreSQL, as sqlglot names them; an unknown one is empty."""
+    """The types of the columns in PostgreSQL, as sqlglot names them, or ``vector(3)``; empty if unknown."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
 from nestvec.sql.relational.engine import add_table, open_engine, quote
 from nestvec.sql.relational.errors.error_location import located
-from nestvec.sql.relational.output import read_result
+from nestvec.sql.relational.output import read_result, with_vector_sizes
 from nestvec.sql.relational.postgres import text_literal
 from nestvec.sql.relational.relations import (
     FIRST_SCAN,
@@ -108,7 +108,7 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
                 connection.execute(f"ALTER TABLE result ALTER COLUMN {quote(name)} TYPE DECIMAL(38, 16)")
             table = connection.execute("FROM result").to_arrow_table()
             result = read_result(connection, replace(plan, sql="FROM result"), {})
-            return result, table.rename_columns(list(plan.columns))
+            return result, with_vector_sizes(table.rename_columns(list(plan.columns)), plan.output.postgres)
 
     try:
         answer: tuple[StatementResult, pa.Table] = yield BlockingCall(lambda client: run())

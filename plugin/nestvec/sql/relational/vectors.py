@@ -11,7 +11,7 @@ from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import OPERATOR_METRICS, bind_target, holds_bits
-from nestvec.sql.bind.vectors.embed import check_same_space, query_request
+from nestvec.sql.bind.vectors.embed import check_same_space, is_embed, query_request
 from nestvec.sql.bind.vectors.family import families, resolve_family
 from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, parse_vector
 from nestvec.sql.parse.dialect import VectorDistance
@@ -34,9 +34,6 @@ _FUNCTIONS: Final = {
     "HAMMING": "bits_hamming",
     "JACCARD": "bits_jaccard",
 }
-
-_VECTOR_CALLS: Final = ("SUBVECTOR", "BINARY_QUANTIZE", "L2_NORMALIZE")
-"""Functions whose result is a vector."""
 
 
 def replace_distances(planning: Planning, tree: exp.Expr) -> tuple[exp.Expr, dict[str, list[DistanceColumn]]]:
@@ -72,7 +69,7 @@ def _replacement(
     left, right = without_parens(node.this), without_parens(node.args["expression"])
     if is_null(left) or is_null(right):
         return exp.cast(exp.null(), "double")
-    if not isinstance(left, exp.Column):
+    if not isinstance(left, exp.Column) and isinstance(right, exp.Column):
         left, right = right, left
     scan = planning.scan_of(left) if isinstance(left, exp.Column) else None
     if isinstance(left, exp.Column) and scan is not None and _is_constant(right):
@@ -151,9 +148,10 @@ def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
 def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -> exp.Expr:
     """A side of a distance between two vectors, or of one to a constant."""
     kind = "bit" if metric in ("HAMMING", "JACCARD") else "float[]"
-    if isinstance(node, exp.Literal) and node.is_string and (kind == "bit" or parse_vector(node.name)):
+    is_vector = kind == "bit" or parse_vector(without_parens(node).name) or node.name.lstrip().startswith("{")
+    if isinstance(node, exp.Literal) and node.is_string and is_vector:
         # The functions of bits cast them to as many as they have, ::bit to one.
-        return node if kind == "bit" else exp.cast(node.copy(), kind)
+        return node
     if isinstance(node, PARAMETER_NODES):
         values = planning.params.value(planning.source, node)
         if isinstance(values, (list, tuple)):
@@ -167,7 +165,7 @@ def _operand(planning: Planning, node: exp.Expr, other: exp.Expr, metric: str) -
             node = node.copy()
             node.set("this", exp.to_identifier(column.name, quoted=True))
         return node
-    if isinstance(node, (exp.Cast, exp.Array, exp.BitString)) or function_label(node) in _VECTOR_CALLS:
+    if not isinstance(node, (exp.Literal, *PARAMETER_NODES)) and not any(map(is_embed, node.walk())):
         return node
     base = _base_column(planning, other) if isinstance(other, exp.Column) else None
     if base is None:
@@ -205,44 +203,6 @@ def _passed_on(node: exp.Column) -> exp.Expr | None:
         return None
     item = next((item for item in inner.expressions if item.alias_or_name == node.name), None)
     return None if item is None else item.unalias()
-
-
-def output_vectors(planning: Planning, tree: exp.Expr) -> dict[int, str]:
-    """The columns of a query that are computed vectors, by position: Milvus's names of their types."""
-    items = tree.selects if isinstance(tree, exp.Query) else ()
-    types = {at: _vector_type(planning, item.unalias()) for at, item in enumerate(items)}
-    return {at: type_ for at, type_ in types.items() if type_}
-
-
-_VECTOR_TYPES: Final = {
-    "VECTOR": "FLOAT_VECTOR", "HALFVEC": "FLOAT16_VECTOR", "SPARSEVEC": "SPARSE_FLOAT_VECTOR",
-}  # fmt: skip
-
-
-def _vector_type(planning: Planning, node: exp.Expr) -> str:
-    node = without_parens(node)
-    if isinstance(node, exp.Cast):
-        to = node.args["to"]
-        # sqlglot keeps some types (regclass) as their words.
-        named = to.args.get("kind")
-        word = (named.name if named is not None else str(getattr(to.this, "value", to.this))).upper()
-        dims = node.this.name.rpartition("/")[2].strip() if isinstance(node.this, exp.Literal) else ""
-        if word == "SPARSEVEC" and dims.isdecimal():
-            return f"SPARSEVEC({dims})"
-        return _VECTOR_TYPES.get(word, "")
-    if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
-        return _operand_type(planning, node.this) or _operand_type(planning, node.expression)
-    if isinstance(node, (exp.Avg, exp.Sum)) and isinstance(node.this, exp.Column):
-        column = _stored_column(planning, node.this)
-        return column.type if column is not None and column.is_vector else ""
-    return "FLOAT_VECTOR" if function_label(node) in ("SUBVECTOR", "L2_NORMALIZE") else ""
-
-
-def _operand_type(planning: Planning, node: exp.Expr) -> str:
-    column = _stored_column(planning, node) if isinstance(node, exp.Column) else None
-    if column is not None:
-        return column.type if column.is_vector else ""
-    return _vector_type(planning, node)
 
 
 _SPELLINGS: Final = {

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.relational.relations import RelationalPlan
 from nestvec_schemas.errors import SqlError
 
@@ -20,6 +21,8 @@ _PLACES: Final[tuple[tuple[str, tuple[type[exp.Expr], ...]], ...]] = (
     ("square root", (exp.Sqrt,)),
     ("logarithm", (exp.Ln, exp.Log)),
     ("power", (exp.Pow,)),
+    (" dimensions ", (exp.Add, exp.Sub, exp.Mul, VectorDistance, exp.Avg)),
+    ("expected ", (exp.Cast,)),
 )
 """Parts of causes, with the nodes that may have them."""
 

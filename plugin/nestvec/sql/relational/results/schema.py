@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.schema import MappingSchema
 
 from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes
+from nestvec.sql.parse.vectors.kinds import parse_vector_type
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.rewrites.nodes import is_text_constant
 
@@ -34,6 +35,9 @@ def _column_type(kind: str) -> exp.DataType:
     """A type of DuckDB as a tree, which takes sqlglot as long as a statement."""
     if kind == "json":
         return exp.DataType(this=exp.DType.JSONB)
+    vector = parse_vector_type(kind)
+    if vector is not None:
+        return vector
     return exp.DataType.build(kind, dialect="duckdb", udt=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from sqlglot import exp
 
+from nestvec.sql.parse.vectors.kinds import KINDS, vector_dims, vector_kind
 from nestvec.sql.relational.rewrites.bytes_and_times import BLANK_PADDED_TYPES
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
 
@@ -49,6 +50,8 @@ def _type_name(node: exp.Expr) -> str:
         return _NULL
     if number_type(node) == NUMERIC:
         return "DECIMAL"
+    if vector_kind(node):
+        return vector_name(node)
     if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED):
         return ""
     if type_.this in BLANK_PADDED_TYPES:
@@ -64,11 +67,25 @@ def _type_name(node: exp.Expr) -> str:
     return str(getattr(type_.this, "value", ""))
 
 
+def vector_name(node: exp.Expr) -> str:
+    """``vector(3)``, of a node that is a vector; without the number where it is not known."""
+    dims = vector_dims(node.unnest().type)
+    return vector_kind(node) + (f"({dims})" if dims is not None else "")
+
+
+def kind_of(type_: str) -> str:
+    """The name of a type without its dimensions."""
+    return type_.partition("(")[0]
+
+
 def _common(left: str, right: str) -> str:
     if left == right or right == _NULL:
         return left
     if left == _NULL:
         return right
+    vectors = [type_ for type_ in (left, right) if kind_of(type_) in KINDS]
+    if vectors:
+        return max(vectors, key=lambda type_: KINDS.index(kind_of(type_)))
     if left in _RANKS and right in _RANKS:
         return max(left, right, key=_RANKS.index)
     return ""

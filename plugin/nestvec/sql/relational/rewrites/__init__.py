@@ -7,7 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
-from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_avg, rewrite_sum, within_group
+from nestvec.sql.relational.rewrites.aggregates import regression, rewrite_sum, within_group
 from nestvec.sql.relational.rewrites.arithmetic import (
     arithmetic,
     div_quotient,
@@ -172,7 +172,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.JSONExtract: json_item,
     exp.Round: rewrite_round,
     exp.Sum: rewrite_sum,
-    exp.Avg: rewrite_avg,
     exp.WithinGroup: within_group,
     **dict.fromkeys((exp.Corr, exp.RegrSlope, exp.RegrIntercept, exp.RegrR2), regression),
     exp.Like: rewrite_like,

@@ -15,7 +15,6 @@ from nestvec.sql.relational.rewrites.nodes import (
     INTEGERS,
     call,
     is_text_constant,
-    is_vector,
     kind,
 )
 
@@ -35,13 +34,10 @@ def remainder(node: exp.Mod) -> exp.Expr:
 
 
 _MOMENT_AND_INTERVAL: Final = {exp.DType.TIMESTAMPTZ, exp.DType.INTERVAL}
-_VECTOR_ARITHMETIC: Final = {exp.Add: "vector_add", exp.Sub: "vector_subtract", exp.Mul: "vector_multiply"}
 
 
 def arithmetic(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
-    if type(node) in _VECTOR_ARITHMETIC and (is_vector(left) or is_vector(right)):
-        return call(_VECTOR_ARITHMETIC[type(node)], left, right)
     if isinstance(node, exp.Sub) and kind(left) in DATETIME_TYPES and is_text_constant(right):
         node.set("expression", datetime_of_text(right, kind(left)))
         return node

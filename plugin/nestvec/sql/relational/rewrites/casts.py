@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.arrays import typed_array
@@ -24,7 +23,6 @@ from nestvec.sql.relational.rewrites.nodes import (
     DAYS_AND_MOMENTS,
     FLOAT_TYPES,
     JSON_TYPES,
-    SPARSE_TEXT,
     TEXT_TYPES,
     anonymous_name,
     call,
@@ -37,10 +35,8 @@ from nestvec.sql.relational.rewrites.nodes import (
 from nestvec.sql.relational.rewrites.numbers.null_operands import decides_rows, is_null
 from nestvec.sql.relational.rewrites.times import interval_constant
 from nestvec.sqltypes.jsonb import jsonb_text
-from nestvec.sqltypes.vectors import sparse_text, to_sparse
 from nestvec_schemas.errors import SqlNotSupported
 
-_VECTOR_WORDS = {"VECTOR", "HALFVEC"}
 _SEARCH_WORDS = {"TSVECTOR", "TSQUERY"}
 
 
@@ -75,14 +71,6 @@ def rewrite_cast(node: exp.Cast) -> exp.Expr:
             f"the type {word.lower()} is not supported",
             next_step="Create the column with BM25, and write WHERE body @@ 'words'.",
         )
-    if to.this == exp.DType.VECTOR or word in _VECTOR_WORDS:
-        vector: exp.Expr = exp.cast(node.this.copy(), "float[]")
-        if to.expressions:
-            vector = call("pg_check_dims", vector, to.expressions[0].this)
-        vector.type = exp.DataType(this=exp.DType.VECTOR)
-        return vector
-    if word == "SPARSEVEC":
-        return _sparse(node.this, to.expressions)
     if word == "VARBIT":
         return varying_bits(node)
     if to.this == exp.DType.ARRAY and isinstance(node.this, exp.Literal) and node.this.name.startswith("{"):
@@ -180,34 +168,9 @@ def _sized_numeric(to: exp.DataType) -> exp.DataType:
     return to
 
 
-def _sparse(value: exp.Expr, sizes: list[exp.Expr]) -> exp.Expr:
-    """A sparse vector as JSON of its weights: a constant is written as pgvector does, ``{1:0.5}/3``."""
-    text = value.name if is_text_constant(value) else ""
-    if text:
-        weights = to_sparse(text, int(sizes[0].name) if sizes and sizes[0].name.isdecimal() else None)
-        value = exp.Literal.string(orjson.dumps(weights, option=orjson.OPT_NON_STR_KEYS).decode())
-    elif kind(value) in TEXT_TYPES:
-        value = call("pg_sparse_json", value)
-    document = exp.cast(value.copy(), "json")
-    document.meta[SPARSE_TEXT] = text
-    return document
-
-
 def _text_of_vector(value: exp.Expr) -> exp.Expr | None:
     """A vector as pgvector writes it; None for another value."""
-    if SPARSE_TEXT in value.unnest().meta:
-        return _sparse_text(value.unnest().meta[SPARSE_TEXT])
     return call("pg_vector_text", value) if is_vector(value) else None
-
-
-def _sparse_text(text: str) -> exp.Expr:
-    """``'{3:1,1:0.5}/3'::sparsevec::text``. Raises SqlNotSupported for a vector that is no constant."""
-    if "/" not in text:
-        raise SqlNotSupported(
-            "a cast of a computed sparsevec to text is not supported", next_step="Read the vector itself."
-        )
-    dims = int(text.rpartition("/")[2])
-    return exp.Literal.string(sparse_text(to_sparse(text, dims), dims))
 
 
 def blank_padded_constant(node: exp.Expr) -> exp.Expr:

@@ -15,14 +15,13 @@ from nestvec.sql.relational.rewrites.casts import blank_padded_constant, numeric
 from nestvec.sql.relational.rewrites.datetime_texts import DATETIME_TYPES, datetime_of_text
 from nestvec.sql.relational.rewrites.nodes import (
     JSON_TYPES,
-    SPARSE_TEXT,
     TEXT_TYPES,
     anonymous_name,
     call,
     is_text_constant,
     kind,
 )
-from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
+from nestvec_schemas.errors import SqlTypeMismatch
 
 _STRICTER: dict[type[exp.Expr], type[exp.Binary]] = {exp.LTE: exp.LT, exp.GTE: exp.GT}
 
@@ -141,9 +140,6 @@ def real_choice(node: exp.Expr) -> exp.Expr:
 
 def compare(node: exp.Binary) -> exp.Expr:
     left, right = node.this, node.expression
-    if any(SPARSE_TEXT in side.unnest().meta for side in (left, right)):
-        # As JSON they have weights alone, and not the number of their dimensions.
-        raise SqlNotSupported("a comparison of sparsevec is not supported", next_step="Compare distances.")
     rows = _row_items(left), _row_items(right)
     if rows[0] and rows[1] and len(rows[0]) == len(rows[1]):
         return exp.paren(_compare_rows(rows[0], rows[1], type(node)))

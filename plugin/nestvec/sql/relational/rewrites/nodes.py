@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.vectors.kinds import DENSE, vector_kind
+
 INTEGERS = exp.DataType.INTEGER_TYPES
 
 
@@ -20,13 +22,6 @@ JSON_TYPES = {exp.DType.JSON, exp.DType.JSONB}
 
 
 DAYS_AND_MOMENTS = {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.TIMESTAMPTZ}
-
-
-_VECTORS = {exp.DType.VECTOR}
-
-
-SPARSE_TEXT: Final = "sparsevec"
-"""The key of a node's meta with the text of a constant sparse vector; empty for one of another value."""
 
 
 Rule = Callable[[Any], exp.Expr]
@@ -103,13 +98,8 @@ def _fixed_text(node: exp.Expr, places: int, exact: bool) -> exp.Expr:
 
 
 def is_vector(node: exp.Expr | None) -> bool:
-    """Whether a node has the type of a vector."""
-    type_ = node.type if node is not None else None
-    if type_ is None:
-        return False
-    return type_.this == exp.DType.VECTOR or (
-        type_.this == exp.DType.ARRAY and bool(type_.args.get("values") or type_.meta.get("vector"))
-    )
+    """Whether a node has the type of a vector whose numbers are a list."""
+    return vector_kind(node) in DENSE
 
 
 def outside(node: exp.Expr, wrap: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:

@@ -7,7 +7,8 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.parse.function_types import CALL, function_results
-from nestvec.sql.relational.rewrites.nodes import is_vector, kind
+from nestvec.sql.parse.vectors.kinds import vector_kind
+from nestvec.sql.relational.rewrites.nodes import kind
 from nestvec_schemas.errors import SqlNotSupported
 
 _NAMES: Final = {
@@ -28,7 +29,7 @@ _NAMES: Final = {
     exp.DType.VARBINARY: "bytea",
     exp.DType.JSON: "json",
     exp.DType.JSONB: "jsonb",
-    exp.DType.VECTOR: "vector",
+    exp.DType.BIT: "bit",
 }
 
 
@@ -54,8 +55,8 @@ def type_name(node: exp.Anonymous) -> exp.Expr:
 
 
 def _name(value: exp.Expr, type_: exp.DataType | None) -> str | None:
-    if is_vector(value):
-        return "vector"
+    if vector_kind(value):
+        return vector_kind(value)
     if type_ is not None and type_.this == exp.DType.ARRAY:
         element = type_.expressions[0] if type_.expressions else None
         name = _NAMES.get(element.this) if isinstance(element, exp.DataType) else None

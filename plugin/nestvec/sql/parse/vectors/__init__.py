@@ -1,0 +1,1 @@
+"""The types of vectors in a typed tree."""

@@ -1,0 +1,112 @@
+"""The types of expressions over vectors, as pgvector gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlglot import exp
+
+from nestvec.sql.parse.vectors.kinds import (
+    BFLOAT16,
+    common_type,
+    type_kind,
+    vector_dims,
+    vector_kind,
+    vector_type,
+)
+
+_Type = exp.DataType | exp.DType | None
+
+
+def with_vector_types(metadata: Mapping[type[exp.Expr], Any]) -> dict[type[exp.Expr], Any]:
+    """A table of the types of nodes, with those of vectors before it."""
+    return {**metadata, **{node: _entry(rule, metadata.get(node)) for node, rule in _RULES.items()}}
+
+
+def _entry(rule: Callable[[Any], _Type], other: Any) -> dict[str, Any]:
+    def annotate(annotator: Any, node: exp.Expr) -> exp.Expr:
+        type_ = rule(node)
+        if type_ is not None:
+            annotator._set_type(node, type_)
+        elif other and other.get("annotator"):
+            other["annotator"](annotator, node)
+        else:
+            annotator._set_type(node, (other or {}).get("returns") or exp.DType.UNKNOWN)
+        return node
+
+    return {"annotator": annotate}
+
+
+def chosen_values(node: exp.Expr) -> list[exp.Expr]:
+    """The values one of which CASE, coalesce(), nullif() and their like give."""
+    if isinstance(node, exp.Case):
+        values = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
+    else:
+        values = [node.this, *node.expressions]
+    if isinstance(node, exp.Nullif):
+        values = [node.this, node.expression]
+    return [value for value in values if isinstance(value, exp.Expr)]
+
+
+def _computed(nodes: list[exp.Expr]) -> exp.DataType | None:
+    type_ = common_type(nodes)
+    if type_kind(type_) == BFLOAT16:
+        # There is no arithmetic of 16 bits for them.
+        return vector_type("vector", vector_dims(type_))
+    return type_
+
+
+def _of_arithmetic(node: exp.Binary) -> _Type:
+    return _computed([node.this, node.expression])
+
+
+def _joined(node: exp.Binary) -> _Type:
+    sides = (node.this, node.expression)
+    kinds = [vector_kind(side) for side in sides]
+    if not all(
+        kind or isinstance(side.unnest(), exp.Literal) for kind, side in zip(kinds, sides, strict=True)
+    ):
+        return exp.DType.VARCHAR if any(kinds) else None
+    type_ = _computed([*sides])
+    dims = [vector_dims(side.unnest().type) for side in sides]
+    total = None if None in dims else sum(size or 0 for size in dims)
+    return None if type_ is None else vector_type(type_kind(type_), total)
+
+
+def _averaged(node: exp.AggFunc) -> _Type:
+    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    return _computed([argument.this if isinstance(argument, exp.Order) else argument])
+
+
+def _array(node: exp.Array) -> _Type:
+    element = common_type(node.expressions)
+    if element is None:
+        return None
+    return exp.DataType(this=exp.DType.ARRAY, expressions=[element], nested=True)
+
+
+def _called(node: exp.Anonymous) -> _Type:
+    name = node.name.upper()
+    argument = node.expressions[0] if node.expressions else None
+    if name not in ("L2_NORMALIZE", "SUBVECTOR") or argument is None:
+        return None
+    type_ = _computed([argument]) or vector_type("vector")
+    if name == "L2_NORMALIZE":
+        return type_
+    count = node.expressions[2] if len(node.expressions) == 3 else None
+    is_count = isinstance(count, exp.Literal) and count.is_int
+    return vector_type(type_kind(type_), int(count.name) if is_count and count is not None else None)
+
+
+_RULES: Final[dict[type[exp.Expr], Callable[[Any], _Type]]] = {
+    **dict.fromkeys(
+        (exp.Case, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least),
+        lambda node: common_type(chosen_values(node)),
+    ),
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _of_arithmetic),
+    exp.DPipe: _joined,
+    **dict.fromkeys((exp.Avg, exp.Sum), _averaged),
+    exp.Anonymous: _called,
+    exp.Array: _array,
+}
