@@ -13,7 +13,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb.func import ARROW, SPECIAL
-from duckdb.func import ARROW
 from pymilvus import MilvusClient
 
 from nestvec.sql.interrupts import interruptible
@@ -33,9 +32,9 @@ from nestvec.sql.relational.formats.regular_expressions import WITHOUT_LOOKAROUN
 from nestvec.sql.relational.functions.averages import AVERAGES
 from nestvec.sql.relational.functions.clock import wall_clock
 from nestvec.sql.relational.functions.in_python import PYTHON_FUNCTIONS
+from nestvec.sql.relational.functions.quotients import QUOTIENTS
 from nestvec.sql.relational.functions.sparse_vectors import SPARSE_FUNCTIONS
 from nestvec.sql.relational.functions.vectors import VECTOR_FUNCTIONS
-from nestvec.sql.relational.functions.quotients import QUOTIENTS
 from nestvec.sql.relational.macros import MACROS
 from nestvec.sql.relational.postgres import PostgresTable, load_extension
 from nestvec.sql.relational.rewrites.datetime_texts import datetime_number
