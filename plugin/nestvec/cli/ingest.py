@@ -225,6 +225,10 @@ def command(args: IngestArgs) -> None:
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
         start(lambda: check_name(client, args.collection))
+        if table.default_expressions:
+            from nestvec.sql.statements.dml.defaults import file_defaults
+
+            options = replace(options, columns=replace(options.columns, defaults=file_defaults(table)))
         if not args.rows.dry_run:
             patience = start_patience(args.delivery)
 

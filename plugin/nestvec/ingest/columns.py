@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from nestvec_schemas.errors import IngestError, RowRejected, nearest
@@ -31,6 +31,9 @@ class ColumnMap:
 
     ignore_extra: bool = False
     """Whether to leave out columns that the collection does not have, or that it fills itself."""
+
+    defaults: Mapping[str, Iterator[object]] = field(default_factory=dict, compare=False)
+    """The values of columns that a row lacks, one for each such row."""
 
     def target(self, name: str) -> str:
         """The collection's name of a column of the file."""

@@ -15,7 +15,7 @@ from nestvec.datasets.readers import CellTypes
 from nestvec.datasets.readers.rows import JsonRow, QuotedText
 from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.ingest.compose_row import compose_columns
-from nestvec.ingest.row_schema import ArrayType, RowSchema
+from nestvec.ingest.row_schema import ArrayType, RowSchema, null_reason
 from nestvec.milvus.catalog import Column, TypeParams
 from nestvec.sqltypes import to_stored
 from nestvec.sqltypes.documents import parse_document, parse_exact
@@ -47,7 +47,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     """``row`` as Milvus takes it, without nulls. Raises RowRejected, naming the column.
 
     A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
-    with a template is composed if the row does not have it.
+    that the row lacks is composed if it has a template, or takes the next value of the schema's defaults.
     """
     text = row.text if isinstance(row, JsonRow) else b""
     row = row if schema.mapping is None else schema.mapping.apply(row)
@@ -57,7 +57,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     for column in schema.expected:
         if column.name in absent:
             continue
-        value = _value_or_default(row.get(column.name), column, schema)
+        value = _value_or_default(schema.value(row, column), column, schema)
         if value is not None:
             if schema.mapping is not None and isinstance(value, float):
                 _check_exact(value, column)
@@ -160,7 +160,7 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
     if empty and not text and not (column.nullable or column.has_default):
         raise _value_error(column, "is empty", "", "Write a value.")
     if value is None or (empty and (column.nullable or column.has_default)):
-        if text and isinstance(column.default, str):
+        if text and isinstance(column.default, str) and not column.type_params.sql_type:
             # Written out: Milvus Lite embeds a row before it fills in its defaults, and stores zeros.
             value = column.default
         elif column.nullable or column.has_default:
@@ -171,7 +171,7 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
             mapped = f", and the row has no {names[0]}, which is mapped to it" if names else ""
             raise RowRejected(
                 f"column {column.name} is missing{mapped}",
-                next_step=f"Add {names[0] if names else column.name} to every row.",
+                next_step=f"Add {names[0] if names else column.name} to every row.{null_reason(column)}",
             )
     if column.name in schema.sources and isinstance(value, str) and not value:
         raise _value_error(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.milvus.catalog import Column, Table
 from nestvec_schemas.errors import IngestError, nearest
+
+NO_NULL_VECTORS: Final = "Milvus Lite, and Milvus before 3.0, store no NULL in a vector column."
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class RowSchema:
     mapping: ColumnMap | None = None
     """Which columns of a file fill which columns of the table; None for rows of no file."""
 
+    defaults: Mapping[str, Iterator[object]] = field(default_factory=dict)
+    """The values of columns that a row lacks, one for each such row: those of defaults that Milvus does not
+    hold."""
+
+    def value(self, row: Mapping[str, object], column: Column) -> object:
+        """The value of a row, or the next default of a column that it lacks; None for NULL."""
+        if column.name in self.defaults and column.name not in row:
+            return next(self.defaults[column.name])
+        return row.get(column.name)
+
     @cached_property
     def expected(self) -> tuple[Column, ...]:
         """The columns that a row provides: neither generated nor a key that Milvus generates."""
@@ -52,9 +66,20 @@ class RowSchema:
         return tuple(column for name, column in self.columns.items() if name not in self.generated | auto)
 
 
-def row_schema(table: Table, cells: CellTypes | None = None, mapping: ColumnMap | None = None) -> RowSchema:
+def null_reason(column: Column) -> str:
+    """Why a column takes no NULL, as a sentence after another; empty if its definition says so."""
+    return f" {NO_NULL_VECTORS}" if column.is_vector else ""
+
+
+def row_schema(
+    table: Table,
+    cells: CellTypes | None = None,
+    mapping: ColumnMap | None = None,
+    *,
+    defaults: Mapping[str, Iterator[object]] = MappingProxyType({}),
+) -> RowSchema:
     """What rows of ``table`` may contain, with values in the notation of ``cells``, and columns under the
-    names of ``mapping``."""
+    names of ``mapping``; those that they lack are filled from ``defaults``, or those of ``mapping``."""
     generated = {embedding.column: embedding.source for embedding in table.embeddings} | dict(table.generated)
     # BM25 accepts a text without words; an empty text cannot be embedded.
     lexical = {column.column for column in table.lexical}
@@ -72,6 +97,7 @@ def row_schema(table: Table, cells: CellTypes | None = None, mapping: ColumnMap 
         },
         cells=cells or CellTypes(),
         mapping=mapping,
+        defaults=defaults or (mapping.defaults if mapping is not None else {}),
     )
 
 
@@ -113,7 +139,7 @@ def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
             )
     for column in expected.values():
         optional = column.nullable or column.has_default or column.name in schema.table.composed
-        if column.name not in header and not optional:
+        if column.name not in header and not optional and column.name not in schema.defaults:
             raise IngestError(
                 f"{path} has no column {column.name}, which every row of {schema.table.name} needs",
                 value=", ".join(header),

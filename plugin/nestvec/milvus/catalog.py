@@ -16,9 +16,10 @@ from nestvec.milvus.fingerprints import (
     read_fingerprint,
     read_upgrade,
 )
+from nestvec.milvus.indexes import drop_ratio_property, index_property
 from nestvec.milvus.providers import Endpoint, find_provider, note_property, read_note, read_params
 from nestvec.milvus.steps import Steps, call, drive
-from nestvec.sqltypes.kinds import is_mapped, type_property
+from nestvec.sqltypes.kinds import VECTORS_WITH_OWN_VALUES, is_mapped, type_property
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_FORMS, EmbeddingConfig, Form
 from nestvec_schemas.errors import CollectionNotFound, nearest
 from nestvec_schemas.model_name import format_model_name
@@ -215,11 +216,14 @@ class Table:
         )
 
     @cached_property
-    def index_names(self) -> Mapping[str, str]:
-        """The names of the indexes that CREATE INDEX made, by column.
+    def default_expressions(self) -> Mapping[str, str]:
+        """The defaults that Milvus cannot hold, as SQL, by column: nestvec evaluates them as it writes."""
+        names = [column.name for column in self.columns]
+        return {name: sql for name in names if (sql := self.properties.get(default_property(name)))}
 
-        A vector column without one still has an index in Milvus, which cannot do without.
-        """
+    @cached_property
+    def index_names(self) -> Mapping[str, str]:
+        """The names of the indexes that CREATE INDEX made, by column; Milvus has others of vectors."""
         named = {name: self.properties.get(index_property(name)) for name in self.indexes}
         return {
             name: chosen or name
@@ -247,14 +251,9 @@ class Table:
         return tuple(dict.fromkeys(embedding.service for embedding in self.embeddings))
 
 
-def index_property(column: str) -> str:
-    """The property of a collection that holds the name of a column's index."""
-    return f"nestvec.index.{column}"
-
-
-def drop_ratio_property(column: str) -> str:
-    """The key in ``Table.properties`` of the share of weights that a sparse index leaves out."""
-    return f"nestvec.drop_ratio.{column}"
+def default_property(column: str) -> str:
+    """The property of a collection that holds a column's default that Milvus cannot hold."""
+    return f"nestvec.default.{column}"
 
 
 def read_table(client: MilvusClient, name: str) -> Table:
@@ -348,7 +347,7 @@ def _sql_type(described: Mapping[str, Any]) -> str:
     return f"{name}({described['params']['dim']})" if name is not None else ""
 
 
-_VALUE_TYPES: Final = {DataType.FLOAT16_VECTOR: "halfvec", DataType.BINARY_VECTOR: "bit"}
+_VALUE_TYPES: Final = {DataType[stored]: kind for kind, stored in VECTORS_WITH_OWN_VALUES.items()}
 
 
 def _default_value(value: Any) -> bool | int | float | str | None:

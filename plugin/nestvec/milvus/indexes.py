@@ -15,7 +15,14 @@ from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, Em
 from nestvec_schemas.errors import SpecError, nearest
 from nestvec_schemas.spec.collection_spec import default_index, default_metric
 
-__all__ = ["Index", "build_params", "field_notes", "index_params"]
+__all__ = [
+    "Index",
+    "build_params",
+    "drop_ratio_property",
+    "field_notes",
+    "index_params",
+    "index_property",
+]
 
 _NO_BUILD_PARAMS: Final = (
     "index_name",
@@ -125,3 +132,13 @@ def _embedding_configs(schema: CollectionSchema) -> Iterator[tuple[str, Embeddin
         note = read_note(schema_field.description or "", "nestvec")
         if note is not None:
             yield schema_field.name, note[1].config
+
+
+def index_property(column: str) -> str:
+    """The property of a collection that holds the name of a column's index."""
+    return f"nestvec.index.{column}"
+
+
+def drop_ratio_property(column: str) -> str:
+    """The key in ``Table.properties`` of the share of weights that a sparse index leaves out."""
+    return f"nestvec.drop_ratio.{column}"

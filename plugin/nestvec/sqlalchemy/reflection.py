@@ -22,6 +22,7 @@ from nestvec.collections.stored_views import read_views
 from nestvec.dbapi.errors import Error
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, table_steps
 from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.statements.show import default_text
 from nestvec.sqlalchemy.types import reflected_type
 from nestvec_schemas.errors import CollectionNotFound
 
@@ -130,7 +131,7 @@ def _reflected_column(table: Table, column: Column) -> ReflectedColumn:
         "name": column.name,
         "type": reflected_type(column, lexical=any(row.column == column.name for row in table.lexical)),
         "nullable": column.nullable,
-        "default": None if column.default is None else _literal(column.default),
+        "default": default_text(table, column),
         "autoincrement": column.auto_id,
         "comment": column.description or None,
     }

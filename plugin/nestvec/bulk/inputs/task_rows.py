@@ -38,6 +38,10 @@ class TaskRows:
     """
 
     def __init__(self, table: Table, reading: IngestOptions) -> None:
+        if table.default_expressions:
+            from nestvec.sql.statements.dml.defaults import file_defaults  # noqa: PLC0415 - few tables need it
+
+            reading = replace(reading, columns=replace(reading.columns, defaults=file_defaults(table)))
         self._table, self._reading, self._copies = table, reading, LocalCopies()
         self._unread: _Unread | None = None
         self.mapped = MappedColumns({})

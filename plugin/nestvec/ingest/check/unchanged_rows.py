@@ -86,6 +86,8 @@ class UnchangedRows:
         mapping, expected = self._schema.mapping, self._expected
         if mapping is not None and (mapping.renamed or mapping.selected is not None):
             return None
+        if not self._schema.defaults.keys() <= set(names):
+            return None
         if self._schema.table.composed or not expected.keys() >= set(names):
             return None
         if not all(_may_be_absent(column) for name, column in expected.items() if name not in names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from operator import countOf
 from typing import Any, Final
@@ -39,6 +40,8 @@ class Params:
     """The lists that were checked as vectors, by id: a statement may name one several times."""
     floats: dict[int, object] = field(default_factory=dict, compare=False)
     """The lists that hold nothing but Python's floats, by id."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    """What now() is, as often as the statement says it."""
 
     def value(self, source: SourceText, node: exp.Expr) -> Any:
         """The value of a parameter, in Python types. Raises SqlSyntaxError if it has none."""

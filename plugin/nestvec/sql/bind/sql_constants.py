@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final
 
 from sqlglot import exp
@@ -34,7 +34,7 @@ def sql_constant(scope: Scope, node: exp.Expr) -> Any:
     if isinstance(node, exp.BitString):
         return str(node.this)
     if isinstance(node, _NOW):
-        return datetime.now(UTC)
+        return scope.params.now
     if isinstance(node, exp.CurrentDate):
         return date.today()
     number = number_text(node)

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from nestvec.milvus.catalog import Column, Table, drop_ratio_property, table_steps
+from nestvec.milvus.catalog import Column, Table, table_steps
+from nestvec.milvus.indexes import drop_ratio_property
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.bind.vectors.distance import DistanceRanking

@@ -20,6 +20,8 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.settings import show_setting
 from nestvec.sql.statements.tables import plain_table
+from nestvec.sqltypes import from_stored
+from nestvec.sqltypes.texts import any_text
 from nestvec_schemas.errors import SqlUnknownName
 
 _OF_TABLE = re.compile(
@@ -127,17 +129,25 @@ def _described(rows: tuple[tuple[object, ...], ...]) -> StatementResult:
 
 def _row(table: Table, column: Column) -> tuple[object, ...]:
     key = "primary" if column.primary else "partition" if column.partition_key else None
-    default = None if column.default is None else _constant(column.default)
     return (
         column.name,
         type_sql(column),
         key,
         column.nullable,
-        default,
+        default_text(table, column),
         generated_expression(table, column.name),
         table.indexes.get(column.name),
         table.metrics.get(column.name),
     )
+
+
+def default_text(table: Table, column: Column) -> str | None:
+    """The default of a column in SQL; None for NULL."""
+    expression = table.default_expressions.get(column.name)
+    if expression is not None or column.default is None:
+        return expression
+    value = from_stored(column, column.default)
+    return _constant(value if isinstance(value, (bool, int, float)) else any_text(value).decode())
 
 
 def generated_expression(table: Table, column: str) -> str | None:

@@ -20,6 +20,7 @@ from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import (
+    SqlDataError,
     SqlError,
     SqlNotSupported,
     SqlSyntaxError,
@@ -145,7 +146,6 @@ REFUSED = [
     (SqlNotSupported, "a PRIMARY KEY on several", "CREATE TABLE t (id BIGINT, u INT, PRIMARY KEY (id, ‸u))"),
     (SqlUnknownName, "Did you mean 'id'", "CREATE TABLE t (id BIGINT, PRIMARY KEY (‸idd))"),
     (SqlTypeMismatch, "cannot be NULL", "CREATE TABLE t (‸id BIGINT NULL PRIMARY KEY, v VECTOR(3))"),
-    (SqlTypeMismatch, "have a default", "CREATE TABLE t (‸id BIGINT DEFAULT 3 PRIMARY KEY, v VECTOR(3))"),
     (SqlSyntaxError, "column t is defined twice", f"{T}‸T INT, v VECTOR(3))"),
     (SqlUnknownName, "no such type: vektor.*Did you mean 'VECTOR'", f"{T}v ‸vektor(3))"),
     (SqlNotSupported, "an array of arrays", f"{T}n ‸INT[][], v VECTOR(3))"),
@@ -160,8 +160,16 @@ REFUSED = [
     (SqlTypeMismatch, "more than 4 vector fields",
      f"CREATE TABLE ‸t (id BIGINT PRIMARY KEY, {', '.join(f'v{n} VECTOR(3)' for n in range(5))}) "
      "WITH (max_vector_fields = 4)"),
-    (SqlTypeMismatch, "does not fit INT16: 99999", f"{T}‸n SMALLINT DEFAULT 99999, v VECTOR(3))"),
-    (SqlNotSupported, "the function NOW|CURRENT", f"{T}n INT DEFAULT ‸now(), v VECTOR(3))"),
+    (SqlDataError, "n is outside INT16: 99999", f"{T}n SMALLINT DEFAULT ‸99999, v VECTOR(3))"),
+    (SqlDataError, "n is not a whole number: x", f"{T}n INT DEFAULT ‸'x', v VECTOR(3))"),
+    (SqlNotSupported, "a column in DEFAULT", f"{T}n INT DEFAULT 1 + ‸id, v VECTOR(3))"),
+    (SqlNotSupported, "a subquery in DEFAULT", f"{T}n INT DEFAULT (SELECT ‸1), v VECTOR(3))"),
+    (SqlNotSupported, "a parameter in DEFAULT", f"{T}n JSONB DEFAULT ‸:n, v VECTOR(3))"),
+    (SqlNotSupported, r"nextval\(\) in DEFAULT.*BIGSERIAL", f"{T}n INT DEFAULT ‸nextval('s'), v VECTOR(3))"),
+    (SqlNotSupported, "a function of several rows", f"{T}n INT DEFAULT ‸unnest(ARRAY[1]), v VECTOR(3))"),
+    (SqlSyntaxError, "aggregate functions are not allowed", f"{T}n INT DEFAULT ‸max(1), v VECTOR(3))"),
+    (SqlSyntaxError, "has a default, and is generated",
+     "CREATE TABLE t (‸id BIGSERIAL PRIMARY KEY DEFAULT 3, v VECTOR(3))"),
     (SqlNotSupported, "CHECK on a column", f"{T}n INT CHECK (‸n > 3), v VECTOR(3))"),
     (SqlNotSupported, "UNIQUE on a column", f"{T}n ‸INT UNIQUE, v VECTOR(3))"),
     (SqlNotSupported, "REFERENCES on a column", f"{T}n INT REFERENCES ‸x (id), v VECTOR(3))"),
@@ -346,7 +354,7 @@ def test_types_that_milvus_does_not_have_are_stored_by_a_mapping() -> None:
         """CREATE TABLE t (
             id INT PRIMARY KEY, born DATE, at TIMESTAMP, seen TIMESTAMPTZ, clock TIME, key UUID, raw BYTEA,
             price NUMERIC(10, 2), big NUMERIC(30, 4), free NUMERIC, days DATE[],
-            half HALFVEC(3), code BIT(3), lex SPARSEVEC(5), v VECTOR(3)
+            half HALFVEC(3), brain bfloat16_vector(3), code BIT(3), lex SPARSEVEC(5), v VECTOR(3)
         )"""
     ).spec
     assert {name: (field.type, field.sql_type) for name, field in spec.fields.items()} == {
@@ -364,6 +372,7 @@ def test_types_that_milvus_does_not_have_are_stored_by_a_mapping() -> None:
     }
     assert [(part.name, part.type, part.dim, part.sql_type, part.index) for part in spec.vectors] == [
         ("half", "FLOAT16_VECTOR", 3, "halfvec(3)", "FLAT"),
+        ("brain", "BFLOAT16_VECTOR", 3, "bfloat16_vector(3)", "FLAT"),
         ("code", "BINARY_VECTOR", 8, "bit(3)", "BIN_FLAT"),
         ("lex", "SPARSE_FLOAT_VECTOR", None, "sparsevec(5)", "SPARSE_INVERTED_INDEX"),
         ("v", "FLOAT_VECTOR", 3, "", "FLAT"),

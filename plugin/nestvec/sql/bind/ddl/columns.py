@@ -12,12 +12,10 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, TypeParams
 from nestvec.sql.bind.ddl.column_types import MAX_CAPACITY, ColumnType, bind_type, is_serial
+from nestvec.sql.bind.ddl.defaults import DefaultExpression, bind_default, read_default
 from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn, bind_generated
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.sql_constants import sql_constant
 from nestvec.sql.parse.source import Position, SourceText, identifier_name, stray_parts
-from nestvec.sqltypes import to_stored
-from nestvec_schemas.errors import RowRejected
 from nestvec_schemas.spec.collection_spec import FieldSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -36,9 +34,23 @@ class ColumnDraft:
     auto_id: bool = False
     nullable: bool | None = None
     """None if the definition has neither NULL nor NOT NULL."""
-    default: bool | int | float | str | None = None
+    default: bool | int | float | str | DefaultExpression | None = None
     function: EmbedColumn | Bm25Column | None = None
     partition_key: bool = False
+
+    @property
+    def column(self) -> Column:
+        """The column as values are converted for it."""
+        type_ = self.type
+        params = TypeParams(
+            type_.length,
+            type_.dim,
+            type_.element,
+            MAX_CAPACITY if type_.element else None,
+            sql_type="" if type_.sql is None else str(type_.sql),
+        )
+        nullable = self.nullable is not False
+        return Column(self.name, type_.name, params, primary=self.primary, nullable=nullable)
 
 
 def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
@@ -68,6 +80,12 @@ def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
     return draft
 
 
+def settle_default(scope: Scope, draft: ColumnDraft) -> None:
+    """Have Milvus hold the default of a column whose keys are known, if it can. Raises SqlError."""
+    if isinstance(draft.default, DefaultExpression):
+        draft.default = bind_default(scope, draft.column, draft.default)
+
+
 def next_token_start(source: SourceText, node: exp.Expr) -> int:
     """The offset of the token after a node of one token."""
     start = source.position(node) or 0
@@ -83,15 +101,9 @@ def _null(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
 
 
 def _default(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
-    if draft.type.sql is None:
-        draft.default = scope.constant(node.this)
-        return
-    column = Column(draft.name, draft.type.name, TypeParams(draft.type.length, sql_type=str(draft.type.sql)))
-    value = sql_constant(scope, node.this)
-    try:
-        draft.default = None if value is None else to_stored(column, value)
-    except RowRejected as error:
-        raise scope.source.type_mismatch(error.cause, error.value, node.this, error.next_step) from error
+    if draft.default is not None:
+        raise scope.source.syntax_error(f"column {draft.name} has two defaults", node, "Remove one of them.")
+    draft.default = read_default(scope.source, node.this, draft.type_position)
 
 
 def _generated(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
@@ -117,13 +129,14 @@ def constraint_name(node: exp.Expr) -> str:
 
 def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
     """The spec of a scalar column, nullable unless it is NOT NULL or has a default."""
+    default = None if isinstance(draft.default, DefaultExpression) else draft.default
     values: dict[str, Any] = {
         "type": draft.type.name,
         "primary": draft.primary,
         "auto_id": draft.auto_id,
-        "nullable": draft.nullable is not False and draft.default is None,
+        "nullable": draft.nullable is not False and default is None,
         "partition_key": draft.partition_key,
-        "default": draft.default,
+        "default": default,
         "max_length": draft.type.length,
         "element_type": draft.type.element,
         "max_capacity": MAX_CAPACITY if draft.type.element else None,

@@ -16,8 +16,10 @@ from nestvec.sql.bind.ddl.columns import (
     bind_column,
     constraint_name,
     field_spec,
+    settle_default,
     validate_model,
 )
+from nestvec.sql.bind.ddl.defaults import DefaultExpression
 from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -53,6 +55,8 @@ class TableDefinition:
     spec: CollectionSpec
     embeds: tuple[ColumnDraft, ...]
     columns: tuple[str, ...]
+    defaults: tuple[ColumnDraft, ...] = ()
+    """The columns whose defaults nestvec evaluates."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def bind_definition(source: SourceText, create: exp.Create, params: Params, serv
             keys += _table_constraint(source, node)
     options = _options(scope, create)
     _mark_keys(source, drafts, keys, options, schema.this)
+    for draft in drafts.values():
+        settle_default(scope, draft)
     _check_generated(source, drafts)
     return _definition(scope, drafts, options, service, schema.this)
 
@@ -177,6 +183,10 @@ def _mark_keys(
         _widen_key(key)
         key.partition_key = True
     for draft in drafts.values():
+        if draft.default is not None and (draft.auto_id or draft.function is not None):
+            raise source.syntax_error(
+                f"column {draft.name} has a default, and is generated", draft.node, "Remove one of them."
+            )
         if draft.auto_id and not draft.primary:
             raise source.not_supported(
                 "generated ids in a column other than the primary key", draft.type_position, "Use BIGINT."
@@ -259,7 +269,8 @@ def _definition(
     for problem in find_problems(collection_spec):
         raise _problem_error(source, problem, positions)
     embeds = tuple(draft for draft in drafts.values() if isinstance(draft.function, EmbedColumn))
-    return TableDefinition(collection_spec, embeds, tuple(draft.name for draft in drafts.values()))
+    defaults = tuple(draft for draft in drafts.values() if isinstance(draft.default, DefaultExpression))
+    return TableDefinition(collection_spec, embeds, tuple(drafts), defaults)
 
 
 def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | None:

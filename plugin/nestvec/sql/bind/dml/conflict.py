@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.dml.defaults import with_default
 from nestvec.sql.bind.dml.literals import (
     bind_value,
     check_no_star,
@@ -83,7 +84,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             )
         if column.name in (*copied, *constants, *computed):
             raise source.syntax_error(f"column {column.name} is set twice", assignment.this, "Remove one.")
-        value = assignment.args["expression"]
+        value = with_default(scope.table, column, assignment.args["expression"])
         check_no_star(scope, value)
         if (
             isinstance(value, exp.Column)

@@ -17,7 +17,7 @@ import orjson
 from sqlglot import exp
 
 from nestvec.ingest.convert import convert_row, convert_value
-from nestvec.ingest.row_schema import RowSchema
+from nestvec.ingest.row_schema import NO_NULL_VECTORS, RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, TypeParams
 from nestvec.sql.bind.ddl.column_types import ColumnType, bind_type, type_name, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
@@ -41,6 +41,8 @@ _BOOLEAN_WORDS: Final = {
     True: ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"),
     False: ("f", "fa", "fal", "fals", "false", "n", "no", "off", "of", "0"),
 }
+CLOCKS: Final = (exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
+"""now() and its like."""
 _TEXT_VALUES: Final = (date, time, uuid.UUID, Decimal)
 """Python values that a text column stores as PostgreSQL writes them."""
 
@@ -150,8 +152,7 @@ def is_computed(node: exp.Expr) -> bool:
     if isinstance(node, exp.Array):
         return any(map(is_computed, node.expressions))
     literals = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter)
-    constants = (exp.BitString, exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
-    return not isinstance(node, (*literals, *constants))
+    return not isinstance(node, (*literals, exp.BitString, *CLOCKS))
 
 
 def is_default(node: exp.Expr) -> bool:
@@ -168,7 +169,8 @@ def fit_row(
     nodes: Mapping[str, exp.Expr],
     row_node: exp.Expr,
 ) -> dict[str, object]:
-    """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the first invalid value.
+    """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the first invalid value, and
+    SqlNullViolation for a column that is missing.
 
     ``nodes`` are those of the values; ``row_node`` is that of the row.
     """
@@ -179,6 +181,7 @@ def fit_row(
     try:
         return convert_row(row, shape)
     except RowRejected as error:
+        _check_missing(scope, shape, row, row_node)
         for name, node in nodes.items():
             # The error does not say which value is invalid: convert them one by one to find it.
             column = shape.columns.get(name)
@@ -216,10 +219,31 @@ def _check_null(scope: Scope, column: Column, node: exp.Expr) -> None:
         raise SqlNullViolation(
             f"column {column.name} cannot be NULL",
             value="NULL",
-            next_step="Write a value.",
+            next_step=_null_step(scope, column),
             statement=scope.source.text,
             position=scope.source.position(node),
         )
+
+
+def _check_missing(scope: Scope, shape: RowSchema, row: Mapping[str, object], node: exp.Expr) -> None:
+    """Raise SqlNullViolation for the first column that a row must have and lacks."""
+    for column in shape.expected:
+        optional = column.nullable or column.has_default or column.name in shape.defaults
+        if column.name not in row and not optional and column.name not in shape.table.composed:
+            raise SqlNullViolation(
+                f"column {column.name} is missing",
+                next_step=_null_step(scope, column),
+                statement=scope.source.text,
+                position=scope.source.position(node),
+            )
+
+
+def _null_step(scope: Scope, column: Column) -> str:
+    """What to do about a NULL that a column does not take."""
+    if not column.is_vector:
+        return "Write a value."
+    has_default = column.name in scope.table.default_expressions
+    return f"Write a vector, or {'' if has_default else 'give the column a '}DEFAULT: {NO_NULL_VECTORS}"
 
 
 def _rejected(scope: Scope, error: RowRejected, node: exp.Expr) -> SqlError:

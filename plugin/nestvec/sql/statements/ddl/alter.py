@@ -1,4 +1,4 @@
-"""ALTER TABLE: RENAME TO, ADD COLUMN, DROP COLUMN, ALTER COLUMN … SET EXPRESSION."""
+"""ALTER TABLE: RENAME TO, ADD COLUMN, DROP COLUMN, ALTER COLUMN … SET EXPRESSION, SET and DROP DEFAULT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.steps import Steps, call
-from nestvec.sql.bind.ddl.columns import bind_column, field_spec
+from nestvec.sql.bind.ddl.columns import bind_column, field_spec, settle_default
+from nestvec.sql.bind.ddl.defaults import DefaultExpression
 from nestvec.sql.bind.ddl.generated import EmbedColumn, bind_generated
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
@@ -21,14 +22,15 @@ from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.ddl.aliases import readers_alias
+from nestvec.sql.statements.ddl.defaults import drop_default, run_alter_column
 from nestvec.sql.statements.ddl.embeddings import add_embedded_column, drop_vectors, replace_embedding
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sqltypes import type_property
 from nestvec_schemas.errors import StoreError, StoreRefused, StoreUnreachable
 
 _WRITE = (
-    "Write ALTER TABLE t RENAME TO u, ADD COLUMN a INT, DROP COLUMN a, or ALTER COLUMN a SET EXPRESSION AS "
-    "(EMBED(text, 'encoder'))."
+    "Write ALTER TABLE t RENAME TO u, ADD COLUMN a INT, DROP COLUMN a, ALTER COLUMN a SET DEFAULT 1, or "
+    "ALTER COLUMN a SET EXPRESSION AS (EMBED(text, 'encoder'))."
 )
 
 
@@ -81,7 +83,9 @@ def _rename(
 def _add(session: Session, source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     if not isinstance(node, exp.ColumnDef):
         raise source.not_supported("this form of ALTER TABLE", node, _WRITE)
-    draft = bind_column(Scope(source, table, table.name, params), node)
+    scope = Scope(source, table, table.name, params)
+    draft = bind_column(scope, node)
+    settle_default(scope, draft)
     if table.column(draft.name) is not None:
         if node.args.get("exists"):
             return
@@ -91,6 +95,11 @@ def _add(session: Session, source: SourceText, table: Table, node: exp.Expr, par
     if isinstance(draft.function, EmbedColumn):
         yield from add_embedded_column(session, source, table, draft, draft.function)
         return
+    if isinstance(draft.default, DefaultExpression):
+        raise source.not_supported(
+            "adding a column with a default that Milvus does not hold", draft.default.start,
+            "Add the column, UPDATE its rows, and write ALTER COLUMN … SET DEFAULT.",
+        )  # fmt: skip
     for wrong, what in (
         (draft.primary or draft.auto_id, "a primary key"),
         (draft.nullable is False and draft.default is None, "a NOT NULL column without a default"),
@@ -143,6 +152,7 @@ def _drop(session: Session, source: SourceText, table: Table, node: exp.Expr, pa
         source, name, "DROP COLUMN", call(doing, "drop_collection_field", table.name, column.name)
     )
     yield from _set_sql_type(table, column.name, "")
+    yield from drop_default(table, column.name)
 
 
 def _set_expression(
@@ -193,5 +203,6 @@ _ACTIONS: Final[dict[type[exp.Expr], _Action]] = {
     exp.AlterRename: _rename,
     exp.ColumnDef: _add,
     exp.Drop: _drop,
+    exp.AlterColumn: run_alter_column,
     SetExpression: _set_expression,
 }

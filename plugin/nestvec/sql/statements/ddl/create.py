@@ -24,6 +24,7 @@ from nestvec.sql.parse.source import Position, SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
+from nestvec.sql.statements.ddl.defaults import default_properties
 from nestvec.sql.statements.ddl.index import run_create_index
 from nestvec.sql.statements.tables import plain_table
 from nestvec.sql.statements.views import refuse_view, run_create_view
@@ -83,13 +84,14 @@ def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> 
             "Drop it, or write IF NOT EXISTS.",
         )
     yield from refuse_view(session, source, schema.this, name)
+    defaults = yield from default_properties(session, source, definition.defaults)
     yield from session.ensure_served(definition.spec.services)
 
     def create(client: MilvusClient) -> None:
         _check_offers(source, definition)
         with _located_errors(source, schema):
             check_limits(definition.spec, read_version(client))
-        settings = _settings(client, definition)
+        settings = {**_settings(client, definition), **defaults}
         lifecycle.create_collection(client, definition.spec, settings, definition.columns)
 
     yield BlockingCall(create)

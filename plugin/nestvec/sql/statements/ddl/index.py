@@ -8,9 +8,9 @@ from pymilvus import MilvusClient
 from pymilvus.milvus_client import IndexParams
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Table, index_property, table_steps
+from nestvec.milvus.catalog import Column, Table, table_steps
 from nestvec.milvus.connection import milvus_errors
-from nestvec.milvus.indexes import Index, build_params
+from nestvec.milvus.indexes import Index, build_params, index_property
 from nestvec.milvus.lite import is_lite
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pymilvus import MilvusClient
@@ -23,6 +24,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.copy_options import parse_options
 from nestvec.sql.statements.dml.copy_to import run_copy_to
+from nestvec.sql.statements.dml.defaults import file_defaults
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable, JournalMismatch, nearest
 
@@ -72,6 +74,7 @@ def _copy_from(session: Session, parsed: ParsedStatement, params: Params) -> Ste
         return True
 
     def run(client: MilvusClient) -> IngestReport:
+        columns = replace(options.columns(selected), defaults=file_defaults(table))
         settings = IngestOptions(
             client_target(client),
             rejects=options.rejects,
@@ -79,7 +82,7 @@ def _copy_from(session: Session, parsed: ParsedStatement, params: Params) -> Ste
             restart=options.restart,
             on_error=session.settings.on_error,
             reading=options.reading(table, selected),
-            columns=options.columns(selected),
+            columns=columns,
             delivery=DeliveryOptions(retry_seconds=session.settings.retry_seconds, waiting=session.waiting),
             again=note_earlier,
         )

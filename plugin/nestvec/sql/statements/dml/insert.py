@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from sqlglot import exp
@@ -32,6 +33,7 @@ from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import assigned, strong
 from nestvec.sql.statements.dml.conflict_values import computed_values
+from nestvec.sql.statements.dml.defaults import NO_DEFAULTS, Defaults, bind_with_defaults
 from nestvec.sql.statements.dml.exclusive import exclusively
 from nestvec.sql.statements.dml.insert_columns import WRITE_INSERT, insert_columns
 from nestvec.sql.statements.dml.returning import (
@@ -41,7 +43,7 @@ from nestvec.sql.statements.dml.returning import (
     read_returning,
 )
 from nestvec.sql.statements.select import select_rows
-from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import SqlError, SqlKeyExists
 
 
@@ -85,30 +87,25 @@ def insert_many(
     if len(param_sets) > 1 and conflict is not None and conflict.find(*PARAMETER_NODES) is not None:
         return (yield from _insert_each(session, parsed, param_sets))
     query = _query(tree)
+    selected = []
     if query is None:
         check_consumed(source, tree)
-        bound = bind_insert
-        insert = yield from with_table(
-            session,
-            source,
-            node,
-            lambda table: _merge([bound(source, tree, table, params) for params in param_sets]),
-        )
+        count = len(_rows(tree)) * len(param_sets)
     else:
-        selected = []
         for params in param_sets:
             selected.append((yield from select_rows(strong(session), source, query, params)))
-        insert = yield from with_table(
-            session,
-            source,
-            node,
-            lambda table: _merge(
-                [
-                    _bind_selected(Scope(source, table, table.name, params), tree, query, result)
-                    for params, result in zip(param_sets, selected, strict=True)
-                ]
-            ),
-        )
+        count = sum(len(result.rows) for result in selected)
+
+    def bind(table: Table, defaults: Defaults) -> Insert:
+        if query is None:
+            return _merge([bind_insert(source, tree, table, params, defaults) for params in param_sets])
+        scopes = [Scope(source, table, table.name, params) for params in param_sets]
+        parts = zip(scopes, selected, strict=True)
+        return _merge([_bind_selected(scope, tree, query, result, defaults) for scope, result in parts])
+
+    insert = yield from bind_with_defaults(
+        session, source, node, lambda table: _lacking(table, tree), count, bind
+    )
     returning = yield from prepare_returning(session, insert.returning)
     steps = _write(session, insert)
     if insert.conflict is not None and insert.conflict.needs_query:
@@ -133,17 +130,18 @@ def _insert_each(
     return replace(result, tag=f"INSERT 0 {count}", count=count, rows=tuple(rows))
 
 
-def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Insert:
-    """Bind an INSERT to its table, and check its rows. Raises SqlError."""
+def bind_insert(
+    source: SourceText, tree: exp.Expr, table: Table, params: Params, defaults: Defaults = NO_DEFAULTS
+) -> Insert:
+    """Bind an INSERT to its table, and check its rows, which ``defaults`` complete. Raises SqlError."""
     alias = _table(source, tree).args.get("alias")
     scope = Scope(source, table, identifier_name(alias.this) if alias else table.name, params)
-    shape = row_schema(table)
-    values = tree.args.get("expression")
-    if not isinstance(values, exp.Values):
+    shape = row_schema(table, defaults=defaults)
+    nodes = tuple(_rows(tree))
+    if not nodes:
         raise source.not_supported(
-            "INSERT without VALUES or a query", values if values is not None else 0, WRITE_INSERT
+            "INSERT without VALUES or a query", tree.args.get("expression") or 0, WRITE_INSERT
         )
-    nodes = tuple(values.expressions)
     columns = insert_columns(scope, shape, tree, len(_values(nodes[0])))
     rows = tuple(_row(scope, shape, columns, node) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
@@ -151,16 +149,37 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
     return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning, statement=tree)
 
 
+def _rows(tree: exp.Expr) -> list[exp.Expr]:
+    """The rows of VALUES, or that of DEFAULT VALUES."""
+    values = tree.args.get("expression")
+    if isinstance(values, exp.Values):
+        return list(values.expressions)
+    return [exp.Tuple()] if tree.args.get("default") else []
+
+
+def _lacking(table: Table, tree: exp.Expr) -> list[str]:
+    """The columns whose defaults nestvec evaluates, if rows of an INSERT lack them."""
+    names = list(table.default_expressions)
+    if not names or not isinstance(tree.this, exp.Schema):
+        return names
+    values = tree.args.get("expression")
+    rows = values.expressions if isinstance(values, exp.Values) else ()
+    if any(is_default(cell) for row in rows for cell in _values(row)):
+        return names
+    named = {text for node in tree.this.expressions for text in (identifier_name(node), str(node.this))}
+    return [name for name in names if name not in named]
+
+
 def _query(tree: exp.Expr) -> exp.Expr | None:
-    """The query whose rows are inserted; None for VALUES without expressions."""
+    """The query whose rows are inserted, with NULL for DEFAULT; None for VALUES without expressions."""
     values = tree.args.get("expression")
     if isinstance(values, exp.Values):
         cells = [cell for row in values.expressions for cell in getattr(row, "expressions", None) or [row]]
-        computed = [cell for cell in cells if is_computed(cell)]
-        # A query cannot contain DEFAULT.
-        if not computed or any(is_default(cell) for cell in cells):
+        if not any(is_computed(cell) and not is_default(cell) for cell in cells):
             return None
-        return values
+        if not any(map(is_default, cells)):
+            return values
+        return values.transform(lambda node: exp.Null() if is_default(node) else node)
     if not isinstance(values, exp.Query):
         return None
     query: exp.Expr = values.unnest() if isinstance(values, exp.Subquery) else values
@@ -180,19 +199,30 @@ def insert_rows(
 
 
 def _selected_rows(
-    scope: Scope, columns: tuple[str, ...], query: exp.Expr, result: StatementResult
+    scope: Scope,
+    columns: tuple[str, ...],
+    query: exp.Expr,
+    result: StatementResult,
+    defaults: Defaults = NO_DEFAULTS,
+    nodes: Sequence[exp.Expr] = (),
 ) -> tuple[Row, ...]:
-    shape, rows = row_schema(scope.table), list[Row]()
-    for values in result.rows:
+    """The rows of a query as Milvus takes them; ``nodes`` are those of VALUES, which may say DEFAULT."""
+    shape, rows = row_schema(scope.table, defaults=defaults), list[Row]()
+    for values, node in zip_longest(result.rows, nodes):
         cells = zip(columns, values, result.types, strict=True)
         row = {
             name: assigned(scope, value, shape.columns.get(name), query, kind) for name, value, kind in cells
         }
+        for name, cell in zip(columns, [] if node is None else _values(node), strict=False):
+            if is_default(cell):
+                del row[name]
         rows.append(_stored_row(scope, shape, row, {}, query))
     return tuple(rows)
 
 
-def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: StatementResult) -> Insert:
+def _bind_selected(
+    scope: Scope, tree: exp.Expr, query: exp.Expr, result: StatementResult, defaults: Defaults
+) -> Insert:
     """An INSERT of the rows of a query. Raises SqlError."""
     shape = row_schema(scope.table)
     columns = insert_columns(scope, shape, tree, len(result.columns))
@@ -203,7 +233,7 @@ def _bind_selected(scope: Scope, tree: exp.Expr, query: exp.Expr, result: Statem
             query,
             f"Columns: {', '.join(columns)}.",
         )
-    rows = _selected_rows(scope, columns, query, result)
+    rows = _selected_rows(scope, columns, query, result, defaults, _rows(tree))
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
     returning = bind_returning(scope, tree.args.get("returning"))
     nodes = (query,) * len(rows)
@@ -217,9 +247,8 @@ def _merge(parts: Sequence[Insert]) -> Insert:
 
 
 def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
-    for part in stray_parts(tree, ("this", "expression", "conflict", "returning", "with_")):
-        what = {"default": "DEFAULT VALUES"}.get(part, part.upper().strip("_"))
-        raise source.not_supported(f"{what} in INSERT", 0, WRITE_INSERT)
+    for part in stray_parts(tree, ("this", "expression", "conflict", "returning", "with_", "default")):
+        raise source.not_supported(f"{part.upper().strip('_')} in INSERT", 0, WRITE_INSERT)
     node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     plain_table(source, node, "alias")
     if not isinstance(node, exp.Table):

@@ -12,7 +12,9 @@ from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.dml.defaults import with_default
 from nestvec.sql.bind.dml.literals import (
+    CLOCKS,
     bind_value,
     check_no_star,
     fit_value,
@@ -239,6 +241,7 @@ def _depends_on_list(query: exp.Select) -> bool:
 
 def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
     column = assigned_column(scope, target)
+    value = with_default(scope.table, column, value)
     bound = bind_value(scope, value, column)
     return Assignment(column, fit_value(scope, shape, bound, column, value))
 
@@ -296,10 +299,11 @@ def _write_computed(
     for target, value in (pair for node in tree.expressions for pair in assignment_pairs(scope, node)):
         column = assigned_column(scope, target)
         _check_set_once(scope, column, changes, target)
-        changes[column.name] = value
+        changes[column.name] = with_default(table, column, value)
     outputs: dict[str, exp.Expr] = {"__key": target_column(tree.this, table.primary.name)}
     for name, value in changes.items():
-        if is_computed(value) and not is_default(value):
+        # All times of the statement are those of the query.
+        if (is_computed(value) or value.find(*CLOCKS) is not None) and not is_default(value):
             outputs[name] = value
     from_ = tree.args.get("from_")
     others = [] if from_ is None else [from_.this]
