@@ -221,11 +221,16 @@ def _annotate_scaled(annotator: Any, node: exp.Binary) -> exp.Binary:
     """An interval times a number, or divided by it."""
     if exp.DType.INTERVAL in (_kind(node.this), _kind(node.expression)):
         annotator._set_type(node, exp.DType.INTERVAL)
-    elif isinstance(node, exp.Div) and exp.DType.FLOAT not in (_kind(node.this), _kind(node.expression)):
+    elif isinstance(node, exp.Div) and not _is_plain_quotient(_kind(node.this), _kind(node.expression)):
         annotator._annotate_div(node)
     else:
         _annotate_numbers(annotator, node)
     return node
+
+
+def _is_plain_quotient(left: exp.DType | None, right: exp.DType | None) -> bool:
+    """Whether a quotient has the type that a sum of the operands has: sqlglot makes it wider at times."""
+    return exp.DType.FLOAT in (left, right) or {left, right} <= exp.DataType.INTEGER_TYPES
 
 
 def _in_zone(moment: exp.Expr) -> exp.DType:

@@ -53,6 +53,9 @@ _MEMORY: Final = "4GB"
 _MAX_CAUSE: Final = 300
 """Length of a message of DuckDB that an error repeats."""
 
+INTERRUPTED: Final = "Interrupted"
+"""The cause of the error of a query that was stopped."""
+
 DISABLED_OPTIMIZERS: Final = "join_filter_pushdown"
 """DuckDB 1.5 filters below LIMIT and GROUP BY by a join above, at times (duckdb#22924, #22075)."""
 

@@ -44,8 +44,8 @@ def _explain(relation: Relation, row_counts: Mapping[str, int], counts: Relation
         return ExplainNode(f"{relation.name}: {origin}", (*details, *measured), (), relation)
     if isinstance(relation, RankingScan):
         details = [("columns", ", ".join(relation.plan.columns))]
-        if relation.residual:
-            details.append(("checked by DuckDB", relation.residual))
+        if relation.residual is not None:
+            details.append(("checked by DuckDB", relation.residual.sql))
             details.append(("widened", f"until {count_of(relation.row_goal, 'row')} pass, or the data ends"))
         details += [("note", note) for note in relation.plan.notes]
         title = f"{relation.name}: the rows that Milvus ranks"

@@ -19,13 +19,13 @@ from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select_list import output_label
-from nestvec.sql.bind.vectors.targets import target_services
 from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes, Rerank, VectorDistance
 from nestvec.sql.parse.lateral_types import annotate
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import describe_supplied
 from nestvec.sql.relational.errors.checks import check_types
+from nestvec.sql.relational.errors.evaluation_order import has_order
 from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
     base_tables,
@@ -50,6 +50,7 @@ from nestvec.sql.relational.postgres import PostgresTable
 from nestvec.sql.relational.rankings import take_candidates, take_rankings
 from nestvec.sql.relational.relations import (
     CollectionScan,
+    DuckdbStatement,
     OutputTypes,
     RankingScan,
     RelationalPlan,
@@ -353,7 +354,7 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
         at = next(n for n, relation in enumerate(planning.relations) if relation.name == name)
         ranking = planning.relations[at]
         if isinstance(ranking, RankingScan):
-            planning.relations[at] = replace(ranking, residual=_duckdb_sql(planning, count))
+            planning.relations[at] = replace(ranking, residual=_duckdb_statement(planning, count))
     columns = tuple(map(output_label, tree.named_selects)) if isinstance(tree, exp.Query) else ()
     stored = {column for schema in planning.schemas.values() for column in schema}
     ambiguous = separate_cases(tree, stored)
@@ -366,24 +367,20 @@ def _finished(planning: Planning, tree: exp.Expr) -> RelationalPlan:
     schema = relation_schema(planning, exact=True)
     annotated = annotate(tree, schema, PostgresTypes)
     output = OutputTypes(has_decimals(planning), output_types(annotated))
-    sql = _duckdb_sql(planning, annotated)
-    services = [service for target in planning.targets.values() for service in target_services(target)]
-    for relation in planning.relations:
-        if isinstance(relation, CollectionScan):
-            services += [s for distance in relation.distances for s in target_services(distance.target)]
+    statement = _duckdb_statement(planning, annotated)
     rank = {RankingScan: 0, SuppliedRelation: 1, CollectionScan: 2}
     ordered = sorted(planning.relations, key=lambda relation: rank[type(relation)])
     return RelationalPlan(
-        sql,
+        statement.sql,
         columns,
         tuple(ordered),
         targets=planning.targets,
-        services=tuple(dict.fromkeys(services)),
         output=output,
+        tree=statement.tree,
     )
 
 
-def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
+def _duckdb_statement(planning: Planning, tree: exp.Expr) -> DuckdbStatement:
     annotated = annotate(tree, relation_schema(planning), CaseSensitiveSql)
     check_types(planning.source, annotated)
     vectors = write_vectors(planning.source, annotated)
@@ -397,4 +394,4 @@ def _duckdb_sql(planning: Planning, tree: exp.Expr) -> str:
         raise planning.source.not_supported("this statement", 0, str(error)[:200]) from None
     except RecursionError:
         raise planning.source.not_supported("an expression nested this deeply", 0, DEEP) from None
-    return sql
+    return DuckdbStatement(sql, rewritten if has_order(rewritten) else None)

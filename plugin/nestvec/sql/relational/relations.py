@@ -12,7 +12,7 @@ from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.bind.conditions.nodes import Condition
 from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.bind.values import ColumnRef
-from nestvec.sql.bind.vectors.targets import Target
+from nestvec.sql.bind.vectors.targets import Target, target_services
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.nodes import ForEachQuery, Plan
 from nestvec.sql.relational.postgres import PostgresTable
@@ -67,6 +67,15 @@ class CollectionScan:
 
 
 @dataclass(frozen=True)
+class DuckdbStatement:
+    """A statement for DuckDB."""
+
+    sql: str
+    tree: exp.Expr | None = None
+    """What it was written from, where the order in which its operands are computed can matter."""
+
+
+@dataclass(frozen=True)
 class RankingScan:
     """The rows of a search that Milvus ranks, best first."""
 
@@ -75,8 +84,8 @@ class RankingScan:
     table: Table
     row_goal: int = 0
     """Rows that the statement wants of those that pass ``residual``; 0 if the plan gives them all."""
-    residual: str = ""
-    """A query for the number of rows that pass what Milvus cannot filter; empty if it filters all."""
+    residual: DuckdbStatement | None = None
+    """A query for the number of rows that pass what Milvus cannot filter; None if it filters all."""
     columns: tuple[str, ...] = ()
     fallback: CollectionScan | None = None
     """Every row with its distance, where no search of the ranking gives enough."""
@@ -129,8 +138,6 @@ class RelationalPlan:
     """Values of the statement's own parameters."""
     targets: Mapping[str, Target] = field(default_factory=dict)
     """Vectors that parameters of the statement stand for."""
-    services: tuple[str, ...] = ()
-    """Base URLs of the services that embed the statement's texts."""
     reason: str = ""
     """Why Milvus alone does not carry out the statement, for EXPLAIN."""
     source: SourceText = field(default_factory=lambda: SourceText(""))
@@ -139,6 +146,16 @@ class RelationalPlan:
     """Its tree."""
     output: OutputTypes = OutputTypes()
     """Types of its columns that DuckDB does not tell."""
+    tree: exp.Expr | None = None
+    """The tree of ``sql``, where the order in which its operands are computed can matter."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Base URLs of the services that embed the statement's texts."""
+        scans = (relation for relation in self.relations if isinstance(relation, CollectionScan))
+        measured = (distance.target for scan in scans for distance in scan.distances)
+        services = (target_services(target) for target in (*self.targets.values(), *measured))
+        return tuple(dict.fromkeys(service for each in services for service in each))
 
     @property
     def reads_files(self) -> bool:

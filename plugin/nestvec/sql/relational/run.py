@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
@@ -23,13 +23,15 @@ from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import HybridSearch, Node, TopKWithTies, UnaryNode, VectorSearch, source_of
 from nestvec.sql.relational.arrow_rows import arrow_rows, casts_of
 from nestvec.sql.relational.distances import distance_array
-from nestvec.sql.relational.engine import add_table, open_engine, quote
+from nestvec.sql.relational.engine import INTERRUPTED, add_table, open_engine, quote
 from nestvec.sql.relational.errors.error_location import located
+from nestvec.sql.relational.errors.evaluation_order import in_evaluation_order
 from nestvec.sql.relational.output import read_result, with_vector_sizes
 from nestvec.sql.relational.postgres import text_literal
 from nestvec.sql.relational.relations import (
     FIRST_SCAN,
     CollectionScan,
+    DuckdbStatement,
     JoinFilter,
     RankingScan,
     RelationalPlan,
@@ -38,7 +40,9 @@ from nestvec.sql.relational.relations import (
 )
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import SqlError, SqlNotSupported
+from nestvec_schemas.errors import SqlDataError, SqlError, SqlNotSupported
+
+_Answer = TypeVar("_Answer")
 
 _MAX_JOIN_VALUES: Final = 10_000
 """Values of a join that narrow a scan; with more, every row is read."""
@@ -99,11 +103,11 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
     """The rows of a plan, also as an Arrow table with DuckDB's types. Raises as ``run_relational`` does."""
     tables, params = yield from _load(session, plan, RelationCounts())
 
-    def run() -> tuple[StatementResult, pa.Table]:
+    def run(sql: str) -> tuple[StatementResult, pa.Table]:
         with open_engine(plan.reads_files, plan.postgres) as connection:
             _register(connection, plan, tables)
             # The query runs once: random() and what others write meanwhile are the same in both forms.
-            connection.execute(f"CREATE TEMP TABLE result AS {plan.sql}", params)
+            connection.execute(f"CREATE TEMP TABLE result AS {sql}", params)
             for name in _written_numbers(connection, plan):
                 connection.execute(f"ALTER TABLE result ALTER COLUMN {quote(name)} TYPE DECIMAL(38, 16)")
             table = connection.execute("FROM result").to_arrow_table()
@@ -111,7 +115,9 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
             return result, with_vector_sizes(table.rename_columns(list(plan.columns)), plan.output.postgres)
 
     try:
-        answer: tuple[StatementResult, pa.Table] = yield BlockingCall(lambda client: run())
+        answer: tuple[StatementResult, pa.Table] = yield BlockingCall(
+            lambda client: _in_order(DuckdbStatement(plan.sql, plan.tree), run)
+        )
     except SqlError as error:
         raise located(plan, error) from None
     return answer
@@ -127,9 +133,28 @@ def _written_numbers(connection: Any, plan: RelationalPlan) -> list[str]:
 def _execute(
     plan: RelationalPlan, tables: Mapping[str, LoadedTable], params: Mapping[str, Any]
 ) -> StatementResult:
-    with open_engine(plan.reads_files, plan.postgres) as connection:
-        _register(connection, plan, tables)
-        return read_result(connection, plan, params)
+    def run(sql: str) -> StatementResult:
+        with open_engine(plan.reads_files, plan.postgres) as connection:
+            _register(connection, plan, tables)
+            return read_result(connection, replace(plan, sql=sql), params)
+
+    return _in_order(DuckdbStatement(plan.sql, plan.tree), run)
+
+
+def _in_order(statement: DuckdbStatement, run: Callable[[str], _Answer]) -> _Answer:
+    """What a statement gives. Where it has the error of a value, it is run again, with its operands in
+    PostgreSQL's order, which may not come to that value; the first run has written nothing."""
+    try:
+        return run(statement.sql)
+    except SqlDataError as error:
+        stopped = INTERRUPTED in str(error.cause)
+        ordered = "" if stopped or statement.tree is None else in_evaluation_order(statement.tree)
+        if not ordered:
+            raise
+        try:
+            return run(ordered)
+        except SqlError:
+            raise error from None
 
 
 def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, LoadedTable]) -> None:
@@ -203,9 +228,9 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
     while True:
         result = yield from run_plan(reading, plan)
         loaded = _ranked_table(scan, result)
-        if not scan.residual:
+        if scan.residual is None:
             return loaded
-        passing = yield from _count_passing(scan, loaded)
+        passing = yield from _count_passing(scan, scan.residual, loaded)
         if passing >= scan.row_goal:
             return loaded
         limit = _row_limit(plan.node)
@@ -244,14 +269,14 @@ def _with_limit(node: Node, limit: int) -> Node:
     return replace(node, limit=limit) if isinstance(node, VectorSearch) else node
 
 
-def _count_passing(scan: RankingScan, loaded: LoadedTable) -> Steps[int]:
-    def count() -> int:
+def _count_passing(scan: RankingScan, residual: DuckdbStatement, loaded: LoadedTable) -> Steps[int]:
+    def count(sql: str) -> int:
         with open_engine() as connection:
             add_table(connection, scan.name, loaded.data, loaded.casts)
-            row = connection.execute(scan.residual).fetchone()
+            row = connection.execute(sql).fetchone()
             return int(row[0]) if row else 0
 
-    counted: int = yield BlockingCall(lambda client: count())
+    counted: int = yield BlockingCall(lambda client: _in_order(residual, count))
     return counted
 
 
