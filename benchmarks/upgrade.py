@@ -9,7 +9,8 @@ A pair is OLD:NEW, two encoders of the model repository, or an encoder and a ver
 the collection: ``rotated`` by a learned rotation, ``adapted`` by a linear map (``nestvec adapt``),
 ``compatible`` by one that is trained to search the old vectors (``--compatible-with``), which is measured
 without a bridge. Each bridge is fitted on at most 4,000 of the documents, and on sentences and keywords of
-them, never on the set's own queries or judgements; maps may read OLD's vectors of NEW's tokens. Figures are
+them, never on the set's own queries or judgements; maps may read OLD's vectors of NEW's tokens, corrected on
+the same texts. Figures are
 nDCG@10 of the set's queries relative to what OLD retrieves from its own vectors (Cranfield: exponential
 gains), ``recall``, the share of the ten documents nearest to a query by NEW alone that it retrieves from
 the old vectors, and ``relevant_recall``, the recall@10 of relevant documents from the old vectors relative to
@@ -42,10 +43,11 @@ from benchmarks.beds.folder_beds import beir
 
 from nestvec.bridge.build import takes_document_ids
 from nestvec_exporters.bridge.fit import BridgeOptions, BridgeQueries, fit_bridge
+from nestvec_exporters.bridge.token_learning import TokenTexts
 from nestvec_exporters.bridge.token_table import TokenInput, build_token_table, sum_tokens
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampled_queries import QueryKind, sample_queries
-from nestvec_exporters.space_maps.mapping import PairedVectors, Rows, join
+from nestvec_exporters.space_maps.mapping import PairedVectors, Rows, TokenTable, join
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Matrix, Vectors, normalise
 
@@ -95,6 +97,24 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class TokenGallery:
+    """The ids of a set's texts' tokens, and a vector of each token."""
+
+    table: TokenTable
+    documents: list[list[int]]
+    queries: list[list[int]]
+    sampled: tuple[list[list[int]], ...]
+    """Of each of DRAWS."""
+
+    def sums(self) -> Gallery:
+        """The sums of the texts' tokens."""
+        documents, queries, *drawn = (
+            sum_tokens(self.table, rows) for rows in (self.documents, self.queries, *self.sampled)
+        )
+        return Gallery(documents, queries, tuple(drawn))
+
+
+@dataclass(frozen=True)
 class Encoders:
     """Where vectors come from."""
 
@@ -116,8 +136,8 @@ class Encoders:
             ),
         )
 
-    def tokens(self, old: str, new: str, bed: Bed, sample: Rows) -> Gallery | None:
-        """The sums of the texts' tokens by ``new``, as the encoder ``old`` embeds each by itself."""
+    def tokens(self, old: str, new: str, bed: Bed, sample: Rows) -> TokenGallery | None:
+        """The texts' tokens by ``new``, as the encoder ``old`` embeds each by itself."""
         tokenizer, old_tokenizer = (
             Tokenizer.from_file(str(self.models / name / "tokenizer.json")) for name in (new, old)
         )
@@ -134,11 +154,11 @@ class Encoders:
             return None
         tokenizer.enable_truncation(MAX_TOKENS)
 
-        def sums(texts: Sequence[str]) -> Vectors:
-            return sum_tokens(table, [encoding.ids for encoding in tokenizer.encode_batch(list(texts))])
+        def ids_of(texts: Sequence[str]) -> list[list[int]]:
+            return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
         queries = ([query.text for query in sampled(bed, kind, draw)] for kind, draw in DRAWS)
-        return Gallery(sums(bed.documents), sums(bed.queries), tuple(map(sums, queries)))
+        return TokenGallery(table, ids_of(bed.documents), ids_of(bed.queries), tuple(map(ids_of, queries)))
 
     def _vectors(self, name: str, bed: Bed, kind: str, texts: Sequence[str]) -> Vectors:
         return self._cached(self.cache / bed.name / name / f"{kind}.npy", name, texts)
@@ -245,29 +265,37 @@ def recalls(bed: Bed, queries: Vectors, new: Gallery, old: Gallery) -> dict[str,
 
 
 def measure(
-    bed: Bed, old: Gallery, new: Gallery, seed: int, tokens: Callable[[Rows], Gallery | None]
+    bed: Bed, old: Gallery, new: Gallery, seed: int, tokens_of: Callable[[Rows], TokenGallery | None]
 ) -> dict[str, Any]:
-    """One bridge, fitted by one seed, and its figures; ``tokens`` gives the sums of tokens that are weighted
-    by the sampled documents."""
+    """One bridge, fitted by one seed, and its figures; ``tokens_of`` gives the tokens, whose vectors are
+    weighted by the sampled documents."""
     random = np.random.default_rng(seed)
     rows = np.sort(random.permutation(len(bed.documents))[:MAX_DOCUMENTS])
     position = np.full(len(bed.documents), -1)
     position[rows] = np.arange(len(rows))
-    documents, by_draw, queries = new.paired(old, tokens(rows))
+    tokens = tokens_of(rows)
+    documents, by_draw, queries = new.paired(old, tokens and tokens.sums())
     parts: list[PairedVectors] = []
     owners: list[Rows] = []
+    query_tokens: list[list[int]] = []
     for number, of_draw in enumerate(sources(bed)):
         owner = position[of_draw]
-        parts.append(by_draw[number].at(np.flatnonzero(owner >= 0)))
-        owners.append(owner[owner >= 0])
+        is_drawn = np.flatnonzero(owner >= 0)
+        parts.append(by_draw[number].at(is_drawn))
+        owners.append(owner[is_drawn])
+        if tokens is not None:
+            query_tokens += [tokens.sampled[number][row] for row in is_drawn]
     ladder = tuple(dim for dim in (old.documents.shape[1], 256, 128, 64, 32) if dim <= old.documents.shape[1])
     started = time.process_time()
     fit = fit_bridge(
         documents.at(rows),
         BridgeQueries(join(parts), np.concatenate(owners)),
         BridgeOptions(tuple(dict.fromkeys(ladder)), seed=seed),
+        tokens=tokens and TokenTexts(tokens.table, [tokens.documents[row] for row in rows], query_tokens),
     )
     seconds = time.process_time() - started
+    if tokens is not None and fit.maps.tokens is not None:
+        documents, _, queries = new.paired(old, replace(tokens, table=fit.maps.tokens).sums())
     mapped_queries, mapped = fit.maps.queries(queries.inputs), fit.maps.documents(documents.inputs)
     unstated = fit.maps.documents(queries.inputs)
     half = np.where(random.random((len(mapped), 1)) < 0.5, mapped, old.documents)

@@ -17,7 +17,7 @@ from integration_tests.fixtures.services import Serve
 from tokenizers import Tokenizer
 
 from nestvec.bridge.build import BridgeRequest, BuiltBridge, build_bridge, takes_document_ids
-from nestvec.bridge.vectors import PromptedText, embed_texts
+from nestvec.bridge.vectors import PromptedText, embed_map_inputs, embed_texts, read_tokens
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.bridge.token_table import sum_tokens, token_inputs
@@ -78,6 +78,15 @@ def test_served_vectors_are_the_fitted_map_of_the_encoder_s_own_and_of_tokens(
     own = np.concatenate([_embed(service, "encoder=minilm", TEXTS[:16]), sum_tokens(tokens, texts)], axis=1)
     bridged = _embed(service, "encoder=minilm&as=wordllama", TEXTS[:16])
     np.testing.assert_allclose(bridged, built.fit.maps.documents(own), atol=2e-3)
+
+
+def test_tokens_are_read_as_the_graph_sums_them(models: Path) -> None:
+    """On both sides of a search; the last text is truncated."""
+    tokens = np.random.default_rng(0).standard_normal((30522, 8)).astype(np.float16)
+    probes = [PromptedText(text, "document") for text in TEXTS[:3]]
+    probes += [PromptedText(TEXTS[3], "query"), PromptedText("wing " * 2000, "document")]
+    _, sums = embed_map_inputs(models / "minilm", "wordllama", tokens, probes)
+    np.testing.assert_allclose(sums, sum_tokens(tokens, read_tokens(models / "minilm", probes)), atol=1e-3)
 
 
 def test_a_piece_of_a_word_is_embedded_by_its_id(models: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 
 from nestvec_exporters.bridge.learn import QUERIES_PER_STEP, LearningOptions, OnStep, learn_map
+from nestvec_exporters.bridge.token_learning import TokenTexts, learn_token_table
+from nestvec_exporters.bridge.token_table import sum_tokens
 from nestvec_exporters.nesting.neighbours import nearest_rows, relevant_gains
 from nestvec_exporters.space_maps.closed_form import RIDGE_WEIGHTS, procrustes, query_start, ridge
 from nestvec_exporters.space_maps.mapping import (
@@ -17,6 +19,7 @@ from nestvec_exporters.space_maps.mapping import (
     BridgeMaps,
     PairedVectors,
     Rows,
+    TokenTable,
     between,
     join,
     linear,
@@ -110,6 +113,7 @@ def fit_bridge(
     queries: BridgeQueries,
     options: BridgeOptions,
     on_step: OnStep = lambda done, total: None,
+    tokens: TokenTexts | None = None,
 ) -> BridgeFit:
     """The map from the new encoder's space into the old one's, fitted without labels.
 
@@ -117,11 +121,12 @@ def fit_bridge(
     regression, and, unless the spaces differ by a rotation alone, a map with a residual that learns both
     encoders' rankings (``learn_map``), starting from ridge regression, alone and with maps of queries beside
     it that learn more of the new encoder's. The residual's map is the best of several on the way from ridge
-    regression. Where the texts have sums of tokens, one more map by ridge
-    regression reads them, and the learned ones do if it is better. None sees the held-out documents,
-    queries that were taken from them, or a quarter of the real queries. To a held-out query the document is
-    relevant that it was taken from; to a real one, the new encoder's nearest. Raises SampleUnusable if there
-    is too little.
+    regression. Where the texts have sums of tokens, one more map by ridge regression reads them, and the
+    learned ones do if it is better. With ``tokens``, whose sums they are, those of a table that is learned
+    (``learn_token_table``) replace them where ridge regression is better by these. None sees the held-out
+    documents, queries that were taken from them, or a quarter of the real ones. To a held-out query the
+    document is relevant that it was taken from; to a real one, the new encoder's nearest. Raises
+    SampleUnusable if there is too little.
     """
     if len(documents) < MIN_DOCUMENTS:
         raise SampleUnusable(
@@ -136,25 +141,28 @@ def fit_bridge(
             value=f"{len(documents)} texts",
             next_step="Give texts of several words or sentences, or real queries with --queries.",
         )
-    judge = _judge(documents, queries, held_out, options)
-    learned = ~held_out.documents
-    training = _Training(
-        documents.at(np.flatnonzero(learned)),
-        queries.vectors.at(np.flatnonzero(~held_out.queries)),
-        _positions(queries.rows[~held_out.queries], learned),
-    )
+    judge, training = _parts(documents, queries, held_out, options)
+    table = None if tokens is None else tokens.table
+    if tokens is not None and _agreement(procrustes(training.texts), training.texts) < _NOTHING_TO_LEARN:
+        learned = _learned_tokens(documents, queries, tokens, held_out, training)
+        parts = _parts(learned.documents, learned.queries, held_out, options)
+        if _token_score(*parts) > _token_score(judge, training):
+            (judge, training), table = parts, learned.table
     candidates = _candidates(training, judge, options, on_step)
     scores = {name: judge.score(maps) for name, maps in candidates.items()}
     best = max(scores.values())
     method = next(name for name, score in scores.items() if score >= best - _MARGIN)
     maps = candidates[method]
+    if maps.width > documents.new.shape[1]:
+        maps = replace(maps, tokens=table)
     unstated: dict[int, float] = {}
     if maps.own_queries is not None:
         unstated = judge.quality(BridgeMaps(maps.documents), mixed=False)
+    compared = {name: round(score, 4) for name, score in scores.items()}
     return BridgeFit(
         maps,
         method,
-        {name: round(score, 4) for name, score in scores.items()},
+        compared,
         quality=judge.quality(maps, mixed=False),
         mixed_quality=judge.quality(maps, mixed=True),
         unstated_quality=unstated,
@@ -175,12 +183,58 @@ class _Training:
     queries: PairedVectors
     sources: Rows
 
+    @property
+    def texts(self) -> PairedVectors:
+        """All of them."""
+        return join([self.documents, self.queries])
+
+
+def _parts(
+    documents: PairedVectors, queries: BridgeQueries, held_out: _HeldOut, options: BridgeOptions
+) -> tuple[_Judge, _Training]:
+    learned = ~held_out.documents
+    training = _Training(
+        documents.at(np.flatnonzero(learned)),
+        queries.vectors.at(np.flatnonzero(~held_out.queries)),
+        _positions(queries.rows[~held_out.queries], learned),
+    )
+    return _judge(documents, queries, held_out, options), training
+
+
+@dataclass(frozen=True)
+class _LearnedTokens:
+    documents: PairedVectors
+    queries: BridgeQueries
+    table: TokenTable
+
+
+def _learned_tokens(
+    documents: PairedVectors,
+    queries: BridgeQueries,
+    tokens: TokenTexts,
+    held_out: _HeldOut,
+    training: _Training,
+) -> _LearnedTokens:
+    """The texts with the sums of a table that is learned from those that are not held out."""
+    rows = tokens.at(np.flatnonzero(~held_out.documents), np.flatnonzero(~held_out.queries))
+    table = learn_token_table(tokens.table, rows, training.texts, RIDGE_WEIGHTS[1])
+    return _LearnedTokens(
+        replace(documents, tokens=sum_tokens(table, tokens.documents)),
+        replace(queries, vectors=replace(queries.vectors, tokens=sum_tokens(table, tokens.queries))),
+        table,
+    )
+
+
+def _token_score(judge: _Judge, training: _Training) -> float:
+    """What is retrieved by ridge regression that reads tokens."""
+    return judge.score(BridgeMaps(ridge(training.texts, RIDGE_WEIGHTS[1])))
+
 
 def _candidates(
     training: _Training, judge: _Judge, options: BridgeOptions, on_step: OnStep
 ) -> Mapping[str, BridgeMaps]:
     """Maps by name, the simplest first."""
-    texts = join([training.documents, training.queries])
+    texts = training.texts
     width, dim = texts.new.shape[1], texts.old.shape[1]
     candidates = {"identity": linear(np.eye(dim))} if width == dim else {}
     candidates["orthogonal"] = procrustes(texts)

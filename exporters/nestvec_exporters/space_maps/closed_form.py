@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from nestvec_exporters.space_maps.mapping import BridgeMap, PairedVectors, linear
+from nestvec_schemas.vectors import Matrix, Vectors
 
 RIDGE_WEIGHTS: Final = (1e-4, 1e-3, 1e-2)
 """Penalties as shares of the number of texts, that is, of the sum of squares."""
@@ -39,6 +41,16 @@ def query_start(documents: PairedVectors, near: BridgeMap, weight: float) -> Bri
 def ridge(texts: PairedVectors, weight: float) -> BridgeMap:
     """Least squares from new vectors, and sums of tokens where there are any, to old ones, with a penalty of
     ``weight`` times the number of texts (Hoerl & Kennard 1970)."""
-    new, old = texts.inputs.astype(np.float64), texts.old.astype(np.float64)
-    penalty = weight * len(texts) / texts.new.shape[1]
-    return linear(np.linalg.solve(new.T @ new + penalty * np.eye(new.shape[1]), new.T @ old))
+    inputs, old = texts.inputs.astype(np.float64), texts.old.astype(np.float64)
+    return linear(ridge_solver(inputs, weight * len(texts) / texts.new.shape[1])(old))
+
+
+def ridge_solver(inputs: Vectors | Matrix, penalty: float) -> Callable[[Vectors | Matrix], Matrix]:
+    """What gives the matrix by which rows of ``inputs``, (n, d), come nearest to other rows, (n, e): least
+    squares, with a penalty on the matrix's own."""
+    gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
+
+    def solve(rows: Vectors | Matrix) -> Matrix:
+        return np.asarray(np.linalg.solve(gram, (inputs.T @ rows).astype(np.float64)), np.float64)
+
+    return solve

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
-from nestvec.bridge.vectors import PromptedText, embed_map_inputs, embed_texts
+from nestvec.bridge.vectors import PromptedText, embed_map_inputs, embed_texts, read_tokens
 from nestvec_exporters.bridge.fit import (
     MIN_DOCUMENTS,
     BridgeFit,
@@ -26,6 +26,7 @@ from nestvec_exporters.bridge.install import (
     next_query_exit,
 )
 from nestvec_exporters.bridge.texts import BridgeTexts, bridge_texts
+from nestvec_exporters.bridge.token_learning import TokenTexts
 from nestvec_exporters.bridge.token_table import TokenInput, build_token_table, reads_tokens
 from nestvec_exporters.progress import Listener
 from nestvec_exporters.space_maps.mapping import BridgeMaps, PairedVectors, TokenTable
@@ -83,8 +84,9 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     _check_encoders(old, new, name, folders)
     minimum = max(MIN_DOCUMENTS, new.dim // 2)
     texts = bridge_texts(request.sample, request.queries, seed=request.seed, minimum=minimum)
-    tokens = _token_table(folders, old, texts, listener)
-    vectors = _embed_by_both(folders, name, tokens, texts, listener)
+    table = _token_table(folders, old, texts, listener)
+    vectors = _embed_by_both(folders, name, table, texts, listener)
+    tokens = None if table is None else _token_texts(folders[1], table, texts)
     documents = len(texts.documents)
     listener.stage("fitting the bridge")
     options = BridgeOptions(old.dims, request.steps, request.seed)
@@ -93,6 +95,7 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
         BridgeQueries(vectors.at(np.arange(documents, len(vectors))), texts.rows),
         options,
         listener.step,
+        tokens,
     )
     bridge = Bridge(
         fingerprint=encoder_fingerprint(old),
@@ -113,10 +116,9 @@ def build_bridge(request: BridgeRequest, listener: Listener | None = None) -> Bu
     served = served_name(new.name, name)
     probes = [PromptedText(text, "document") for text in texts.documents[:_CHECKED_TEXTS]]
     probes += [PromptedText(text, "query") for text in texts.queries[:_CHECKED_TEXTS]]
-    maps = replace(fit.maps, tokens=tokens if fit.maps.width > new.dim else None)
-    manifest = install_bridge(folders[1], name, bridge, maps, check_served(served, probes, maps))
+    manifest = install_bridge(folders[1], name, bridge, fit.maps, check_served(served, probes, fit.maps))
     installed = bridge if manifest.bridges is None else manifest.bridges.maps[name]
-    return BuiltBridge(served, installed, replace(fit, maps=maps))
+    return BuiltBridge(served, installed, fit)
 
 
 def _check_encoders(old: Manifest, new: Manifest, name: str, folders: list[Path]) -> None:
@@ -180,11 +182,22 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def _token_texts(folder: Path, table: TokenTable, texts: BridgeTexts) -> TokenTexts:
+    rows = read_tokens(folder, _prompted(texts))
+    documents = len(texts.documents)
+    return TokenTexts(table, rows[:documents], rows[documents:])
+
+
+def _prompted(texts: BridgeTexts) -> list[PromptedText]:
+    """The documents, and the queries behind them."""
+    prompted = [PromptedText(text, "document") for text in texts.documents]
+    return prompted + [PromptedText(text, "query") for text in texts.queries]
+
+
 def _embed_by_both(
     folders: list[Path], name: str, tokens: TokenTable | None, texts: BridgeTexts, listener: Listener
 ) -> PairedVectors:
-    prompted = [PromptedText(text, "document") for text in texts.documents]
-    prompted += [PromptedText(text, "query") for text in texts.queries]
+    prompted = _prompted(texts)
     stages = [f"embedding {len(prompted)} texts by {folder.name}" for folder in folders]
     listener.stage(stages[0])
     old = embed_texts(folders[0], prompted, on_step=listener.step)

@@ -85,6 +85,15 @@ def embed_map_inputs(
     return normalise(inputs[:, : manifest.dim]), normalise(inputs[:, manifest.dim :])
 
 
+def read_tokens(folder: Path, texts: Sequence[PromptedText]) -> list[list[int]]:
+    """The ids of each text's tokens, as the graph of the encoder in ``folder`` receives them."""
+    rows: list[list[int]] = []
+    with open_served(folder) as encoder:
+        for start in range(0, len(texts), _TEXTS_PER_REQUEST):
+            rows += encoder.token_ids(texts[start : start + _TEXTS_PER_REQUEST])
+    return rows
+
+
 def embed_images(
     folder: Path, paths: Sequence[Path], on_step: Callable[[int, int], None] = lambda done, total: None
 ) -> Vectors:

@@ -19,10 +19,13 @@ from nestvec.images import ImagePolicy
 from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec.service.embedder import Embedder, EmbedOptions
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
+from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.prompts import NO_PROMPT, choose_prompt, put_prompt
 from nestvec.service.server import open_embedder
 from nestvec.service.settings import BatchLimits, CacheLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.prompt_roles import role_of
 from nestvec_schemas.vectors import nest
@@ -96,6 +99,21 @@ class InProcessEncoder:
         for chosen, result in zip(places.values(), results, strict=True):
             outputs |= dict(zip(chosen, result.outputs, strict=True))
         return [outputs[at] for at in range(len(probes))]
+
+    def token_ids(self, probes: Sequence[ProbeInput]) -> list[list[int]]:
+        """The ids of each probe's tokens, as the encoder's graph receives them, for an encoder that reads
+        tokens. Raises the error of a probe that is unreadable."""
+        rows = []
+        for probe in probes:
+            role = role_of(probe.prompt) if probe.prompt else None
+            inputs = prepare_inputs(
+                self.encoder, "text", [self._input(probe)], Truncation(), _SETTINGS.images, role=role
+            )
+            (prepared,) = self.runner.run(inputs)
+            if isinstance(prepared, NestvecError):
+                raise prepared
+            rows.append([int(token) for token in prepared.arrays["input_ids"]])
+        return rows
 
     def _input(self, probe: ProbeInput) -> EmbedInput:
         value = probe.value
