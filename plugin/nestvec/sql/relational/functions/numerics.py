@@ -6,22 +6,20 @@ digits. DuckDB has one number of places for a column, and doubles for these.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DecimalException
 from functools import lru_cache
 from typing import Final
 
+from nestvec.sql.relational.functions import series
+from nestvec.sql.relational.functions.series import Number
 from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT, short_key, short_result
 from nestvec.sqltypes.decimals import from_sorted_text, to_sorted_text
 
 _MAX_PLACES: Final = 1_000
 _MAX_DIGITS: Final = 5_000
 """Digits before the point: PostgreSQL has 131,072, which take seconds."""
-_MAX_EXPONENT: Final = 6_000
-"""PostgreSQL's own limit of exp()."""
 _EXACT: Final = Context(prec=2 * (_MAX_DIGITS + _MAX_PLACES) + 100, Emax=999_999, Emin=-999_999)
-_LOG10_E: Final = math.log10(math.e)
 
 
 def _scale(value: Decimal) -> int:
@@ -78,96 +76,14 @@ def _remainder(a: Decimal, b: Decimal) -> Decimal:
     return _rounded(_EXACT.remainder(a, b), max(_scale(a), _scale(b)))
 
 
-def _root(a: Decimal) -> Decimal:
-    if a < 0:
-        raise ValueError("cannot take square root of a negative number")
-    places = _bounded(SIGNIFICANT - ((_weight(a) + 1) * GROUP // 2 - 1), a)
-    return _rounded(Context(prec=places + abs(a.adjusted()) + 10).sqrt(a), places)
+def _by_series(compute: Callable[..., Number]) -> Callable[..., Decimal]:
+    """A function of Decimals by one of numbers of PostgreSQL's."""
 
+    def computed(*numbers: Decimal) -> Decimal:
+        result = compute(*(Number(int(_EXACT.scaleb(a, _scale(a))), _scale(a)) for a in numbers))
+        return _EXACT.scaleb(Decimal(result.units), -result.scale)
 
-def _weight_of_log(a: Decimal) -> int:
-    """An estimate of the decimal weight of a natural logarithm."""
-    if not a:
-        return 0
-    if Decimal("0.9") <= a <= Decimal("1.1"):
-        distance = _EXACT.subtract(a, Decimal(1))
-        if not distance:
-            return 0
-        return _weight(distance) * GROUP + int(math.log10(_first_digit(distance)))
-    logarithm = abs(math.log(float(_EXACT.scaleb(a, -a.adjusted()))) + a.adjusted() * math.log(10))
-    return int(math.log10(logarithm))
-
-
-def _log_to(a: Decimal, digits: int) -> Decimal:
-    if a <= 0:
-        raise ValueError(f"cannot take logarithm of {'zero' if not a else 'a negative number'}")
-    return Context(prec=max(digits, 30)).ln(a)
-
-
-def _natural_log(a: Decimal) -> Decimal:
-    places = _bounded(SIGNIFICANT - _weight_of_log(a), a)
-    return _rounded(_log_to(a, places + 20), places)
-
-
-def _log(base: Decimal, a: Decimal) -> Decimal:
-    places = _bounded(SIGNIFICANT - (_weight_of_log(a) - _weight_of_log(base)), base, a)
-    digits = places + 40
-    number, divisor = _log_to(a, digits), _log_to(base, digits)
-    if not divisor:
-        raise ValueError("division by zero")
-    return _rounded(Context(prec=digits).divide(number, divisor), places)
-
-
-def _decimal_log(a: Decimal) -> Decimal:
-    return _log(Decimal(10), a)
-
-
-def _exponential_to(a: Decimal, places: int, weight: float) -> Decimal:
-    if weight > _MAX_EXPONENT * _LOG10_E:
-        raise ValueError("value out of range: overflow")
-    if weight + 1 < -_MAX_PLACES:
-        return Decimal(0).scaleb(-places)
-    digits = max(places + int(weight), 0) + 20
-    return _rounded(Context(prec=digits, Emax=999_999, Emin=-999_999).exp(a), places)
-
-
-def _exponential(a: Decimal) -> Decimal:
-    weight = max(min(float(a) * _LOG10_E, 2_000.0), -2_000.0)
-    return _exponential_to(a, _bounded(SIGNIFICANT - int(weight), a), float(a) * _LOG10_E)
-
-
-def _power(base: Decimal, exponent: Decimal) -> Decimal:
-    if not base and exponent < 0:
-        raise ValueError("zero raised to a negative power is undefined")
-    if exponent == exponent.to_integral_value() and abs(exponent) < 2**31:
-        return _whole_power(base, exponent)
-    if base < 0:
-        raise ValueError("a negative number has no fractional power")
-    if not base:
-        return Decimal(0).scaleb(-SIGNIFICANT)
-    # As rough as PostgreSQL's, since the places hang on it.
-    rough = max(8 - _weight_of_log(base), 0)
-    estimate = _EXACT.multiply(_rounded(_log_to(base, 60), rough), exponent)
-    weight = float(_rounded(estimate, rough)) * _LOG10_E
-    places = _bounded(SIGNIFICANT - int(max(min(weight, 1e6), -1e6)), base, exponent)
-    digits = places + int(max(min(weight, _MAX_DIGITS), 0)) + 30
-    return _exponential_to(Context(prec=digits).multiply(_log_to(base, digits), exponent), places, weight)
-
-
-def _whole_power(base: Decimal, exponent: Decimal) -> Decimal:
-    if not exponent:
-        return _rounded(Decimal(1), _bounded(SIGNIFICANT, base, exponent))
-    if not base:
-        weight = 0.0
-    else:
-        weight = int(exponent) * (math.log10(abs(base.scaleb(-base.adjusted()))) + base.adjusted())
-    if weight > _MAX_DIGITS:
-        raise ValueError("value out of range: overflow")
-    if weight + 1 < -_MAX_PLACES:
-        return Decimal(0).scaleb(-_MAX_PLACES)
-    places = _bounded(SIGNIFICANT - int(weight), base, exponent)
-    digits = places + int(max(weight, 0)) + 30
-    return _rounded(Context(prec=digits, Emax=999_999, Emin=-999_999).power(base, int(exponent)), places)
+    return computed
 
 
 def _to_places(a: Decimal, places: Decimal) -> Decimal:
@@ -204,8 +120,8 @@ _BINARY: Final[dict[str, Callable[[Decimal, Decimal], Decimal | None]]] = {
     "/": _quotient,
     "%": _remainder,
     "div": _whole_quotient,
-    "power": _power,
-    "log": _log,
+    "power": _by_series(series.power),
+    "log": _by_series(series.logarithm),
     "round": _to_places,
     "trunc": _cut_to_places,
     "cast": _sized,
@@ -218,10 +134,10 @@ _UNARY: Final[dict[str, Callable[[Decimal], Decimal]]] = {
     "floor": lambda a: a.to_integral_value("ROUND_FLOOR", _EXACT),
     "ceil": lambda a: a.to_integral_value("ROUND_CEILING", _EXACT),
     "sign": lambda a: Decimal((a > 0) - (a < 0)),
-    "sqrt": _root,
-    "exp": _exponential,
-    "ln": _natural_log,
-    "log10": _decimal_log,
+    "sqrt": _by_series(series.square_root),
+    "exp": _by_series(series.exponential),
+    "ln": _by_series(series.natural_logarithm),
+    "log10": _by_series(series.decimal_logarithm),
     "double": lambda a: Decimal(f"{float(a):.15g}"),
     "real": lambda a: Decimal(f"{float(a):.6g}"),
 }

@@ -258,10 +258,7 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
     if isinstance(node, (exp.Case, exp.Coalesce)):
         return _choice_text(node, deeper)
     if isinstance(node, (exp.Greatest, exp.Least)):
-        extreme = exp.Literal.string("greatest" if isinstance(node, exp.Greatest) else "least")
-        items = exp.Array(expressions=[text_of(value, deeper) for value in chosen(node)])
-        items.type = exp.DataType.build("array<text>")
-        return _texted(call("pg_unless_empty", call("pg_extreme_numeric", extreme, items)))
+        return _extreme_text(node, deeper)
     if isinstance(node, exp.Nullif):
         other = exp.Coalesce(this=text_of(node.expression, deeper), expressions=[exp.Literal.string("")])
         return _texted(call("pg_unless_empty", _operation("nullif", text_of(node.this, deeper), other)))
@@ -336,6 +333,13 @@ def _part_text(node: exp.Extract) -> exp.Expr:
     is_day = kind(node.expression) == exp.DType.DATE
     places = 0 if is_day else _FRACTIONS.get(unit, 0)
     return _as_text(exp.cast(node.copy(), f"decimal(38, {places})"))
+
+
+def _extreme_text(node: exp.Greatest | exp.Least, depth: int) -> exp.Expr:
+    extreme = exp.Literal.string("greatest" if isinstance(node, exp.Greatest) else "least")
+    items = exp.Array(expressions=[text_of(value, depth) for value in chosen(node)])
+    items.type = exp.DataType.build("array<text>")
+    return _texted(call("pg_unless_empty", call("pg_extreme_numeric", extreme, items)))
 
 
 def _choice_text(node: exp.Expr, depth: int) -> exp.Expr:
