@@ -39,6 +39,7 @@ _VECTORS: Final[dict[str, Any]] = {
     "FLOAT_VECTOR": pa.float32(),
     "BINARY_VECTOR": pa.uint8(),
     "FLOAT16_VECTOR": pa.uint8(),
+    "BFLOAT16_VECTOR": pa.uint8(),
     "INT8_VECTOR": pa.int8(),
 }
 """The types of the numbers of vectors; those of half precision are bytes."""
@@ -94,7 +95,13 @@ class FileColumns:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row's vectors."""
-        sizes = {"FLOAT_VECTOR": 4.0, "INT8_VECTOR": 1.0, "FLOAT16_VECTOR": 2.0, "BINARY_VECTOR": 0.125}
+        sizes = {
+            "FLOAT_VECTOR": 4.0,
+            "INT8_VECTOR": 1.0,
+            "FLOAT16_VECTOR": 2.0,
+            "BFLOAT16_VECTOR": 2.0,
+            "BINARY_VECTOR": 0.125,
+        }
         return int(sum((column.dim or 0) * sizes.get(column.type, 0.0) for column in self.columns))
 
     def batch(self, rows: Sequence[Mapping[str, object]], vectors: Mapping[str, Any]) -> Any:
@@ -144,7 +151,7 @@ def _value_array(column: Column, values: list[Any]) -> Any:
         values = [None if value is None else _sparse_text(value) for value in values]
     elif column.type == "FLOAT16_VECTOR":
         values = [None if value is None else _half_bytes(value) for value in values]
-    elif column.type == "BINARY_VECTOR":
+    elif column.type in ("BINARY_VECTOR", "BFLOAT16_VECTOR"):
         values = [None if value is None else list(value) for value in values]
     return pa.array(values, _arrow_type(column))
 
@@ -247,7 +254,7 @@ def _stored_row(row: dict[str, Any], types: Mapping[str, str]) -> dict[str, Any]
             stored[name] = orjson.loads(value)
         elif types[name] == "SPARSE_FLOAT_VECTOR":
             stored[name] = {int(index): weight for index, weight in json.loads(value).items()}
-        elif types[name] in ("BINARY_VECTOR", "FLOAT16_VECTOR"):
+        elif types[name] in ("BINARY_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR"):
             stored[name] = bytes(value)
         elif types[name] == "INT8_VECTOR":
             stored[name] = np.asarray(value, np.int8)

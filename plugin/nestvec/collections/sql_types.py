@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from nestvec.sqltypes import type_property
+from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec_schemas.spec.collection_spec import CollectionSpec, VectorSpec
 
-_LITE: Final = {"FLOAT16_VECTOR": ("halfvec", "COSINE"), "BINARY_VECTOR": ("bit", "L2")}
+_LITE: Final = {
+    "FLOAT16_VECTOR": ("halfvec", "COSINE"),
+    "BFLOAT16_VECTOR": (BFLOAT16, "COSINE"),
+    "BINARY_VECTOR": ("bit", "L2"),
+}
 """Vectors that Milvus Lite does not have: the SQL type that a FLOAT_VECTOR stores, and its metric.
 
 The square of the Euclidean distance of vectors of zeros and ones is their Hamming distance.

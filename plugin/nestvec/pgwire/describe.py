@@ -274,7 +274,7 @@ def _is_limit(node: exp.Expr) -> bool:
 
 
 def _sample(oid: int, tree: exp.Expr, number: int, tables: Sequence[Table]) -> Any:
-    if oid in (oids.VECTOR, oids.HALFVEC):
+    if oid in oids.DENSE_VECTORS:
         return [1.0] * _dim(tree, number, tables)
     if oid == oids.BIT:
         return "1" * _dim(tree, number, tables)

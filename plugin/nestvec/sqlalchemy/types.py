@@ -80,6 +80,13 @@ class HalfVec(_VectorType):
     sql_name = "HALFVEC"
 
 
+class BFloat16Vector(_VectorType):
+    """A vector of ``dim`` numbers of 16 bits with the range of 32-bit floats. Values are lists of floats."""
+
+    cache_ok = True
+    sql_name = "BFLOAT16_VECTOR"
+
+
 class Bit(_VectorType):
     """``dim`` bits. Values are strings: ``'101'``."""
 
@@ -128,11 +135,13 @@ _MAPPED: Final[Mapping[str, Callable[[], TypeEngine[Any]]]] = {
 
 _VECTORS: Final[Mapping[str, type[_VectorType]]] = {
     "halfvec": HalfVec,
+    "bfloat16_vector": BFloat16Vector,
     "bit": Bit,
     "sparsevec": SparseVec,
     "SPARSE_FLOAT_VECTOR": SparseVec,
     "BINARY_VECTOR": Bit,
     "FLOAT16_VECTOR": HalfVec,
+    "BFLOAT16_VECTOR": BFloat16Vector,
 }
 
 

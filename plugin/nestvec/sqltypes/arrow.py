@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from nestvec.sqltypes.kinds import SqlType
+from nestvec.sqltypes.kinds import BFLOAT16, SqlType
 from nestvec_schemas.errors import SqlNotSupported
 
 _MAX_DECIMAL: Final = 38
@@ -24,12 +24,13 @@ _ARROW: Final = {
     "int2": pa.int16(),
     "int4": pa.int32(),
     "halfvec": pa.list_(pa.float32()),
+    BFLOAT16: pa.list_(pa.float32()),
     "bit": pa.string(),
     "sparsevec": pa.string(),
 }
 _DUCKDB: Final = {
     "bytea": "blob", "sparsevec": "text", "int2": "smallint", "int4": "integer", "halfvec": "float[]",
-    "bit": "bit",
+    BFLOAT16: "float[]", "bit": "bit",
 }  # fmt: skip
 
 

@@ -11,13 +11,16 @@ from typing import Final
 TYPE_PROPERTY: Final = "nestvec.type."
 """Prefix of the property of a collection that holds a column's SQL type: ``nestvec.type.born``."""
 
+BFLOAT16: Final = "bfloat16_vector"
+"""The type of vectors of 16-bit floats with the range of 32-bit ones, which pgvector does not have."""
+
 MAX_FIXED_DIGITS: Final = 18
 """Digits of a NUMERIC that is stored as a 64-bit integer."""
 
 MAX_DIGITS: Final = 1_000
 """Digits of a NUMERIC, as in PostgreSQL."""
 
-_TEXT = re.compile(r"(?P<name>[a-z0-9]+)(?:\((?P<sizes>\d+(?:,\d+)?)\))?(?P<array>\[\])?")
+_TEXT = re.compile(r"(?P<name>[a-z0-9_]+)(?:\((?P<sizes>\d+(?:,\d+)?)\))?(?P<array>\[\])?")
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,14 @@ class SqlType:
 _INT_STORED: Final = ("date", "time", "timestamp", "timestamptz", "int2", "int4")
 _PLAIN: Final = ("", "int2", "int4")
 _INTEGERS: Final[Mapping[str, str]] = {"int2": "INT16", "int4": "INT32"}
-_VECTORS: Final[Mapping[str, str]] = {
+VECTORS_WITH_OWN_VALUES: Final[Mapping[str, str]] = {
     "halfvec": "FLOAT16_VECTOR",
+    BFLOAT16: "BFLOAT16_VECTOR",
     "bit": "BINARY_VECTOR",
-    "sparsevec": "SPARSE_FLOAT_VECTOR",
 }
+"""Vectors whose values in Python are not pymilvus's, with Milvus's names of the types that store them."""
+
+_VECTORS: Final[Mapping[str, str]] = {**VECTORS_WITH_OWN_VALUES, "sparsevec": "SPARSE_FLOAT_VECTOR"}
 _TEXT_BYTES: Final[Mapping[str, int]] = {"uuid": 36, "numeric": MAX_DIGITS + 8, "bytea": 65_535}
 
 SQL_TYPES: Final = frozenset({*_INT_STORED, *_VECTORS, *_TEXT_BYTES})

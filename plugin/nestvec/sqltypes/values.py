@@ -11,7 +11,7 @@ import numpy as np
 
 from nestvec.sqltypes import datetimes, decimals, vectors
 from nestvec.sqltypes.arrays import parse_array
-from nestvec.sqltypes.kinds import SqlType, parse_sql_type
+from nestvec.sqltypes.kinds import BFLOAT16, SqlType, parse_sql_type
 from nestvec_schemas.errors import RowRejected
 
 MAX_BYTEA: Final = 32_767
@@ -204,6 +204,19 @@ def _read_half(stored: Any, kind: SqlType) -> list[float]:
     return read_half(stored)
 
 
+def _bfloat(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> Any:
+    numbers = vectors.to_bfloat(value, column.dim)
+    return vectors.bfloat_bytes(numbers) if column.type == "BFLOAT16_VECTOR" else numbers.tolist()
+
+
+def _read_bfloat(stored: Any, kind: SqlType) -> list[float]:
+    if isinstance(stored, list) and len(stored) == 1 and isinstance(stored[0], bytes):
+        stored = stored[0]
+    if isinstance(stored, (bytes, bytearray)):
+        return vectors.from_bfloat_bytes(bytes(stored))
+    return [float(number) for number in stored]
+
+
 def _bit(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> Any:
     bits = vectors.to_bits(value, kind.sizes[0])
     if column.type == "BINARY_VECTOR":
@@ -261,6 +274,7 @@ _TO_STORED: Final[Mapping[str, _ToStored]] = {
     "int2": _integer,
     "int4": _integer,
     "halfvec": _half,
+    BFLOAT16: _bfloat,
     "bit": _bit,
     "sparsevec": _sparse,
 }
@@ -273,6 +287,7 @@ _FROM_STORED: Final[Mapping[str, Callable[[Any, SqlType], Any]]] = {
     "numeric": _read_numeric,
     "bytea": lambda stored, kind: _read_bytea(stored),
     "halfvec": _read_half,
+    BFLOAT16: _read_bfloat,
     "bit": _read_bit,
     "sparsevec": _read_sparse,
 }

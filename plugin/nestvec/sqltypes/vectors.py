@@ -57,14 +57,26 @@ def to_half(value: object, dim: int | None) -> np.ndarray[Any, np.dtype[np.float
     return np.asarray(numbers, np.float16)
 
 
-def to_bfloat_bytes(value: object, dim: int | None) -> bytes:
-    """A vector of bfloat16, rounded to nearest even."""
-    bits = np.asarray(to_numbers(value, dim), np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return rounded.astype("<u2").tobytes()
+def to_bfloat(value: object, dim: int | None) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A vector rounded to bfloat16, to nearest even, in 32 bits. Raises RowRejected beyond the range."""
+    numbers = to_numbers(value, dim)
+    with np.errstate(over="ignore"):
+        bits = np.asarray(numbers, np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    if not np.isfinite(rounded).all():
+        beyond = numbers[int(np.flatnonzero(~np.isfinite(rounded))[0])]
+        cause = "the number is out of range for type bfloat16_vector"
+        raise RowRejected(cause, value=beyond, next_step="Scale it.")
+    return rounded
+
+
+def bfloat_bytes(numbers: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:
+    """Numbers of ``to_bfloat`` as Milvus stores them: the upper half of each."""
+    return (numbers.view(np.uint32) >> 16).astype("<u2").tobytes()
 
 
 def from_bfloat_bytes(stored: bytes) -> list[float]:
+    """A vector as Milvus returns it."""
     bits = np.frombuffer(stored, "<u2").astype(np.uint32) << 16
     return bits.view(np.float32).tolist()  # type: ignore[no-any-return]
 

@@ -7,6 +7,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,6 +161,18 @@ def test_a_comparison_does_not_round(sql_type: str, value: object) -> None:
 def test_a_halfvec_keeps_numbers_of_16_bits(value: list[float]) -> None:
     assert round_trip("halfvec(3)", value, "FLOAT16_VECTOR", 3) == value
     assert round_trip("halfvec(3)", value, "FLOAT_VECTOR", 3) == value
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3))
+def test_a_bfloat16_vector_is_rounded_as_ml_dtypes_rounds(value: list[float]) -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    expected = np.asarray(value, np.float32).astype(bfloat16).astype(np.float32)
+    if not np.isfinite(expected).all():
+        with pytest.raises(RowRejected, match="out of range for type bfloat16_vector"):
+            to_stored(column("bfloat16_vector(3)"), value)
+        return
+    assert round_trip("bfloat16_vector(3)", value, "BFLOAT16_VECTOR", 3) == expected.tolist()
+    assert round_trip("bfloat16_vector(3)", value, "FLOAT_VECTOR", 3) == expected.tolist()
 
 
 @given(st.text("01", min_size=11, max_size=11))

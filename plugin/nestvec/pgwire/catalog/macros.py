@@ -153,7 +153,7 @@ SELECT max(CASE
          LEFT JOIN pgc.type_names n ON n.name = e.typname WHERE e.oid = y.typelem) || '[]'
     WHEN m IS NULL OR m < 0 THEN coalesce(n.shown, y.typname)
     WHEN y.typname IN ('varchar', 'bpchar') THEN n.shown || '(' || CAST(m - 4 AS VARCHAR) || ')'
-    WHEN y.typname IN ('vector', 'halfvec', 'sparsevec', 'bit') THEN
+    WHEN y.typname IN ('vector', 'halfvec', 'bfloat16_vector', 'sparsevec', 'bit') THEN
         y.typname || '(' || CAST(m AS VARCHAR) || ')'
     ELSE coalesce(n.shown, y.typname) END) AS shown
 FROM pgc.pg_type y LEFT JOIN pgc.type_names n ON n.name = y.typname WHERE y.oid = t"""

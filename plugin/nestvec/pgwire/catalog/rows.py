@@ -148,7 +148,7 @@ def _fixed_rows(owner: str, database: str) -> Iterator[tuple[str, Values]]:
         "pg_extension",
         {"oid": 16384, "extname": "vector", "extowner": OWNER, "extnamespace": PUBLIC, "extversion": "0.8.0"},
     )
-    for name in ("vector", "halfvec", "sparsevec"):
+    for name in ("vector", "halfvec", "bfloat16_vector", "sparsevec"):
         yield from _vector_type(name)
 
 

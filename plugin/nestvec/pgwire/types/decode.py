@@ -196,8 +196,7 @@ _TEXT: Final[dict[int, Decoder]] = {
     oids.TIMESTAMPTZ: lambda data: times.parse_timestamptz(decode_text(data)),
     oids.INTERVAL: lambda data: times.parse_interval(decode_text(data)),
     oids.UUID: _uuid_text,
-    oids.VECTOR: lambda data: vectors.parse_vector(decode_text(data)),
-    oids.HALFVEC: lambda data: vectors.parse_vector(decode_text(data)),
+    **dict.fromkeys(oids.DENSE_VECTORS, lambda data: vectors.parse_vector(decode_text(data))),
     oids.SPARSEVEC: lambda data: vectors.parse_sparse(decode_text(data)),
 }
 
@@ -216,7 +215,7 @@ _BINARY: Final[dict[int, Decoder]] = {
     oids.TIMESTAMPTZ: times.decode_timestamptz,
     oids.INTERVAL: times.decode_interval,
     oids.UUID: _uuid_binary,
-    oids.VECTOR: _vector_binary(half=False),
+    **dict.fromkeys(oids.DENSE_VECTORS, _vector_binary(half=False)),
     oids.HALFVEC: _vector_binary(half=True),
     oids.SPARSEVEC: vectors.decode_sparse,
     oids.BIT: vectors.decode_bit,

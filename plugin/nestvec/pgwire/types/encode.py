@@ -28,7 +28,7 @@ from nestvec.sqltypes.texts import (
 
 Encoder = Callable[[Any], bytes]
 
-_SEQUENCES: Final = frozenset({oids.JSON, oids.JSONB, oids.VECTOR, oids.HALFVEC, oids.SPARSEVEC, oids.BIT})
+_SEQUENCES: Final = frozenset({oids.JSON, oids.JSONB, *oids.DENSE_VECTORS, oids.SPARSEVEC, oids.BIT})
 """Types whose values may be sequences: an array of them has one dimension."""
 
 
@@ -115,8 +115,7 @@ _TEXT: Final[dict[int, Encoder]] = {
     oids.BYTEA: bytea_text,
     oids.TIMESTAMP: _timestamp_text,
     oids.TIMESTAMPTZ: _timestamptz_text,
-    oids.VECTOR: vector_text,
-    oids.HALFVEC: vector_text,
+    **dict.fromkeys(oids.DENSE_VECTORS, vector_text),
     oids.SPARSEVEC: vectors.sparse_text,
     oids.BIT: vectors.bit_text,
     oids.VARBIT: vectors.bit_text,
@@ -137,7 +136,7 @@ _BINARY: Final[dict[int, Encoder]] = {
     oids.TIMESTAMPTZ: lambda value: times.encode_timestamp(_moment(value)),
     oids.INTERVAL: times.encode_interval,
     oids.UUID: lambda value: _uuid(value).bytes,
-    oids.VECTOR: vectors.encode_vector,
+    **dict.fromkeys(oids.DENSE_VECTORS, vectors.encode_vector),
     oids.HALFVEC: lambda value: vectors.encode_vector(value, half=True),
     oids.SPARSEVEC: vectors.encode_sparse,
     oids.BIT: vectors.encode_bit,

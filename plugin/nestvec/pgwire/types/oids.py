@@ -59,6 +59,7 @@ _SCALARS: Final = (
     PgType("vector", VECTOR_SCHEMA_OIDS, -1, VECTOR_SCHEMA_OIDS + 1),
     PgType("halfvec", VECTOR_SCHEMA_OIDS + 2, -1, VECTOR_SCHEMA_OIDS + 3),
     PgType("sparsevec", VECTOR_SCHEMA_OIDS + 4, -1, VECTOR_SCHEMA_OIDS + 5),
+    PgType("bfloat16_vector", VECTOR_SCHEMA_OIDS + 6, -1, VECTOR_SCHEMA_OIDS + 7),
 )
 _ARRAYS: Final = tuple(
     PgType(f"_{type_.name}", type_.array, -1, element=type_.oid) for type_ in _SCALARS if type_.array
@@ -101,6 +102,8 @@ VARBIT: Final = oid_of("varbit")
 VECTOR: Final = oid_of("vector")
 HALFVEC: Final = oid_of("halfvec")
 SPARSEVEC: Final = oid_of("sparsevec")
+BFLOAT16_VECTOR: Final = oid_of("bfloat16_vector")
+DENSE_VECTORS: Final = (VECTOR, HALFVEC, BFLOAT16_VECTOR)
 
 INTEGERS: Final = frozenset(
     map(oid_of, ("int2", "int4", "int8", "oid", "xid", "regproc", "regclass", "regtype", "regnamespace"))

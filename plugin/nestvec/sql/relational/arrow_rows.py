@@ -14,6 +14,7 @@ from nestvec.sql.bind.scope import STRINGS
 from nestvec.sql.relational.relations import RankingScan, stored_column
 from nestvec.sqltypes import SqlType, is_mapped, sql_type_of
 from nestvec.sqltypes.arrow import arrow_array, duckdb_name
+from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec.sqltypes.vectors import pack_bits
 from nestvec_schemas.errors import SqlDataError
 
@@ -52,7 +53,7 @@ _CAST: Final = ("JSON", "BINARY_VECTOR", "SPARSE_FLOAT_VECTOR", "TIMESTAMPTZ")
 def duckdb_type(column: Column) -> str:
     """The type of a column in the statements that DuckDB runs; of a vector, pgvector's."""
     sql_type = _sql_type(column)
-    if sql_type is not None and not sql_type.array and sql_type.name in ("halfvec", "sparsevec"):
+    if sql_type is not None and not sql_type.array and sql_type.name in ("halfvec", BFLOAT16, "sparsevec"):
         return str(sql_type)
     if sql_type is not None:
         return duckdb_name(sql_type)
@@ -61,8 +62,7 @@ def duckdb_type(column: Column) -> str:
     if column.type == "ARRAY":
         return f"{_element_type(column)}[]"
     if column.type in _DENSE:
-        name = "bfloat16_vector" if column.type == "BFLOAT16_VECTOR" else "vector"
-        return f"{name}({column.dim})" if column.dim else name
+        return f"vector({column.dim})" if column.dim else "vector"
     return DUCKDB_TYPES.get(column.type, "text")
 
 
@@ -120,7 +120,7 @@ def _typed_array(column: Column, values: list[Any]) -> pa.Array:
 
 def _array(column: Column, values: list[Any]) -> pa.Array:
     sql_type = _sql_type(column)
-    if sql_type is not None and sql_type.name != "halfvec":
+    if sql_type is not None and sql_type.name not in ("halfvec", BFLOAT16):
         return arrow_array(sql_type, values)
     scalar = _SCALARS.get(_STORED_AS_INT64.get(column.type_params.sql_type, column.type))
     if scalar is not None:

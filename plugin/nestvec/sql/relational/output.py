@@ -11,12 +11,13 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from nestvec.sql.parse.vectors.kinds import BFLOAT16, SPARSE
+from nestvec.sql.parse.vectors.kinds import SPARSE
 from nestvec.sql.relational.relations import OutputTypes, RelationalPlan
 from nestvec.sql.relational.results.types import as_postgres, kind_of, type_name
 from nestvec.sql.result import StatementResult
 from nestvec.sqltypes.documents import parse_document
 from nestvec.sqltypes.intervals import Interval
+from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec_schemas.errors import RowRejected, SqlDataError, SqlNotSupported
 
 _TYPES: Final = {

@@ -50,6 +50,7 @@ SCALARS: dict[int, st.SearchStrategy[Any]] = {
     oids.HALFVEC: st.lists(
         st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1, max_size=8
     ),
+    oids.BFLOAT16_VECTOR: st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1),
     oids.SPARSEVEC: st.dictionaries(
         st.integers(0, 1000),
         st.floats(width=32, allow_nan=False, allow_infinity=False),
@@ -71,7 +72,7 @@ def test_a_value_is_decoded_as_it_was_encoded(typed: tuple[int, Any], binary: bo
 
 def _stored(oid: int, value: Any) -> Any:
     """A value as its type stores it: text has as many digits as its 32 bits need."""
-    if oid in (oids.FLOAT4, oids.VECTOR, oids.HALFVEC):
+    if oid in (oids.FLOAT4, *oids.DENSE_VECTORS):
         return np.asarray(value, np.float32).tolist()
     if oid == oids.SPARSEVEC:
         return {index: float(np.float32(weight)) for index, weight in value.items()}

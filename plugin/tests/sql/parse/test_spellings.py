@@ -8,7 +8,7 @@ from sqlglot import exp
 from nestvec.sql.bind.ddl.column_types import bind_type
 from nestvec.sql.parse.completeness import check_consumed, check_select_consumed
 from nestvec.sql.parse.parse import parse
-from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
+from nestvec_schemas.errors import SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
 
 LIMITS = [
     "SELECT id FROM t LIMIT ALL",
@@ -70,8 +70,8 @@ def test_the_words_of_zones_are_words_elsewhere(stray: str) -> None:
         check_consumed(parsed.source, parsed.tree)
 
 
-def test_bfloat16_is_refused_by_name() -> None:
+def test_bfloat16_has_milvus_name_of_its_type() -> None:
     parsed = parse("CREATE TABLE t (id BIGINT PRIMARY KEY, v BFLOAT16(2))")
     column = parsed.tree.find(exp.Schema).expressions[1]  # type: ignore[union-attr]
-    with pytest.raises(SqlNotSupported, match=r"a column of BFLOAT16 vectors.*HALFVEC\(n\)"):
+    with pytest.raises(SqlUnknownName, match=r"BFLOAT16_VECTOR"):
         bind_type(parsed.source, column.args["kind"], 0)

@@ -11,7 +11,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.parse.source import SourceText
 from nestvec.sqltypes import SqlType, sql_type_of, storage
-from nestvec.sqltypes.kinds import MAX_DIGITS
+from nestvec.sqltypes.kinds import BFLOAT16, MAX_DIGITS
 from nestvec_schemas.errors import nearest
 
 MAX_LENGTH: Final = 65_535
@@ -49,8 +49,6 @@ _MAPPED: Final[dict[exp.DType, str]] = {
 _WITH_FRACTION: Final = (_TYPE.TIME, _TYPE.TIMESTAMP, _TYPE.TIMESTAMPNTZ, _TYPE.TIMESTAMPTZ)
 _MICROSECOND_DIGITS: Final = 6
 
-_BFLOAT16: Final = ("BFLOAT16", "BFLOAT16VEC", "BFLOAT16_VECTOR")
-
 _ALTERNATIVES: dict[exp.DType, str] = {
     _TYPE.CHAR: "Use VARCHAR(n): Milvus does not pad strings.",
     _TYPE.BPCHAR: "Use VARCHAR(n): Milvus does not pad strings.",
@@ -60,7 +58,7 @@ _ALTERNATIVES: dict[exp.DType, str] = {
 _TYPE_NAMES = (
     *("BIGINT", "INT", "SMALLINT", "BOOLEAN", "REAL", "DOUBLE PRECISION", "NUMERIC", "VARCHAR", "TEXT"),
     *("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "UUID", "BYTEA", "JSONB", "BIGSERIAL"),
-    *("VECTOR", "HALFVEC", "BIT", "SPARSEVEC"),
+    *("VECTOR", "HALFVEC", "BFLOAT16_VECTOR", "BIT", "SPARSEVEC"),
 )
 _SQL_NAMES = {
     "BOOL": "BOOLEAN",
@@ -98,7 +96,7 @@ class ColumnType:
 def mapped_type(kind: SqlType) -> ColumnType:
     """The type of Milvus that stores a SQL type."""
     name, length = storage(kind)
-    dim = kind.sizes[0] if name in ("FLOAT16_VECTOR", "BINARY_VECTOR") else None
+    dim = kind.sizes[0] if name in ("FLOAT16_VECTOR", "BFLOAT16_VECTOR", "BINARY_VECTOR") else None
     if name == "BINARY_VECTOR" and dim is not None:
         # Milvus stores whole bytes; zeros at the end change no distance.
         dim = -(-dim // 8) * 8
@@ -241,11 +239,8 @@ def _user_defined(source: SourceText, node: exp.DataType, position: int) -> Colu
         return mapped_type(SqlType("sparsevec", (sizes[0],))) if sizes else ColumnType(_SPARSE)
     if name.upper() == "HALFVEC":
         return mapped_type(SqlType("halfvec", (_dim(source, node, position, "HALFVEC"),)))
-    if name.upper() in _BFLOAT16:
-        raise source.not_supported(
-            "a column of BFLOAT16 vectors", position,
-            "Use HALFVEC(n): 16 bits with more digits, up to 65,504; or VECTOR(n).",
-        )  # fmt: skip
+    if name.lower() == BFLOAT16:
+        return mapped_type(SqlType(BFLOAT16, (_dim(source, node, position, name.upper()),)))
     raise source.unknown_name(
         "there is no such type",
         name,

@@ -15,6 +15,7 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sqltypes import sql_type_of
+from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec_schemas.errors import nearest
 
 _WRITE = "Write CREATE INDEX ON t USING hnsw (v vector_cosine_ops) WITH (m = 16)."
@@ -56,9 +57,11 @@ INDEX_METHODS: Final[dict[str, IndexMethod]] = {
 """A row for each method. INVERTED is the one scalar index of Milvus Lite, so btree maps to it."""
 
 _DENSE_METRICS: Final = {"cosine": "COSINE", "l2": "L2", "ip": "IP"}
+_DENSE: Final = ("vector", "halfvec")
 OPERATOR_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
     "vector": {f"vector_{name}_ops": metric for name, metric in _DENSE_METRICS.items()},
     "halfvec": {f"halfvec_{name}_ops": metric for name, metric in _DENSE_METRICS.items()},
+    BFLOAT16: {f"{kind}_{name}_ops": metric for kind in _DENSE for name, metric in _DENSE_METRICS.items()},
     "bit": {"bit_hamming_ops": "HAMMING", "bit_jaccard_ops": "JACCARD"},
     "sparsevec": {"sparsevec_ip_ops": "IP"},
 }

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-BFLOAT16: Final = "bfloat16_vector"
+from nestvec.sqltypes.kinds import BFLOAT16
+
 DENSE: Final = (BFLOAT16, "vector", "halfvec")
 """Types whose values are lists of numbers in DuckDB. Each is converted to those behind it, as in pgvector."""
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.sql.parse.vectors.kinds import (
-    BFLOAT16,
     common_type,
     type_kind,
     vector_dims,
     vector_kind,
     vector_type,
 )
+from nestvec.sqltypes.kinds import BFLOAT16
 
 _Type = exp.DataType | exp.DType | None
 
@@ -61,13 +61,18 @@ def _of_arithmetic(node: exp.Binary) -> _Type:
     return _computed([node.this, node.expression])
 
 
+def is_array(node: exp.Expr) -> bool:
+    """Whether a node is an array, as a list in a parameter, which beside a vector is one."""
+    return node.type is not None and node.type.this == exp.DType.ARRAY
+
+
 def _joined(node: exp.Binary) -> _Type:
     sides = (node.this, node.expression)
-    kinds = [vector_kind(side) for side in sides]
+    kinds = [vector_kind(side) or is_array(side) for side in sides]
     if not all(
         kind or isinstance(side.unnest(), exp.Literal) for kind, side in zip(kinds, sides, strict=True)
     ):
-        return exp.DType.VARCHAR if any(kinds) else None
+        return exp.DType.VARCHAR if any(map(vector_kind, sides)) else None
     type_ = _computed([*sides])
     dims = [vector_dims(side.unnest().type) for side in sides]
     total = None if None in dims else sum(size or 0 for size in dims)

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.vectors.kinds import DENSE, SPARSE, common_kind, vector_dims, vector_kind
-from nestvec.sql.parse.vectors.result_types import chosen_values
+from nestvec.sql.parse.vectors.result_types import chosen_values, is_array
 from nestvec.sql.relational.rewrites.nodes import call, select_lists
 from nestvec.sql.relational.rewrites.vectors.values import as_kind, computed_kind, with_kind
 
@@ -32,7 +32,8 @@ def _arithmetic(source: SourceText, node: exp.Binary) -> exp.Expr:
     sides = [node.this, node.expression]
     target_kind = computed_kind(common_kind(sides))
     if isinstance(node, exp.DPipe) and not all(
-        vector_kind(side) or isinstance(side.unnest(), (exp.Literal, exp.Null)) for side in sides
+        vector_kind(side) or is_array(side) or isinstance(side.unnest(), (exp.Literal, exp.Null))
+        for side in sides
     ):
         return text_operands(source, node)
     if target_kind == SPARSE:

@@ -9,7 +9,6 @@ from sqlglot import exp
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.vectors.kinds import (
-    BFLOAT16,
     DENSE,
     SPARSE,
     type_kind,
@@ -18,6 +17,7 @@ from nestvec.sql.parse.vectors.kinds import (
     vector_type,
 )
 from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, call, is_text_constant, kind
+from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec.sqltypes.vector_texts import Floats, read_sparse, read_vector
 from nestvec_schemas.errors import SqlError
 
