@@ -182,6 +182,7 @@ def speed_round(options: argparse.Namespace, folder: Path, number: int) -> dict[
     rate = rows / (embedding[1] - embedding[0])
     return {
         "load before": round(load, 2),
+        "workers": len(workers),
         "loop rows/s": round(loop, 1),
         "bulk rows/s": round(rate, 1),
         "bulk / loop": round(rate / loop, 3),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,9 +28,11 @@ _MAX_RETRIES: Final = 10
 _IDLE_SECONDS: Final = 1.0
 """How long a job without a task in a worker waits before the caller may stop it."""
 
-
 _LOADED_SIZE: Final = 3
 """Memory of an engine for each byte of its encoders' files, at most."""
+
+_MALLOPT: Final = {-3: 32 << 20, -1: 64 << 20}
+"""Settings of glibc's allocator: M_MMAP_THRESHOLD, of which this is the largest, and M_TRIM_THRESHOLD."""
 
 
 class _Worker:
@@ -36,6 +40,7 @@ class _Worker:
 
     def __init__(self, work: Work) -> None:
         _limit_tokenizer(work.engine.options.threads)
+        _keep_memory()
         self._runner = TaskRunner(work)
         # What is imported stays as long as the process: the collector need not go through it for each window.
         gc.freeze()
@@ -113,6 +118,15 @@ def _limit_tokenizer(threads: int) -> None:
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     if threads == 1:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _keep_memory() -> None:
+    """Let the arrays of a window, of some MB each, have the memory of those of the window before, up to 64 MB
+    of it: the system clears each page that it gives anew, which takes longer than to fill it."""
+    with suppress(AttributeError, OSError, TypeError):  # another library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        for setting, size in _MALLOPT.items():
+            mallopt(setting, size)
 
 
 def _result(ray: Any, reference: Any) -> TaskRecord | None:

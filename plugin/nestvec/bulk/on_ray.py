@@ -69,8 +69,10 @@ _OWN_RAY: Final = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Otherwise served to callers without the token, too.
     "RAY_enable_metrics_collection": "0",
+    # Of Arrow, whose own gives memory back after each file and each window.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""Ray's settings for a Ray of this machine, which its daemons and its workers inherit."""
+"""Settings for a Ray of this machine, which its daemons and its workers inherit."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import platform
+import resource
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -207,3 +211,28 @@ def test_a_worker_tokenizes_with_as_many_threads_as_its_engine_has(
     work = make_work()
     _Worker(replace(work, engine=replace(work.engine, options=EngineOptions(threads=threads))))
     assert [os.environ.get(name) for name in names] == [str(threads), parallelism]
+
+
+COUNT_FAULTS = """
+import resource, sys
+import numpy as np
+from nestvec.bulk.actor_pool import _keep_memory
+
+if sys.argv[1] == "kept":
+    _keep_memory()
+for _ in range(5):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(3 << 20, np.uint8) for _ in range(6)]
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc's allocator")
+def test_the_arrays_of_a_window_have_the_memory_of_the_last_ones() -> None:
+    faults = {}
+    for what in ("kept", "given back"):
+        program = [sys.executable, "-c", COUNT_FAULTS, what]
+        faults[what] = int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    pages = 6 * (3 << 20) // resource.getpagesize()
+    assert faults["kept"] < pages / 4 < faults["given back"]

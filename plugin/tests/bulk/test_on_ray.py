@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -144,7 +145,7 @@ class FakeNode:
         self._ray_params, self._session_dir, self._node_id = SimpleNamespace(), "session", "node"
         self.gcs_address, self.questions, self.has_started = "gcs", 0, False
         self.has_dashboard = False
-        self.start_processes = lambda: None
+        self.start_processes: Callable[[], None] = lambda: None
 
     def start_gcs_server(self) -> None:
         pass
