@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, Table, TypeParams
 from nestvec_schemas.errors import IngestError
 from nestvec_schemas.vectors import Vectors
 
@@ -58,6 +58,7 @@ class FileColumns:
         """The columns of a collection's files. Raises IngestError for a type that cannot be written."""
         lexical = {column.column for column in table.lexical}
         columns = [column for column in table.columns if not column.auto_id and column.name not in lexical]
+        columns += [Column(name, "FLOAT_VECTOR", TypeParams(dim=len(v))) for name, v in table.hidden.items()]
         if table.dynamic:
             columns.append(DYNAMIC_COLUMN)
         for column in columns:
@@ -106,7 +107,7 @@ class FileColumns:
 
     def batch(self, rows: Sequence[Mapping[str, object]], vectors: Mapping[str, Any]) -> Any:
         """A record batch of converted rows and the vectors by column, as ``EmbeddedTexts`` has them."""
-        names = {column.name for column in self.table.columns}
+        names = {column.name for column in self.table.columns} | self.table.hidden.keys()
         arrays = []
         for column in self.columns:
             if column.name in vectors:

@@ -18,7 +18,7 @@ from nestvec.collections.encoder_status import encoder_statuses
 from nestvec.collections.limits import check_limits
 from nestvec.collections.sql_types import lite_vectors, type_properties
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, read_table
-from nestvec.milvus.composed_columns import template_properties
+from nestvec.milvus.column_properties import template_properties
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import PresentEncoder, fingerprint_properties, read_fingerprint
 from nestvec.milvus.indexes import Index, field_notes, index_params

@@ -52,7 +52,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     text = row.text if isinstance(row, JsonRow) else b""
     row = row if schema.mapping is None else schema.mapping.apply(row)
     row = _with_exact_numbers(row, text, schema) if text else row
-    stored: dict[str, object] = {}
+    stored: dict[str, object] = dict(schema.table.hidden)
     absent = [name for name in schema.table.composed if row.get(name) in (None, "")]
     for column in schema.expected:
         if column.name in absent:

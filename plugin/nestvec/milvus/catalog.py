@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
-from nestvec.milvus.composed_columns import read_templates
+from nestvec.milvus.column_properties import HIDDEN_VALUE, hidden_fields, read_defaults, read_templates
 from nestvec.milvus.fingerprints import (
     RecordedFingerprint,
     RecordedUpgrade,
@@ -218,8 +218,7 @@ class Table:
     @cached_property
     def default_expressions(self) -> Mapping[str, str]:
         """The defaults that Milvus cannot hold, as SQL, by column: nestvec evaluates them as it writes."""
-        names = [column.name for column in self.columns]
-        return {name: sql for name in names if (sql := self.properties.get(default_property(name)))}
+        return read_defaults((column.name for column in self.columns), self.properties)
 
     @cached_property
     def index_names(self) -> Mapping[str, str]:
@@ -236,6 +235,12 @@ class Table:
         """The columns whose values are stored by a mapping of their SQL type."""
         return {column.name: column for column in self.columns if is_mapped(column.type_params.sql_type)}
 
+    @cached_property
+    def hidden(self) -> Mapping[str, list[float]]:
+        """The value of the field that stands for a vector in each row of a table without vectors."""
+        names = hidden_fields({*self._named, *self.indexes}) - self._named.keys()
+        return {name: list(HIDDEN_VALUE) for name in names}
+
     def embedding(self, column: str) -> EmbeddingColumn | None:
         """The vector column of this name, or None if the application fills it."""
         return next((embedding for embedding in self.embeddings if embedding.column == column), None)
@@ -249,11 +254,6 @@ class Table:
     def services(self) -> tuple[str, ...]:
         """The distinct base URLs of the services that embed."""
         return tuple(dict.fromkeys(embedding.service for embedding in self.embeddings))
-
-
-def default_property(column: str) -> str:
-    """The property of a collection that holds a column's default that Milvus cannot hold."""
-    return f"nestvec.default.{column}"
 
 
 def read_table(client: MilvusClient, name: str) -> Table:
@@ -313,8 +313,10 @@ def _function_outputs(described: Mapping[str, Any]) -> dict[str, str]:
 
 
 def described_columns(described: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns of a collection as Milvus describes it."""
-    return tuple(_read_column(described_field, properties) for described_field in described["fields"])
+    """The columns of a collection as Milvus describes it, without the field that stands for a vector."""
+    fields = {field["name"]: field for field in described["fields"]}
+    hidden = hidden_fields(fields)
+    return tuple(_read_column(fields[name], properties) for name in fields if name not in hidden)
 
 
 def _read_column(described: Mapping[str, Any], properties: Mapping[str, Any]) -> Column:

@@ -25,13 +25,12 @@ class NestvecImpl(DefaultImpl):
         version_table_pk: bool,
         **kw: Any,
     ) -> Table:
-        """The table of the current revision, with the key and the vector that Milvus requires."""
+        """The table of the current revision, with the key that Milvus requires."""
         return Table(
             version_table,
             MetaData(),
             Column("row_id", BigInteger, primary_key=True, autoincrement=True),
             Column("version_num", String(32), nullable=False),
-            Column("no_vector", Vector(2), nullable=False, default=[0.0, 1.0]),
             schema=version_table_schema,
         )
 

@@ -15,6 +15,7 @@ from pymilvus import CollectionSchema, DataType, FieldSchema
 from nestvec.bulk.parquet import FileColumns, read_batches
 from nestvec.bulk.task import vector_output
 from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.column_properties import HIDDEN_VECTOR
 from nestvec_schemas.errors import IngestError
 
 
@@ -96,6 +97,12 @@ def test_rows_are_read_back_as_milvus_takes_them(tmp_path: Path) -> None:
 
 
 def test_a_type_that_no_file_has_is_refused() -> None:
-    table = Table("t", (Column("id", "INT64", primary=True), Column("odd", "BFLOAT16_VECTOR")))
+    table = Table("t", (Column("id", "INT64", primary=True), Column("odd", "GEOMETRY")))
     with pytest.raises(IngestError, match="cannot hold"):
         FileColumns.of(table)
+
+
+def test_the_field_of_a_table_without_vectors_is_a_column() -> None:
+    table = Table("t", (Column("id", "INT64", primary=True),), dynamic=True, indexes={HIDDEN_VECTOR: "FLAT"})
+    written = FileColumns.of(table).batch([{"id": 1, "more": 2, **table.hidden}], {})
+    assert written.to_pylist() == [{"id": 1, HIDDEN_VECTOR: [1.0, 0.0], "$meta": '{"more":2}'}]

@@ -352,9 +352,9 @@ class _Run:
 
 def _stored(table: Table, change: Change) -> list[str]:
     """The fields whose values are copied: neither dropped, nor what a Function of Milvus fills."""
-    client_side = {item.column for item in table.embeddings if item.endpoint.caller == "nestvec"}
-    computed = set(table.generated) - client_side
-    return [column.name for column in table.columns if column.name not in computed | set(change.drop)]
+    computed = set(table.generated) - {item.column for item in table.embeddings if item.caller_is_nestvec}
+    names = [*(column.name for column in table.columns), *table.hidden]
+    return [name for name in names if name not in computed | set(change.drop)]
 
 
 def _check_generated_keys(reader: RowReader, rows: int) -> None:

@@ -86,7 +86,7 @@ class UnchangedRows:
         mapping, expected = self._schema.mapping, self._expected
         if mapping is not None and (mapping.renamed or mapping.selected is not None):
             return None
-        if not self._schema.defaults.keys() <= set(names):
+        if self._schema.table.hidden or not self._schema.defaults.keys() <= set(names):
             return None
         if self._schema.table.composed or not expected.keys() >= set(names):
             return None

@@ -71,6 +71,8 @@ def _indexes(table: Table) -> Steps[StatementResult]:
     doing, rows = f"reading the indexes of {table.name}", []
     for name in (yield call(doing, "list_indexes", table.name)):
         description = yield call(doing, "describe_index", table.name, name)
+        if description["field_name"] in table.hidden:
+            continue
         metric = table.metrics.get(description["field_name"])
         rows.append(
             (

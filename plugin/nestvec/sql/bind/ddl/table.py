@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from nestvec.collections.hidden_vector import hidden_vector
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.column_properties import HIDDEN_VECTOR
 from nestvec.sql.bind.ddl.column_types import ColumnType
 from nestvec.sql.bind.ddl.columns import (
     ColumnDraft,
@@ -164,7 +166,7 @@ def _mark_keys(
     primary = [draft for draft in drafts.values() if draft.primary]
     if not primary:
         raise source.syntax_error(
-            "the table has no primary key", table, "Add PRIMARY KEY to one BIGINT or VARCHAR column."
+            "the table has no primary key", table, "Add id BIGSERIAL PRIMARY KEY, or PRIMARY KEY to a column."
         )
     if len(primary) > 1:
         raise source.syntax_error("the table has more than one primary key", primary[1].node, "Keep one.")
@@ -258,13 +260,12 @@ def _definition(
         else:
             positions[f"{part[0]}[{len(parts[part[0]])}]"] = draft.node
             parts[part[0]].append(part[1])
-    if not any(parts.values()):
+    if HIDDEN_VECTOR in drafts:
         raise source.type_mismatch(
-            "the table has no vector column, and Milvus requires one",
-            "none",
-            table,
-            "Add v VECTOR(384), with GENERATED ALWAYS AS (EMBED(a, 'encoder')) STORED to embed column a.",
+            "this name is nestvec's own", HIDDEN_VECTOR, drafts[HIDDEN_VECTOR].node, "Choose another."
         )
+    if not any(parts.values()):
+        parts["vectors"].append(hidden_vector())
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     for problem in find_problems(collection_spec):
         raise _problem_error(source, problem, positions)

@@ -11,6 +11,7 @@ from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.collections import lifecycle
+from nestvec.collections.hidden_vector import hidden_vector
 from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.params import Params
@@ -112,14 +113,7 @@ def _spec(
                 f"column {column} of bits in CREATE TABLE AS", node, "Create the table, and INSERT … SELECT."
             )
         fields[column] = _field(source, node, column, type_, result_types[column])
-    if not vectors:
-        raise source.type_mismatch(
-            "the query has no vector column, and Milvus requires one",
-            "none",
-            node,
-            "Select a vector, too, or write COPY (SELECT …) TO 'file.parquet'.",
-        )
-    return CollectionSpec(collection=name, fields=fields, vectors=tuple(vectors))
+    return CollectionSpec(collection=name, fields=fields, vectors=tuple(vectors or [hidden_vector()]))
 
 
 def _field(

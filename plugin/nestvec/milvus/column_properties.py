@@ -1,7 +1,8 @@
-"""The templates of composed columns, which Milvus stores.
+"""What Milvus cannot say of columns: templates, defaults of SQL, and the field that stands for a vector.
 
 A template is a property of the collection, ``nestvec.compose.COLUMN``, so that rows are composed without the
-spec. (A field's description would be the natural place, but Milvus Lite does not store it.)
+spec; a default is ``nestvec.default.COLUMN``. (A field's description would be the natural place, but Milvus
+Lite does not store it.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,31 @@ from nestvec_schemas.spec.compose import Template, composition_order, read_templ
 
 TEMPLATE_PROPERTY_PREFIX: Final = "nestvec.compose."
 """Prefix of the name of a collection's property that holds a column's template."""
+
+
+HIDDEN_VECTOR: Final = "nestvec_no_vector"
+"""The vector field of a table without vectors, which Milvus requires: it is none of the table's columns."""
+HIDDEN_VALUE: Final = (1.0, 0.0)
+"""Its value in each row."""
+_ALEMBIC_VECTOR: Final = "no_vector"
+_ALEMBIC_FIELDS: Final = frozenset({"row_id", "version_num", _ALEMBIC_VECTOR})
+"""Alembic's table as it was made first, with such a field of another name."""
+
+
+def hidden_fields(names: Iterable[str]) -> frozenset[str]:
+    """Those of a collection's fields that are none of the table's columns."""
+    fields = frozenset(names)
+    return fields & {HIDDEN_VECTOR, *((_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ())}
+
+
+def default_property(column: str) -> str:
+    """The property of a collection that holds a column's default that Milvus cannot hold."""
+    return f"nestvec.default.{column}"
+
+
+def read_defaults(columns: Iterable[str], properties: Mapping[str, str]) -> Mapping[str, str]:
+    """The defaults of columns that Milvus cannot hold, as SQL."""
+    return {name: sql for name in columns if (sql := properties.get(default_property(name)))}
 
 
 def template_properties(spec: CollectionSpec) -> dict[str, str]:
