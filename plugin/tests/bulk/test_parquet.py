@@ -97,7 +97,7 @@ def test_rows_are_read_back_as_milvus_takes_them(tmp_path: Path) -> None:
 
 
 def test_a_type_that_no_file_has_is_refused() -> None:
-    table = Table("t", (Column("id", "INT64", primary=True), Column("odd", "GEOMETRY")))
+    table = Table("t", (Column("id", "INT64", primary=True), Column("odd", "STRUCT")))
     with pytest.raises(IngestError, match="cannot hold"):
         FileColumns.of(table)
 
