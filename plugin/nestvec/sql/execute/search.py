@@ -12,19 +12,22 @@ import numpy as np
 from pymilvus import AnnSearchRequest, MilvusClient
 
 from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import SparseVector, embed
+from nestvec.client.service_client import embed
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.vectors.embed import request_for
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
+    SearchData,
+    ShortLiteral,
     SparseLiteral,
     StoredVector,
     Target,
     Term,
     VectorLiteral,
     VectorSum,
+    sent_data,
 )
 from nestvec.sql.execute.choose_search import ChosenSearch, choose_search, count_groups, count_matching
 from nestvec.sql.execute.exact_scan import ScannedColumn, scan_nearest
@@ -53,10 +56,6 @@ DISTANCE_OF_SCORE: Final[Mapping[str, Callable[[float], float]]] = {
     "JACCARD": lambda score: score,
 }
 """By metric: the distance that the SQL operator returns, from the score that Milvus returns."""
-
-
-SearchData = str | list[float] | bytes | SparseVector
-"""What Milvus is sent for a target."""
 
 
 def run_search(session: Session, node: VectorSearch) -> Steps[list[ScoredRow]]:
@@ -111,7 +110,7 @@ def _search_index(
         f"searching collection {node.collection}",
         "search",
         node.collection,
-        data=list(search_data),
+        data=list(map(sent_data, search_data)),
         anns_field=nearest.column,
         filter=node.filter,
         limit=node.limit,
@@ -287,7 +286,7 @@ def _search_boosted(
         f"searching collection {node.collection}",
         "search",
         node.collection,
-        data=[data],
+        data=[sent_data(data)],
         anns_field=request.anns_field,
         filter=part.filter,
         limit=(yield from boosted_limit(session, node)),
@@ -306,7 +305,9 @@ def _request(part: VectorSearch, search_data: SearchData, method: SearchMethod) 
     param: dict[str, Any] = {"metric_type": part.nearest.metric}
     if method.params:
         param["params"] = dict(method.params)
-    return AnnSearchRequest([search_data], part.nearest.column, param, part.limit, expr=part.filter)
+    return AnnSearchRequest(
+        [sent_data(search_data)], part.nearest.column, param, part.limit, expr=part.filter
+    )
 
 
 def resolve_targets(session: Session, targets: Sequence[Target]) -> Steps[list[SearchData]]:
@@ -378,7 +379,7 @@ def _read_stored(session: Session, term: StoredVector) -> Steps[Vectors]:
 
 def _search_data(target: Target, vectors: Mapping[Term, Any]) -> SearchData:
     if isinstance(target, tuple):
-        return list(target)
+        return target if isinstance(target, ShortLiteral) else list(target)
     if isinstance(target, EmbeddedText):
         data: SearchData = vectors[target]
         return data
@@ -396,5 +397,4 @@ def _search_data(target: Target, vectors: Mapping[Term, Any]) -> SearchData:
             value="zero" if np.isfinite(total).all() else "numbers beyond 32 bits",
             next_step="Change the vectors or their weights.",
         )
-    values: list[float] = total.tolist()
-    return values
+    return list(map(float, total))

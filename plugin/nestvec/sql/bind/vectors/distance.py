@@ -23,6 +23,7 @@ from nestvec.sql.bind.vectors.embed import (
 )
 from nestvec.sql.bind.vectors.family import resolve_family
 from nestvec.sql.bind.vectors.targets import (
+    FLOAT_VECTORS,
     EmbeddedText,
     SparseLiteral,
     Target,
@@ -202,7 +203,7 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
             "Write text in single quotes, a parameter, or EMBED('text').",
         )
     parsed = parse_vector(text)
-    if parsed is not None and column.type == "FLOAT_VECTOR":
+    if parsed is not None and column.type in FLOAT_VECTORS:
         return column_vector(scope, column, parsed, node)
     if vector:
         raise source.type_mismatch("this is not a vector", text[:40], node, "Write '[0.1, 0.2, …]'.")

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from sqlglot import exp
 
 from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import SparseVector
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions import Condition
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
+from nestvec.sqltypes import sql_type_of
+from nestvec.sqltypes.kinds import BFLOAT16
+from nestvec.sqltypes.vectors import bfloat_bytes, to_bfloat, to_half
+from nestvec_schemas.errors import RowRejected
+
+FLOAT_VECTORS: Final = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR")
+"""Milvus's types of dense vectors that are compared with any numbers."""
 
 _MAX_FLOAT32 = 3.4028234e38
 """The largest 32-bit float."""
@@ -55,6 +64,18 @@ class SparseLiteral:
     entries: tuple[tuple[int, float], ...]
 
 
+class ShortLiteral(tuple[float, ...]):
+    """A vector that is compared with those of a column of 16 bits, rounded as they are."""
+
+
+class Float16Literal(ShortLiteral):
+    """Of a FLOAT16_VECTOR."""
+
+
+class BFloat16Literal(ShortLiteral):
+    """Of a BFLOAT16_VECTOR."""
+
+
 Term = EmbeddedText | VectorLiteral | StoredVector
 
 
@@ -67,6 +88,9 @@ class VectorSum:
 
 Target = str | tuple[float, ...] | bytes | SparseLiteral | EmbeddedText | VectorSum
 """A text that Milvus embeds or tokenizes, a vector, bits, or a vector that is computed by nestvec."""
+
+SearchData = str | list[float] | bytes | ShortLiteral | SparseVector
+"""A target when its texts are embedded and its vectors computed."""
 
 
 def target_services(target: Target) -> tuple[str, ...]:
@@ -98,7 +122,7 @@ def check_text(scope: Scope, text: str, node: exp.Expr) -> str:
 
 def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
     """Numbers as a vector of the column's dim. Raises SqlTypeMismatch."""
-    if column.type != "FLOAT_VECTOR" or len(values) != column.dim:
+    if column.type not in FLOAT_VECTORS or len(values) != column.dim:
         raise scope.source.type_mismatch(
             f"column {column.name} has {column.dim} dims",
             f"{len(values)} numbers",
@@ -107,7 +131,7 @@ def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp
         )
     cached = scope.params.vectors.get(id(values))
     if cached is not None and cached[0] is values:
-        return cached[1]
+        return _rounded(scope, column, cached[1], node)
     kinds = {float} if id(values) in scope.params.floats else set(map(type, values))
     if not _are_numbers(values, kinds):
         raise scope.source.type_mismatch(
@@ -115,7 +139,33 @@ def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp
         )
     vector = tuple(values) if kinds == {float} else tuple(map(float, values))
     scope.params.vectors[id(values)] = (values, vector)
-    return vector
+    return _rounded(scope, column, vector, node)
+
+
+def _rounded(scope: Scope, column: Column, vector: tuple[float, ...], node: exp.Expr) -> tuple[float, ...]:
+    """A vector as a column of 16 bits stores it; another as it is. Raises SqlDataError beyond its range."""
+    kind = sql_type_of(column)
+    if kind is None or kind.name not in ("halfvec", BFLOAT16):
+        return vector
+    try:
+        numbers = (to_half if kind.name == "halfvec" else to_bfloat)(vector, column.dim).tolist()
+    except RowRejected as error:
+        step = error.next_step or "Scale it."
+        raise scope.source.data_error(error.cause, error.value, node, step) from error
+    return _LITERALS.get(column.type, tuple)(numbers)
+
+
+_LITERALS: Final[dict[str, Callable[[Iterable[float]], tuple[float, ...]]]] = {
+    "FLOAT16_VECTOR": Float16Literal,
+    "BFLOAT16_VECTOR": BFloat16Literal,
+}
+
+
+def sent_data(data: Any) -> Any:
+    """What pymilvus is sent for a vector of 16 bits; anything else as it is."""
+    if isinstance(data, Float16Literal):
+        return np.asarray(data, np.float16)
+    return bfloat_bytes(np.asarray(data, np.float32)) if isinstance(data, BFloat16Literal) else data
 
 
 def parse_vector(text: str) -> tuple[float, ...] | None:
