@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nestvec.sql.relational.functions.numerics import numeric_text
-from nestvec.sql.relational.functions.quotients import layout, quotient_parts
+from nestvec.sql.relational.functions.quotients import layout, quotient_parts, quotient_texts
 
 WIDE = pa.decimal128(38, 0)
 
@@ -80,3 +80,13 @@ def test_a_divisor_of_zero_is_an_error(type_: pa.DataType) -> None:
 def test_a_part_without_rows_is_empty() -> None:
     empty = pa.array([], pa.int64())
     assert len(quotient_parts(empty, empty, empty)) == 0
+
+
+def test_texts_are_those_of_each_quotient_alone() -> None:
+    draw = Random(5)
+    dividends = [draw.choice([1, -1]) * draw.randrange(10 ** draw.randint(1, 27)) for _ in range(300)]
+    divisors = [draw.randrange(1, 10 ** draw.randint(1, 9)) for _ in range(300)]
+    columns = [pa.array(map(Decimal, column), WIDE) for column in (dividends, divisors)]
+    texts = quotient_texts(*columns, pa.array([layout(2, 0, 0)] * 300)).to_pylist()
+    pairs = zip(dividends, divisors, strict=True)
+    assert texts == [numeric_text("/", f"{Decimal(a).scaleb(-2):f}", str(b)) for a, b in pairs]

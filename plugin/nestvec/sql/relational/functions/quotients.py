@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nestvec.sql.relational.functions.in_python import Function
-from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT
+from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT, digits_text
 
 LIMB: Final = 18
 """Decimal digits of a part of a quotient."""
@@ -55,6 +55,29 @@ def quotient_parts(dividends: Any, divisors: Any, layout_column: Any) -> pa.Stru
         return _long_quotients(a.tolist(), b.tolist(), places, digits)
     scale = _scales(size_a, size_b, places)
     return _short_quotients((size_a, size_b), np.sign(a) * np.sign(b), scale, places, digits, step)
+
+
+def quotient_texts(dividends: Any, divisors: Any, layout_column: Any) -> pa.StringArray:
+    """Quotients of integers as texts. Raises ValueError for a divisor of zero."""
+    if not len(layout_column):
+        return pa.array([], pa.string())
+    places = divmod(int(layout_column[0].as_py()) // 100, 100)
+    pairs = zip(_list(dividends), _list(divisors), strict=True)
+    return pa.array([_quotient_text(a, b, places) for a, b in pairs], pa.string())
+
+
+def _quotient_text(a: int, b: int, places: tuple[int, int]) -> str:
+    if not b:
+        raise ValueError("division by zero")
+    size_a, size_b = abs(a), abs(b)
+    scale = quotient_scale(size_a, size_b, places)
+    units = (2 * size_a * 10 ** (scale + places[1] - places[0]) + size_b) // (2 * size_b)
+    return digits_text(-units if (a < 0) != (b < 0) else units, scale)
+
+
+def _list(values: Any) -> list[int]:
+    numbers = _integers(values)
+    return numbers.tolist() if numbers is not None else [int(number) for number in values.to_pylist()]
 
 
 def _integers(values: Any) -> Integers | None:
@@ -157,6 +180,7 @@ def _parts(columns: Sequence[Integers]) -> pa.StructArray:
 
 QUOTIENTS: Final[tuple[Function, ...]] = (
     ("pg_quotient_parts", quotient_parts, ["BIGINT", "BIGINT", "BIGINT"], _RESULT),
+    ("pg_quotient_text", quotient_texts, ["DECIMAL(38, 0)", "DECIMAL(38, 0)", "BIGINT"], "VARCHAR"),
     ("pg_long_quotient_parts", quotient_parts, ["DECIMAL(38, 0)", "DECIMAL(38, 0)", "BIGINT"], _RESULT),
 )
 """Functions over columns of Arrow."""

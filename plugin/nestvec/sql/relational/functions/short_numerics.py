@@ -33,7 +33,8 @@ def short_key(text: str) -> str:
     return f"2{exponent + _KEY_BIAS:05d}{significant}" if significant else ""
 
 
-def _digits(number: int, places: int) -> str:
+def digits_text(number: int, places: int) -> str:
+    """An integer that is divided by 10**places."""
     text = str(abs(number)).zfill(places + 1)
     sign = "-" if number < 0 else ""
     return f"{sign}{text[:-places]}.{text[-places:]}" if places else sign + text
@@ -54,7 +55,7 @@ def _at_places(text: str, places: str, operation: str) -> str:
         number = (2 * number + 10**-more) // (2 * 10**-more)
     else:
         number //= 10**-more
-    return _digits(-number if is_negative else number, new_places)
+    return digits_text(-number if is_negative else number, new_places)
 
 
 def _quotient(left: str, right: str) -> str:
@@ -77,4 +78,4 @@ def _quotient(left: str, right: str) -> str:
     first_a, first_b = a // 10 ** (GROUP * weight_a), b // 10 ** (GROUP * weight_b)
     weight = weight_a - weight_b - (first_a <= first_b)
     places = max(SIGNIFICANT - weight * GROUP, scale)
-    return _digits((2 * a * 10**places + b) // (2 * b), places)
+    return digits_text((2 * a * 10**places + b) // (2 * b), places)

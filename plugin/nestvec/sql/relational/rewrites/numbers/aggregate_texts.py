@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.relational.functions.quotients import layout
 from nestvec.sql.relational.rewrites.nodes import call, kind
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     NEIGHBOURS,
@@ -45,6 +46,8 @@ def aggregate_text(value: exp.Expr, digits_of: Digits) -> exp.Expr | None:
     if argument is None or not takes_apart(value):
         return None
     if isinstance(aggregate, exp.Avg):
+        if (text := _fixed_average(value, aggregate, fixed_value(argument))) is not None:
+            return text
         total = _with(value, exp.Sum(this=aggregate.this.copy()))
         for part in (total, aggregate_of(total)):
             part.type = exp.DataType(this=_SUM_TYPES.get(kind(argument), exp.DType.DECIMAL))
@@ -87,6 +90,15 @@ def _fixed_aggregate(value: exp.Expr, aggregate: exp.Expr, numbers: Fixed) -> ex
         _with(value, _sum(aggregate, call(name, units, unit))) for name in ("pg_upper_part", "pg_lower_part")
     ]
     return call("pg_sum_of_parts", *parts, unit, places, scale)
+
+
+def _fixed_average(value: exp.Expr, aggregate: exp.Expr, numbers: Fixed | None) -> exp.Expr | None:
+    """An average of integers with the same places each; None for other numbers."""
+    if numbers is None or numbers.scale is not None or numbers.before + numbers.places > _SUMMED:
+        return None
+    total = exp.cast(_with(value, _sum(aggregate, numbers.units)), "decimal(38, 0)")
+    count = exp.cast(_with(value, exp.Count(this=aggregate.this.copy())), "decimal(38, 0)")
+    return call("pg_quotient_text", total, count, exp.Literal.number(layout(numbers.places, 0, 0)))
 
 
 def _sum(aggregate: exp.Expr, units: exp.Expr) -> exp.Expr:

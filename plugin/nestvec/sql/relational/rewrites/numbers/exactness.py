@@ -94,10 +94,17 @@ def takes_apart(value: exp.Expr, depth: int = 0) -> bool:
         is_small = kind(argument) in _INTEGER_DIGITS and not isinstance(aggregate.this, exp.Distinct)
         return is_small or not isinstance(value, exp.Window)
     if isinstance(aggregate, exp.Sum):
-        return not isinstance(value, exp.Window) and is_inexact(argument, depth)
+        return is_inexact(argument, depth) and (not isinstance(value, exp.Window) or _is_summed(argument))
     if isinstance(aggregate, NEIGHBOURS):
         return "default" not in aggregate.args and is_inexact(argument, depth)
     return isinstance(aggregate, (exp.Max, exp.Min)) and is_inexact(argument, depth)
+
+
+def _is_summed(argument: exp.Expr) -> bool:
+    """Whether a sum over a window has all digits, as integers."""
+    from nestvec.sql.relational.rewrites.numbers.fixed_values import fixed_value  # noqa: PLC0415
+
+    return fixed_value(argument) is not None
 
 
 def aggregate_of(value: exp.Expr) -> exp.Expr:

@@ -17,11 +17,14 @@ from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, anonymo
 from nestvec.sql.relational.rewrites.numbers.compared_rows import compared_pairs
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     KEY,
+    MAX_DIGITS,
     NEIGHBOURS,
     SIZE,
     VALUE,
+    argument_of,
     is_inexact,
     removes_equal,
+    scalar_item,
     size_of,
     takes_apart,
     would_round,
@@ -48,6 +51,10 @@ VALUE_TYPE: Final = f"decimal(38, {VALUE_PLACES})"
 
 _SHORT: Final = 18
 """Digits of the numbers that DuckDB computes with in 64 bits."""
+_AVERAGED: Final = "averaged"
+"""The key of the meta of an average's value with the size of its numbers; None for other values."""
+_COUNT_DIGITS: Final = 13
+"""Digits of how many rows there may be, and one more."""
 _COMPARISONS: Final = (
     exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.In,
 )  # fmt: skip
@@ -143,7 +150,10 @@ def _write(node: exp.Expr) -> bool:
     elif isinstance(parent, (*ARITHMETIC, exp.Pow, *CHOICES)) and number_type(parent) in FLOAT_TYPES:
         node.replace(_double(node))
     else:
-        node.replace(_value_of(node))
+        value = _value_of(node)
+        numbers = argument_of(node) if isinstance(node, exp.Avg) else None
+        value.meta[_AVERAGED] = size_of(numbers) if numbers is not None else None
+        node.replace(value)
     return True
 
 
@@ -218,6 +228,8 @@ def _write_comparison(node: exp.Expr) -> bool:
         return False
     has_rows = node.args.get("query") is not None or any(map(_is_quantified, operands))
     type_ = None if has_rows else common_type(operands)
+    if type_ == NUMERIC and _write_average(operands):
+        return True
     if type_ == NUMERIC:
         original = node.copy()
         for operand in operands:
@@ -230,6 +242,27 @@ def _write_comparison(node: exp.Expr) -> bool:
     for operand in computed:
         operand.replace(_double(operand) if type_ in FLOAT_TYPES else _value_of(operand))
     return True
+
+
+def _write_average(operands: Sequence[exp.Expr]) -> bool:
+    """Compare the average of a subquery as a number of DuckDB, without a key of each row.
+
+    What is cut off of it is less than it may differ from a number with few places.
+    """
+    if len(operands) != 2:
+        return False
+    for query, other in (operands, operands[::-1]):
+        subquery = without_parens(query)
+        item = scalar_item(subquery) if isinstance(subquery, exp.Subquery) else None
+        sizes = (item.meta.get(_AVERAGED) if item is not None else None, size_of(other))
+        if None in sizes or is_inexact(other):
+            continue
+        before, places = (max(size[at] for size in sizes if size) for at in (0, 1))
+        if MAX_DIGITS - before < places + _COUNT_DIGITS:
+            continue
+        query.replace(_value(text_of(query), f"decimal({MAX_DIGITS}, {MAX_DIGITS - before})"))
+        return True
+    return False
 
 
 def _write_pairs(pairs: Sequence[Sequence[exp.Expr]]) -> bool:
@@ -302,5 +335,9 @@ def _is_taken_apart(aggregate: exp.Expr) -> bool:
     outermost = aggregate
     while isinstance(outermost.parent, (exp.Filter, exp.Window)) and outermost.arg_key == "this":
         outermost = outermost.parent
-    is_extreme = isinstance(aggregate, (exp.Max, exp.Min, *NEIGHBOURS))
-    return takes_apart(outermost) and (is_extreme or not isinstance(outermost, exp.Window))
+    if not takes_apart(outermost):
+        return False
+    if not isinstance(outermost, exp.Window) or isinstance(aggregate, (exp.Max, exp.Min, *NEIGHBOURS)):
+        return True
+    argument = argument_of(aggregate) if isinstance(aggregate, (exp.Sum, exp.Avg)) else None
+    return argument is not None and fixed_value(argument) is not None
