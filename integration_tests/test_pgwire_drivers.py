@@ -13,6 +13,7 @@ import asyncpg
 import psycopg
 import pytest
 from integration_tests.fixtures.pgwire import RunningPg, run_pg
+from pymilvus import MilvusClient
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,51 @@ def test_asyncpg_is_told_types_that_fit(
 
     answer = asyncio.run(value())
     assert (answer.microsecond if expected == 7 else answer) == expected
+
+
+_READS = ("query", "search", "hybrid_search", "query_iterator", "search_iterator")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id FROM t WHERE id = $1",
+        "SELECT id FROM t ORDER BY v <=> $1 LIMIT $2",
+        "SELECT sum(id) OVER () FROM t WHERE day > $1 LIMIT $2",
+        "SELECT id FROM t WHERE id IN (SELECT id FROM t WHERE tags && $1)",
+        "SELECT count(*) FROM t AS a JOIN t AS b ON a.id = b.id AND b.day < $1",
+        "SELECT id, v FROM t UNION ALL SELECT id, v FROM t",
+        "DELETE FROM t WHERE id = $1 RETURNING id",
+    ],
+)
+def test_describing_a_statement_reads_no_rows(
+    pg: RunningPg, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    reads = list[str]()
+
+    def record(name: str) -> None:
+        read = getattr(MilvusClient, name)
+
+        def recorded(client: MilvusClient, *args: Any, **options: Any) -> Any:
+            reads.append(name)
+            return read(client, *args, **options)
+
+        monkeypatch.setattr(MilvusClient, name, recorded)
+
+    for name in _READS:
+        record(name)
+
+    async def prepare() -> None:
+        connection = await asyncpg.connect(pg.url)
+        try:
+            await connection.prepare(statement)
+            assert reads == []
+            await connection.fetchval("SELECT id FROM t WHERE id = 1")
+            assert reads == ["query"]
+        finally:
+            await connection.close()
+
+    asyncio.run(prepare())
 
 
 def test_intervals_of_psycopg_keep_days_and_microseconds(pg: RunningPg) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,51 +15,22 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.rows import relation_oid
-from nestvec.pgwire.outcome import field_of
+from nestvec.pgwire.outcome import field_of, result_fields
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.milvus import column_modifier, column_oid, type_oid
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
 from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.parse.source import identifier_name
 from nestvec.sql.session import Session
-from nestvec.sql.statements.select import plan_select
-from nestvec_schemas.errors import NestvecError
+from nestvec.sql.statements.select import columns_of_query, plan_select_alone
+from nestvec_schemas.errors import NestvecError, SqlError
 
-MAX_PARAMETERS: Final = 65_535
-
-_CASTS: Final = {
-    exp.DType.BOOLEAN: oids.BOOL,
-    exp.DType.SMALLINT: oids.INT2,
-    exp.DType.INT: oids.INT4,
-    exp.DType.BIGINT: oids.INT8,
-    exp.DType.FLOAT: oids.FLOAT4,
-    exp.DType.DOUBLE: oids.FLOAT8,
-    exp.DType.DECIMAL: oids.NUMERIC,
-    exp.DType.TEXT: oids.TEXT,
-    exp.DType.VARCHAR: oids.VARCHAR,
-    exp.DType.JSON: oids.JSON,
-    exp.DType.JSONB: oids.JSONB,
-    exp.DType.DATE: oids.DATE,
-    exp.DType.TIME: oids.TIME,
-    exp.DType.INTERVAL: oids.INTERVAL,
-    exp.DType.TIMESTAMP: oids.TIMESTAMP,
-    exp.DType.TIMESTAMPTZ: oids.TIMESTAMPTZ,
-    exp.DType.UUID: oids.UUID,
-    exp.DType.VARBINARY: oids.BYTEA,
-    exp.DType.VECTOR: oids.VECTOR,
-}
-_WRAPPERS: Final = (exp.Paren, exp.Neg, exp.Any, exp.All)
+_CAST_NAMES: Final = dict.fromkeys(("char", "name", "unknown", "void", "pg_node_tree", "varbit"), "text")
+"""Names for the types that the casts of statements do not have."""
 _ROW_COUNTS: Final = (exp.Limit, exp.Offset, exp.Fetch)
-_VECTOR_TYPES: Final = frozenset({oids.VECTOR, oids.HALFVEC, oids.SPARSEVEC, oids.BIT})
-_ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-_MOMENTS: Final = frozenset({oids.DATE, oids.TIME, oids.TIMESTAMP, oids.TIMESTAMPTZ})
-_CONTAINING: Final = (exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps, exp.DPipe)
-"""Operators of arrays and JSON whose operands have one type."""
-_JSON_PATHS: Final = (exp.JSONBExtract, exp.JSONBExtractScalar)
-_COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeNEQ, exp.NullSafeEQ)
 
 SAMPLES: Final[Mapping[int, Any]] = {
     oids.BOOL: True,
@@ -80,134 +52,6 @@ SAMPLES: Final[Mapping[int, Any]] = {
 """A value of each type, with which a statement is planned before its parameters have values."""
 
 
-def cast_oid(node: exp.Expr | None) -> int:
-    """The type of a cast's target; text for one that is not known here."""
-    if not isinstance(node, exp.DataType):
-        return oids.TEXT
-    if node.this == exp.DType.ARRAY and node.expressions:
-        return oids.array_of(cast_oid(node.expressions[0]))
-    name = str(node.args.get("kind") or "").lower().rpartition(".")[2].strip('"')
-    named = oids.BY_NAME.get(name)
-    return named.oid if named is not None else _CASTS.get(node.this, oids.TEXT)
-
-
-class ParameterTypes:
-    """The types of a statement's parameters, inferred from what they stand beside."""
-
-    def __init__(self, tables: Iterable[Table]) -> None:
-        self._tables = tuple(tables)
-
-    def infer(self, tree: exp.Expr, declared: Sequence[int]) -> tuple[int, ...]:
-        """A type for each parameter; ``declared`` are those that the client named, 0 for none."""
-        inferred = dict[int, int]()
-        for node in tree.find_all(*PARAMETER_NODES):
-            name = parameter_name(node)
-            if name is not None and name.isdecimal() and 0 < int(name) <= MAX_PARAMETERS:
-                number = int(name)
-                oid = self._of(node)
-                if oid or number not in inferred:
-                    inferred[number] = oid or inferred.get(number, 0)
-        count = max([len(declared), *inferred])
-        return tuple(
-            (declared[index] if index < len(declared) else 0) or inferred.get(index + 1, 0) or oids.TEXT
-            for index in range(count)
-        )
-
-    def _of(self, node: exp.Expr) -> int:
-        """The type of a parameter; 0 if nothing says it."""
-        child, parent, inside_any = node, node.parent, False
-        while isinstance(parent, _WRAPPERS):
-            inside_any |= isinstance(parent, (exp.Any, exp.All))
-            child, parent = parent, parent.parent
-        if isinstance(parent, exp.Cast):
-            return cast_oid(parent.args.get("to"))
-        if isinstance(parent, _ROW_COUNTS):
-            return oids.INT8
-        if isinstance(parent, VectorDistance):
-            return self._vector(parent.this if parent.expression is child else parent.expression)
-        if isinstance(parent, exp.Tuple):
-            return self._of_tuple(child, parent)
-        if isinstance(parent, (*_COMPARISONS, *_ARITHMETIC)):
-            other = parent.expression if parent.this is child else parent.this
-            oid = self._type(other)
-            if isinstance(parent, exp.Add) and oid in _MOMENTS:
-                return oids.INTERVAL
-            return oids.array_of(oid) if inside_any and oid else oid
-        if isinstance(parent, (exp.In, exp.Between)):
-            return self._type(parent.this)
-        if isinstance(parent, _CONTAINING):
-            return self._container(parent.expression if parent.this is child else parent.this)
-        if isinstance(parent, _JSON_PATHS) and parent.expression is child:
-            return oids.array_of(oids.TEXT)
-        return 0
-
-    def _container(self, node: exp.Expr | None) -> int:
-        """The type of an operand that is an array or JSON; 0 for another one."""
-        oid = self._type(node)
-        return oid if oid in (oids.JSON, oids.JSONB) or oids.element_of(oid) else 0
-
-    def _of_tuple(self, child: exp.Expr, parent: exp.Tuple) -> int:
-        """A value of INSERT's VALUES, in the place of a column."""
-        insert = parent.find_ancestor(exp.Insert)
-        if insert is None or not isinstance(parent.parent, exp.Values):
-            return 0
-        position = next(index for index, node in enumerate(parent.expressions) if node is child)
-        schema = insert.this
-        if isinstance(schema, exp.Schema):
-            names = [identifier_name(node) for node in schema.expressions if isinstance(node, exp.Identifier)]
-        else:
-            filled = [table.generated for table in self._tables]
-            names = [
-                column.name
-                for table in self._tables[:1]
-                for column in table.columns
-                if not column.auto_id and column.name not in filled[0]
-            ]
-        return self._named(names[position]) if position < len(names) else 0
-
-    def _type(self, node: exp.Expr | None) -> int:
-        """The type of the other operand."""
-        if isinstance(node, exp.Paren):
-            return self._type(node.this)
-        if isinstance(node, exp.Column):
-            return self._named(identifier_name(node.this)) if isinstance(node.this, exp.Identifier) else 0
-        if isinstance(node, exp.Cast):
-            return cast_oid(node.args.get("to"))
-        if isinstance(node, exp.Literal):
-            return oids.TEXT if node.is_string else oids.INT4 if "." not in str(node.this) else oids.NUMERIC
-        if isinstance(node, exp.Boolean):
-            return oids.BOOL
-        if isinstance(node, VectorDistance):
-            return oids.FLOAT8
-        if isinstance(node, (exp.Count, exp.Length)):
-            return oids.INT8
-        if isinstance(node, (exp.JSONExtract, exp.JSONBExtract)):
-            return oids.JSONB
-        if isinstance(node, exp.Array):
-            return oids.array_of(self._type(node.expressions[0]) or oids.TEXT) if node.expressions else 0
-        if isinstance(node, _ARITHMETIC):
-            return self._type(node.this) or self._type(node.expression)
-        return 0
-
-    def _named(self, name: str) -> int:
-        column = self._column(name)
-        return column_oid(column) if column is not None else 0
-
-    def _column(self, name: str) -> Column | None:
-        columns = (table.column(name) for table in self._tables)
-        return next((column for column in columns if column is not None), None)
-
-    def _vector(self, node: exp.Expr | None) -> int:
-        """Beside a column that the service embeds, a text; beside another one, a vector."""
-        if not isinstance(node, exp.Column) or not isinstance(node.this, exp.Identifier):
-            return oids.VECTOR
-        name = identifier_name(node.this)
-        if any(name in table.generated for table in self._tables):
-            return oids.TEXT
-        oid = self._named(name)
-        return oid if oid in (oids.HALFVEC, oids.SPARSEVEC, oids.BIT) else oids.VECTOR
-
-
 def read_tables(session: Session, parsed: ParsedStatement) -> Steps[tuple[Table, ...]]:
     """The collections that a statement names; those that do not exist are passed over."""
     yield from session.refresh_aged(parsed.tree)
@@ -224,7 +68,7 @@ def read_tables(session: Session, parsed: ParsedStatement) -> Steps[tuple[Table,
 def describe_columns(
     session: Session, parsed: ParsedStatement, types: Sequence[int], tables: Sequence[Table]
 ) -> Steps[tuple[Field, ...] | None]:
-    """The columns of a SELECT, or of RETURNING, by its plan; None if only its execution tells them."""
+    """The columns of a SELECT of Milvus alone, or of RETURNING, by its plan; None for another statement."""
     tree = parsed.tree
     if parsed.explain_tokens:
         return (field_of("QUERY PLAN", oids.TEXT),)
@@ -234,13 +78,34 @@ def describe_columns(
         return None
     params = bind_params(sample_values(tree, types, tables))
     try:
-        plan = yield from plan_select(session, parsed, params if types else Params())
+        plan = yield from plan_select_alone(session, parsed, params if types else Params())
     except NestvecError:
         return None
     outputs = getattr(plan, "outputs", None)
     if outputs is None:
         return None
     return tuple(_output_field(output, tables) for output in outputs)
+
+
+def query_columns(
+    session: Session, parsed: ParsedStatement, types: Sequence[int], tables: Sequence[Table]
+) -> Steps[tuple[Field, ...]]:
+    """The columns of any query, which is planned with NULLs as its parameters, and not run.
+
+    Where a part of the statement must be a constant, values are tried. Raises SqlError, StoreError.
+    """
+    try:
+        nulls = without_values(parsed, types, tables)
+        return result_fields((yield from columns_of_query(session, *nulls)))
+    except SqlError as error:
+        if not types:
+            raise
+        refused = error
+    values = bind_params(sample_values(parsed.tree, types, tables))
+    try:
+        return result_fields((yield from columns_of_query(session, parsed, values)))
+    except SqlError:
+        raise refused from None
 
 
 def _output_field(output: Any, tables: Sequence[Table]) -> Field:
@@ -260,17 +125,65 @@ def sample_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table])
     return [_sample(oid, tree, number, tables) for number, oid in enumerate(types, 1)]
 
 
-def null_values(tree: exp.Expr, types: Sequence[int], tables: Sequence[Table]) -> list[Any]:
-    """NULL for each parameter, which no function refuses; but a vector to search for, and LIMIT 0."""
-    limits = {parameter_name(node) for node in tree.find_all(*PARAMETER_NODES) if _is_limit(node)}
-    return [
-        _sample(oid, tree, number, tables) if oid in _VECTOR_TYPES else 0 if str(number) in limits else None
-        for number, oid in enumerate(types, 1)
-    ]
+def without_values(
+    parsed: ParsedStatement, types: Sequence[int], tables: Sequence[Table]
+) -> tuple[ParsedStatement, Params]:
+    """A statement with NULLs of the types of its parameters, which no function refuses.
+
+    Vectors to search for and numbers of rows stay parameters, with values.
+    """
+    tree = parsed.tree.copy()
+    tree.meta.clear()  # what planning keeps there is of the statement with its parameters
+    values = dict[str, Any]()
+    for node in list(tree.find_all(*PARAMETER_NODES)):
+        name = parameter_name(node)
+        if name is None or not name.isdecimal() or int(name) > len(types):
+            continue
+        oid = types[int(name) - 1]
+        if _is_row_count(node) or _is_target(node):
+            values[name] = _sample(oid, tree, int(name), tables)
+            continue
+        # A plan for these values is of no use to others: they are of types that no cache takes.
+        values.setdefault(name, Decimal(0) if oid == oids.NUMERIC else b"")
+        word = _word(node)
+        null: exp.Expr = exp.Literal.string(word) if word else exp.Null()
+        if not word and not isinstance(node.parent, exp.Cast):
+            null = exp.Cast(this=null, to=_data_type(oid).copy())
+        null.meta.update(node.meta)
+        if isinstance(node.parent, exp.Select) and node.arg_key == "expressions":
+            null = exp.alias_(null, "?column?", quoted=True)  # the cast would be a name
+        node.replace(null)
+    return replace(parsed, tree=tree), Params(values)
 
 
-def _is_limit(node: exp.Expr) -> bool:
+def _word(node: exp.Expr) -> str:
+    """A word where functions do without a NULL; empty for any other place."""
+    if isinstance(node.parent, (exp.Encode, exp.Decode)):
+        return "hex" if node.arg_key == "charset" else ""
+    is_part = isinstance(node.parent, exp.Extract) and node.arg_key == "this"
+    return "day" if is_part or node.arg_key == "unit" else "UTC" if node.arg_key == "zone" else ""
+
+
+def _is_row_count(node: exp.Expr) -> bool:
     return isinstance(node.find_ancestor(*_ROW_COUNTS, exp.Query), _ROW_COUNTS)
+
+
+def _is_target(node: exp.Expr) -> bool:
+    """Whether a parameter is what a distance is measured to."""
+    from nestvec.sql.relational.vectors import is_distance_function  # noqa: PLC0415 - for DuckDB alone
+
+    measure = node.find_ancestor(VectorDistance, exp.Anonymous, exp.Query)
+    return isinstance(measure, VectorDistance) or (measure is not None and is_distance_function(measure))
+
+
+@lru_cache(maxsize=256)
+def _data_type(oid: int) -> exp.DataType:
+    """A type as the target of a cast."""
+    name = "bigint" if oid in oids.UNSIGNED else oids.BY_OID[oid].name if oid in oids.BY_OID else "text"
+    name = _CAST_NAMES.get(name, name)
+    sql_name = f"{name[1:]}[]" if name.startswith("_") else name
+    type_: exp.DataType = parse(f"SELECT NULL::{sql_name}").tree.expressions[0].args["to"]
+    return type_
 
 
 def _sample(oid: int, tree: exp.Expr, number: int, tables: Sequence[Table]) -> Any:

@@ -133,12 +133,8 @@ class ExtendedProtocol:
         types = prepared.types if prepared.types is not None else prepared.declared
         if is_copy_stream(prepared.statement.sql):
             return responses.parameter_description(types) + responses.NO_DATA
-        if prepared.fields is None and not types and not prepared.statement.writes:
-            # Without parameters the statement can run as it is, and its result tells the columns.
-            outcome = await self._runner.run(prepared.statement)
-            prepared.fields = outcome.fields
-        elif prepared.fields is None:
-            prepared.fields = await self._sampled_fields(prepared, types)
+        if prepared.fields is None:
+            prepared.fields = await self._runner.columns(prepared.statement, types)
         # What the client is told now stays so: it decodes all rows by it.
         prepared.fields = tuple(
             column if column.oid else field_of(column.name, oids.TEXT) for column in prepared.fields or ()
@@ -148,17 +144,6 @@ class ExtendedProtocol:
         if not fields:
             return description + responses.NO_DATA
         return description + responses.row_description(fields, (0,) * len(fields))
-
-    async def _sampled_fields(self, prepared: Prepared, types: Sequence[int]) -> tuple[Field, ...]:
-        """The columns of a read, which runs with a value of each type as its parameters, or NULLs."""
-        samples, nulls = await self._runner.samples(prepared.statement, types)
-        try:
-            return (await self._runner.run(prepared.statement, samples, types)).fields
-        except PgError as error:
-            if not error.sqlstate.startswith("22"):
-                raise
-        # No client sent the value that is wrong.
-        return (await self._runner.run(prepared.statement, nulls, types)).fields
 
     async def describe_portal(self, name: str) -> bytes:
         """RowDescription or NoData. A read runs now: its result tells the columns."""

@@ -12,9 +12,10 @@ from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.answer import CatalogAnswers, query_of_catalogs
 from nestvec.pgwire.cursors import CURSOR_WORDS, Cursors, parse_declare
-from nestvec.pgwire.describe import ParameterTypes, describe_columns, null_values, read_tables, sample_values
+from nestvec.pgwire.describe import describe_columns, query_columns, read_tables
 from nestvec.pgwire.engine import Cancellation, StatementEngine, read_sql
 from nestvec.pgwire.errors import PgError, to_pg_error
+from nestvec.pgwire.inference.statements import ParameterTypes
 from nestvec.pgwire.metrics import PgMetrics
 from nestvec.pgwire.outcome import StatementOutcome, outcome_of, text_outcome
 from nestvec.pgwire.parameters import TRANSACTION_READ_ONLY, PgParameters, parse_set
@@ -178,7 +179,7 @@ class StatementRunner:
         try:
             parsed = await read_sql(parse, statement.sql)
             tables = await self.drive(read_tables(self.session, parsed))
-            types = ParameterTypes(tables).infer(parsed.tree, declared)
+            types = ParameterTypes(tables, declared).infer(parsed.tree)
             fields = await self.drive(describe_columns(self.session, parsed, types, tables))
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
@@ -186,14 +187,19 @@ class StatementRunner:
             fields = ()
         return types, fields
 
-    async def samples(self, statement: Statement, types: Sequence[int]) -> tuple[list[Any], list[Any]]:
-        """A value for each parameter, of its type; and NULLs, where they can be. Raises PgError."""
+    async def columns(self, statement: Statement, types: Sequence[int]) -> tuple[Field, ...]:
+        """The columns of a statement that only reads: a query is planned, others run. Raises PgError."""
+        if statement.word not in _QUERIES:
+            return (await self.run(statement)).fields
         try:
             parsed = await read_sql(parse, statement.sql)
             tables = await self.drive(read_tables(self.session, parsed))
+            fields: tuple[Field, ...] = await self.drive(query_columns(self.session, parsed, types, tables))
         except NestvecError as error:
             raise to_pg_error(error, statement.offset) from error
-        return sample_values(parsed.tree, types, tables), null_values(parsed.tree, types, tables)
+        finally:
+            self.session.notices.take()  # they are of its execution
+        return fields
 
     async def named_tables(self, statement: Statement) -> dict[str, Table]:
         """The collections that the session holds of those that a statement names."""

@@ -17,8 +17,10 @@ from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.pgwire.catalog.database import CatalogDatabase, postgres_relations
 from nestvec.pgwire.catalog.macros import FUNCTIONS, TYPE_NAMES
 from nestvec.pgwire.catalog.rewrite import SESSION_FUNCTIONS, ClientContext, relation_of, rewrite
-from nestvec.pgwire.describe import MAX_PARAMETERS, ParameterTypes, sample_values
+from nestvec.pgwire.describe import sample_values
 from nestvec.pgwire.errors import PgError
+from nestvec.pgwire.inference.nodes import MAX_PARAMETERS, type_name
+from nestvec.pgwire.inference.statements import ParameterTypes
 from nestvec.pgwire.outcome import StatementOutcome, field_of
 from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
 from nestvec.pgwire.protocol.responses import Field
@@ -171,9 +173,14 @@ class CatalogAnswers:
         self, tree: exp.Expr, statement: Statement, declared: Sequence[int], driver: Driver
     ) -> tuple[tuple[int, ...], tuple[Field, ...]]:
         """The types of a query's parameters, and its columns. Raises PgError, NestvecError."""
-        types = _CatalogParameterTypes(tree).infer(tree, _with_casts(statement.sql, declared))
+        types = _CatalogParameterTypes(tree, _with_casts(statement.sql, declared)).infer(tree)
         # With NULLs DuckDB would not know the types of what is computed from them.
-        outcome = await self._answer(tree, sample_values(tree, types, ()), driver)
+        try:
+            outcome = await self._answer(tree, sample_values(tree, types, ()), driver)
+        except PgError as error:
+            if not error.sqlstate.startswith("22"):
+                raise
+            outcome = await self._answer(tree, [None] * len(types), driver)
         return types, outcome.fields
 
     def _steps(
@@ -379,17 +386,15 @@ def _column_type(column: exp.Column, relations: dict[str, str]) -> int:
 
 
 class _CatalogParameterTypes(ParameterTypes):
-    """Types of parameters beside columns of the catalogs."""
+    """Types of parameters beside columns of the catalogs; names are texts, as which clients send them."""
 
-    def __init__(self, tree: exp.Expr) -> None:
-        super().__init__(())
-        tables = [relation for table in tree.find_all(exp.Table) if (relation := relation_of(table))]
-        self._columns = {
-            column: type_ for name in tables for column, type_ in postgres_relations().get(name, {}).items()
-        }
+    def __init__(self, tree: exp.Expr, declared: Sequence[int]) -> None:
+        super().__init__((), declared, strict=False)
+        relations = map(relation_of, tree.find_all(exp.Table))
+        columns = (postgres_relations().get(relation, {}).items() for relation in relations if relation)
+        self._columns = dict(column for each in columns for column in each)
 
-    def _named(self, name: str) -> int:
+    def column_type(self, name: str) -> str:
         type_ = self._columns.get(name)
         oid = _postgres_oid(type_) if type_ is not None else 0
-        # Clients send names as texts.
-        return oids.TEXT if oid in oids.TEXTS else oid
+        return "text" if oid in oids.TEXTS else type_name(oid)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, check_characters, to_python
+from nestvec.sql.bind.select_list import output_name
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.source import SourceText
 from nestvec.sqltypes.intervals import interval_parts
@@ -31,7 +32,20 @@ def bind_parameters(source: SourceText, tree: exp.Expr, params: Params) -> exp.E
         constant = _constant(source, node, value)
         constant.meta.update(node.meta)
         node.replace(constant)
+        if isinstance(constant, exp.Array):
+            _name_cast(constant)
     return tree
+
+
+def _name_cast(array: exp.Expr) -> None:
+    """Name a column that is a parameter's cast by its type: that of a constant array has another name."""
+    item = array
+    while isinstance(item.parent, (exp.Cast, exp.Paren)):
+        item = item.parent
+    cast = item.unnest()
+    if isinstance(item.parent, exp.Select) and item.arg_key == "expressions" and isinstance(cast, exp.Cast):
+        name = output_name(SourceText(""), exp.Cast(this=exp.Null(), to=cast.args["to"].copy()))
+        item.replace(exp.alias_(item.copy(), name, quoted=True))
 
 
 def check_in_lists(source: SourceText, tree: exp.Expr, params: Params) -> None:
@@ -153,7 +167,7 @@ _TYPED: tuple[tuple[Any, str, Any], ...] = (
     (datetime.timedelta, "interval", lambda value: _interval(value)),
     (uuid.UUID, "uuid", str),
     ((bytes, bytearray), "blob", _hex),
-    (dict, "json", lambda value: _json(value)),
+    (dict, "jsonb", lambda value: _json(value)),
 )
 
 

@@ -118,6 +118,28 @@ def _plan_statement(
         raise (None if is_duckdbs else unsupported) or error from None
 
 
+def plan_select_alone(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan | None]:
+    """The plan of a SELECT that Milvus carries out by itself; None for another query. Nothing is run.
+
+    Raises SqlError, StoreError.
+    """
+    lateral = isinstance(parsed.tree, exp.Select) and is_lateral(parsed.tree)
+    if _relational_part(session, parsed.tree) or (_may_have_subquery(parsed.source) and not lateral):
+        return None  # planning a query with subqueries runs them
+    return (yield from plan_select(session, parsed, params))
+
+
+def columns_of_query(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """The columns of a query, as a result without rows: it is planned for DuckDB, and not run.
+
+    Raises SqlError, StoreError.
+    """
+    from nestvec.sql.relational.results.without_rows import result_without_rows  # noqa: PLC0415
+
+    plan = yield from _plan_query(session, parsed.source, parsed.tree, params)
+    return (yield from result_without_rows(plan))
+
+
 def select_rows(
     session: Session, source: SourceText, query: exp.Expr, params: Params
 ) -> Steps[StatementResult]:

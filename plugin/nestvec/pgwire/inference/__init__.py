@@ -1,0 +1,1 @@
+"""Types of a statement's parameters, as PostgreSQL's parser infers them."""

@@ -1,0 +1,351 @@
+"""Types of expressions, and of the parameters in them: each operator and call says what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlglot import exp
+
+from nestvec.pgwire.errors import PgError
+from nestvec.pgwire.inference.nodes import (
+    OPERATORS,
+    array_name,
+    called,
+    is_named,
+    literal_type,
+    number_of,
+    quantified,
+    type_name,
+)
+from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, choose, common_type, signatures
+from nestvec.pgwire.types import oids
+from nestvec.pgwire.types.casts import cast_oid
+from nestvec.sql.bind.params import PARAMETER_NODES
+from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.function_types import CALL
+
+_MOMENTS: Final = {
+    exp.CurrentTimestamp: "timestamptz", exp.CurrentDate: "date", exp.CurrentTime: "time",
+    exp.Localtimestamp: "timestamp", exp.Localtime: "time", exp.Interval: "interval", exp.Exists: "bool",
+}  # fmt: skip
+_SHOWN: Final = {
+    "bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
+    "float8": "double precision", "varchar": "character varying", "bpchar": "character",
+    "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
+}  # fmt: skip
+"""The names of types in errors."""
+_LOGICAL: Final = (exp.And, exp.Or, exp.Xor, exp.Not)
+
+
+class Expressions:
+    """The types of the expressions of one statement, by PostgreSQL's names of types."""
+
+    def __init__(self, declared: Sequence[int], *, strict: bool = True) -> None:
+        self.types = {
+            number: oids.BY_OID[oid].name
+            for number, oid in enumerate(declared, 1)
+            if oid in oids.BY_OID and oids.BY_OID[oid].name != UNKNOWN
+        }
+        """Those of the parameters that are known so far."""
+        self.numbers = set[int](range(1, len(declared) + 1))
+        self._declared = frozenset(self.types)
+        self._compared_with_null = set[int]()
+        self._strict = strict
+        self._unknown = set[int]()
+        """The ids of nodes of parameters that had no type when they were reached."""
+        self._by_kind = self._handlers()
+
+    def type_of(self, node: Any) -> str:
+        """The type of an expression; what it says of parameters is noted."""
+        if not isinstance(node, exp.Expr):
+            return UNTYPED
+        if isinstance(node, PARAMETER_NODES):
+            return self._of_parameter(node)
+        handler = self._by_kind.get(type(node))
+        if handler is not None:
+            return handler(node)
+        operator = OPERATORS.get(type(node))
+        if operator is not None and (CALL not in node.meta or isinstance(node, exp.Mod)):
+            return self.of_operator(operator, node.this, node.expression)
+        if isinstance(node, exp.Func) or is_named(node) or CALL in node.meta:
+            return self._of_call(node)
+        return self.of_other(node)
+
+    def coerce(self, node: Any, type_: str) -> None:
+        """A place where an expression has a type, which a parameter there takes. Raises PgError."""
+        while isinstance(node, (exp.Paren, exp.Alias)):
+            node = node.this
+        number = number_of(node)
+        if not number or type_ in (UNKNOWN, UNTYPED):
+            return
+        before = self.types.setdefault(number, type_)
+        if before != type_ and self._strict and id(node) in self._unknown:
+            raise PgError(
+                "42P08",
+                f"inconsistent types deduced for parameter ${number}",
+                detail=f"{before} versus {type_}",
+            )
+
+    def condition(self, node: Any) -> None:
+        """An expression that is true or false."""
+        if isinstance(node, exp.Expr) and self.type_of(node) == UNKNOWN:
+            self.coerce(node, "bool")
+
+    def settle(self, node: Any, type_: str) -> str:
+        """An expression in a place of this type, which one without a type takes."""
+        own = self.type_of(node)
+        if own == UNKNOWN:
+            self.coerce(node, type_)
+        return own
+
+    def of_column(self, node: exp.Column) -> str:
+        """The type of a column; UNTYPED here, where there are no tables."""
+        return UNTYPED
+
+    def of_query(self, node: exp.Expr) -> str:
+        """The type of a query's first column; UNTYPED here."""
+        return self.of_other(node)
+
+    def of_distance(self, node: VectorDistance) -> str:
+        """A distance of two vectors."""
+        return self.of_operator(str(node.args.get("operator")), node.this, node.expression)
+
+    def of_other(self, node: exp.Expr) -> str:
+        """An expression of which nothing is known: its parts may be."""
+        for child in node.iter_expressions():
+            self.type_of(child)
+        return UNTYPED
+
+    def of_operator(self, operator: str, left: Any, right: Any) -> str:
+        """The type of an operation, whose operands take the types that it needs."""
+        array = quantified(right)
+        if array is not None:
+            return self._of_each(operator, left, array)
+        if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
+            for pair in zip(left.expressions, right.expressions, strict=False):
+                self.of_operator(operator, *pair)
+            return "bool"
+        types = [self.type_of(left), self.type_of(right)]
+        chosen = choose(signatures("operators", operator), types)
+        if chosen is None:
+            if operator == "+" and types == ["date", UNKNOWN]:
+                self.coerce(right, "interval")  # PostgreSQL refuses it, since it may be a number, too
+                return "timestamp"
+            self._refuse(operator, left, right, types)
+            return UNTYPED
+        for operand, type_, own in zip((left, right), chosen.arguments, types, strict=True):
+            if own == UNKNOWN:
+                self.coerce(operand, type_)
+        return chosen.result
+
+    def _refuse(self, operator: str, left: Any, right: Any, types: list[str]) -> None:
+        """Raise PgError for a parameter whose type nothing tells, or is that of another place."""
+        if self._strict and types == [UNKNOWN, UNKNOWN]:
+            raise PgError(
+                "42725",
+                f"operator is not unique: unknown {operator} unknown",
+                hint="Cast a parameter: $1::int.",
+            )
+        numbers = {number_of(left), number_of(right)} - {0}
+        if self._strict and numbers - self._declared and {UNKNOWN, UNTYPED}.isdisjoint(types):
+            shown = [_SHOWN.get(type_, type_) for type_ in types]
+            raise PgError("42883", f"operator does not exist: {shown[0]} {operator} {shown[1]}")
+
+    def common(self, nodes: Sequence[Any]) -> str:
+        """The type that several expressions have in common, which those without a type take."""
+        types = [self.type_of(node) for node in nodes]
+        common = common_type(types)
+        common = "text" if common == UNKNOWN else common
+        for node, type_ in zip(nodes, types, strict=True):
+            if type_ == UNKNOWN:
+                self.coerce(node, common)
+        return common
+
+    def _handlers(self) -> dict[type[exp.Expr], Callable[[Any], str]]:
+        return {
+            exp.Paren: lambda node: self.type_of(node.this),
+            exp.Neg: lambda node: self.type_of(node.this),
+            exp.Alias: lambda node: self.type_of(node.this),
+            exp.Distinct: lambda node: self.type_of(node.expressions[0]) if node.expressions else UNTYPED,
+            exp.Literal: literal_type,
+            exp.Null: lambda _: UNKNOWN,
+            exp.Boolean: lambda _: "bool",
+            exp.Cast: self._of_cast,
+            exp.TryCast: self._of_cast,
+            exp.Column: self.of_column,
+            exp.Subquery: self.of_query,
+            exp.Select: self.of_query,
+            exp.Union: self.of_query,
+            exp.Intersect: self.of_query,
+            exp.Except: self.of_query,
+            VectorDistance: self.of_distance,
+            exp.In: self._of_in,
+            exp.Between: self._of_between,
+            exp.Case: self._of_case,
+            exp.Coalesce: lambda node: self.common([node.this, *node.expressions]),
+            exp.Greatest: lambda node: self.common([node.this, *node.expressions]),
+            exp.Least: lambda node: self.common([node.this, *node.expressions]),
+            exp.Nullif: self._of_nullif,
+            exp.Array: self._of_array,
+            exp.Bracket: self._of_bracket,
+            exp.Is: self._of_is,
+            exp.Window: self._of_window,
+            exp.Filter: self._of_filter,
+            exp.Extract: self._of_part,
+            exp.Escape: lambda node: self.type_of(node.this),
+            exp.SimilarTo: lambda node: self.of_operator("~", node.this, node.expression),
+            exp.Star: lambda _: UNTYPED,
+            **dict.fromkeys(_LOGICAL, self._of_logical),
+            **dict.fromkeys(_MOMENTS, self._of_moment),
+        }
+
+    def _of_parameter(self, node: exp.Expr) -> str:
+        number = number_of(node)
+        if not number:
+            return UNTYPED
+        self.numbers.add(number)
+        type_ = self.types.get(number, UNKNOWN)
+        if type_ == UNKNOWN:
+            self._unknown.add(id(node))
+        return type_
+
+    def _of_cast(self, node: exp.Cast) -> str:
+        target = type_name(cast_oid(node.args.get("to")))
+        if isinstance(node.this, exp.Array) and target.startswith("_"):
+            for item in node.this.expressions:
+                self.settle(item, target[1:])
+        else:
+            self.settle(node.this, target)
+        return target
+
+    def _of_moment(self, node: exp.Expr) -> str:
+        self.of_other(node)
+        return _MOMENTS[type(node)]
+
+    def _of_logical(self, node: exp.Expr) -> str:
+        # A chain of thousands is not followed by recursion.
+        stack = [node]
+        while stack:
+            current = stack.pop()
+            for child in reversed(list(current.iter_expressions())):
+                if isinstance(child, (*_LOGICAL, exp.Paren)) and not isinstance(child, exp.Subquery):
+                    stack.append(child)
+                else:
+                    self.condition(child)
+        return "bool"
+
+    def _of_in(self, node: exp.In) -> str:
+        query = node.args.get("query")
+        if query is not None:
+            left, right = self.type_of(node.this), self.type_of(query)
+            chosen = choose(signatures("operators", "="), [left, right])
+            if chosen is not None and left == UNKNOWN:
+                self.coerce(node.this, chosen.arguments[0])
+        elif node.args.get("field") is not None:
+            self.coerce(node.args["field"], array_name(self.type_of(node.this)))
+            self.type_of(node.args["field"])
+        elif len(node.expressions) == 1 and not isinstance(node.this, exp.Tuple):
+            self.of_operator("=", node.this, node.expressions[0])
+        elif isinstance(node.this, exp.Tuple):
+            rows = [node.this.expressions, *(row.expressions for row in node.expressions)]
+            for values in zip(*rows, strict=False):
+                self.common(values)
+        else:
+            self.common([node.this, *node.expressions])
+        return "bool"
+
+    def _of_between(self, node: exp.Between) -> str:
+        self.of_operator(">=", node.this, node.args["low"])
+        self.of_operator("<=", node.this, node.args["high"])
+        return "bool"
+
+    def _of_case(self, node: exp.Case) -> str:
+        branches = node.args["ifs"]
+        for branch in branches:
+            if node.this is not None:
+                self.settle(node.this, "text")
+                self.of_operator("=", node.this, branch.this)
+            else:
+                self.condition(branch.this)
+        default = node.args.get("default")
+        return self.common(
+            [*([] if default is None else [default]), *(each.args["true"] for each in branches)]
+        )
+
+    def _of_nullif(self, node: exp.Nullif) -> str:
+        self.of_operator("=", node.this, node.expression)
+        return self.type_of(node.this)
+
+    def _of_array(self, node: exp.Array) -> str:
+        items = node.expressions
+        if len(items) == 1 and isinstance(items[0], exp.Query):
+            return array_name(self.of_query(items[0]))
+        return array_name(self.common(items)) if items else UNTYPED
+
+    def _of_bracket(self, node: exp.Bracket) -> str:
+        type_ = self.type_of(node.this)
+        of_json = type_ == "jsonb"
+        for item in node.expressions:
+            self.settle(item, "text" if of_json else "int4" if type_.startswith("_") else UNTYPED)
+        return type_ if of_json else type_.removeprefix("_") if type_.startswith("_") else UNTYPED
+
+    def _of_is(self, node: exp.Is) -> str:
+        if isinstance(node.expression, exp.Boolean):
+            self.condition(node.this)
+        elif self.type_of(node.this) == UNKNOWN:
+            self._compared_with_null.add(number_of(node.this))
+        return "bool"
+
+    def untyped(self) -> int:
+        """The first parameter whose type nothing tells, though it must be known; 0 for none."""
+        count = max(self.numbers, default=0)
+        missing = {*range(1, count + 1)} - self.numbers | self._compared_with_null - self.types.keys() - {0}
+        return min(missing, default=0)
+
+    def _of_window(self, node: exp.Window) -> str:
+        type_ = self.type_of(node.this)
+        for part in (*node.args.get("partition_by", ()), node.args.get("order")):
+            self.type_of(part)
+        spec = node.args.get("spec")
+        bounds = [] if spec is None else [spec.args.get("start"), spec.args.get("end")]
+        for bound in bounds:
+            self.settle(bound, "int8")
+        return type_
+
+    def _of_filter(self, node: exp.Filter) -> str:
+        type_ = self.type_of(node.this)
+        where = node.expression
+        self.condition(where.this if isinstance(where, exp.Where) else where)
+        return type_
+
+    def _of_part(self, node: exp.Extract) -> str:
+        if isinstance(node.this, exp.Var):
+            self.type_of(node.expression)
+            return "numeric"
+        return self._of_call(node)
+
+    def _of_each(self, operator: str, left: Any, array: exp.Expr) -> str:
+        """``x = ANY (array)``, or of a query."""
+        types = [self.type_of(left), self.type_of(array)]
+        elements = types[1] if isinstance(array, exp.Query) else types[1].removeprefix("_")
+        chosen = choose(signatures("operators", operator), [types[0], elements])
+        if chosen is not None:
+            if types[0] == UNKNOWN:
+                self.coerce(left, chosen.arguments[0])
+            if types[1] == UNKNOWN:
+                self.coerce(array, array_name(chosen.arguments[1]))
+        return "bool"
+
+    def _of_call(self, node: exp.Expr) -> str:
+        name, arguments = called(node)
+        for part in ("order", "where"):
+            self.type_of(node.args.get(part))
+        types = [self.type_of(argument) for argument in arguments]
+        chosen = choose(signatures("functions", name), types)
+        if chosen is None:
+            return UNTYPED
+        for argument, type_, own in zip(arguments, chosen.arguments, types, strict=True):
+            if own == UNKNOWN:
+                self.coerce(argument, type_)
+        return chosen.result
