@@ -145,3 +145,4 @@ SELECT n FROM (VALUES (1.0),(2.0)) v(n) WHERE n / 1e25 IN (SELECT m / 1e25 FROM 
 SELECT count(n * 1e25 / 7) FILTER (WHERE n * 1e25 / 7 IS NOT NULL), count(*) FILTER (WHERE nullif(n * 1e25, 1e25) IS NULL) FROM (VALUES (1.0),(2.0)) v(n)
 SELECT n FROM (VALUES (1.0),(2.0)) v(n) WHERE n * 1e25 / 7 IS NOT NULL AND n / 1e25 IN (SELECT 1.0::float8 / 3)
 SELECT n, CASE n / 3 WHEN 1.85 THEN n / 7 ELSE n / 9 END + 1 AS x FROM (VALUES (5.55),(2.0)) v(n)
+SELECT (1 & ~ (-3)::smallint # 1) << (-1) AS a, (1 | 2::smallint) << 20 AS b, (7 # 3::smallint) >> 1 AS c

@@ -173,6 +173,8 @@ def shifted(node: exp.BitwiseLeftShift | exp.BitwiseRightShift) -> exp.Expr:
     if number.find(exp.BitString) is not None or kind(number) == exp.DType.BIT:
         return node
     type_ = kind(number) if kind(number) in _BITS else exp.DType.BIGINT
+    # DuckDB's 1 & smallint is a SMALLINT, which has fewer bits than PostgreSQL's integer.
+    number = exp.cast(number, type_)
     if isinstance(node, exp.BitwiseRightShift) and type_ != exp.DType.SMALLINT:
         return call("pg_shift_right", number, distance)
     name = "pg_shift_right" if isinstance(node, exp.BitwiseRightShift) else "pg_shift_left"
