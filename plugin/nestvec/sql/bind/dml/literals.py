@@ -181,12 +181,12 @@ def fit_row(
     try:
         return convert_row(row, shape)
     except RowRejected as error:
-        _check_missing(scope, shape, row, row_node)
         for name, node in nodes.items():
             # The error does not say which value is invalid: convert them one by one to find it.
             column = shape.columns.get(name)
             if column is not None and row.get(name) is not None:
                 fit_value(scope, shape, row[name], column, node)
+        _check_missing(scope, shape, row, row_node)
         raise _rejected(scope, error, row_node) from error
 
 
