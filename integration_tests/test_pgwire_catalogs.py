@@ -71,6 +71,10 @@ QUERIES = (
     "JOIN pg_attribute a ON a.attnum = keys AND a.attrelid = con.conrelid "
     "WHERE con.conrelid = 'items'::regclass",
     "SELECT public.items.id FROM public.items ORDER BY public.items.id",
+    "SELECT * FROM current_schema()",
+    "SELECT s FROM current_schema() AS s",
+    "SELECT array_agg(a.attname ORDER BY a.attnum) AS names FROM pg_class c "
+    "JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relname = 'others' AND a.attnum > 0",
 )
 
 

@@ -106,7 +106,8 @@ _UTC: Final = frozenset(
 _VALUE: Final = r"(?:'(?:[^']|'')*'|\"[^\"]*\"|[^\s,;'\"]+)"
 _SET: Final = re.compile(
     rf"set\s+(?:(?P<kind>session|local)\s+)?(?:(?P<name>[\w.]+)\s*(?:=|\bto\b)\s*"
-    rf"|(?P<zone>time\s+zone)\s+|(?P<names>names)\s+)(?P<value>{_VALUE}(?:\s*,\s*{_VALUE})*)",
+    rf"|(?P<zone>time\s+zone)\s+(?:interval\s+)?|(?P<names>names)\s+)(?P<value>{_VALUE}(?:\s*,\s*{_VALUE})*)"
+    r"(?:\s+hour\s+to\s+minute)?",
     re.I,
 )
 _TRANSACTION: Final = re.compile(

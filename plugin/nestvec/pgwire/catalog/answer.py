@@ -350,8 +350,19 @@ def _column_types(tree: exp.Expr) -> list[int] | None:
                 return None
             types += starred
         else:
-            types.append(_column_type(inner, relations) if isinstance(inner, exp.Column) else 0)
+            types.append(_value_type(inner, relations))
     return types
+
+
+def _value_type(node: exp.Expr, relations: dict[str, str]) -> int:
+    """The type of a column of the catalogs, or of an array of its values; 0 for another expression."""
+    if isinstance(node, exp.Column):
+        return _column_type(node, relations)
+    if not isinstance(node, exp.ArrayAgg):
+        return 0
+    value = node.this.this if isinstance(node.this, (exp.Order, exp.Distinct)) else node.this
+    type_ = _column_type(value, relations) if isinstance(value, exp.Column) else 0
+    return oids.array_of(type_) if type_ else 0
 
 
 def _star_types(star: exp.Expr, select: exp.Select, relations: Mapping[str, str]) -> list[int] | None:

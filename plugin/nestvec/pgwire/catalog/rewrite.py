@@ -79,6 +79,10 @@ def rewrite(tree: exp.Expr, context: ClientContext) -> str:
     """The query in DuckDB's SQL, over the schemas of the catalogs. Raises PgError."""
     # From the leaves up: what replaces a node holds children that were rewritten before.
     root: exp.Expr = exp.Paren(this=tree.copy())
+    for table in root.find_all(exp.Table):
+        name = _called_name(table.this)
+        if name and not table.alias:
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
     for node in reversed(list(root.walk())):
         replacement = _rewritten(node, context)
         if replacement is not node:
@@ -145,7 +149,8 @@ def _table(node: exp.Table) -> exp.Expr:
     return node
 
 
-_OF_ONE_VALUE: Final = (exp.StringToArray,)
+_OF_ONE_VALUE: Final = (exp.StringToArray, exp.Literal)
+"""Functions that return no rows; those of the session are constants by then."""
 
 
 def _row_of(node: exp.Table) -> exp.Expr:
@@ -304,8 +309,13 @@ def _name_function(node: exp.Expr) -> exp.Expr | None:
     return _named(node, shown, node.name.lower())
 
 
+def _called_name(node: exp.Expr) -> str:
+    """The name of a function of the session, or of one that sqlglot has no node for; else empty."""
+    return node.name.lower() if isinstance(node, exp.Anonymous) else SESSION_FUNCTIONS.get(type(node), "")
+
+
 def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:
-    name = node.name.lower() if isinstance(node, exp.Anonymous) else SESSION_FUNCTIONS.get(type(node), "")
+    name = _called_name(node)
     if isinstance(node, exp.Column) and not node.table and not node.this.args.get("quoted"):
         name = node.name.lower() if node.name.lower() in ("user", "current_catalog", "current_role") else ""
     values: Mapping[str, object] = {
