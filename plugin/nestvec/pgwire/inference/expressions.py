@@ -18,7 +18,7 @@ from nestvec.pgwire.inference.nodes import (
     quantified,
     type_name,
 )
-from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, choose, common_type, signatures
+from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, common_type, resolve
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.casts import cast_oid
 from nestvec.sql.bind.params import PARAMETER_NODES
@@ -127,7 +127,7 @@ class Expressions:
                 self.of_operator(operator, *pair)
             return "bool"
         types = [self.type_of(left), self.type_of(right)]
-        chosen = choose(signatures("operators", operator), types)
+        chosen = resolve("operators", operator, tuple(types))
         if chosen is None:
             if operator == "+" and types == ["date", UNKNOWN]:
                 self.coerce(right, "interval")  # PostgreSQL refuses it, since it may be a number, too
@@ -239,7 +239,7 @@ class Expressions:
         query = node.args.get("query")
         if query is not None:
             left, right = self.type_of(node.this), self.type_of(query)
-            chosen = choose(signatures("operators", "="), [left, right])
+            chosen = resolve("operators", "=", (left, right))
             if chosen is not None and left == UNKNOWN:
                 self.coerce(node.this, chosen.arguments[0])
         elif node.args.get("field") is not None:
@@ -329,7 +329,7 @@ class Expressions:
         """``x = ANY (array)``, or of a query."""
         types = [self.type_of(left), self.type_of(array)]
         elements = types[1] if isinstance(array, exp.Query) else types[1].removeprefix("_")
-        chosen = choose(signatures("operators", operator), [types[0], elements])
+        chosen = resolve("operators", operator, (types[0], elements))
         if chosen is not None:
             if types[0] == UNKNOWN:
                 self.coerce(left, chosen.arguments[0])
@@ -342,7 +342,7 @@ class Expressions:
         for part in ("order", "where"):
             self.type_of(node.args.get(part))
         types = [self.type_of(argument) for argument in arguments]
-        chosen = choose(signatures("functions", name), types)
+        chosen = resolve("functions", name, tuple(types))
         if chosen is None:
             return UNTYPED
         for argument, type_, own in zip(arguments, chosen.arguments, types, strict=True):

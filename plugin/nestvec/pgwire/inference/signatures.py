@@ -62,6 +62,12 @@ def signatures(kind: str, name: str) -> tuple[Signature, ...]:
     )
 
 
+@lru_cache(maxsize=4_096)
+def resolve(kind: str, name: str, arguments: tuple[str, ...]) -> Signature | None:
+    """The function or operator that PostgreSQL calls by a name; None if there is none, or several."""
+    return choose(signatures(kind, name), arguments)
+
+
 def choose(candidates: Iterable[Signature], arguments: Sequence[str]) -> Signature | None:
     """The signature that PostgreSQL calls, with its types filled in; None if that is not clear."""
     if UNTYPED in arguments:
