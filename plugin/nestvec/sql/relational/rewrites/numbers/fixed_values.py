@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from typing import Final
 
 from sqlglot import exp
@@ -33,6 +34,8 @@ _SIGNIFICANT: Final = 16
 _MAX_FRACTION: Final = 36
 """Digits behind the point that a quotient has."""
 _MAX_DEPTH: Final = 20
+_MAX_QUOTIENTS: Final = 8
+"""Of one expression: more take longer to plan than they save."""
 _VARYING: Final = (exp.Query, exp.AggFunc, exp.Window, exp.Rand, exp.Anonymous)
 """Nodes that may not be written twice."""
 
@@ -58,7 +61,8 @@ class Fixed:
 
 def fixed_value(node: exp.Expr) -> Fixed | None:
     """The integers of a computed number; None for one that needs more digits, or is computed otherwise."""
-    return _fixed(node) if node.find(exp.Column) is not None else None
+    quotients = len(list(islice(node.find_all(exp.Div), _MAX_QUOTIENTS + 1)))
+    return _fixed(node) if quotients <= _MAX_QUOTIENTS and node.find(exp.Column) is not None else None
 
 
 def _fixed(node: exp.Expr, depth: int = 0) -> Fixed | None:
