@@ -99,8 +99,6 @@ _ARITHMETIC: Final = (
     WHEN pg_is_near(format('{:.7e}', x), x) THEN format('{:.7e}', x) ELSE format('{:.8e}', x) END""",
     r"""pg_real_text(x) AS CASE WHEN isfinite(x) AND abs(x) >= 1000000
     THEN regexp_replace(pg_exponent_of_real(x::DOUBLE), '[.]?0*e', 'e') ELSE pg_float_text(x, 6) END""",
-    """pg_vector_text(v) AS CASE WHEN v IS NOT NULL THEN '[' || array_to_string(
-    list_transform(v::FLOAT[], lambda x: pg_real_text(x)), ',') || ']' END""",
 )
 
 _CASTS: Final = (

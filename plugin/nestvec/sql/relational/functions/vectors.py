@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.sql.relational.functions.in_python import Function
-from nestvec.sqltypes.vector_texts import Floats, check_finite, read_vector, rounded
+from nestvec.sqltypes.vector_texts import Floats, check_finite, read_vector, real_text, rounded
 
 _OVERFLOW: Final = "value out of range: overflow"
 _UNDERFLOW: Final = "value out of range: underflow"
+_LEAST_FIXED: Final = 0.001
+_FIRST_EXPONENT: Final = 100_000
+"""Numbers whose text may have an exponent are below the one, or from the other on."""
 _STEPS: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "+": np.add,
     "-": np.subtract,
@@ -116,6 +119,20 @@ def from_texts(texts: pa.ChunkedArray, kind: Any) -> pa.Array:
     return _lists(None if text is None else read_vector(text, name) for text in texts.to_pylist())
 
 
+def to_texts(vectors: pa.ChunkedArray) -> pa.Array:
+    """Vectors as pgvector writes them."""
+    return pa.array([None if v is None else _text(v) for v in _vectors(vectors)], pa.string())
+
+
+def _text(vector: Floats) -> str:
+    texts = pa.array(vector, pa.float32()).cast(pa.string()).to_pylist()
+    # Arrow has other limits for exponents than PostgreSQL.
+    sizes = np.abs(vector)
+    for at in np.flatnonzero((vector != 0) & ((sizes < _LEAST_FIXED) | (sizes >= _FIRST_EXPONENT))):
+        texts[at] = real_text(vector[at])
+    return f"[{','.join(texts)}]"
+
+
 def _constant(column: pa.ChunkedArray) -> str:
     """The value of an argument that is the same in all rows."""
     return str(column[0].as_py()) if len(column) else ""
@@ -164,6 +181,7 @@ VECTOR_FUNCTIONS: Final[tuple[Function, ...]] = (
     ("pg_vector_normalize", normalize, [_VECTOR, "VARCHAR"], _VECTOR),
     ("pg_vector_of_numbers", from_numbers, ["DOUBLE[]", "VARCHAR"], _VECTOR),
     ("pg_vector_as", convert, [_VECTOR, "VARCHAR"], _VECTOR),
+    ("pg_vector_text", to_texts, [_VECTOR], "VARCHAR"),
     ("pg_vector_of_text", from_texts, ["VARCHAR", "VARCHAR"], _VECTOR),
 )
 """As DuckDB registers them, over Arrow arrays; they are called for NULL, too."""
