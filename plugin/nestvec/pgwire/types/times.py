@@ -10,7 +10,18 @@ from fractions import Fraction
 from typing import Final, TypeVar
 
 from nestvec.pgwire.errors import PgError
+from nestvec.sqltypes.datetimes import (
+    date_to_days,
+    days_to_date,
+    micros_to_time,
+    micros_to_timestamp,
+    micros_to_timestamptz,
+    time_to_micros,
+    timestamp_to_micros,
+    timestamptz_to_micros,
+)
 from nestvec.sqltypes.intervals import Interval, interval_parts
+from nestvec_schemas.errors import RowRejected
 
 _DAY: Final = date(2000, 1, 1)
 _MOMENT: Final = datetime(2000, 1, 1)
@@ -90,31 +101,26 @@ def decode_time(data: bytes) -> time:
     return _moment(_number("!q", data, "time")).time()
 
 
-_ZONED_DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)\s*[+-]\d\d(?::?\d\d)?")
-"""What JDBC's ``setDate`` sends."""
-
-
 def parse_date(text: str) -> date:
-    """A day from ISO 8601; the time or zone after it is left out, as in PostgreSQL. Raises PgError."""
-    zoned = _ZONED_DATE.fullmatch(text.strip())
-    day = zoned[1] if zoned else text
-    return _parsed(lambda iso: datetime.fromisoformat(iso).date(), day, "date")
+    """A day; the time or zone after it is left out, as in PostgreSQL. Raises PgError."""
+    return _parsed(lambda day: days_to_date(date_to_days(day, exact=False)), text, "date")
 
 
 def parse_timestamp(text: str) -> datetime:
-    """A moment from ISO 8601. Raises PgError."""
-    return _parsed(datetime.fromisoformat, text, "timestamp").replace(tzinfo=None)
+    """A moment; a zone after it is left out, as in PostgreSQL. Raises PgError."""
+    return _parsed(lambda moment: micros_to_timestamp(timestamp_to_micros(moment)), text, "timestamp")
 
 
 def parse_timestamptz(text: str) -> datetime:
-    """A moment from ISO 8601, of UTC without a time zone. Raises PgError."""
-    moment = _parsed(datetime.fromisoformat, text, "timestamp with time zone")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    """A moment, of UTC without a time zone. Raises PgError."""
+    return _parsed(
+        lambda moment: micros_to_timestamptz(timestamptz_to_micros(moment)), text, "timestamp with time zone"
+    )
 
 
 def parse_time(text: str) -> time:
-    """A time of day from ISO 8601; a zone after it is left out, as in PostgreSQL. Raises PgError."""
-    return _parsed(time.fromisoformat, text, "time").replace(tzinfo=None)
+    """A time of day; a zone after it is left out, as in PostgreSQL. Raises PgError."""
+    return _parsed(lambda moment: micros_to_time(time_to_micros(moment)), text, "time")
 
 
 def parse_interval(text: str) -> timedelta:
@@ -175,5 +181,5 @@ def _number(format_: str, data: bytes, name: str) -> int:
 def _parsed(parse: Callable[[str], T], text: str, name: str) -> T:
     try:
         return parse(text.strip())
-    except ValueError as error:
+    except (ValueError, OverflowError, RowRejected) as error:
         raise PgError("22007", f'invalid input syntax for type {name}: "{text[:100]}"') from error

@@ -227,3 +227,11 @@ def test_what_is_no_interval_is_refused(text: str) -> None:
 
 def test_the_time_after_a_date_is_left_out() -> None:
     assert decoder(oids.DATE, False)(b"2024-02-29T00:00:00.000+00:00") == date(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    "text", [b"2024-02-29 12:30:00.5 +00:00", b"2024-02-29 13:30:00.500 +0100", b"Feb 29 2024 12:30:00.5 UTC"]
+)
+def test_moments_are_read_as_in_statements(text: bytes) -> None:
+    moment = datetime(2024, 2, 29, 12, 30, 0, 500_000, UTC)
+    assert decoder(oids.TIMESTAMPTZ, False)(text) == moment
