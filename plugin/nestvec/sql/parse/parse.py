@@ -49,6 +49,7 @@ _UNSUPPORTED_STATEMENTS: Final = frozenset(_UNSUPPORTED.split())
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.RLIKE, TokenType.CASE}
+_BEFORE_COMMA = {TokenType.SELECT, TokenType.FROM, TokenType.WHERE, TokenType.L_PAREN}
 _LIST_ENDS = _CLOSING | {
     TokenType.COMMA,
     TokenType.FROM,
@@ -228,9 +229,23 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
             raise source.syntax_error("this number has no exponent", token.start, _CORRECT_AT_MARK)
         if token.token_type == TokenType.EQ and token.text != "=":
             raise source.syntax_error("SQL has no operator ==", token.start, "Write =.")
+        if before and before.token_type in _BEFORE_COMMA and token.token_type == TokenType.COMMA:
+            raise source.syntax_error("nothing precedes this comma", token.start, _CORRECT_AT_MARK)
+        if before and before.token_type == token.token_type == TokenType.STRING:
+            _check_continued(source, before, token)
         before = token
+    if before and before.token_type == TokenType.ALIAS:
+        raise source.syntax_error("nothing follows AS", before.start, "Write a name.")
     if before and before.token_type == TokenType.COMMA:
         raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
+
+
+def _check_continued(source: SourceText, before: Token, token: Token) -> None:
+    """A text goes on in another on the next line, and only there."""
+    if "\n" not in source.text[before.end + 1 : token.start]:
+        raise source.syntax_error(
+            "a constant follows another on its line", token.start, "Write || or a comma between them."
+        )
 
 
 def _is_of_arguments(described: str) -> bool:

@@ -174,7 +174,8 @@ _TEXT: Final = (
     """pg_number_bits(x, n) AS right(lpad(x::BIGINT::BIT::VARCHAR, greatest(pg_padded_length(n), 64),
     CASE WHEN x < 0 THEN '1' ELSE '0' END), n)::BIT""",
     "pg_sized_bits(b, n) AS left(rpad(b::BIT::VARCHAR, pg_padded_length(n), '0'), n)::BIT",
-    "pg_chr(n) AS CASE WHEN n <= 0 THEN error('null character not permitted') ELSE chr(n) END",
+    """pg_chr(n) AS CASE WHEN n < 0 THEN error('character number must be positive')
+    WHEN n = 0 THEN error('null character not permitted') ELSE chr(n) END""",
     r"""quote_literal(s) AS CASE WHEN contains(s::VARCHAR, '\') THEN 'E''' ELSE '''' END ||
     replace(replace(s::VARCHAR, '\', '\\'), '''', '''''') || ''''""",
     """pg_string_to_array(s, d) AS CASE WHEN s = '' THEN []::VARCHAR[] WHEN s IS NULL THEN NULL

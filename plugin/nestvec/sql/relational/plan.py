@@ -25,6 +25,7 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.relational.arrow_rows import duckdb_type
 from nestvec.sql.relational.engine import describe_supplied
 from nestvec.sql.relational.errors.checks import check_types
+from nestvec.sql.relational.errors.clauses import check_clauses
 from nestvec.sql.relational.errors.evaluation_order import has_order
 from nestvec.sql.relational.errors.functions import check_functions
 from nestvec.sql.relational.names import (
@@ -92,6 +93,7 @@ def plan_relational(
     tree = use_operators(_as_select(query.copy()))
     _check_supported(source, tree)
     check_functions(source, tree)
+    check_clauses(source, tree)
     check_in_lists(source, tree, params)
     resolve_ctes(source, tree)
     flatten_joins(source, tree)

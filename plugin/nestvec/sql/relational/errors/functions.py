@@ -200,5 +200,9 @@ def _check_call(source: SourceText, node: exp.Expr, name: str, count: int) -> No
         raise source.type_mismatch(
             f"{name}() does not take these arguments", f"{count} arguments", node, f"It takes {allowed} here."
         )
+    if name in ("json_build_object", "jsonb_build_object") and count % 2:
+        raise source.data_error(
+            "argument list must have even number of elements", count, node, "Write a value for each key."
+        )
     if name == "row" and not isinstance(node.parent, _COMPARISONS):
         raise source.not_supported("a row as a value", node, "Write jsonb_build_object(…), or its columns.")
