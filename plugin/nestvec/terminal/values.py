@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import struct
 import unicodedata
+from decimal import Decimal
 from typing import Final
 
 _FLOAT32: Final = struct.Struct("f")
 _FLOAT32_DIGITS: Final = 9
 """Significant digits that distinguish any two 32-bit floats."""
+_FLOAT32_EXPONENTS: Final = 1e6
+"""From here on PostgreSQL writes exponents."""
 
 
 def shortest(value: float) -> str:
@@ -25,7 +28,8 @@ def shortest_float32(value: float) -> str:
         return _not_finite(value)
     stored = _as_float32(value)
     texts = (f"{value:.{digits}g}" for digits in range(1, _FLOAT32_DIGITS + 1))
-    return next((text for text in texts if _as_float32(float(text)) == stored), repr(value))
+    text = next((text for text in texts if _as_float32(float(text)) == stored), repr(value))
+    return f"{Decimal(text):f}" if "e" in text and 1 <= abs(value) < _FLOAT32_EXPONENTS else text
 
 
 def escape_control_characters(text: str) -> str:

@@ -93,7 +93,8 @@ _OF_WIDEST: Final = ("GCD", "LCM")
 
 def _kind(node: exp.Expr | None) -> exp.DType | None:
     type_ = node.type if node is not None else None
-    return type_.this if type_ is not None else None
+    # sqlglot has names in place of some types, such as regclass.
+    return type_.this if type_ is not None and isinstance(type_.this, exp.DType) else None
 
 
 def _annotate_unknown(annotator: Any, node: exp.Anonymous) -> exp.Anonymous:
@@ -219,9 +220,10 @@ def _annotate_minus(annotator: Any, node: exp.Sub) -> exp.Sub:
 
 def _annotate_scaled(annotator: Any, node: exp.Binary) -> exp.Binary:
     """An interval times a number, or divided by it."""
-    if exp.DType.INTERVAL in (_kind(node.this), _kind(node.expression)):
+    kinds = (_kind(node.this), _kind(node.expression))
+    if exp.DType.INTERVAL in kinds:
         annotator._set_type(node, exp.DType.INTERVAL)
-    elif isinstance(node, exp.Div) and not _is_plain_quotient(_kind(node.this), _kind(node.expression)):
+    elif isinstance(node, exp.Div) and not _is_plain_quotient(*kinds):
         annotator._annotate_div(node)
     else:
         _annotate_numbers(annotator, node)
@@ -230,7 +232,8 @@ def _annotate_scaled(annotator: Any, node: exp.Binary) -> exp.Binary:
 
 def _is_plain_quotient(left: exp.DType | None, right: exp.DType | None) -> bool:
     """Whether a quotient has the type that a sum of the operands has: sqlglot makes it wider at times."""
-    return exp.DType.FLOAT in (left, right) or {left, right} <= exp.DataType.INTEGER_TYPES
+    is_known = left is not None and right is not None
+    return not is_known or exp.DType.FLOAT in (left, right) or {left, right} <= exp.DataType.INTEGER_TYPES
 
 
 def _in_zone(moment: exp.Expr) -> exp.DType:

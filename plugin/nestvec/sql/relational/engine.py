@@ -192,6 +192,11 @@ def duckdb_errors(postgres: Sequence[PostgresTable] = ()) -> Iterator[None]:
         for table in postgres:
             text = text.replace(table.address, table.server)
         raise convert_error(type(error)(text)) from None
+    except RuntimeError as error:
+        # The reading of a result that is stopped raises Python's own error.
+        if INTERRUPTED.lower() not in str(error):
+            raise
+        raise convert_error(duckdb.InterruptException("INTERRUPT Error: Interrupted!")) from None
 
 
 def convert_error(error: duckdb.Error) -> NestvecError:
