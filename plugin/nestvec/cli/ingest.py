@@ -37,6 +37,7 @@ from nestvec.terminal.tables import print_json
 
 if TYPE_CHECKING:
     from nestvec.ingest import IngestOptions, IngestReport
+    from nestvec.milvus.catalog import Table
 
 
 @dataclass(frozen=True)
@@ -225,10 +226,7 @@ def command(args: IngestArgs) -> None:
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
         start(lambda: check_name(client, args.collection))
-        if table.default_expressions:
-            from nestvec.sql.statements.dml.defaults import file_defaults
-
-            options = replace(options, columns=replace(options.columns, defaults=file_defaults(table)))
+        options = _with_defaults(options, table)
         if not args.rows.dry_run:
             patience = start_patience(args.delivery)
 
@@ -249,6 +247,15 @@ def command(args: IngestArgs) -> None:
             if not reports[path].finished:
                 break
     _print_reports(reports, args)
+
+
+def _with_defaults(options: IngestOptions, table: Table) -> IngestOptions:
+    """The options with the defaults of columns that nestvec computes."""
+    if not table.default_expressions:
+        return options
+    from nestvec.sql.statements.dml.defaults import file_defaults
+
+    return replace(options, columns=replace(options.columns, defaults=file_defaults(table)))
 
 
 def _resumes(files: Iterable[Path], collection: str) -> bool:
