@@ -14,6 +14,7 @@ from nestvec.collections import lifecycle
 from nestvec.collections.hidden_vector import hidden_vector
 from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.ddl.columns import validate_model
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.parse import ParsedStatement
@@ -106,7 +107,8 @@ def _spec(
         fields[KEY] = FieldSpec(type="INT64", primary=True, auto_id=True)
     for column, type_ in types.items():
         if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
-            vectors.append(VectorSpec(name=column, dim=type_.list_size, index="FLAT"))
+            values = {"name": column, "dim": type_.list_size, "index": "FLAT"}
+            vectors.append(validate_model(source, node, VectorSpec, values))
             continue
         if result_types[column] == "BIT":
             raise source.not_supported(
