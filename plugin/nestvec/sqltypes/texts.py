@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec.sqltypes.intervals import interval_text
+from nestvec.sqltypes.vector_texts import real_text
 from nestvec.terminal.values import shortest_float32
 
 
@@ -109,11 +110,7 @@ def vector_text(value: Any) -> bytes:
     """``[1,2.5,3]``."""
     if isinstance(value, (str, bytes)):
         return value if isinstance(value, bytes) else value.encode()
-    return f"[{','.join(map(_number, np.asarray(value, np.float32).tolist()))}]".encode()
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e6 else shortest_float32(value)
+    return f"[{','.join(map(real_text, np.asarray(value, np.float32).tolist()))}]".encode()
 
 
 _BY_CLASS: Final[tuple[tuple[type, Callable[[Any], bytes]], ...]] = (

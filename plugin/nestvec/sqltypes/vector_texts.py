@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)
 _SPARSE = re.compile(r"\{(?P<entries>[^{}]*)\}\s*/\s*(?P<dims>[+-]?\d+)", re.ASCII)
 _INDEX = re.compile(r"[+-]?\d+", re.ASCII)
 _MAX_SHOWN: Final = 100
+LEAST_FIXED: Final = 0.001
+FIRST_EXPONENT: Final = 100_000
+"""Numbers whose text may have an exponent are below the one, or from the other on."""
 _LEAST_DIGITS: Final = 4
 _MAX_DIGITS: Final = 6
 MAX_SPARSE_DIMS: Final = 1_000_000_000
@@ -58,10 +62,12 @@ def read_vector(text: str, kind: str) -> Floats:
 
 def real_text(number: float) -> str:
     """A 32-bit float as PostgreSQL writes it: its shortest text, with an exponent from 1e+06 on."""
-    text = np.format_float_scientific(np.float32(number), unique=True, trim="-", exp_digits=2)
-    exponent = int(text.partition("e")[2])
-    if number and not -_LEAST_DIGITS <= exponent < _MAX_DIGITS:
-        return text
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    if number and not LEAST_FIXED <= abs(number) < FIRST_EXPONENT:
+        text = np.format_float_scientific(np.float32(number), unique=True, trim="-", exp_digits=2)
+        if not -_LEAST_DIGITS <= int(text.partition("e")[2]) < _MAX_DIGITS:
+            return text
     return np.format_float_positional(np.float32(number), unique=True, trim="-")
 
 
@@ -88,13 +94,18 @@ def rounded(numbers: Floats, kind: str, *, checked: bool = True) -> Floats:
         if kind == "halfvec":
             stored: Floats = numbers.astype(np.float16).astype(np.float32)
         else:
-            bits = numbers.view(np.uint32)
-            upper = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-            stored = upper.view(np.float32)
+            stored = to_bfloat16(numbers)
     if checked and (beyond := np.flatnonzero(np.isinf(stored))).size:
         shown = real_text(float(numbers.reshape(-1)[int(beyond[0])]))
         raise ValueError(f'"{shown}" is out of range for type {kind}')
     return stored
+
+
+def to_bfloat16(numbers: Floats) -> Floats:
+    """The nearest bfloat16 of each number, to nearest even, in 32 bits: infinity beyond the range."""
+    bits = numbers.view(np.uint32)
+    upper: Floats = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+    return upper
 
 
 def read_sparse(text: str) -> SparseVector:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import orjson
 
+from nestvec.sqltypes.vector_texts import real_text, to_bfloat16
 from nestvec_schemas.errors import RowRejected
 
 _BITS = re.compile("[01]*")
 _SPARSE = re.compile(r"\s*\{(?P<entries>[^{}]*)\}\s*/\s*(?P<dims>\d{1,10})\s*", re.ASCII)
 _ENTRY = re.compile(r"\s*(\d{1,10})\s*:\s*([+-]?[\d.]+(?:[eE][+-]?\d{1,3})?)\s*", re.ASCII)
-MAX_HALF: Final = 65_504.0
 
 
 def vector_text(value: object) -> object:
@@ -61,8 +61,7 @@ def to_bfloat(value: object, dim: int | None) -> np.ndarray[Any, np.dtype[np.flo
     """A vector rounded to bfloat16, to nearest even, in 32 bits. Raises RowRejected beyond the range."""
     numbers = to_numbers(value, dim)
     with np.errstate(over="ignore"):
-        bits = np.asarray(numbers, np.float32).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+        rounded = to_bfloat16(np.asarray(numbers, np.float32))
     if not np.isfinite(rounded).all():
         beyond = numbers[int(np.flatnonzero(~np.isfinite(rounded))[0])]
         cause = "the number is out of range for type bfloat16_vector"
@@ -147,14 +146,5 @@ def _sparse_entries(text: str) -> dict[int, float]:
 
 def sparse_text(entries: Mapping[int, float], dims: int) -> str:
     """pgvector's text of a sparse vector."""
-    parts = ",".join(f"{index + 1}:{_number(number)}" for index, number in sorted(entries.items()))
+    parts = ",".join(f"{index + 1}:{real_text(number)}" for index, number in sorted(entries.items()))
     return f"{{{parts}}}/{dims}"
-
-
-def _number(number: float) -> str:
-    text = str(np.float32(number))
-    return text.removesuffix(".0")
-
-
-def as_floats(values: Sequence[float]) -> list[float]:
-    return [float(value) for value in values]

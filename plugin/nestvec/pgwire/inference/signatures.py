@@ -20,7 +20,7 @@ SIGNATURES_FILE: Final = Path(__file__).with_name("postgres16.json")
 _ARRAYS: Final = frozenset({"anyarray", "anycompatiblearray"})
 _ELEMENTS: Final = frozenset({"anyelement", "anynonarray", "anycompatible", "anycompatiblenonarray"})
 _ANY: Final = _ARRAYS | _ELEMENTS | {"any"}
-_VECTORS: Final = ("vector", "halfvec", "sparsevec", "bit", "bfloat16_vector")
+VECTORS: Final = ("vector", "halfvec", "sparsevec", "bit", "bfloat16_vector")
 _DISTANCES: Final = ("<->", "<#>", "<=>", "<+>", "<~>", "<%>")
 
 
@@ -53,9 +53,9 @@ def signatures(kind: str, name: str) -> tuple[Signature, ...]:
     listed = list(_catalog()[kind].get(name, ()))
     if kind == "operators" and name in (*_DISTANCES, "=", "<>"):
         result = "float8" if name in _DISTANCES else "bool"
-        listed += [f"{type_},{type_}:{result}" for type_ in _VECTORS]
+        listed += [f"{type_},{type_}:{result}" for type_ in VECTORS]
     elif kind == "functions" and name.endswith("_distance"):
-        listed += [f"{type_},{type_}:float8" for type_ in _VECTORS]
+        listed += [f"{type_},{type_}:float8" for type_ in VECTORS]
     parts = (each.partition(":") for each in dict.fromkeys(listed))
     return tuple(
         Signature(tuple(arguments.split(",")) if arguments else (), result) for arguments, _, result in parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlglot import exp
 
@@ -11,7 +11,7 @@ from nestvec.milvus.catalog import Table
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.inference.expressions import Expressions
 from nestvec.pgwire.inference.nodes import number_of, type_name
-from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, common_type
+from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, VECTORS, common_type
 from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.milvus import column_oid
 from nestvec.sql.bind.params import PARAMETER_NODES
@@ -20,8 +20,6 @@ from nestvec.sql.parse.source import identifier_name
 
 Columns = Mapping[str, str]
 """The types of the columns of a relation, by their names."""
-
-_VECTORS: Final = frozenset({"vector", "halfvec", "sparsevec", "bit", "bfloat16_vector"})
 
 
 class ParameterTypes(Expressions):
@@ -72,7 +70,7 @@ class ParameterTypes(Expressions):
                 self.coerce(side, "text")
                 return "float8"
         types = [self.type_of(node.this), self.type_of(node.expression)]
-        kind = next((type_ for type_ in types if type_ in _VECTORS), "vector")
+        kind = next((type_ for type_ in types if type_ in VECTORS), "vector")
         for side, type_ in zip((node.this, node.expression), types, strict=True):
             if type_ == UNKNOWN:
                 self.coerce(side, kind)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec.pgwire.errors import PgError
-from nestvec.terminal.values import shortest_float32
+from nestvec.sqltypes.vector_texts import real_text
 
 MAX_DIM: Final = 32_768
 """Numbers of a vector in Milvus."""
@@ -47,7 +47,7 @@ def sparse_text(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     weights = _weights(value)
-    inner = ",".join(f"{index + 1}:{shortest_float32(weight)}" for index, weight in weights)
+    inner = ",".join(f"{index + 1}:{real_text(weight)}" for index, weight in weights)
     return f"{{{inner}}}/{_sparse_dim(weights)}".encode()
 
 

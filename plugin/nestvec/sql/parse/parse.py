@@ -143,10 +143,6 @@ def explain_token_count(source: SourceText) -> int:
     return index
 
 
-def _has(source: SourceText, kind: TokenType) -> bool:
-    return source.position(kind) is not None
-
-
 def _tokenized(statement: str) -> SourceText:
     source = SourceText(statement)
     if len(statement) > MAX_BYTES or len(statement.encode("utf-8", "replace")) > MAX_BYTES:

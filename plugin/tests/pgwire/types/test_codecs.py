@@ -127,6 +127,8 @@ def test_no_bytes_lead_to_another_error(oid: int, binary: bool, data: bytes) -> 
         (oids.array_of(oids.TEXT), ["a b", "NULL", 'q"q', None, ""], b'{"a b","NULL","q\\"q",NULL,""}'),
         (oids.array_of(oids.INT4), [[1, 2], [3, 4]], b"{{1,2},{3,4}}"),
         (oids.VECTOR, [1.0, 2.5, -3.0], b"[1,2.5,-3]"),
+        (oids.VECTOR, [999999.94, 1234567.0, 1e-4, 1e-5, -0.0], b"[999999.94,1.234567e+06,0.0001,1e-05,-0]"),
+        (oids.SPARSEVEC, {0: 1234567.0, 2: 10.0}, b"{1:1.234567e+06,3:10}/3"),
         (oids.SPARSEVEC, {0: 0.5, 6: 2.0}, b"{1:0.5,7:2}/7"),
         (22, [1, 2], b"1 2"),
     ],

@@ -9,13 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.sql.relational.functions.in_python import Function
-from nestvec.sqltypes.vector_texts import Floats, check_finite, read_vector, real_text, rounded
+from nestvec.sqltypes.vector_texts import (
+    FIRST_EXPONENT,
+    LEAST_FIXED,
+    Floats,
+    check_finite,
+    read_vector,
+    real_text,
+    rounded,
+)
 
 _OVERFLOW: Final = "value out of range: overflow"
 _UNDERFLOW: Final = "value out of range: underflow"
-_LEAST_FIXED: Final = 0.001
-_FIRST_EXPONENT: Final = 100_000
-"""Numbers whose text may have an exponent are below the one, or from the other on."""
 _STEPS: Final[dict[str, Callable[[Floats, Floats], Floats]]] = {
     "+": np.add,
     "-": np.subtract,
@@ -128,7 +133,7 @@ def _text(vector: Floats) -> str:
     texts = pa.array(vector, pa.float32()).cast(pa.string()).to_pylist()
     # Arrow has other limits for exponents than PostgreSQL.
     sizes = np.abs(vector)
-    for at in np.flatnonzero((vector != 0) & ((sizes < _LEAST_FIXED) | (sizes >= _FIRST_EXPONENT))):
+    for at in np.flatnonzero((vector != 0) & ((sizes < LEAST_FIXED) | (sizes >= FIRST_EXPONENT))):
         texts[at] = real_text(vector[at])
     return f"[{','.join(texts)}]"
 

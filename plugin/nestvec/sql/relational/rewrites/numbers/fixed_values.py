@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.functions.quotients import layout
+from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT
 from nestvec.sql.relational.rewrites.nodes import call, kind
 from nestvec.sql.relational.rewrites.numbers.exactness import KEY, MAX_DIGITS, VALUE, is_inexact, size_of
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
@@ -29,8 +30,6 @@ _SHORT: Final = 18
 """Digits of an integer of 64 bits."""
 ROUGH_DIGITS: Final = 15
 """Digits of an integer that a double has."""
-_GROUP: Final = 4
-_SIGNIFICANT: Final = 16
 _MAX_FRACTION: Final = 36
 """Digits behind the point that a quotient has."""
 _MAX_DEPTH: Final = 20
@@ -195,7 +194,7 @@ def _largest_scale(left: Fixed, right: Fixed) -> int:
         for weight_a, first_a, _ in _first_digits(left)
         for weight_b, _, first_b in _first_digits(right)
     )
-    return max(_SIGNIFICANT - _GROUP * weight, left.places, right.places)
+    return max(SIGNIFICANT - GROUP * weight, left.places, right.places)
 
 
 def _first_digits(value: Fixed) -> list[tuple[int, int, int]]:
@@ -204,9 +203,9 @@ def _first_digits(value: Fixed) -> list[tuple[int, int, int]]:
     most = abs(units) if units is not None else 10 ** (value.before + value.places) - 1
     least = abs(units) if units is not None else 1
     leading = [(0, 0, 0)] if units is None or not units else []
-    for weight in range(-value.places // _GROUP, (value.before - 1) // _GROUP + 1):
-        power = value.places + _GROUP * weight
-        low, high = max(10 ** max(power, 0), least), min(10 ** (power + _GROUP) - 1, most)
+    for weight in range(-value.places // GROUP, (value.before - 1) // GROUP + 1):
+        power = value.places + GROUP * weight
+        low, high = max(10 ** max(power, 0), least), min(10 ** (power + GROUP) - 1, most)
         if low <= high:
             numbers = (n // 10**power if power >= 0 else n * 10**-power for n in (low, high))
             leading.append((weight, *numbers))
@@ -252,8 +251,3 @@ def fixed_decimal(value: Fixed, places: int) -> exp.Expr | None:
         return None
     unit = exp.Literal.string(f"0.{'0' * (places - 1)}1")
     return call("pg_fixed_decimal", _wide(value, places), exp.cast(unit, f"decimal({places}, {places})"))
-
-
-def aligned_units(value: Fixed, places: int) -> exp.Expr | None:
-    """The integers for another power of ten, to compare those of several expressions; None if too long."""
-    return _wide(value, places) if value.before + places <= MAX_DIGITS else None
