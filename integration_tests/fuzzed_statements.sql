@@ -40,3 +40,4 @@ TRUNCATE rows
 DESCRIBE rows
 SELECT id::regclass / (60 + rank() OVER (ORDER BY v <-> '[1,2]'))::float8 AS y FROM rows ORDER BY v <-> '[1,2]', id LIMIT 5
 CREATE TABLE y AS SELECT subvector(v, 1, 1), v FROM rows
+CREATE TABLE y AS SELECT subvector(v, 1, 99999), v FROM rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlglot import exp
@@ -99,9 +99,16 @@ def _called(node: exp.Anonymous) -> _Type:
     type_ = _computed([argument]) or vector_type("vector")
     if name == "L2_NORMALIZE":
         return type_
-    count = node.expressions[2] if len(node.expressions) == 3 else None
-    is_count = isinstance(count, exp.Literal) and count.is_int
-    return vector_type(type_kind(type_), int(count.name) if is_count and count is not None else None)
+    return vector_type(type_kind(type_), _part_size(vector_dims(argument.type), node.expressions[1:]))
+
+
+def _part_size(size: int | None, bounds: Sequence[exp.Expr]) -> int | None:
+    """The numbers that subvector() takes: fewer than it is asked for where the vector ends."""
+    numbers = [node.to_py() for node in bounds if node.is_int]
+    if size is None or len(numbers) != 2:
+        return None
+    start, count = numbers
+    return max(min(start + count, size + 1) - max(start, 1), 0) or None
 
 
 _RULES: Final[dict[type[exp.Expr], Callable[[Any], _Type]]] = {
