@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlglot import Token, TokenType, exp
 
+from nestvec_schemas.base_error import ABSENT
 from nestvec_schemas.errors import (
     SqlDataError,
     SqlNotSupported,
@@ -72,9 +73,14 @@ class SourceText:
         )
 
     def data_error(self, cause: str, value: object, at: Position, next_step: str) -> SqlDataError:
-        """A value that is out of range or not of its type."""
+        """A value that is out of range or not of its type; None or an empty string is not shown."""
+        is_shown = value is not None and not (isinstance(value, str) and not value)
         return SqlDataError(
-            cause, value=value, next_step=next_step, statement=self.text, position=self.position(at)
+            cause,
+            value=value if is_shown else ABSENT,
+            next_step=next_step,
+            statement=self.text,
+            position=self.position(at),
         )
 
 

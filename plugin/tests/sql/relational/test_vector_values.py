@@ -78,3 +78,4 @@ def test_what_pgvector_does_not_have_is_an_error_with_its_place(
         answer(statement)
     assert caught.value.cause == cause
     assert caught.value.position is not None
+    assert not str(caught.value).startswith((f"{cause}: .", f"{cause}: None."))

@@ -21,6 +21,7 @@ from nestvec.sql.relational.rewrites.nodes import (
     TEXT_TYPES,
     kind,
 )
+from nestvec_schemas.base_error import ABSENT
 from nestvec_schemas.errors import SqlError
 
 _CAST: Final = "Add a cast, for example (meta->>'year')::int or year::text."
@@ -43,7 +44,10 @@ _MOMENTS: Final = frozenset({*DAYS_AND_MOMENTS, exp.DType.TIME})
 _FOR_NUMBERS: Final = (("the aggregate", "a number"), frozenset({exp.DType.BOOLEAN, *_MOMENTS, *JSON_TYPES}))
 _FOR_BOOLEANS: Final = (("the aggregate", "a boolean"), frozenset({*_NUMBERS, *TEXT_TYPES}))
 _FOR_BITS: Final = (("the aggregate", "an integer"), frozenset({*_FRACTIONS, *TEXT_TYPES, exp.DType.BOOLEAN}))
-_FOR_EXTREMES: Final = (("the aggregate", "another type"), frozenset({exp.DType.BOOLEAN, *JSON_TYPES}))
+_FOR_EXTREMES: Final = (
+    ("the aggregate", "a number, a string or a time"),
+    frozenset({exp.DType.BOOLEAN, *JSON_TYPES}),
+)
 _AGGREGATED: Final[dict[type[exp.Expr], tuple[tuple[str, str], frozenset[exp.DType]]]] = {
     **dict.fromkeys((exp.Sum, exp.Avg), _FOR_NUMBERS),
     **dict.fromkeys((exp.LogicalAnd, exp.LogicalOr), _FOR_BOOLEANS),
@@ -185,12 +189,12 @@ def _check_comparable(source: SourceText, *sides: exp.Expr) -> None:
     kinds = [_compared_kind(side) for side in sides]
     if exp.DType.BOOLEAN in kinds and any(each in _NUMBERS for each in kinds):
         boolean = sides[kinds.index(exp.DType.BOOLEAN)]
-        raise source.type_mismatch("a number is not compared with a boolean", "", boolean, "Cast one.")
+        raise source.type_mismatch("a number is not compared with a boolean", ABSENT, boolean, "Cast one.")
     texts = [side for side, each in zip(sides, kinds, strict=True) if each in TEXT_TYPES]
     if exp.DType.BOOLEAN in kinds and texts and not _is_constant_text(texts[0]):
-        raise source.type_mismatch("a string is not compared with a boolean", "", texts[0], "Cast one.")
+        raise source.type_mismatch("a string is not compared with a boolean", ABSENT, texts[0], "Cast one.")
     if not _NUMBERS.isdisjoint(kinds) and not all(map(_is_untyped, texts)):
-        raise source.type_mismatch("a string is not compared with a number", "", texts[0], "Cast one.")
+        raise source.type_mismatch("a string is not compared with a number", ABSENT, texts[0], "Cast one.")
 
 
 def _check_case(source: SourceText, case: exp.Case) -> None:
@@ -275,10 +279,10 @@ def _check_cast(source: SourceText, cast: exp.Cast) -> None:
     from_, to = kind(cast.this), cast.args["to"].this
     if to == exp.DType.BOOLEAN and from_ in _FRACTIONS | _OTHER_INTEGERS:
         cause = "a number that is no INTEGER cannot be cast to boolean"
-        raise source.type_mismatch(cause, "", cast, "Write <> 0.")
+        raise source.type_mismatch(cause, ABSENT, cast, "Write <> 0.")
     if from_ == exp.DType.BOOLEAN and to in _FRACTIONS | _OTHER_INTEGERS:
         cause = f"a boolean cannot be cast to {str(to.value).lower()}"
-        raise source.type_mismatch(cause, "", cast, "Cast it to int first.")
+        raise source.type_mismatch(cause, ABSENT, cast, "Cast it to int first.")
 
 
 def _items(query: exp.Expr) -> list[exp.Expr]:

@@ -9,6 +9,7 @@ from sqlglot import TokenType, exp
 from nestvec.sql.parse.source import SourceText, identifier_name, without_parens
 from nestvec.sql.relational.errors.levels import check_siblings, is_window_function
 from nestvec.sql.relational.names import from_entries
+from nestvec_schemas.base_error import ABSENT
 
 _ORDERED_SETS: Final = (exp.PercentileCont, exp.PercentileDisc, exp.Mode)
 _HYPOTHETICAL: Final = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
@@ -81,12 +82,12 @@ def _check_bound(source: SourceText, bound: object, kind: str) -> None:
 def _check_ordered_set(source: SourceText, node: exp.WithinGroup) -> None:
     if isinstance(node.this, _HYPOTHETICAL):
         raise source.not_supported(
-            "a rank of a row that is none (WITHIN GROUP)", node, "Write 1 + count(*) FILTER (WHERE x < 5)."
+            "a hypothetical-set aggregate (WITHIN GROUP)", node, "Write 1 + count(*) FILTER (WHERE x < 5)."
         )
     if isinstance(node.this, exp.AggFunc) and not isinstance(node.this, _ORDERED_SETS):
         name = node.this.sql_name().lower()
         raise source.type_mismatch(
-            f"{name}() does not take WITHIN GROUP", "", node, f"Write {name}(x ORDER BY y)."
+            f"{name}() does not take WITHIN GROUP", ABSENT, node, f"Write {name}(x ORDER BY y)."
         )
 
 
