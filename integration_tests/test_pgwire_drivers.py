@@ -72,6 +72,7 @@ _READS = ("query", "search", "hybrid_search", "query_iterator", "search_iterator
         "SELECT count(*) FROM t AS a JOIN t AS b ON a.id = b.id AND b.day < $1",
         "SELECT id, v FROM t UNION ALL SELECT id, v FROM t",
         "DELETE FROM t WHERE id = $1 RETURNING id",
+        "UPDATE t SET day = $1 WHERE id = $2 RETURNING id + 1, day",
     ],
 )
 def test_describing_a_statement_reads_no_rows(
@@ -102,6 +103,27 @@ def test_describing_a_statement_reads_no_rows(
             await connection.close()
 
     asyncio.run(prepare())
+
+
+def test_a_returning_that_computes_has_columns_before_it_runs(pg: RunningPg) -> None:
+    async def changed() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(pg.url)
+        try:
+            update = "UPDATE t AS u SET day = day WHERE id = $1 RETURNING u.id + 1, *, u.day IS NULL AS empty"
+            described = [column.name for column in (await connection.prepare(update)).get_attributes()]
+            assert (described[0], described[1], described[-1]) == ("?column?", "id", "empty")
+            insert = "INSERT INTO t (id, v) VALUES ($1, $2) RETURNING id * 2::bigint"
+            rows = await connection.fetch(insert, 500, "[1, 2]")
+            rows += await connection.fetch("DELETE FROM t WHERE id = $1 RETURNING id / 2.0, id < $1", 500)
+            rows += await connection.fetch("DELETE FROM t WHERE id = $1 RETURNING id / 2.0", 500)
+            return [tuple(row) for row in rows]
+        finally:
+            await connection.close()
+
+    assert asyncio.run(changed()) == [(1000,), (250, False)]
+    with psycopg.connect(pg.address, autocommit=True) as connection:
+        update = connection.execute("UPDATE t SET day = day WHERE id = %s RETURNING day - 1", (1,))
+        assert update.fetchall() == [(date(2024, 2, 28),)]
 
 
 def test_intervals_of_psycopg_keep_days_and_microseconds(pg: RunningPg) -> None:

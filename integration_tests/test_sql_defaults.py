@@ -228,6 +228,37 @@ def test_sqlalchemy_makes_writes_and_reflects_defaults(database: Path) -> None:
     engine.dispose()
 
 
+def test_a_key_whose_default_exists_is_a_duplicate(connection: dbapi.Connection) -> None:
+    connection.execute("CREATE TABLE settings (id bigint PRIMARY KEY DEFAULT 7, name text)")
+    connection.execute("INSERT INTO settings (name) VALUES ('a')")
+    for statement in (
+        "INSERT INTO settings (name) VALUES ('b')",
+        "INSERT INTO settings DEFAULT VALUES",
+        "INSERT INTO settings (name) SELECT 'b'",
+    ):
+        with pytest.raises(dbapi.IntegrityError, match="a row with this id already exists: 7"):
+            connection.execute(statement)
+    with pytest.raises(dbapi.IntegrityError, match="occurs twice in this statement: 7"):
+        connection.execute("INSERT INTO settings (name) VALUES ('b'), ('c')")
+    assert rows(connection, "SELECT * FROM settings") == [(7, "a")]
+
+
+def test_defaults_are_of_a_time_zone(connection: dbapi.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE logs (id int PRIMARY KEY, at timestamp DEFAULT (now() AT TIME ZONE 'utc'), "
+        "local timestamp NOT NULL DEFAULT now() at time zone 'Asia/Tokyo')"
+    )
+    connection.execute("INSERT INTO logs (id) VALUES (1)")
+    assert rows(connection, "SELECT local - at FROM logs") == [(datetime.timedelta(hours=9),)]
+    connection.execute("ALTER TABLE logs ALTER local SET DEFAULT (now() AT TIME ZONE 'UTC')")
+    connection.execute("INSERT INTO logs (id) VALUES (2)")
+    assert rows(connection, "SELECT local - at FROM logs WHERE id = 2") == [(datetime.timedelta(0),)]
+    connection.execute("DELETE FROM logs WHERE at < now() AT TIME ZONE 'utc' + interval '1 day' AND id = 1")
+    assert rows(connection, "SELECT id FROM logs") == [(2,)]
+    with pytest.raises(dbapi.ProgrammingError, match="'AT'"):
+        connection.execute("CREATE TABLE times (id int PRIMARY KEY, hour int DEFAULT 1 AT)")
+
+
 def test_the_wire_copies_and_shows_defaults(database: Path) -> None:
     with run_pg(database) as server, psycopg.connect(server.address, autocommit=True) as opened:
         opened.execute(DOCS)

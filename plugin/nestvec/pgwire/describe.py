@@ -21,6 +21,7 @@ from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.milvus import column_modifier, column_oid, type_oid
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
 from nestvec.sql.bind.values import ColumnRef
+from nestvec.sql.parse.completeness import mark_consumed
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.parse.source import identifier_name
@@ -73,7 +74,8 @@ def describe_columns(
     if parsed.explain_tokens:
         return (field_of("QUERY PLAN", oids.TEXT),)
     if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
-        return _returning(tree, tables)
+        fields = _returning(tree, tables)
+        return (yield from _computed_returning(session, parsed, types, tables)) if fields is None else fields
     if not isinstance(tree, exp.Select):
         return None
     params = bind_params(sample_values(tree, types, tables))
@@ -235,6 +237,22 @@ def _returning(tree: exp.Expr, tables: Sequence[Table]) -> tuple[Field, ...] | N
             return None
         fields.append(field_of(node.alias_or_name, column_oid(column), column_modifier(column)))
     return tuple(fields)
+
+
+def _computed_returning(
+    session: Session, parsed: ParsedStatement, types: Sequence[int], tables: Sequence[Table]
+) -> Steps[tuple[Field, ...] | None]:
+    """The columns of a RETURNING that computes, as those of a query of its table; None if it is refused."""
+    tree = parsed.tree
+    target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    select = exp.Select(expressions=[node.copy() for node in tree.args["returning"].expressions])
+    select.set("from_", exp.From(this=target.copy()))
+    query, params = without_values(replace(parsed, tree=select), types, tables)
+    mark_consumed(query.tree)
+    try:
+        return result_fields((yield from columns_of_query(session, query, params)))
+    except SqlError:
+        return None  # its execution says why
 
 
 def _named_column(node: exp.Expr, tables: Sequence[Table]) -> Column | None:

@@ -53,6 +53,8 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
     }
     # What a change computes has the words of a SELECT.
     grammar = _GRAMMAR_WORDS | _SELECT_NOISE if isinstance(tree, exp.DML) else _GRAMMAR_WORDS
+    if any(isinstance(node, exp.AtTimeZone) for node in nodes):
+        grammar |= {"AT"}
     for before, token in pairwise(source.tokens):
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
         if token.token_type not in _CARRIERS or token.start in read or parameter or _of_zone(before, token):

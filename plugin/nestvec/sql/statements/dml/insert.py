@@ -378,7 +378,8 @@ def _duplicate(
     action: str = "DO UPDATE SET … or DO NOTHING",
 ) -> SqlError:
     key = insert.table.primary.name
-    at = node.expressions[insert.columns.index(key)] if isinstance(node, exp.Tuple) else node
+    in_row = isinstance(node, exp.Tuple) and key in insert.columns  # else its default made it
+    at = node.expressions[insert.columns.index(key)] if in_row else node
     source = insert.scope.source
     return SqlKeyExists(
         f"a row with this {key} {problem}",
