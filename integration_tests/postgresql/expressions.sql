@@ -146,3 +146,4 @@ SELECT count(n * 1e25 / 7) FILTER (WHERE n * 1e25 / 7 IS NOT NULL), count(*) FIL
 SELECT n FROM (VALUES (1.0),(2.0)) v(n) WHERE n * 1e25 / 7 IS NOT NULL AND n / 1e25 IN (SELECT 1.0::float8 / 3)
 SELECT n, CASE n / 3 WHEN 1.85 THEN n / 7 ELSE n / 9 END + 1 AS x FROM (VALUES (5.55),(2.0)) v(n)
 SELECT (1 & ~ (-3)::smallint # 1) << (-1) AS a, (1 | 2::smallint) << 20 AS b, (7 # 3::smallint) >> 1 AS c
+SELECT (16777217::real - (-7)::real)::numeric AS a, (nullif(16777217::real, 1.5::real))::numeric::text AS b, (16777217::real * 2)::numeric AS c, (CASE WHEN true THEN 16777217::real ELSE 1::real END)::numeric AS d

@@ -57,6 +57,7 @@ _TABLES: Final = (
     "'2024-02-01 00:00:00+00', NULL, '{\"n\": 1}', ARRAY['c'], '[1,2,5]'), "
     "(3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '[9,2,3]')",
 )
+_DROP: Final = "DROP TABLE IF EXISTS items, orders"
 _ORDERS: Final = (
     "DELETE FROM orders WHERE id IS NOT NULL",
     "INSERT INTO orders VALUES (1, 1, 3, 'a', '[1,2,3]'), (2, 2, 9, 'b', '[1,2,4]'), "
@@ -74,6 +75,8 @@ class Servers:
         for connection in self.describing:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             connection.execute("SET TimeZone = 'UTC'")
+            # PostgreSQL serves other tests of this folder, too.
+            connection.execute(_DROP)
             for statement in (*_TABLES, *_ORDERS):
                 connection.execute(statement.encode())
         self.executing = [loop.run(self._connected(address)) for address in (own, {"dsn": pg.url})]
@@ -91,6 +94,7 @@ class Servers:
         for connection in self.executing:
             self._loop.run(connection.close())
         for described in self.describing:
+            described.execute(_DROP)
             described.close()
 
     def describe(self, statement: str) -> list[Any]:

@@ -74,5 +74,5 @@ def common_type(values: Iterable[exp.Expr], depth: int = 0) -> Any:
     if not types or not types <= {NUMERIC, exp.DType.INT, *FLOAT_TYPES}:
         return None
     if types & FLOAT_TYPES:
-        return exp.DType.DOUBLE
+        return exp.DType.FLOAT if types == {exp.DType.FLOAT} else exp.DType.DOUBLE
     return NUMERIC if NUMERIC in types else exp.DType.INT
