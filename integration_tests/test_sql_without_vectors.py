@@ -15,6 +15,7 @@ from integration_tests.fixtures.services import vacant_address
 
 import nestvec
 from nestvec import dbapi
+from nestvec.milvus.catalog import LOCKS_COLLECTION
 from nestvec.milvus.column_properties import HIDDEN_VECTOR
 from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, SessionSettings, execute
@@ -37,6 +38,16 @@ def connection(database: Path) -> Iterator[dbapi.Connection]:
 
 def rows(connection: dbapi.Connection, statement: str) -> list[tuple[object, ...]]:
     return connection.execute(statement).fetchall()
+
+
+def test_an_unknown_table_shows_those_of_the_user_alone(database: Path) -> None:
+    with open_milvus(str(database)) as client:
+        client.create_collection(LOCKS_COLLECTION, dimension=2)
+    with nestvec.connect(str(database)) as opened:
+        opened.execute(AUTHORS)
+        for statement in ("SELECT * FROM author", "SELECT a.id FROM authors a, author b"):
+            with pytest.raises(dbapi.ProgrammingError, match=r"author\. Available: authors\. Did you mean"):
+                opened.execute(statement)
 
 
 def test_statements_see_no_vector(connection: dbapi.Connection) -> None:

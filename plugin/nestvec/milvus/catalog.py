@@ -265,12 +265,12 @@ def table_steps(name: str) -> Steps[Table]:
     """``read_table`` as steps. An alias is read as its collection."""
     doing = f"reading collection {name}"
     if not (yield call(doing, "has_collection", name)):
-        names = yield call(doing, "list_collections")
-        available = f"Available: {', '.join(sorted(names))}." if names else "The database is empty."
+        others = sorted(set((yield call(doing, "list_collections"))) - {LOCKS_COLLECTION})
+        available = f"Available: {', '.join(others)}." if others else "The database is empty."
         raise CollectionNotFound(
             "there is no collection of this name",
             value=name,
-            next_step=f"{available}{nearest(name, names)} Create one with nestvec collection create.",
+            next_step=f"{available}{nearest(name, others)} Create one with nestvec collection create.",
         )
     described: dict[str, Any] = yield call(doing, "describe_collection", name)
     metrics, indexes, names = {}, {}, dict[str, str]()

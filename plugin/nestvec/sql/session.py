@@ -16,7 +16,7 @@ from nestvec.collections.stored_views import readable_views
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
-from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
+from nestvec.milvus.catalog import LOCKS_COLLECTION, EmbeddingColumn, Table, table_steps
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.local_services import LocalServices
@@ -150,7 +150,8 @@ class Session:
             return table
         if lower in (yield from readable_views()):
             raise view_error(source, node, lower)
-        names = sorted((yield call("listing the collections", "list_collections")))
+        listed = yield call("listing the collections", "list_collections")
+        names = sorted(set(listed) - {LOCKS_COLLECTION})
         available = f"Available: {', '.join(names)}." if names else "The database is empty."
         raise source.unknown_name(
             "there is no collection of this name", lower, node, available + nearest(lower, names)
