@@ -181,7 +181,7 @@ def test_groups_hybrids_and_lateral_queries_are_complete(
     distances = true_distances("hnsw", vectors, query)
     topics = np.arange(ROWS) * 31 % 40
     grouped = reopened.execute(
-        "SELECT DISTINCT ON (topic) id, topic FROM t WHERE share < 100 ORDER BY hnsw <=> :q LIMIT 60",
+        "SELECT DISTINCT ON (topic) id, topic FROM t WHERE share < 100 ORDER BY topic, hnsw <=> :q LIMIT 60",
         {"q": query.tolist()},
     ).fetchall()
     assert sorted(topic for _, topic in grouped) == sorted(set(topics[np.arange(ROWS) * 7919 % 200 < 100]))
