@@ -264,7 +264,8 @@ def read_spec(path: Path) -> CollectionSpec:
 
 
 def _print(description: dict[str, Any]) -> None:
-    rows = "not loaded" if description["rows"] is None else f"{description['rows']:,} rows"
+    count = description["rows"]
+    rows = "not loaded" if count is None else "1 row" if count == 1 else f"{count:,} rows"
     comment = f": {description['description']}" if description["description"] else ""
     dynamic = ", dynamic fields" if description["dynamic"] else ""
     click.echo(f"{description['collection']}{comment} ({rows}{dynamic})")
@@ -275,6 +276,8 @@ def _print(description: dict[str, Any]) -> None:
     for entry in description["columns"]:
         if entry["compose"] is not None:
             click.echo(f"{entry['name']} is composed: {entry['compose']}")
+    if not description["embeddings"]:
+        return
     columns: tuple[str, ...] = (
         "column",
         "source",

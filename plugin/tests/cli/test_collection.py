@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import nestvec
 from nestvec.cli import cli
 from nestvec.cli.collection import create
 from nestvec_schemas.errors import SpecError
@@ -73,3 +74,13 @@ def test_options_of_an_upgrade_that_exclude_each_other_are_usage_errors(
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_table_without_vectors_is_shown_by_its_columns(tmp_path: Path) -> None:
+    uri = str(tmp_path / "plain.db")
+    with nestvec.connect(uri) as connection:
+        connection.execute("CREATE TABLE authors (id BIGINT PRIMARY KEY, name TEXT)")
+        connection.execute("INSERT INTO authors VALUES (1, 'Ada')")
+    result = CliRunner().invoke(cli, ["collection", "show", "authors", "--uri", uri])
+    assert result.output.startswith("authors (1 row)")
+    assert "encoder" not in result.output
