@@ -200,6 +200,19 @@ def test_an_error_in_returning_says_what_was_written(
             connection.rollback()
 
 
+def test_returning_a_star_has_no_fewer_columns_than_in_postgresql(tmp_path: Path) -> None:
+    with nestvec.connect(str(tmp_path / "t.db")) as connection:
+        connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, n INT)")
+        connection.execute("INSERT INTO t VALUES (1, 1)")
+        for write in ("UPDATE t SET n = 5 FROM t AS u WHERE u.id = t.id", "DELETE FROM t USING t AS u"):
+            with pytest.raises(dbapi.NotSupportedError, match=r"write t\.\*"):
+                connection.execute(f"{write} RETURNING *")
+        assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+        changed = connection.execute("UPDATE t SET n = 5 FROM t AS u WHERE u.id = t.id RETURNING t.*")
+        assert changed.fetchall() == [(1, 5)]
+        connection.commit()
+
+
 def test_sets_of_parameters_before_one_that_fails_are_told_and_counted(tmp_path: Path) -> None:
     statement = "INSERT INTO t VALUES (1, 1, '[1,2]') ON CONFLICT (id) DO UPDATE SET n = t.n + 6 / $1"
     with nestvec.connect(str(tmp_path / "t.db")) as connection:
