@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -120,18 +120,19 @@ def _lines(table: str) -> list[str]:
 def with_function_types(metadata: Mapping[type[exp.Expr], Any]) -> dict[type[exp.Expr], Any]:
     """sqlglot's table of the types of nodes, with PostgreSQL's results of functions before it."""
     classes = {*metadata, *exp.ALL_FUNCTIONS, *_OPERATORS, *_OF_TWO}
-    return {**metadata, **{each: _of_function(metadata.get(each)) for each in classes if _may_call(each)}}
+    calls = filter(_may_call, classes)
+    return {**metadata, **{each: annotator_entry(_type_of_call, metadata.get(each)) for each in calls}}
 
 
 def _may_call(node: type[exp.Expr]) -> bool:
     return issubclass(node, exp.Func) or node in _OPERATORS or node in _OF_TWO
 
 
-def _of_function(other: Any) -> dict[str, Any]:
-    """An entry of the table; ``other`` is what it says of calls that have no type here."""
+def annotator_entry(rule: Callable[[Any], exp.DataType | exp.DType | None], other: Any) -> dict[str, Any]:
+    """An entry of the table: the type by a rule; where it gives None, by ``other``, the entry before."""
 
     def annotate(annotator: Any, node: exp.Expr) -> exp.Expr:
-        type_ = _TYPES.get(_result(node) or _computed(node))
+        type_ = rule(node)
         if type_ is not None:
             annotator._set_type(node, type_)
         elif other and other.get("annotator"):
@@ -141,6 +142,10 @@ def _of_function(other: Any) -> dict[str, Any]:
         return node
 
     return {"annotator": annotate}
+
+
+def _type_of_call(node: exp.Expr) -> exp.DType | None:
+    return _TYPES.get(_result(node) or _computed(node))
 
 
 def _result(node: exp.Expr) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.function_types import annotator_entry
 from nestvec.sql.parse.vectors.kinds import (
     common_type,
     type_kind,
@@ -21,21 +22,7 @@ _Type = exp.DataType | exp.DType | None
 
 def with_vector_types(metadata: Mapping[type[exp.Expr], Any]) -> dict[type[exp.Expr], Any]:
     """A table of the types of nodes, with those of vectors before it."""
-    return {**metadata, **{node: _entry(rule, metadata.get(node)) for node, rule in _RULES.items()}}
-
-
-def _entry(rule: Callable[[Any], _Type], other: Any) -> dict[str, Any]:
-    def annotate(annotator: Any, node: exp.Expr) -> exp.Expr:
-        type_ = rule(node)
-        if type_ is not None:
-            annotator._set_type(node, type_)
-        elif other and other.get("annotator"):
-            other["annotator"](annotator, node)
-        else:
-            annotator._set_type(node, (other or {}).get("returns") or exp.DType.UNKNOWN)
-        return node
-
-    return {"annotator": annotate}
+    return {**metadata, **{node: annotator_entry(rule, metadata.get(node)) for node, rule in _RULES.items()}}
 
 
 def chosen_values(node: exp.Expr) -> list[exp.Expr]:
