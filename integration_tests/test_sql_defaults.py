@@ -103,14 +103,16 @@ def test_a_null_is_stored_where_a_value_is_written(connection: dbapi.Connection)
     assert rows(connection, "SELECT tags, expires, metadata FROM docs") == [(None, None, {})]
     with pytest.raises(dbapi.IntegrityError, match="metadata cannot be NULL"):
         connection.execute("INSERT INTO docs (metadata) VALUES (NULL)")
-    with pytest.raises(dbapi.IntegrityError, match=r"embedding cannot be NULL: NULL\. .*Milvus Lite"):
-        connection.execute("INSERT INTO docs (embedding) VALUES (NULL)")
+    connection.execute("INSERT INTO docs (content, embedding) VALUES ('b', NULL), ('c', DEFAULT)")
+    assert rows(connection, "SELECT content FROM docs WHERE embedding IS NULL") == [("b",)]
 
 
 def test_a_vector_that_is_missing_is_a_null_too(connection: dbapi.Connection) -> None:
-    connection.execute("CREATE TABLE plain (id int PRIMARY KEY, v vector(2))")
-    with pytest.raises(dbapi.IntegrityError, match=r"v is missing\. .*store no NULL in a vector"):
-        connection.execute("INSERT INTO plain (id) VALUES (1)")
+    connection.execute("CREATE TABLE plain (id int PRIMARY KEY, v vector(2), w vector(2) NOT NULL)")
+    connection.execute("INSERT INTO plain (id, w) VALUES (1, '[1,2]')")
+    assert rows(connection, "SELECT * FROM plain") == [(1, None, [1.0, 2.0])]
+    with pytest.raises(dbapi.IntegrityError, match=r"w is missing\. .*unless CREATE TABLE says NOT NULL"):
+        connection.execute("INSERT INTO plain (id) VALUES (2)")
 
 
 def test_set_default_is_evaluated_for_each_row(connection: dbapi.Connection) -> None:
@@ -272,6 +274,6 @@ def test_the_wire_copies_and_shows_defaults(database: Path) -> None:
             "gen_random_uuid()", None, "'{}'::jsonb", "'{}'::text[]", "'[1, 2, 3]'::vector", "now()",
             "now() + interval '7 days'", "current_date", "random()", "'1.5'::numeric",
         ]  # fmt: skip
-        for statement in ("INSERT INTO docs (embedding) VALUES (NULL)", "UPDATE docs SET metadata = NULL"):
+        for statement in ("INSERT INTO docs (metadata) VALUES (NULL)", "UPDATE docs SET metadata = NULL"):
             with pytest.raises(psycopg.errors.NotNullViolation):
                 opened.execute(statement)

@@ -13,7 +13,7 @@ from pymilvus import MilvusClient
 
 import nestvec
 from nestvec.dbapi import Connection, NotSupportedError
-from nestvec.sql.session import TABLE_SECONDS
+from nestvec.milvus.process_changes import TABLE_SECONDS
 
 ROWS = 300
 Run = Callable[..., list[Any]]

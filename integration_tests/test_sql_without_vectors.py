@@ -16,7 +16,7 @@ from integration_tests.fixtures.services import vacant_address
 import nestvec
 from nestvec import dbapi
 from nestvec.milvus.catalog import LOCKS_COLLECTION
-from nestvec.milvus.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR
 from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, SessionSettings, execute
 

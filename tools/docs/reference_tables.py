@@ -326,6 +326,7 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "type": "Milvus's type.",
         "dim": "Its number of dimensions.",
         "sql_type": "The SQL type that the field stores, such as `bit(3)`: see [Types](sql.md#types).",
+        "nullable": "May be null, from Milvus 2.5 on and in Milvus Lite.",
         "index": "Milvus's index type.",
         "metric": "The metric of the index.",
         "params": "Build parameters of the index.",

@@ -59,6 +59,8 @@ class FileColumns:
         lexical = {column.column for column in table.lexical}
         columns = [column for column in table.columns if not column.auto_id and column.name not in lexical]
         columns += [Column(name, "FLOAT_VECTOR", TypeParams(dim=len(v))) for name, v in table.hidden.items()]
+        flags = (column.type_params.null_flag for column in table.columns)
+        columns += [Column(flag, "BOOL", nullable=True) for flag in flags if flag]
         if table.dynamic:
             columns.append(DYNAMIC_COLUMN)
         for column in columns:

@@ -124,6 +124,9 @@ class TaskRunner:
         self._outputs: dict[str, list[VectorOutput]] = {}
         for column in work.embeddings:
             self._outputs.setdefault(column.source, []).append(vector_output(column))
+        self._nullable_vectors = [
+            column.name for column in work.table.columns if column.type_params.null_flag
+        ]
 
     def __call__(self, task: Task) -> TaskRecord:
         """Run a task, unless its record says that it is done: Ray runs one again whose result was lost with a
@@ -189,7 +192,7 @@ class TaskRunner:
 
     def _embed(self, batch: RowBatch, course: _Course) -> tuple[RowBatch, dict[str, Any]]:
         """A batch without the rows that cannot be embedded, and the vectors of the others by column."""
-        batch = batch.without(self._without_source(batch))
+        batch = batch.without(self._without_source(batch) | self._without_vector(batch))
         vectors: dict[str, Any] = {}
         failed: dict[int, RowRejected] = {}
         if batch.rows and self._outputs:
@@ -223,6 +226,17 @@ class TaskRunner:
             for at, row in enumerate(batch.rows)
             for source in self._outputs
             if source not in row
+        }
+
+    def _without_vector(self, batch: RowBatch) -> dict[int, RowRejected]:
+        return {
+            at: RowRejected(
+                f"column {name} is null, which bulk files of vectors cannot hold",
+                next_step="Write the row by nestvec ingest.",
+            )
+            for name in self._nullable_vectors
+            for at, row in enumerate(batch.rows)
+            if name not in row
         }
 
     def _placed(self, row: RejectedRow, task: Task) -> RejectedRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec.milvus.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR
 from nestvec_schemas.spec.collection_spec import VectorSpec
 
 

@@ -16,16 +16,17 @@ from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections.changes import exists_error
 from nestvec.collections.encoder_status import encoder_statuses
 from nestvec.collections.limits import check_limits
-from nestvec.collections.sql_types import lite_vectors, type_properties
+from nestvec.collections.sql_types import lite_vectors, not_null_vectors, type_properties
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, read_table
-from nestvec.milvus.column_properties import template_properties
+from nestvec.milvus.catalog.column_properties import template_properties
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.fingerprints import PresentEncoder, fingerprint_properties, read_fingerprint
 from nestvec.milvus.indexes import Index, field_notes, index_params
 from nestvec.milvus.lite import count_rows, is_lite, is_loaded
+from nestvec.milvus.null_vectors.names import null_flag
 from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
-from nestvec.milvus.server_version import read_version
+from nestvec.milvus.server_version import HAS_NULL, read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
 from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, LexicalSpec, VectorSpec
 
@@ -55,6 +56,8 @@ def create_collection(
     check_limits(spec, version)
     if version.lite:
         spec = lite_vectors(spec)
+    elif version.before(HAS_NULL):
+        spec = not_null_vectors(spec)
     schema = _build_schema(client, spec)
     places = {name: place for place, name in enumerate(order)}
     schema.fields.sort(key=lambda field: places.get(field.name, len(places)))
@@ -233,6 +236,8 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
     for vector in spec.vectors:
         dims = {} if vector.dim is None else {"dim": vector.dim}
         schema.add_field(vector.name, data_type(vector.type), **dims)
+        if vector.nullable:
+            schema.add_field(null_flag(vector.name), data_type("BOOL"), nullable=True)
     return schema
 
 

@@ -31,6 +31,12 @@ def lite_vectors(spec: CollectionSpec) -> CollectionSpec:
     return spec.model_copy(update={"vectors": tuple(map(_lite_vector, spec.vectors))})
 
 
+def not_null_vectors(spec: CollectionSpec) -> CollectionSpec:
+    """The spec for a Milvus that has no NULL in any field."""
+    vectors = (vector.model_copy(update={"nullable": False}) for vector in spec.vectors)
+    return spec.model_copy(update={"vectors": tuple(vectors)})
+
+
 def _lite_vector(vector: VectorSpec) -> VectorSpec:
     if vector.type not in _LITE:
         return vector

@@ -13,7 +13,9 @@ from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.milvus.catalog import Column, Table
 from nestvec_schemas.errors import IngestError, nearest
 
-NO_NULL_VECTORS: Final = "Milvus Lite, and Milvus before 3.0, store no NULL in a vector column."
+NO_NULL_VECTORS: Final = (
+    "A vector column takes NULL unless CREATE TABLE says NOT NULL; one of a spec, if it says nullable: true."
+)
 
 
 @dataclass(frozen=True)

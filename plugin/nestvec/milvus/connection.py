@@ -19,6 +19,7 @@ from pymilvus.client.connection_manager import ConnectionManager
 
 from nestvec.milvus.address import ConnectSettings, MilvusAddress, parse_address
 from nestvec.milvus.diagnose import check_listening, diagnose
+from nestvec.milvus.null_vectors.clients import AsyncClient, Client, nullable_columns
 from nestvec.milvus.pymilvus_features import unknown_type
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
 
@@ -54,7 +55,7 @@ def open_milvus(
         _check_server(address, settings)
         with _lite_failures() as failures:
             try:
-                client = MilvusClient(address.uri, **_client_arguments(address, settings))
+                client = Client(address.uri, **_client_arguments(address, settings))
             except Exception as error:
                 raise _open_error(address, settings, failures[0] if failures else error) from error
         try:
@@ -86,7 +87,7 @@ def _open_async_client(address: MilvusAddress, settings: ConnectSettings) -> Asy
     _check_server(address, settings)
     with _lite_failures() as failures:
         try:
-            return AsyncMilvusClient(address.uri, **_client_arguments(address, settings))
+            return AsyncClient(address.uri, **_client_arguments(address, settings))
         except Exception as error:
             raise _open_error(address, settings, failures[0] if failures else error) from error
 
@@ -120,8 +121,9 @@ def _check_server(address: MilvusAddress, settings: ConnectSettings) -> None:
 
 
 def _client_arguments(address: MilvusAddress, settings: ConnectSettings) -> dict[str, Any]:
-    """What both clients of pymilvus take besides the address."""
+    """What both clients take besides the address."""
     return {
+        "nullable": nullable_columns(address.uri, address.database, shared=not address.is_lite),
         "token": address.token,
         "db_name": address.database,
         "timeout": settings.timeout,

@@ -29,6 +29,9 @@ CALLS_VOYAGE_WITH_TYPE: Final[Release] = (2, 6, 10)
 TAKES_OWN_IDS: Final[Release] = (2, 6, 3)
 """From here on a row may have an id where Milvus generates it (``allow_insert_auto_id``)."""
 
+HAS_NULL: Final[Release] = (2, 5, 0)
+"""From here on fields may be nullable."""
+
 ALTERS_FUNCTIONS: Final[Release] = (2, 6, 8)
 """From here on a Function's params can be altered."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any, Final
 
 from sqlglot import exp
@@ -16,24 +15,6 @@ same number of Milvus is another value of another type."""
 
 _META_KEY: Final = "depends_on_columns"
 """Where it is kept in a tree's ``meta``."""
-
-
-class SchemaChanges:
-    """Counts the statements of this process that create, alter or drop something, whatever the database."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = Lock()
-
-    def add(self) -> int:
-        """Count one more; the number of all before it."""
-        with self._lock:
-            before, self.count = self.count, self.count + 1
-        return before
-
-
-PROCESS_CHANGES: Final = SchemaChanges()
-"""Of all the sessions of this process."""
 
 
 def depends_on_columns(tree: exp.Expr) -> bool:

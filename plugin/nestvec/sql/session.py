@@ -17,13 +17,14 @@ from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
 from nestvec.ingest.write.waiting_lines import WaitingLines
 from nestvec.milvus.catalog import LOCKS_COLLECTION, EmbeddingColumn, Table, table_steps
+from nestvec.milvus.process_changes import PROCESS_CHANGES, TABLE_SECONDS
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.local_services import LocalServices
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.parse.view_errors import view_error
 from nestvec.sql.plan.cache import PlanCache
-from nestvec.sql.schema_changes import MAPPED_SECONDS, PROCESS_CHANGES, depends_on_columns, is_described
+from nestvec.sql.schema_changes import MAPPED_SECONDS, depends_on_columns, is_described
 from nestvec.sql.search_cache import SearchCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreError, nearest
@@ -31,8 +32,6 @@ from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, StoreErro
 logger = logging.getLogger(__name__)
 
 _MAX_NOTICES: Final = 256
-TABLE_SECONDS: Final = 10.0
-"""How long a collection is taken for what it was: then it is read again, since others may change it."""
 
 
 @dataclass

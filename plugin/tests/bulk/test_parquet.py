@@ -15,7 +15,7 @@ from pymilvus import CollectionSchema, DataType, FieldSchema
 from nestvec.bulk.parquet import FileColumns, read_batches
 from nestvec.bulk.task import vector_output
 from nestvec.milvus.catalog import Column, Table
-from nestvec.milvus.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR
 from nestvec_schemas.errors import IngestError
 
 

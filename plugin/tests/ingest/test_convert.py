@@ -15,7 +15,7 @@ from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.columns import ColumnMap
 from nestvec.ingest.convert import MAX_JSON_BYTES, convert_row, request_bytes
 from nestvec.ingest.row_schema import RowSchema, check_header
-from nestvec.milvus.column_properties import TEMPLATE_PROPERTY_PREFIX
+from nestvec.milvus.catalog.column_properties import TEMPLATE_PROPERTY_PREFIX
 from nestvec_schemas.errors import IngestError, RowRejected
 
 BASE: dict[str, object] = {"id": 1, "text": "a", "note": ""}

@@ -236,6 +236,9 @@ class VectorSpec(_Record):
     sql_type: Annotated[StrictStr, Field(max_length=64)] = ""
     """The SQL type that this type stores by a mapping, such as ``bit(3)``; empty for none."""
 
+    nullable: StrictBool = False
+    """Whether a row may be without a vector; a hidden field of the collection records it."""
+
     index: IndexType = Field(default_factory=_default_plain_index)
     metric: Metric = Field(default_factory=_default_plain_metric)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}

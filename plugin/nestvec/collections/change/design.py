@@ -16,6 +16,7 @@ from nestvec.collections.lifecycle import add_index
 from nestvec.ingest.write.writable import RETIRED_PROPERTY
 from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.indexes import Index, build_params, field_notes
+from nestvec.milvus.null_vectors.names import null_flag
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding
 from nestvec_schemas.errors import StoreRefused
 
@@ -73,7 +74,8 @@ def build_schema(client: MilvusClient, described: Mapping[str, Any], change: Cha
         for function in described.get("functions") or ()
         if not set(function["output_field_names"]) & set(change.drop)
     ]
-    fields = [_settled(field) for field in described["fields"] if field["name"] not in change.drop]
+    dropped = {*change.drop, *map(null_flag, change.drop)}
+    fields = [_settled(field) for field in described["fields"] if field["name"] not in dropped]
     if described.get("struct_array_fields"):
         raise StoreRefused(
             "nestvec does not copy collections with arrays of structs",

@@ -46,6 +46,8 @@ class VectorSearch:
     """What Milvus marks in a text of each row."""
     exact: bool = False
     """Whether rows that an index misses would change what the statement means, as under a threshold."""
+    null_filter: str = ""
+    """Matches the rows whose vector is NULL, which come last; empty if there are none."""
 
 
 @dataclass(frozen=True)

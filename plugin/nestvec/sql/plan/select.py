@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.conditions.nodes import Condition, conjunction, vector_is_null
 from nestvec.sql.bind.highlight import Highlight
 from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW, Query
 from nestvec.sql.bind.values import ColumnRef, Expression
@@ -76,7 +77,7 @@ def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
     return VectorSearch(
         query.table.name,
         nearest,
-        filter=render_filter(query.where),
+        filter=_filter_ranked(query, nearest),
         fields=_columns_read(query),
         limit=_search_limit(query),
         offset=query.offset,
@@ -84,14 +85,36 @@ def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
         highlight=next((value for value in _values(query) if isinstance(value, Highlight)), None),
         # A row within a threshold that is missed is missing from the result, whatever LIMIT is.
         exact=bool(query.ordering.thresholds),
+        null_filter=_null_filter(query, nearest),
     )
+
+
+def _filter_ranked(query: Query, nearest: DistanceRanking) -> str:
+    """The filter of a search, which finds no row whose vector is NULL."""
+    return render_filter(_with_null_test(query, nearest, negated=True) or query.where)
+
+
+def _null_filter(query: Query, nearest: DistanceRanking) -> str:
+    return render_filter(_with_null_test(query, nearest, negated=False))
+
+
+def _with_null_test(query: Query, nearest: DistanceRanking, *, negated: bool) -> Condition | None:
+    """WHERE, and that the vector is, or is not, NULL; None if it never is."""
+    column = query.table.column(nearest.column)
+    if column is None or column.name not in query.table.null_flags:
+        return None
+    test = vector_is_null(column, negated=negated)
+    return test if query.where is None else conjunction((query.where, test))
 
 
 def _hybrid_search(query: Query, ranking: FusedRanking) -> HybridSearch:
     """A fused ranking, with as many candidates per part as the statement says, and at least those wanted."""
-    collection, where, limit = query.table.name, render_filter(query.where), _search_limit(query)
+    collection, limit = query.table.name, _search_limit(query)
     candidates = _candidates(ranking.candidates or DEFAULT_CANDIDATES, limit + query.offset)
-    parts = (VectorSearch(collection, nearest, where, (), candidates) for nearest in ranking.parts)
+    parts = (
+        VectorSearch(collection, nearest, _filter_ranked(query, nearest), (), candidates)
+        for nearest in ranking.parts
+    )
     return HybridSearch(
         collection,
         ranking,

@@ -6,7 +6,7 @@ import pytest
 
 from nestvec.ingest.row_schema import row_schema
 from nestvec.milvus.catalog import Column, Table, TypeParams
-from nestvec.milvus.column_properties import TEMPLATE_PROPERTY_PREFIX
+from nestvec.milvus.catalog.column_properties import TEMPLATE_PROPERTY_PREFIX
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import bind_params
 from nestvec.sql.bind.scope import Scope

@@ -16,7 +16,7 @@ from nestvec.sql.execute.choose_search import searched_index
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.index_kinds import Workload
 from nestvec.sql.plan.search_method import by_index
-from nestvec.sql.session import TABLE_SECONDS
+from nestvec.milvus.process_changes import TABLE_SECONDS
 from nestvec.sql.settings import IndexSettings
 
 STATEMENT = parse("SELECT id FROM Papers ORDER BY v <=> '[1, 2]' LIMIT 3").tree

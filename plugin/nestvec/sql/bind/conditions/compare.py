@@ -35,6 +35,7 @@ from nestvec.sql.bind.conditions.nodes import (
     conjunction,
     disjunction,
     not_null,
+    vector_is_null,
 )
 from nestvec.sql.bind.conditions.operands import ConditionOperand
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope, Value
@@ -266,8 +267,11 @@ def is_null(value: ConditionOperand, negated: bool, node: exp.Expr) -> Narrowed:
     if value.form == "json":
         return Narrowed(not_null_json(value) if negated else ALWAYS, node)
     if value.base.is_vector:
-        always = not value.base.nullable
-        return Narrowed(ALWAYS if negated else NEVER) if always else Narrowed(ALWAYS, node)
+        if not value.base.nullable:
+            return Narrowed(ALWAYS if negated else NEVER)
+        if not value.base.type_params.null_flag:
+            return Narrowed(ALWAYS, node)
+        return Narrowed(vector_is_null(value.base, negated=negated))
     if value.form == "length":
         return Narrowed(Compare(column, ">", 0) if negated else disjunction((IsNull(column), empty)))
     return Narrowed(IsNull(column, negated))

@@ -143,8 +143,15 @@ def disjunction(parts: Iterable[Condition]) -> Condition:
 
 
 def not_null(column: Column) -> Condition:
-    """``column IS NOT NULL``; ALWAYS for a column that cannot be NULL."""
+    """``column IS NOT NULL``; ALWAYS for a column that cannot be NULL, or of which Milvus cannot say it."""
+    if column.is_vector:
+        return vector_is_null(column, negated=True) if column.type_params.null_flag else ALWAYS
     return IsNull(column, negated=True) if column.nullable else ALWAYS
+
+
+def vector_is_null(column: Column, *, negated: bool) -> Condition:
+    """``column IS [NOT] NULL`` for a vector, by the field that is NULL where the vector is not."""
+    return IsNull(Column(column.type_params.null_flag, "BOOL", nullable=True), negated=not negated)
 
 
 def negate(part: Compare | InList | Contains | Match) -> Condition:

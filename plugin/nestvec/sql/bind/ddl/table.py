@@ -11,7 +11,8 @@ from sqlglot import exp
 
 from nestvec.collections.hidden_vector import hidden_vector
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.null_vectors.names import NULL_FLAG_PREFIX
 from nestvec.sql.bind.ddl.column_types import ColumnType
 from nestvec.sql.bind.ddl.columns import (
     ColumnDraft,
@@ -260,10 +261,11 @@ def _definition(
         else:
             positions[f"{part[0]}[{len(parts[part[0]])}]"] = draft.node
             parts[part[0]].append(part[1])
-    if HIDDEN_VECTOR in drafts:
-        raise source.type_mismatch(
-            "this name is nestvec's own", HIDDEN_VECTOR, drafts[HIDDEN_VECTOR].node, "Choose another."
-        )
+    for name in drafts:
+        if name == HIDDEN_VECTOR or name.startswith(NULL_FLAG_PREFIX):
+            raise source.type_mismatch(
+                "this name is nestvec's own", name, drafts[name].node, "Choose another."
+            )
     if not any(parts.values()):
         parts["vectors"].append(hidden_vector())
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
@@ -293,6 +295,7 @@ def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | No
     if draft.type.name.endswith("_VECTOR"):
         values |= {"type": draft.type.name, "dim": draft.type.dim}
         values |= {"sql_type": "" if draft.type.sql is None else str(draft.type.sql)}
+        values |= {"nullable": draft.nullable is not False}
         # A column without CREATE INDEX is searched exactly, as in PostgreSQL.
         values |= {"index": "FLAT"} if draft.type.name in _FLAT_TYPES else {}
         return "vectors", validate_model(source, draft.node, VectorSpec, values)

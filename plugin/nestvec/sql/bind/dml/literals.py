@@ -243,7 +243,7 @@ def _null_step(scope: Scope, column: Column) -> str:
     if not column.is_vector:
         return "Write a value."
     has_default = column.name in scope.table.default_expressions
-    return f"Write a vector, or {'' if has_default else 'give the column a '}DEFAULT: {NO_NULL_VECTORS}"
+    return f"Write a vector, or {'' if has_default else 'give the column a '}DEFAULT. {NO_NULL_VECTORS}"
 
 
 def _rejected(scope: Scope, error: RowRejected, node: exp.Expr) -> SqlError:

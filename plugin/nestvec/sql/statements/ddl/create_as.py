@@ -107,7 +107,7 @@ def _spec(
         fields[KEY] = FieldSpec(type="INT64", primary=True, auto_id=True)
     for column, type_ in types.items():
         if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
-            values = {"name": column, "dim": type_.list_size, "index": "FLAT"}
+            values = {"name": column, "dim": type_.list_size, "index": "FLAT", "nullable": True}
             vectors.append(validate_model(source, node, VectorSpec, values))
             continue
         if result_types[column] == "BIT":

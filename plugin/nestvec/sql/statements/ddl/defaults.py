@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from nestvec.ingest.row_schema import row_schema
 from nestvec.milvus.catalog import Column, Table
-from nestvec.milvus.column_properties import default_property
+from nestvec.milvus.catalog.column_properties import default_property
 from nestvec.milvus.steps import Steps, call
 from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.ddl.columns import ColumnDraft

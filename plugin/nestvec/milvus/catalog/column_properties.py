@@ -1,4 +1,4 @@
-"""What Milvus cannot say of columns: templates, defaults of SQL, and the field that stands for a vector.
+"""What Milvus cannot say of columns: templates, defaults of SQL, NULL in vectors, a table without vectors.
 
 A template is a property of the collection, ``nestvec.compose.COLUMN``, so that rows are composed without the
 spec; a default is ``nestvec.default.COLUMN``. (A field's description would be the natural place, but Milvus
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from nestvec.milvus.null_vectors.names import NULL_FLAG_PREFIX
 from nestvec_schemas.errors import SpecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec
 from nestvec_schemas.spec.compose import Template, composition_order, read_template
@@ -31,7 +32,8 @@ _ALEMBIC_FIELDS: Final = frozenset({"row_id", "version_num", _ALEMBIC_VECTOR})
 def hidden_fields(names: Iterable[str]) -> frozenset[str]:
     """Those of a collection's fields that are none of the table's columns."""
     fields = frozenset(names)
-    return fields & {HIDDEN_VECTOR, *((_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ())}
+    flags = {name for name in fields if name.removeprefix(NULL_FLAG_PREFIX) in fields - {name}}
+    return flags | fields & {HIDDEN_VECTOR, *((_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ())}
 
 
 def default_property(column: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.milvus.catalog import Column, Table, TypeParams
-from nestvec.milvus.column_properties import TEMPLATE_PROPERTY_PREFIX
+from nestvec.milvus.catalog.column_properties import TEMPLATE_PROPERTY_PREFIX
 
 
 def table(*templates: tuple[str, str], dynamic: bool = False) -> Table:

@@ -1,0 +1,1 @@
+"""NULL in vector columns, by a hidden field where Milvus has none."""
