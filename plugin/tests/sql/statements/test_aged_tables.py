@@ -9,6 +9,7 @@ from pymilvus import DataType, FunctionType, MilvusClient, MilvusException
 
 from nestvec.milvus.catalog import Table, table_steps
 from nestvec.milvus.fingerprints import RecordedUpgrade, upgrade_property
+from nestvec.milvus.process_changes import TABLE_SECONDS
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
 from nestvec.sql.bind.vectors.distance import DistanceRanking
@@ -16,7 +17,6 @@ from nestvec.sql.execute.choose_search import searched_index
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.index_kinds import Workload
 from nestvec.sql.plan.search_method import by_index
-from nestvec.milvus.process_changes import TABLE_SECONDS
 from nestvec.sql.settings import IndexSettings
 
 STATEMENT = parse("SELECT id FROM Papers ORDER BY v <=> '[1, 2]' LIMIT 3").tree
