@@ -20,10 +20,10 @@ from integration_tests.fixtures.answers import compare
 from integration_tests.fixtures.postgres import run_postgres
 from integration_tests.fixtures.random_rows import NAME, create_in_milvus, create_in_postgresql, random_rows
 from integration_tests.fixtures.random_statements import writer
-from pymilvus import MilvusClient
 
 import nestvec
 from nestvec import dbapi
+from nestvec.milvus.connection import open_milvus
 
 STATEMENTS = int(os.environ.get("NESTVEC_STATEMENTS", "150"))
 """Random statements that are compared; ``make nightly`` compares more."""
@@ -38,9 +38,8 @@ def rows() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Iterator[dbapi.Connection]:
     path = str(tmp_path_factory.mktemp("relational") / "rows.db")
-    client = MilvusClient(path)
-    create_in_milvus(client, rows)
-    client.close()
+    with open_milvus(path) as client:
+        create_in_milvus(client, rows)
     with nestvec.connect(path) as connection:
         yield connection
 
