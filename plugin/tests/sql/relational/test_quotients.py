@@ -90,3 +90,8 @@ def test_texts_are_those_of_each_quotient_alone() -> None:
     texts = quotient_texts(*columns, pa.array([layout(2, 0, 0)] * 300)).to_pylist()
     pairs = zip(dividends, divisors, strict=True)
     assert texts == [numeric_text("/", f"{Decimal(a).scaleb(-2):f}", str(b)) for a, b in pairs]
+
+
+def test_the_first_digits_of_a_long_number_are_not_rounded() -> None:
+    # Of base 10,000 both begin with 9999, so that PostgreSQL takes the quotient for one below 1.
+    assert numeric_text("/", "9" * 32, "9999" + "0" * 28) == f"1.{'00010001000100010001'}"

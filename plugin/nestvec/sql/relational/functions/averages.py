@@ -7,19 +7,14 @@ from decimal import MAX_EMAX, MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
 from nestvec.sql.relational.functions.in_python import Function
-
-_SIGNIFICANT: Final = 16
-"""Digits of a quotient, at least."""
-_GROUP: Final = 4
-"""Decimal digits of a digit of a NUMERIC."""
-_MAX_SCALE: Final = 1_000
+from nestvec.sql.relational.functions.quotient_scale import divide, scale_of
 
 _EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, rounding=ROUND_HALF_UP)
 
 
 def average(total: str, count: int) -> str:
     """The average of numbers with this sum."""
-    return f"{_quotient(Decimal(total), Decimal(count)):f}"
+    return f"{divide(Decimal(total), Decimal(count)):f}"
 
 
 def sum_of_parts(upper: int, lower: int, unit: str, places: int, scale: int) -> str:
@@ -57,38 +52,12 @@ def _spread(total: Decimal, squares: Decimal, count: int, kind: str) -> str:
     if scaled <= 0:
         return "0"
     divisor = Decimal(count * (count if of_all else count - 1))
-    variance = _quotient(scaled, divisor)
+    variance = divide(scaled, divisor)
     if kind.startswith("var"):
         return f"{variance:f}"
-    places = _scale_of(variance)
+    places = scale_of(variance)
     precise = Context(prec=max(variance.adjusted(), 0) + places + 10, rounding=ROUND_HALF_UP)
     return f"{precise.sqrt(variance).quantize(Decimal(1).scaleb(-places), context=_EXACT):f}"
-
-
-def _scale_of(number: Decimal) -> int:
-    return max(0, -int(number.as_tuple().exponent))
-
-
-def _quotient(number: Decimal, divisor: Decimal) -> Decimal:
-    """A quotient with as many digits as PostgreSQL's, whose digits are groups of four."""
-    (weight, first), (other_weight, other_first) = _leading_group(number), _leading_group(divisor)
-    weight -= other_weight + (first <= other_first)
-    min_places = _SIGNIFICANT - weight * _GROUP
-    places = min(max(min_places, _scale_of(number), _scale_of(divisor), 0), _MAX_SCALE)
-    scale = _scale_of(number)
-    digits = abs(int(number.scaleb(places + 1 + scale, _EXACT)))
-    # A digit more than is shown decides the rounding.
-    rounded = (digits // (int(divisor) * 10**scale) + 5) // 10
-    sign = 1 if number < 0 and rounded else 0
-    return Decimal((sign, tuple(map(int, str(rounded))), -places))
-
-
-def _leading_group(number: Decimal) -> tuple[int, int]:
-    """The weight of the first group of four digits, and that group."""
-    if not number:
-        return 0, 0
-    weight = number.adjusted() // _GROUP
-    return weight, int(abs(number).scaleb(-weight * _GROUP, _EXACT))
 
 
 AVERAGES: Final[tuple[Function, ...]] = (

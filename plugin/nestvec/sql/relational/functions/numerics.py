@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Final
 
 from nestvec.sql.relational.functions import series
+from nestvec.sql.relational.functions.quotient_scale import divide, scale_of
 from nestvec.sql.relational.functions.series import Number
-from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT, short_key, short_result
+from nestvec.sql.relational.functions.short_numerics import short_key, short_result
 from nestvec.sqltypes.decimals import from_sorted_text, to_sorted_text
 
 _MAX_PLACES: Final = 1_000
@@ -22,65 +23,35 @@ _MAX_DIGITS: Final = 5_000
 _EXACT: Final = Context(prec=2 * (_MAX_DIGITS + _MAX_PLACES) + 100, Emax=999_999, Emin=-999_999)
 
 
-def _scale(value: Decimal) -> int:
-    exponent = value.as_tuple().exponent
-    return max(-exponent, 0) if isinstance(exponent, int) else 0
-
-
-def _weight(value: Decimal) -> int:
-    """The power of 10,000 of the first digit."""
-    return value.adjusted() // GROUP if value else 0
-
-
-def _first_digit(value: Decimal) -> int:
-    return int(_EXACT.scaleb(abs(value), -GROUP * _weight(value)))
-
-
-def _bounded(places: int, *values: Decimal) -> int:
-    return min(max(places, 0, *map(_scale, values)), _MAX_PLACES)
-
-
 def _rounded(value: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> Decimal:
     if value.adjusted() > _MAX_DIGITS:
         raise ValueError("value out of range: overflow")
     return value.quantize(Decimal(1).scaleb(-places), rounding, _EXACT)
 
 
-def _divided(a: Decimal, b: Decimal, places: int, rounding: str = ROUND_HALF_UP) -> Decimal:
-    if not b:
-        raise ValueError("division by zero")
-    digits = max(a.adjusted() - b.adjusted(), 0) + places + 10
-    return _rounded(_cutting(digits).divide(a, b), places, rounding)
-
-
-@lru_cache(maxsize=256)
-def _cutting(digits: int) -> Context:
-    """A context that cuts off what is beyond these digits."""
-    return Context(prec=digits, rounding=ROUND_DOWN, Emax=999_999, Emin=-999_999)
-
-
 def _quotient(a: Decimal, b: Decimal) -> Decimal:
     if not b:
         raise ValueError("division by zero")
-    weight = _weight(a) - _weight(b) - (_first_digit(a) <= _first_digit(b))
-    return _divided(a, b, _bounded(SIGNIFICANT - weight * GROUP, a, b))
+    return divide(a, b)
 
 
 def _whole_quotient(a: Decimal, b: Decimal) -> Decimal:
-    return _divided(a, b, 0, ROUND_DOWN)
+    if not b:
+        raise ValueError("division by zero")
+    return _EXACT.divide_int(a, b)
 
 
 def _remainder(a: Decimal, b: Decimal) -> Decimal:
     if not b:
         raise ValueError("division by zero")
-    return _rounded(_EXACT.remainder(a, b), max(_scale(a), _scale(b)))
+    return _rounded(_EXACT.remainder(a, b), max(scale_of(a), scale_of(b)))
 
 
 def _by_series(compute: Callable[..., Number]) -> Callable[..., Decimal]:
     """A function of Decimals by one of numbers of PostgreSQL's."""
 
     def computed(*numbers: Decimal) -> Decimal:
-        result = compute(*(Number(int(_EXACT.scaleb(a, _scale(a))), _scale(a)) for a in numbers))
+        result = compute(*(Number(int(_EXACT.scaleb(a, scale_of(a))), scale_of(a)) for a in numbers))
         return _EXACT.scaleb(Decimal(result.units), -result.scale)
 
     return computed
@@ -232,7 +203,7 @@ def _number(text: str) -> Decimal:
 def _plain_digits(number: Decimal) -> str:
     if not number.is_finite():
         return _WORDS[str(number)]
-    if _scale(number) > _MAX_PLACES * 3 or number.adjusted() > _MAX_DIGITS:
+    if scale_of(number) > _MAX_PLACES * 3 or number.adjusted() > _MAX_DIGITS:
         raise ValueError("value out of range: overflow")
     return format(number if number else abs(number), "f")
 

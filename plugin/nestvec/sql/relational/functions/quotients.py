@@ -13,7 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nestvec.sql.relational.functions.in_python import Function
-from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT, digits_text
+from nestvec.sql.relational.functions.quotient_scale import (
+    GROUP,
+    MAX_SCALE,
+    SIGNIFICANT,
+    first_group,
+    quotient_scale,
+)
+from nestvec.sql.relational.functions.short_numerics import digits_text
 
 LIMB: Final = 18
 """Decimal digits of a part of a quotient."""
@@ -25,7 +32,6 @@ Integers = npt.NDArray[np.int64]
 
 _FIELDS: Final = ("high", "integral", "head", "tail", "scale")
 _BASE: Final = 10**LIMB
-_MAX_SCALE: Final = 1_000
 _POWERS: Final = np.array([10**power for power in range(LIMB + 1)], dtype=np.int64)
 
 
@@ -70,7 +76,7 @@ def _quotient_text(a: int, b: int, places: tuple[int, int]) -> str:
     if not b:
         raise ValueError("division by zero")
     size_a, size_b = abs(a), abs(b)
-    scale = quotient_scale(size_a, size_b, places)
+    scale = quotient_scale(first_group(size_a, places[0]), first_group(size_b, places[1]), *places)
     units = (2 * size_a * 10 ** (scale + places[1] - places[0]) + size_b) // (2 * size_b)
     return digits_text(-units if (a < 0) != (b < 0) else units, scale)
 
@@ -94,7 +100,7 @@ def _scales(a: Integers, b: Integers, places: tuple[int, int]) -> Integers:
     """The digits behind the point of each quotient."""
     (weight_a, first_a), (weight_b, first_b) = _leading(a, places[0]), _leading(b, places[1])
     weights = weight_a - weight_b - (first_a <= first_b)
-    scales: Integers = np.clip(SIGNIFICANT - GROUP * weights, max(places), _MAX_SCALE)
+    scales: Integers = np.clip(SIGNIFICANT - GROUP * weights, max(places), MAX_SCALE)
     return scales
 
 
@@ -147,7 +153,7 @@ def _long_quotient(a: int, b: int, places: tuple[int, int], digits: int) -> tupl
     if not b:
         raise ValueError("division by zero")
     size_a, size_b = abs(a), abs(b)
-    scale = quotient_scale(size_a, size_b, places)
+    scale = quotient_scale(first_group(size_a, places[0]), first_group(size_b, places[1]), *places)
     exact = scale + places[1] - places[0]
     quotient = (2 * size_a * 10**exact + size_b) // (2 * size_b) * 10 ** (digits - exact)
     integral, fraction = divmod(quotient, 10**digits)
@@ -155,21 +161,6 @@ def _long_quotient(a: int, b: int, places: tuple[int, int], digits: int) -> tupl
     high, integral = divmod(integral, _BASE)
     sign = -1 if (a < 0) != (b < 0) else 1
     return sign * high, sign * integral, sign * head, sign * tail, scale
-
-
-def quotient_scale(a: int, b: int, places: tuple[int, int]) -> int:
-    """The digits behind the point of a quotient of integers above zero, with these places each."""
-    (weight_a, first_a), (weight_b, first_b) = _group(a, places[0]), _group(b, places[1])
-    weight = weight_a - weight_b - (first_a <= first_b)
-    return min(max(SIGNIFICANT - GROUP * weight, *places), _MAX_SCALE)
-
-
-def _group(number: int, places: int) -> tuple[int, int]:
-    if not number:
-        return 0, 0
-    weight = (len(str(number)) - 1 - places) // GROUP
-    power = places + GROUP * weight
-    return weight, number // 10**power if power >= 0 else number * 10**-power
 
 
 def _parts(columns: Sequence[Integers]) -> pa.StructArray:

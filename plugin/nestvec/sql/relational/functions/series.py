@@ -9,11 +9,8 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-GROUP: Final = 4
-"""Decimal digits of a digit of a NUMERIC."""
-SIGNIFICANT: Final = 16
-"""Digits of a result, at least."""
-MAX_SCALE: Final = 1_000
+from nestvec.sql.relational.functions.quotient_scale import GROUP, MAX_SCALE, SIGNIFICANT
+
 MAX_WEIGHT: Final = 1_250
 """Digits of base 10,000 before the point: PostgreSQL has 32,768, which take seconds."""
 

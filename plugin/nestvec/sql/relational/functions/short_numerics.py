@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SIGNIFICANT: Final = 16
-"""Digits of a quotient, a root or a logarithm, at least."""
-GROUP: Final = 4
-"""PostgreSQL's digits are of base 10,000."""
+from nestvec.sql.relational.functions.quotient_scale import first_group, quotient_scale
 
 _MAX_PLACES_DIGITS: Final = 2
 _KEY_BIAS: Final = 50_000
@@ -65,17 +62,9 @@ def _quotient(left: str, right: str) -> str:
     digits_a, digits_b = integer_a + fraction_a, integer_b + fraction_b
     if not (digits_a.isdecimal() and digits_b.isdecimal()):
         return ""
-    # Both with as many places, a multiple of those of PostgreSQL's digits.
-    scale = max(len(fraction_a), len(fraction_b))
-    aligned = -(-scale // GROUP) * GROUP
-    a, b = (
-        int(digits_a) * 10 ** (aligned - len(fraction_a)),
-        int(digits_b) * 10 ** (aligned - len(fraction_b)),
-    )
+    a, b = int(digits_a), int(digits_b)
     if not a or not b:
         return ""
-    weight_a, weight_b = (len(str(a)) - 1) // GROUP, (len(str(b)) - 1) // GROUP
-    first_a, first_b = a // 10 ** (GROUP * weight_a), b // 10 ** (GROUP * weight_b)
-    weight = weight_a - weight_b - (first_a <= first_b)
-    places = max(SIGNIFICANT - weight * GROUP, scale)
-    return digits_text((2 * a * 10**places + b) // (2 * b), places)
+    places_a, places_b = len(fraction_a), len(fraction_b)
+    scale = quotient_scale(first_group(a, places_a), first_group(b, places_b), places_a, places_b)
+    return digits_text((2 * a * 10 ** (scale + places_b - places_a) + b) // (2 * b), scale)

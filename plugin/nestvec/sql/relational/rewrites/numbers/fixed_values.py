@@ -14,8 +14,8 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
+from nestvec.sql.relational.functions.quotient_scale import GROUP, quotient_scale
 from nestvec.sql.relational.functions.quotients import layout
-from nestvec.sql.relational.functions.short_numerics import GROUP, SIGNIFICANT
 from nestvec.sql.relational.rewrites.nodes import call, kind
 from nestvec.sql.relational.rewrites.numbers.exactness import KEY, MAX_DIGITS, VALUE, is_inexact, size_of
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
@@ -189,12 +189,11 @@ def _quotient(left: Fixed, right: Fixed) -> Fixed | None:
 
 def _largest_scale(left: Fixed, right: Fixed) -> int:
     """The most digits behind the point that PostgreSQL gives a quotient of such numbers."""
-    weight = min(
-        weight_a - weight_b - (first_a <= first_b)
+    return max(
+        quotient_scale((weight_a, first_a), (weight_b, first_b), left.places, right.places)
         for weight_a, first_a, _ in _first_digits(left)
         for weight_b, _, first_b in _first_digits(right)
     )
-    return max(SIGNIFICANT - GROUP * weight, left.places, right.places)
 
 
 def _first_digits(value: Fixed) -> list[tuple[int, int, int]]:
