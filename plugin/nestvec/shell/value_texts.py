@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nestvec.sqltypes.arrays import quote_element
 from nestvec.sqltypes.texts import any_text, float4_text, json_text, vector_text
-from nestvec.sqltypes.vector_texts import real_text
+from nestvec.sqltypes.vector_texts import sparse_text
 
 _DOCUMENTS: Final = frozenset({"JSON", "JSONB"})
 _VECTORS: Final = frozenset({"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR", "INT8_VECTOR"})
@@ -26,9 +26,7 @@ def value_text(value: Any, type_: str = "ANY", element: str = "ANY") -> str | No
     if type_ in _VECTORS:
         return vector_text(value).decode()
     if type_ == "SPARSE_FLOAT_VECTOR" and isinstance(value, Mapping):
-        weights = sorted((int(index), float(weight)) for index, weight in value.items())
-        inner = ",".join(f"{index + 1}:{real_text(weight)}" for index, weight in weights)
-        return f"{{{inner}}}/{weights[-1][0] + 1 if weights else 1}"
+        return sparse_text(value)
     if type_ == "BINARY_VECTOR" and not isinstance(value, str):
         data = value[0] if isinstance(value, list) else bytes(value)
         return "".join(f"{byte:08b}" for byte in data)

@@ -12,6 +12,7 @@ import numpy as np
 from nestvec.sqltypes import datetimes, decimals, vectors
 from nestvec.sqltypes.arrays import parse_array
 from nestvec.sqltypes.kinds import BFLOAT16, SqlType, parse_sql_type
+from nestvec.sqltypes.vector_texts import sparse_text
 from nestvec_schemas.errors import RowRejected
 
 MAX_BYTEA: Final = 32_767
@@ -243,7 +244,7 @@ def _sparse(value: object, kind: SqlType, column: StoredColumn, exact: bool) -> 
 
 
 def _read_sparse(stored: Any, kind: SqlType) -> Any:
-    return vectors.sparse_text(stored, kind.sizes[0]) if kind.sizes else stored
+    return sparse_text(stored, kind.sizes[0]) if kind.sizes else stored
 
 
 def read_half(stored: Any) -> list[float]:

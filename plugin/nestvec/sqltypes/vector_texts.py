@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,8 +36,7 @@ class SparseVector:
     numbers: tuple[float, ...]
 
     def __str__(self) -> str:
-        pairs = zip(self.indexes, self.numbers, strict=True)
-        return f"{{{','.join(f'{at + 1}:{real_text(number)}' for at, number in pairs)}}}/{self.dims}"
+        return sparse_text(dict(zip(self.indexes, self.numbers, strict=True)), self.dims)
 
 
 def read_vector(text: str, kind: str) -> Floats:
@@ -129,6 +128,18 @@ def read_sparse(text: str) -> SparseVector:
     if outside.any():
         raise ValueError(f'"{texts[int(np.flatnonzero(outside)[0])]}" is out of range for type sparsevec')
     return make_sparse(int(match["dims"]), indexes, stored.tolist())
+
+
+def sparse_text(entries: Mapping[int, float], dims: int | None = None) -> str:
+    """``{1:0.5,3:2}/5``, of entries by their indexes from 0. Without ``dims`` up to the largest."""
+    pairs = sorted((int(index), float(number)) for index, number in entries.items())
+    parts = ",".join(f"{index + 1}:{real_text(number)}" for index, number in pairs)
+    return f"{{{parts}}}/{sparse_dims(entries) if dims is None else dims}"
+
+
+def sparse_dims(entries: Mapping[int, float]) -> int:
+    """The dimensions up to the largest index."""
+    return int(max(entries, default=0)) + 1
 
 
 def make_sparse(dims: int, indexes: Sequence[int], numbers: Sequence[float]) -> SparseVector:

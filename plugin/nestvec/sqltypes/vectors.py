@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from nestvec.sqltypes.vector_texts import real_text, to_bfloat16
+from nestvec.sqltypes.vector_texts import to_bfloat16
 from nestvec_schemas.errors import RowRejected
 
 _BITS = re.compile("[01]*")
@@ -142,9 +142,3 @@ def _sparse_entries(text: str) -> dict[int, float]:
                 "this is not a number", value=match[2][:60], next_step="Write it as '{1:0.5,3:2}/5'."
             ) from error
     return entries
-
-
-def sparse_text(entries: Mapping[int, float], dims: int) -> str:
-    """pgvector's text of a sparse vector."""
-    parts = ",".join(f"{index + 1}:{real_text(number)}" for index, number in sorted(entries.items()))
-    return f"{{{parts}}}/{dims}"

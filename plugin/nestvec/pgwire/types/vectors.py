@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from nestvec.pgwire.errors import PgError
-from nestvec.sqltypes.vector_texts import real_text
+from nestvec.sqltypes import vector_texts
 
 MAX_DIM: Final = 32_768
 """Numbers of a vector in Milvus."""
@@ -46,9 +46,7 @@ def sparse_text(value: Any) -> bytes:
     """``{1:0.5,7:2}/30522``, with indices from 1; without a known dim, that of the largest index."""
     if isinstance(value, str):
         return value.encode()
-    weights = _weights(value)
-    inner = ",".join(f"{index + 1}:{real_text(weight)}" for index, weight in weights)
-    return f"{{{inner}}}/{_sparse_dim(weights)}".encode()
+    return vector_texts.sparse_text(dict(_weights(value))).encode()
 
 
 def encode_sparse(value: Any) -> bytes:
@@ -122,7 +120,7 @@ def _weights(value: Any) -> list[tuple[int, float]]:
 
 
 def _sparse_dim(weights: list[tuple[int, float]]) -> int:
-    return weights[-1][0] + 1 if weights else 1
+    return vector_texts.sparse_dims(dict(weights))
 
 
 def _invalid(name: str, text: str) -> PgError:
