@@ -21,7 +21,7 @@ from integration_tests.fixtures.signatures import read_signatures
 from pgvector.asyncpg import register_vector
 from psycopg import generators
 
-from nestvec.pgwire.inference.signatures import SIGNATURES_FILE
+from nestvec.sql.analysis.signatures import SIGNATURES_FILE
 
 _LINES: Final = Path(__file__).with_name("parameters.sql").read_text(encoding="utf-8").splitlines()
 STATEMENTS: Final = [line for line in _LINES if line and not line.startswith("--")]

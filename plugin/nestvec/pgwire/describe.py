@@ -17,8 +17,8 @@ from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.rows import relation_oid
 from nestvec.pgwire.outcome import field_of, result_fields
 from nestvec.pgwire.protocol.responses import Field
-from nestvec.pgwire.types import oids
-from nestvec.pgwire.types.milvus import column_modifier, column_oid, type_oid
+from nestvec.pgwire.types.milvus import column_modifier, type_oid
+from nestvec.sql.analysis.column_types import column_oid
 from nestvec.sql.bind.params import PARAMETER_NODES, Params, bind_params, parameter_name
 from nestvec.sql.bind.values import ColumnRef
 from nestvec.sql.parse.completeness import mark_consumed
@@ -27,6 +27,7 @@ from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.parse.source import identifier_name
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import columns_of_query, plan_select_alone
+from nestvec.sqltypes import oids
 from nestvec_schemas.errors import NestvecError, SqlError
 
 _CAST_NAMES: Final = dict.fromkeys(("char", "name", "unknown", "void", "pg_node_tree", "varbit"), "text")

@@ -9,10 +9,10 @@ from typing import Final
 
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.protocol.responses import Field, data_row
-from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.encode import encoder
 from nestvec.pgwire.types.milvus import result_oid, type_oid
 from nestvec.sql.result import Row, StatementResult
+from nestvec.sqltypes import oids
 
 _SAMPLED: Final = 200
 """Rows by whose values a column without a known type gets one."""

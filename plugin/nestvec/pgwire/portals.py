@@ -16,9 +16,9 @@ from nestvec.pgwire.protocol.messages import BindMessage, ParseMessage
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.runner import StatementRunner
 from nestvec.pgwire.statement import Statement, single_statement
-from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.decode import decoder
 from nestvec.sql.result import Row
+from nestvec.sqltypes import oids
 
 MAX_STATEMENTS: Final = 2_000
 """Prepared statements of one connection."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.inference.signatures import choose, common_type, signatures
 from nestvec.pgwire.inference.statements import ParameterTypes
-from nestvec.pgwire.types import oids
+from nestvec.sql.analysis.signatures import choose, common_type, signatures
 from nestvec.sql.parse.parse import parse
+from nestvec.sqltypes import oids
 
 
 def types_of(statement: str, *declared: int) -> list[str]:

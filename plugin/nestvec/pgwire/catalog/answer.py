@@ -20,16 +20,16 @@ from nestvec.pgwire.catalog.macros import FUNCTIONS
 from nestvec.pgwire.catalog.rewrite import ClientContext, relation_of, rewrite
 from nestvec.pgwire.describe import sample_values
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.inference.nodes import MAX_PARAMETERS, type_name
 from nestvec.pgwire.inference.statements import ParameterTypes
 from nestvec.pgwire.outcome import StatementOutcome, field_of
 from nestvec.pgwire.parameters import SERVER_VERSION, PgParameters
 from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.statement import Statement
-from nestvec.pgwire.types import oids
+from nestvec.sql.analysis.nodes import MAX_PARAMETERS, type_name
 from nestvec.sql.bind.params import parameter_name
 from nestvec.sql.interrupts import interruptible
 from nestvec.sql.session import Session
+from nestvec.sqltypes import oids
 
 if TYPE_CHECKING:
     import duckdb

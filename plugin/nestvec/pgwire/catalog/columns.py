@@ -10,7 +10,7 @@ from sqlglot import exp
 from nestvec.pgwire.catalog.database import postgres_relations
 from nestvec.pgwire.catalog.macros import TYPE_NAMES
 from nestvec.pgwire.catalog.rewrite import SESSION_FUNCTIONS, relation_of
-from nestvec.pgwire.types import oids
+from nestvec.sqltypes import oids
 
 _NAMES: Final = {
     "integer": "int4",

@@ -12,10 +12,10 @@ from typing import Any, Final
 from nestvec.milvus.catalog import Column, Table
 from nestvec.pgwire.catalog.macros import TYPE_NAMES
 from nestvec.pgwire.catalog.shown_views import ShownView
-from nestvec.pgwire.types import oids
-from nestvec.pgwire.types.milvus import column_modifier, column_oid
+from nestvec.pgwire.types.milvus import column_modifier
+from nestvec.sql.analysis.column_types import column_oid
 from nestvec.sql.statements.show import generated_expression
-from nestvec.sqltypes import from_stored
+from nestvec.sqltypes import from_stored, oids
 from nestvec.sqltypes.texts import any_text
 
 PUBLIC: Final = 2200

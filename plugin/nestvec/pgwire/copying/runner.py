@@ -20,7 +20,7 @@ from nestvec.pgwire.runner import StatementRunner
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.types.decode import Decoder, decoder
 from nestvec.pgwire.types.encode import encoder
-from nestvec.pgwire.types.milvus import column_oid
+from nestvec.sql.analysis.column_types import column_oid
 from nestvec.sql.parse.parse import parse
 from nestvec_schemas.errors import NestvecError
 

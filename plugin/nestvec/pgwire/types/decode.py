@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from nestvec.pgwire.errors import PgError
 from nestvec.pgwire.protocol.messages import decode_text
-from nestvec.pgwire.types import oids, times, vectors
+from nestvec.pgwire.types import times, vectors
 from nestvec.pgwire.types.arrays import decode_array_binary, decode_array_text
 from nestvec.pgwire.types.numeric import decode_numeric
+from nestvec.sqltypes import oids
 
 Decoder = Callable[[bytes], Any]
 

@@ -11,9 +11,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.types import oids, times, vectors
+from nestvec.pgwire.types import times, vectors
 from nestvec.pgwire.types.arrays import encode_array_binary, encode_array_text, is_sequence
 from nestvec.pgwire.types.numeric import encode_numeric
+from nestvec.sqltypes import oids
 from nestvec.sqltypes.texts import (
     any_text,
     bool_text,

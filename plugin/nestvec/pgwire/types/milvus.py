@@ -9,36 +9,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from nestvec.milvus.catalog import Column
-from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.arrays import is_sequence
-from nestvec.sql.bind.ddl.column_types import MAX_LENGTH
-from nestvec.sqltypes import SqlType, parse_sql_type, sql_type_of
-
-OIDS: Final = {
-    "BOOL": oids.BOOL,
-    "INT8": oids.INT2,
-    "INT16": oids.INT2,
-    "INT32": oids.INT4,
-    "INT64": oids.INT8,
-    "FLOAT": oids.FLOAT4,
-    "DOUBLE": oids.FLOAT8,
-    "VARCHAR": oids.TEXT,
-    "BPCHAR": oids.BPCHAR,
-    "STRING": oids.TEXT,
-    "TEXT": oids.TEXT,
-    "JSON": oids.JSONB,
-    "JSONB": oids.JSONB,
-    "GEOMETRY": oids.TEXT,
-    "INTERVAL": oids.INTERVAL,
-    "DECIMAL": oids.NUMERIC,
-    "FLOAT_VECTOR": oids.VECTOR,
-    "FLOAT16_VECTOR": oids.HALFVEC,
-    "BFLOAT16_VECTOR": oids.BFLOAT16_VECTOR,
-    "INT8_VECTOR": oids.VECTOR,
-    "SPARSE_FLOAT_VECTOR": oids.SPARSEVEC,
-    "BINARY_VECTOR": oids.BIT,
-}
-"""The type of a result's column by Milvus's name of its type, or DuckDB's."""
+from nestvec.sql.analysis.column_types import OIDS, column_oid, sql_type_oid
+from nestvec.sqltypes import oids, parse_sql_type, sql_type_of
 
 _CLASSES: Final[tuple[tuple[type, int], ...]] = (
     (bool, oids.BOOL),
@@ -53,18 +26,6 @@ _CLASSES: Final[tuple[tuple[type, int], ...]] = (
     (timedelta, oids.INTERVAL),
     (dict, oids.JSONB),
 )
-
-
-def column_oid(column: Column) -> int:
-    """The type of a collection's column: its SQL type, if Milvus stores it by a mapping."""
-    kind = sql_type_of(column)
-    if kind is not None:
-        return _sql_type_oid(kind)
-    if column.type == "ARRAY":
-        return oids.array_of(OIDS.get(column.type_params.element_type or "", oids.TEXT))
-    if column.type == "VARCHAR" and column.max_length not in (None, MAX_LENGTH):
-        return oids.VARCHAR
-    return OIDS.get(column.type, oids.TEXT)
 
 
 def column_modifier(column: Column) -> int:
@@ -82,12 +43,7 @@ def column_modifier(column: Column) -> int:
 def type_oid(type_: str) -> int:
     """The type of a result's column by its name: ``INT64``, ``NUMERIC(10,2)``, ``UUID[]``; 0 for another."""
     kind = parse_sql_type(type_.lower())
-    return _sql_type_oid(kind) if kind is not None else OIDS.get(type_, oids.UNSPECIFIED)
-
-
-def _sql_type_oid(kind: SqlType) -> int:
-    oid = oids.oid_of(kind.name)
-    return oids.array_of(oid) if kind.array else oid
+    return sql_type_oid(kind) if kind is not None else OIDS.get(type_, oids.UNSPECIFIED)
 
 
 def result_oid(type_: str, values: Sequence[Any] = ()) -> int:

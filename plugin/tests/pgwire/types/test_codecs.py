@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.types import oids
 from nestvec.pgwire.types.decode import decoder
 from nestvec.pgwire.types.encode import encoder
+from nestvec.sqltypes import oids
 from nestvec.sqltypes.intervals import interval_parts
 from nestvec.sqltypes.texts import any_text
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.pgwire.errors import PgError
-from nestvec.pgwire.inference.nodes import (
+from nestvec.sql.analysis.casts import cast_oid
+from nestvec.sql.analysis.nodes import (
     OPERATORS,
     array_name,
     called,
@@ -18,23 +18,16 @@ from nestvec.pgwire.inference.nodes import (
     quantified,
     type_name,
 )
-from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED, common_type, resolve
-from nestvec.pgwire.types import oids
-from nestvec.pgwire.types.casts import cast_oid
+from nestvec.sql.analysis.signatures import UNKNOWN, UNTYPED, common_type, resolve
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.function_types import CALL
+from nestvec.sqltypes import oids
 
 _MOMENTS: Final = {
     exp.CurrentTimestamp: "timestamptz", exp.CurrentDate: "date", exp.CurrentTime: "time",
     exp.Localtimestamp: "timestamp", exp.Localtime: "time", exp.Interval: "interval", exp.Exists: "bool",
 }  # fmt: skip
-_SHOWN: Final = {
-    "bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
-    "float8": "double precision", "varchar": "character varying", "bpchar": "character",
-    "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
-}  # fmt: skip
-"""The names of types in errors."""
 _LOGICAL: Final = (exp.And, exp.Or, exp.Xor, exp.Not)
 
 
@@ -49,9 +42,9 @@ class Expressions:
         }
         """Those of the parameters that are known so far."""
         self.numbers = set[int](range(1, len(declared) + 1))
-        self._declared = frozenset(self.types)
+        self.declared = frozenset(self.types)
         self._compared_with_null = set[int]()
-        self._strict = strict
+        self.strict = strict
         self._unknown = set[int]()
         """The ids of nodes of parameters that had no type when they were reached."""
         self._by_kind = self._handlers()
@@ -73,24 +66,24 @@ class Expressions:
         return self.of_other(node)
 
     def coerce(self, node: Any, type_: str) -> None:
-        """A place where an expression has a type, which a parameter there takes. Raises PgError."""
+        """A place where an expression has a type, which a parameter there takes."""
         while isinstance(node, (exp.Paren, exp.Alias)):
             node = node.this
         number = number_of(node)
         if not number or type_ in (UNKNOWN, UNTYPED):
             return
         before = self.types.setdefault(number, type_)
-        if before != type_ and self._strict and id(node) in self._unknown:
-            raise PgError(
-                "42P08",
-                f"inconsistent types deduced for parameter ${number}",
-                detail=f"{before} versus {type_}",
-            )
+        if before != type_ and self.strict and id(node) in self._unknown:
+            self.inconsistent(number, before, type_)
 
-    def condition(self, node: Any) -> None:
+    def condition(self, node: Any, place: str = "") -> None:
         """An expression that is true or false."""
-        if isinstance(node, exp.Expr) and self.type_of(node) == UNKNOWN:
+        if not isinstance(node, exp.Expr):
+            return
+        own = self.type_of(node)
+        if own == UNKNOWN:
             self.coerce(node, "bool")
+        self.placed(node, own, "bool", place)
 
     def settle(self, node: Any, type_: str) -> str:
         """An expression in a place of this type, which one without a type takes."""
@@ -132,30 +125,43 @@ class Expressions:
             if operator == "+" and types == ["date", UNKNOWN]:
                 self.coerce(right, "interval")  # PostgreSQL refuses it, since it may be a number, too
                 return "timestamp"
-            self._refuse(operator, left, right, types)
+            self.no_operator(operator, (left, right), types)
             return UNTYPED
         for operand, type_, own in zip((left, right), chosen.arguments, types, strict=True):
             if own == UNKNOWN:
                 self.coerce(operand, type_)
         return chosen.result
 
-    def _refuse(self, operator: str, left: Any, right: Any, types: list[str]) -> None:
-        """Raise PgError for a parameter whose type nothing tells, or is that of another place."""
-        if self._strict and types == [UNKNOWN, UNKNOWN]:
-            raise PgError(
-                "42725",
-                f"operator is not unique: unknown {operator} unknown",
-                hint="Cast a parameter: $1::int.",
-            )
-        numbers = {number_of(left), number_of(right)} - {0}
-        if self._strict and numbers - self._declared and {UNKNOWN, UNTYPED}.isdisjoint(types):
-            shown = [_SHOWN.get(type_, type_) for type_ in types]
-            raise PgError("42883", f"operator does not exist: {shown[0]} {operator} {shown[1]}")
+    def inconsistent(self, number: int, before: str, type_: str) -> None:
+        """A parameter that had another type in another place."""
 
-    def common(self, nodes: Sequence[Any]) -> str:
+    def no_operator(self, operator: str, operands: Sequence[Any], types: Sequence[str]) -> None:
+        """An operation that no operator of the catalog is chosen for."""
+
+    def no_function(self, node: exp.Expr, name: str, types: Sequence[str]) -> None:
+        """A call that no function of the catalog is chosen for."""
+
+    def unlike(self, construct: str, nodes: Sequence[Any], types: Sequence[str]) -> None:
+        """Values of which one is chosen that have no type in common."""
+
+    def converted(self, node: exp.Cast, own: str, target: str) -> None:
+        """A cast."""
+
+    def placed(self, node: Any, own: str, type_: str, place: str) -> None:
+        """An expression in a clause that takes values of a type."""
+
+    def assigned(self, node: Any, own: str, type_: str, column: str) -> None:
+        """A value that is written into a column."""
+
+    def subscripted(self, node: exp.Bracket, own: str) -> None:
+        """A value of which an element is read."""
+
+    def common(self, nodes: Sequence[Any], construct: str = "") -> str:
         """The type that several expressions have in common, which those without a type take."""
         types = [self.type_of(node) for node in nodes]
         common = common_type(types)
+        if common == UNTYPED and construct:
+            self.unlike(construct, nodes, types)
         common = "text" if common == UNKNOWN else common
         for node, type_ in zip(nodes, types, strict=True):
             if type_ == UNKNOWN:
@@ -183,9 +189,9 @@ class Expressions:
             exp.In: self._of_in,
             exp.Between: self._of_between,
             exp.Case: self._of_case,
-            exp.Coalesce: lambda node: self.common([node.this, *node.expressions]),
-            exp.Greatest: lambda node: self.common([node.this, *node.expressions]),
-            exp.Least: lambda node: self.common([node.this, *node.expressions]),
+            exp.Coalesce: lambda node: self.common([node.this, *node.expressions], "COALESCE"),
+            exp.Greatest: lambda node: self.common([node.this, *node.expressions], "GREATEST"),
+            exp.Least: lambda node: self.common([node.this, *node.expressions], "LEAST"),
             exp.Nullif: self._of_nullif,
             exp.Array: self._of_array,
             exp.Bracket: self._of_bracket,
@@ -216,7 +222,7 @@ class Expressions:
             for item in node.this.expressions:
                 self.settle(item, target[1:])
         else:
-            self.settle(node.this, target)
+            self.converted(node, self.settle(node.this, target), target)
         return target
 
     def _of_moment(self, node: exp.Expr) -> str:
@@ -225,6 +231,7 @@ class Expressions:
 
     def _of_logical(self, node: exp.Expr) -> str:
         # A chain of thousands is not followed by recursion.
+        place = {exp.And: "AND", exp.Or: "OR"}.get(type(node), "NOT")
         stack = [node]
         while stack:
             current = stack.pop()
@@ -232,7 +239,7 @@ class Expressions:
                 if isinstance(child, (*_LOGICAL, exp.Paren)) and not isinstance(child, exp.Subquery):
                     stack.append(child)
                 else:
-                    self.condition(child)
+                    self.condition(child, place)
         return "bool"
 
     def _of_in(self, node: exp.In) -> str:
@@ -267,10 +274,10 @@ class Expressions:
                 self.settle(node.this, "text")
                 self.of_operator("=", node.this, branch.this)
             else:
-                self.condition(branch.this)
+                self.condition(branch.this, "CASE/WHEN")
         default = node.args.get("default")
         return self.common(
-            [*([] if default is None else [default]), *(each.args["true"] for each in branches)]
+            [*([] if default is None else [default]), *(each.args["true"] for each in branches)], "CASE"
         )
 
     def _of_nullif(self, node: exp.Nullif) -> str:
@@ -281,10 +288,11 @@ class Expressions:
         items = node.expressions
         if len(items) == 1 and isinstance(items[0], exp.Query):
             return array_name(self.of_query(items[0]))
-        return array_name(self.common(items)) if items else UNTYPED
+        return array_name(self.common(items, "ARRAY")) if items else UNTYPED
 
     def _of_bracket(self, node: exp.Bracket) -> str:
         type_ = self.type_of(node.this)
+        self.subscripted(node, type_)
         of_json = type_ == "jsonb"
         for item in node.expressions:
             self.settle(item, "text" if of_json else "int4" if type_.startswith("_") else UNTYPED)
@@ -292,7 +300,7 @@ class Expressions:
 
     def _of_is(self, node: exp.Is) -> str:
         if isinstance(node.expression, exp.Boolean):
-            self.condition(node.this)
+            self.condition(node.this, "IS TRUE")
         elif self.type_of(node.this) == UNKNOWN:
             self._compared_with_null.add(number_of(node.this))
         return "bool"
@@ -316,7 +324,7 @@ class Expressions:
     def _of_filter(self, node: exp.Filter) -> str:
         type_ = self.type_of(node.this)
         where = node.expression
-        self.condition(where.this if isinstance(where, exp.Where) else where)
+        self.condition(where.this if isinstance(where, exp.Where) else where, "FILTER")
         return type_
 
     def _of_part(self, node: exp.Extract) -> str:
@@ -344,6 +352,7 @@ class Expressions:
         types = [self.type_of(argument) for argument in arguments]
         chosen = resolve("functions", name, tuple(types))
         if chosen is None:
+            self.no_function(node, name, types)
             return UNTYPED
         for argument, type_, own in zip(arguments, chosen.arguments, types, strict=True):
             if own == UNKNOWN:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.pgwire.inference.signatures import UNKNOWN, UNTYPED
-from nestvec.pgwire.types import oids
+from nestvec.sql.analysis.signatures import UNKNOWN, UNTYPED
 from nestvec.sql.bind.params import PARAMETER_NODES, parameter_name
 from nestvec.sql.parse.function_types import CALL
+from nestvec.sqltypes import oids
 
 MAX_PARAMETERS: Final = 65_535
 
@@ -28,6 +28,12 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.AtTimeZone: "timezone", exp.ExplodingGenerateSeries: "generate_series", exp.Explode: "unnest",
     exp.Trim: "btrim",
 }  # fmt: skip
+_SHOWN: Final = {
+    "bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
+    "float8": "double precision", "varchar": "character varying", "bpchar": "character",
+    "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
+}  # fmt: skip
+"""The names of types in errors."""
 _LAST_FIRST: Final = (exp.TimestampTrunc, exp.AtTimeZone)
 """Calls of which sqlglot keeps the first argument behind the second."""
 
@@ -40,6 +46,11 @@ def is_named(node: exp.Expr) -> bool:
 def type_name(oid: int) -> str:
     """PostgreSQL's short name of a type; UNTYPED for one that is not known here."""
     return oids.BY_OID[oid].name if oid in oids.BY_OID else UNTYPED
+
+
+def shown_type(type_: str) -> str:
+    """The name of a type in an error."""
+    return f"{shown_type(type_[1:])}[]" if type_.startswith("_") else _SHOWN.get(type_, type_)
 
 
 def array_name(element: str) -> str:

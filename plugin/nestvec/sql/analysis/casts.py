@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.pgwire.types import oids
+from nestvec.sqltypes import oids
 
 _CASTS: Final = {
     exp.DType.BOOLEAN: oids.BOOL,
