@@ -273,7 +273,7 @@ FAILING = [
     ("fields are counted from 1", "SELECT ‸split_part('a', ',', 0)"),
     ("must not end with escape character", "SELECT ‸'abc' LIKE 'a\\'"),
     ("invalid input syntax for type integer: 'a'", "SELECT 1 + ‸'a'"),
-    ("+ takes a number, not VARCHAR", "SELECT 1 + ‸lower('a')"),
+    ("+ takes a number, not VARCHAR. Add a cast", "SELECT 1 + ‸lower('a')"),
     ("lower takes a string, not INT", "SELECT lower(‸1)"),
     ("WHEN takes a boolean", "SELECT CASE WHEN ‸1 THEN 1 END"),
     ("AND takes a boolean", "SELECT TRUE AND ‸1"),
@@ -315,7 +315,7 @@ OF_ROWS = [
     ("HAVING takes a boolean", "SELECT count(*) FROM t HAVING ‸count(*)"),
     ("expressions must be in the select list", "SELECT DISTINCT n FROM t ORDER BY ‸name"),
     ("there is no such column: nmae", "SELECT upper(‸nmae) FROM t"),
-    ("+ takes a number, not TEXT", "SELECT 1 + ‸name FROM t"),
+    ("+ takes a number, not TEXT. Add a cast", "SELECT 1 + ‸name FROM t"),
 ]
 
 

@@ -144,7 +144,7 @@ def _check_values(source: SourceText, node: exp.Expr) -> None:
 
 def _mismatch(source: SourceText, node: exp.Expr, taker: str, expected: str) -> SqlError:
     name = str(getattr(kind(node), "value", kind(node)))
-    return source.type_mismatch(f"{taker} takes {expected}, not {name}", name, node, _CAST)
+    return source.type_mismatch(f"{taker} takes {expected}, not {name}", ABSENT, node, _CAST)
 
 
 def _check_not_negative(source: SourceText, node: exp.Limit | exp.Offset) -> None:
