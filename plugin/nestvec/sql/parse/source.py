@@ -132,3 +132,19 @@ def chain_operands(node: exp.Expr) -> list[exp.Expr]:
         operands.append(node.args["expression"])
         node = node.this
     return [node, *reversed(operands)]
+
+
+def select_lists(query: exp.Expr) -> list[exp.Select]:
+    """The queries of a set operation, the first one first; of another query itself."""
+    query = query.unnest()
+    if isinstance(query, exp.SetOperation):
+        return [*select_lists(query.this), *select_lists(query.expression)]
+    return [query] if isinstance(query, exp.Select) else []
+
+
+def first_select(query: exp.Expr) -> exp.Select | None:
+    """The query that names the columns of a set operation; of another query itself. None for VALUES."""
+    query = query.unnest()
+    while isinstance(query, exp.SetOperation):
+        query = query.this.unnest()
+    return query if isinstance(query, exp.Select) else None

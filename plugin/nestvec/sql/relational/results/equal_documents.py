@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.parse.source import SourceText
+from nestvec.sql.parse.source import SourceText, first_select, select_lists
 from nestvec.sql.relational.results.document_comparisons import compare_in_tests
 from nestvec.sql.relational.results.document_sets import (
     compared_rows,
@@ -51,7 +51,7 @@ def compare_documents(source: SourceText, tree: exp.Expr) -> exp.Expr:
             aggregate.this.set("expressions", [_key(source, value) for value in values])
     gather_distinct(tree, partial(_key, source))
     operations = list(tree.find_all(exp.SetOperation))
-    for node, selects in [(node, _selects(node)) for node in reversed(operations)]:
+    for node, selects in [(node, select_lists(node)) for node in reversed(operations)]:
         united = _unite(source, node, selects)
         tree = united if node is tree else tree
     for node in operations:
@@ -188,7 +188,8 @@ def _named(query: exp.Query, name: str) -> exp.Subquery:
 def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
     """ORDER BY documents of a UNION, which takes names of columns alone, around it."""
     order = node.args.get("order")
-    items = _selects(node)[0].expressions if _selects(node) else []
+    select = first_select(node)
+    items = select.expressions if select is not None else []
     documents = {at: item for at, item in enumerate(items, 1) if _is_document(item.unalias())}
     keys = [
         (ordered, item)
@@ -209,10 +210,3 @@ def _ordered_outside(node: exp.SetOperation) -> exp.Expr:
     if node.parent is not None:
         node.replace(outer)
     return outer
-
-
-def _selects(node: exp.Expr) -> list[exp.Select]:
-    node = node.unnest()
-    if isinstance(node, exp.SetOperation):
-        return [*_selects(node.this), *_selects(node.expression)]
-    return [node] if isinstance(node, exp.Select) else []

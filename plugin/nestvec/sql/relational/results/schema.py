@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.schema import MappingSchema
 
 from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes
+from nestvec.sql.parse.source import first_select
 from nestvec.sql.parse.vectors.kinds import parse_vector_type
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.rewrites.nodes import is_text_constant
@@ -58,9 +59,9 @@ def widen_recursion(tree: exp.Expr) -> exp.Expr:
     """
     for clause in tree.find_all(exp.With):
         queries = [cte.this for cte in clause.expressions] if clause.args.get("recursive") else []
-        firsts = [query.this.unnest() for query in queries if isinstance(query, exp.Union)]
+        firsts = [first_select(query) for query in queries if isinstance(query, exp.Union)]
         for first in firsts:
-            for item in first.expressions if isinstance(first, exp.Select) else ():
+            for item in first.expressions if first is not None else ():
                 value = item.unalias()
                 if value.type is not None and value.type.this == exp.DType.DECIMAL:
                     _widen(value)

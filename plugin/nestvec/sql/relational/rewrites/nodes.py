@@ -117,14 +117,6 @@ def _is_within(node: exp.Expr, query: exp.Expr) -> bool:
     return isinstance(node, exp.Query) and node is not query
 
 
-def select_lists(query: exp.Expr) -> list[exp.Select]:
-    """The queries of a set operation; of another query itself."""
-    if isinstance(query, exp.SetOperation):
-        return [*select_lists(query.this), *select_lists(query.expression)]
-    query = query.unnest()
-    return [query] if isinstance(query, exp.Select) else []
-
-
 def order_by_value(tree: exp.Select, item: exp.Expr, position: int) -> bool:
     """Write the value where ORDER BY names the item; whether nothing else names it."""
     names, listed = list[exp.Expr](), set(map(id, tree.expressions))

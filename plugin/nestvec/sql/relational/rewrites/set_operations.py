@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, kind, select_lists
+from nestvec.sql.parse.source import select_lists
+from nestvec.sql.relational.rewrites.nodes import TEXT_TYPES, kind
 
 
 def type_constants(node: exp.SetOperation) -> exp.SetOperation:

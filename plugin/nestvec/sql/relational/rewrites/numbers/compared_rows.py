@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.parse.source import without_parens
-from nestvec.sql.relational.rewrites.nodes import anonymous_name, select_lists
+from nestvec.sql.parse.source import select_lists, without_parens
+from nestvec.sql.relational.rewrites.nodes import anonymous_name
 
 _ORDERED: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 

@@ -14,8 +14,9 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.sql.parse.source import first_select, select_lists
 from nestvec.sql.relational.names import source_node
-from nestvec.sql.relational.rewrites.nodes import INTEGERS, call, kind, select_lists
+from nestvec.sql.relational.rewrites.nodes import INTEGERS, call, kind
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     DIGITS,
     SIZE,
@@ -207,9 +208,9 @@ def _computed_positions(query: exp.Expr) -> list[int]:
 
 def _with_keys(query: exp.Expr, positions: Sequence[int]) -> exp.Expr:
     """Replace a query by one that reads keys from it, and gives their numbers."""
-    first = select_lists(query)[0]
+    first = first_select(query)
     names = list(query.named_selects) if isinstance(query, exp.Query) else []
-    types = [item.type for item in first.expressions]
+    types = [item.type for item in first.expressions] if first is not None else []
     ordered = query.args.get("order")
     compares = ordered is not None or isinstance(query, exp.Select) or not _is_union_all(query)
     name = "pg_key" if compares else "pg_digits"

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.sql.parse.source import SourceText
+from nestvec.sql.parse.source import SourceText, select_lists
 from nestvec.sql.parse.vectors.kinds import DENSE, SPARSE, common_kind, vector_dims, vector_kind
 from nestvec.sql.parse.vectors.result_types import chosen_values, is_array
-from nestvec.sql.relational.rewrites.nodes import call, select_lists
+from nestvec.sql.relational.rewrites.nodes import call
 from nestvec.sql.relational.rewrites.vectors.values import as_kind, computed_kind, with_kind
 
 _Rule = Callable[[SourceText, Any], exp.Expr]
