@@ -27,25 +27,25 @@ from nestvec.sql.relational.engine import INTERRUPTED, add_table, open_engine, q
 from nestvec.sql.relational.errors.error_location import located
 from nestvec.sql.relational.errors.evaluation_order import in_evaluation_order
 from nestvec.sql.relational.output import read_result, with_vector_sizes
-from nestvec.sql.relational.postgres import text_literal
 from nestvec.sql.relational.relations import (
     FIRST_SCAN,
     CollectionScan,
     DuckdbStatement,
-    JoinFilter,
     RankingScan,
     RelationalPlan,
-    SuppliedRelation,
-    stored_column,
+)
+from nestvec.sql.relational.tables.loaded import (
+    LoadedTable,
+    join_values,
+    ranked_table,
+    register_tables,
+    scan_column,
 )
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import SqlDataError, SqlError, SqlNotSupported
 
 _Answer = TypeVar("_Answer")
-
-_MAX_JOIN_VALUES: Final = 10_000
-"""Values of a join that narrow a scan; with more, every row is read."""
 
 _WIDENING_FACTOR: Final = 4
 
@@ -54,14 +54,6 @@ _MAX_VECTOR_BYTES: Final = 4 << 30
 
 _FLOAT_BYTES: Final = 32
 """Memory of an element of a vector as pymilvus gives it: a Python number in a list."""
-
-
-@dataclass(frozen=True)
-class LoadedTable:
-    """An Arrow table for DuckDB."""
-
-    data: pa.Table
-    casts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,7 +97,7 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
 
     def run(sql: str) -> tuple[StatementResult, pa.Table]:
         with open_engine(plan.reads_files, plan.postgres) as connection:
-            _register(connection, plan, tables)
+            register_tables(connection, plan, tables)
             # The query runs once: random() and what others write meanwhile are the same in both forms.
             connection.execute(f"CREATE TEMP TABLE result AS {sql}", params)
             for name in _written_numbers(connection, plan):
@@ -135,7 +127,7 @@ def _execute(
 ) -> StatementResult:
     def run(sql: str) -> StatementResult:
         with open_engine(plan.reads_files, plan.postgres) as connection:
-            _register(connection, plan, tables)
+            register_tables(connection, plan, tables)
             return read_result(connection, replace(plan, sql=sql), params)
 
     return _in_order(DuckdbStatement(plan.sql, plan.tree), run)
@@ -155,47 +147,6 @@ def _in_order(statement: DuckdbStatement, run: Callable[[str], _Answer]) -> _Ans
             return run(ordered)
         except SqlError:
             raise error from None
-
-
-def _register(connection: Any, plan: RelationalPlan, tables: Mapping[str, LoadedTable]) -> None:
-    for name, table in tables.items():
-        add_table(connection, name, table.data, table.casts)
-    for relation in plan.relations:
-        if isinstance(relation, SuppliedRelation) and relation.source:
-            rows = f"FROM {relation.source}{_matching_rows(relation, tables)}"
-            connection.execute(f"CREATE TEMP VIEW {quote(relation.name)} AS {rows}")
-
-
-_KEY_TYPES: Final[dict[type, frozenset[str]]] = {
-    int: frozenset({"BIGINT", "INTEGER", "SMALLINT", "TINYINT"}),
-    str: frozenset({"VARCHAR"}),
-}
-"""DuckDB's types of columns that are compared with the values of a join as they are."""
-
-
-def _matching_rows(relation: SuppliedRelation, tables: Mapping[str, LoadedTable]) -> str:
-    """The WHERE by which a file is read no further than a join needs it; empty if it says nothing."""
-    join = relation.join_filter
-    values = None if join is None else _join_values(join, tables)
-    if join is None or values is None:
-        return ""
-    if not values:
-        return " WHERE false"
-    column = quote(join.column)
-    if relation.columns.get(join.column) not in _KEY_TYPES[type(values[0])]:
-        return ""
-    listed = f" WHERE {column} IN ({', '.join(map(_literal, values))})"
-    if relation.postgres is not None and isinstance(values[0], str):
-        # PostgreSQL orders texts by its collation.
-        return listed
-    # The bounds skip groups of rows, and blocks of them, before they are decoded; the list does not.
-    bounds = map(_literal, (min(values), max(values)))
-    return f"{listed} AND {column} BETWEEN {' AND '.join(bounds)}"
-
-
-def _literal(value: int | str) -> str:
-    """A value of a key in DuckDB's SQL."""
-    return str(value) if isinstance(value, int) else text_literal(value)
 
 
 def _load(
@@ -227,7 +178,7 @@ def _read_ranking(session: Session, scan: RankingScan) -> Steps[LoadedTable]:
     reading = old_reading(session, scan.table, searched_columns(source_of(plan.node)))
     while True:
         result = yield from run_plan(reading, plan)
-        loaded = _ranked_table(scan, result)
+        loaded = ranked_table(scan, result)
         if scan.residual is None:
             return loaded
         passing = yield from _count_passing(scan, scan.residual, loaded)
@@ -278,19 +229,6 @@ def _count_passing(scan: RankingScan, residual: DuckdbStatement, loaded: LoadedT
 
     counted: int = yield BlockingCall(lambda client: _in_order(residual, count))
     return counted
-
-
-def _ranked_table(scan: RankingScan, result: StatementResult) -> LoadedTable:
-    columns = []
-    names = scan.plan.columns
-    for name, kind, output in zip(names, result.types, scan.plan.outputs, strict=True):
-        stored = stored_column(scan.plan, scan.table, output)
-        if stored is not None:
-            columns.append(replace(stored, name=name))
-        else:
-            columns.append(Column(name, kind if kind != "ANY" else "DOUBLE"))
-    rows = [dict(zip(names, row, strict=True)) for row in result.rows]
-    return LoadedTable(arrow_rows(columns, rows), casts_of(columns))
 
 
 def _read_scan(
@@ -346,30 +284,15 @@ def _max_rows(columns: Sequence[Column]) -> int:
     return min(MAX_SCAN_ROWS, _MAX_VECTOR_BYTES // (_FLOAT_BYTES * elements)) if elements else MAX_SCAN_ROWS
 
 
-def scan_column(scan: CollectionScan, name: str) -> Column:
-    """A column of a scan's collection; a name that is none is that of the dynamic fields."""
-    return scan.table.column(name) or Column(name, "JSON", nullable=True)
-
-
 def _narrowed(scan: CollectionScan, tables: Mapping[str, LoadedTable]) -> Condition | None:
     """The condition of a scan, with the values of a join where they are few."""
     join = scan.join_filter
-    values = None if join is None else _join_values(join, tables)
+    values = None if join is None else join_values(join, tables)
     if join is None or values is None:
         return scan.condition
     column = scan_column(scan, join.column)
     matching: Condition = InList(column, tuple(values)) if values else _nothing(column)
     return matching if scan.condition is None else And((scan.condition, matching))
-
-
-def _join_values(join: JoinFilter, tables: Mapping[str, LoadedTable]) -> list[Any] | None:
-    """The values of the column that a relation is joined with; None if they are too many to list."""
-    if join.relation not in tables or join.relation_column not in tables[join.relation].data.column_names:
-        return None
-    column = tables[join.relation].data.column(join.relation_column)
-    values = [value for value in column.unique().to_pylist() if value is not None]
-    few = len(values) <= _MAX_JOIN_VALUES and len({type(value) for value in values}) <= 1
-    return values if few and all(type(value) in (int, str) for value in values) else None
 
 
 def _nothing(column: Column) -> Condition:

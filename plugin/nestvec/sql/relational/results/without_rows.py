@@ -14,7 +14,7 @@ from nestvec.sql.relational.engine import open_engine
 from nestvec.sql.relational.errors.error_location import located
 from nestvec.sql.relational.output import read_result
 from nestvec.sql.relational.relations import CollectionScan, RankingScan, Relation, RelationalPlan
-from nestvec.sql.relational.run import LoadedTable, _ranked_table, _register, scan_column
+from nestvec.sql.relational.tables.loaded import LoadedTable, ranked_table, register_tables, scan_column
 from nestvec.sql.result import StatementResult
 from nestvec_schemas.errors import SqlError
 
@@ -42,7 +42,7 @@ def result_without_rows(plan: RelationalPlan) -> Steps[StatementResult]:
 
     def describe(_: object) -> StatementResult:
         with open_engine(plan.reads_files, plan.postgres) as connection:
-            _register(connection, plan, tables)
+            register_tables(connection, plan, tables)
             result = read_result(connection, columns_only, params)
             kinds = [str(column[1]) for column in connection.description or ()]
         arrays = {at: kind for at, kind in enumerate(kinds) if result.types[at] == "ARRAY"}
@@ -72,7 +72,7 @@ def _empty_table(relation: Relation) -> LoadedTable | None:
     """The columns of a relation without its rows; None for a file, which DuckDB reads itself."""
     if isinstance(relation, RankingScan):
         types = tuple(output.type for output in relation.plan.outputs)
-        return _ranked_table(relation, StatementResult(relation.plan.columns, types, ()))
+        return ranked_table(relation, StatementResult(relation.plan.columns, types, ()))
     if isinstance(relation, CollectionScan):
         columns = [scan_column(relation, name) for name in relation.columns or relation.fields]
         data = arrow_rows(columns, ())

@@ -1,0 +1,1 @@
+"""What a plan reads, as tables of DuckDB."""
