@@ -45,6 +45,33 @@ SELECT id FROM items WHERE embedding IS NOT NULL ORDER BY embedding <-> '[0,0,0]
 SELECT id, embedding::text FROM items ORDER BY id
 SELECT id, embedding::real[] FROM items ORDER BY id
 
+-- Vectors that are NULL
+CREATE TABLE items (id bigint PRIMARY KEY, k int, embedding vector(3), other vector(3))
+INSERT INTO items (id, k, embedding) VALUES (1, 1, '[2,4,6]'), (2, 1, NULL), (3, 2, '[-1,0,2]')
+INSERT INTO items (id, k, other) VALUES (4, 2, '[1,2,3]')
+SELECT * FROM items
+SELECT id, embedding <-> '[2,3,4]' AS distance FROM items ORDER BY embedding <-> '[2,3,4]', id LIMIT 3
+SELECT id FROM items ORDER BY embedding <=> '[2,3,4]', id
+SELECT id FROM items ORDER BY embedding <=> '[2,3,4]' DESC, id LIMIT 3
+SELECT id FROM items ORDER BY embedding <-> '[2,3,4]' NULLS FIRST, id LIMIT 3
+SELECT id FROM items WHERE embedding <-> '[2,3,4]' < 5
+SELECT id FROM items WHERE NOT embedding <-> '[2,3,4]' < 5
+SELECT id FROM items WHERE embedding IS NULL AND k = 1
+SELECT id FROM items WHERE embedding IS NOT NULL OR other IS NULL ORDER BY id
+SELECT k, count(embedding), count(*), avg(embedding), count(DISTINCT other) FROM items GROUP BY k ORDER BY k
+SELECT id, coalesce(embedding, other, '[0,0,0]') FROM items ORDER BY id
+SELECT a.id, b.id FROM items AS a JOIN items AS b ON a.embedding = b.embedding ORDER BY a.id
+SELECT id, (SELECT b.embedding FROM items AS b WHERE b.id = items.id - 1) FROM items ORDER BY id
+SELECT embedding, count(*) FROM items GROUP BY embedding ORDER BY embedding
+SELECT DISTINCT embedding FROM items ORDER BY embedding NULLS FIRST
+UPDATE items SET embedding = NULL, other = embedding WHERE id = 1
+UPDATE items SET embedding = '[1,1,1]' WHERE embedding IS NULL AND k = 2 RETURNING id, embedding
+SELECT id, embedding, other FROM items ORDER BY id
+INSERT INTO items (id, embedding) VALUES (1, '[5,5,5]'), (3, NULL) ON CONFLICT (id) DO UPDATE SET embedding = EXCLUDED.embedding
+SELECT id, embedding FROM items ORDER BY id
+INSERT INTO items (id, embedding) SELECT id + 10, embedding FROM items
+DELETE FROM items WHERE embedding IS NULL RETURNING id, embedding
+
 -- Newer functions and types
 CREATE TABLE items (id bigint PRIMARY KEY, embedding vector(5))
 INSERT INTO items (id, embedding) VALUES (1, '[2,4,6,1,0]'), (2, '[1,-3,5,2,2]'), (3, '[-1,0,2,0,1]')

@@ -204,11 +204,13 @@ def limit_problems(
     number = len(list(_declared_vector_fields(spec)))
     if spec.max_vector_fields is None and vector_fields is not None and number > vector_fields:
         yield too_many_vector_fields(number, vector_fields)
-    if fields is not None and number + len(spec.fields) > fields:
+    # A nullable vector takes a second field, which says where it is null.
+    total = number + len(spec.fields) + sum(vector.nullable for vector in spec.vectors)
+    if fields is not None and total > fields:
         yield Problem(
             "fields",
             f"are more than {fields} with the vector fields, Milvus's limit",
-            number + len(spec.fields),
+            total,
             "Keep fewer, or move some into a JSON field.",
         )
 

@@ -410,3 +410,17 @@ def test_a_sparse_field_has_no_dims() -> None:
 def test_what_is_wrong_with_a_sparse_field(more: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         parse_spec(SPARSE + more + "\n", path="x")
+
+
+def test_a_nullable_vector_takes_two_fields() -> None:
+    spec = parse_spec(
+        """
+        collection: items
+        fields: {id: {type: INT64, primary: true}}
+        vectors: [{name: v, dim: 3, nullable: true}, {name: w, dim: 3}]
+        """,
+        path="x",
+    )
+    assert [vector.nullable for vector in spec.vectors] == [True, False]
+    assert not list(limit_problems(spec, vector_fields=4, fields=4))
+    assert [problem.value for problem in limit_problems(spec, vector_fields=4, fields=3)] == [4]
