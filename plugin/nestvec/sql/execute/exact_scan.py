@@ -48,16 +48,20 @@ class Nearest:
 
     def add(self, vectors: NDArray[Any], rows: Sequence[Row]) -> None:
         """Compare (n, dim) vectors, one per row."""
-        from_query = distances(self.metric, self.query, vectors)
-        order = np.argsort(from_query, kind="stable")
+        with np.errstate(over="ignore", invalid="ignore"):
+            rough = distances(self.metric, self.query, vectors)
+        order = np.argsort(rough, kind="stable")
+        # By 32 bits, unless they overflow, the nearest are told; their distances have 64, as elsewhere.
+        candidates = order[: self.keep] if not self.group and np.isfinite(rough).all() else order
+        wide = vectors[candidates].astype(np.float64)
+        precise = distances(self.metric, self.query.astype(np.float64), wide).tolist()
+        new = [(distance, rows[at]) for distance, at in zip(precise, candidates.tolist(), strict=True)]
         if self.group:
-            for number in order.tolist():
-                entry = (float(from_query[number]), rows[number])
-                best = self._groups.setdefault(rows[number][self.group], entry)
+            for entry in new:
+                best = self._groups.setdefault(entry[1][self.group], entry)
                 if _in_order(entry) < _in_order(best):
-                    self._groups[rows[number][self.group]] = entry
+                    self._groups[entry[1][self.group]] = entry
             return
-        new = [(float(from_query[number]), rows[number]) for number in order[: self.keep].tolist()]
         # Stable: rows at the same distance stay in the order in which they were read.
         self._rows = sorted(self._rows + new, key=_in_order)[: self.keep]
 
