@@ -94,7 +94,7 @@ def test_thresholds(twins: Twins, distance: str, bound: str) -> None:
 
 @pytest.mark.parametrize("bound", ["", "WHERE 1 - {d} >= 0.3", "WHERE a IS NULL AND 1 - {d} > 0.5"])
 def test_similarities(twins: Twins, bound: str) -> None:
-    made = "id, round(1 - {d}, 3) AS s, CASE WHEN {d} < 0.2 THEN 'near' END"
+    made = "id, round((1 - {d})::numeric, 3) AS s, CASE WHEN {d} < 0.2 THEN 'near' END"
     asked = f"SELECT {made} FROM t {bound} ORDER BY 1 - {{d}} DESC LIMIT 9"
     distance, meant = next(iter(DISTANCES.items()))
     check(twins, asked.format(d=distance), asked.format(d=meant))
