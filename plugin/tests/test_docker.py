@@ -67,14 +67,15 @@ def test_each_profile_starts_what_it_needs() -> None:
     assert set(services("monitoring")) == milvus | {"prometheus", "grafana"}
 
 
-def test_images_are_pinned_to_a_version() -> None:
+def test_images_are_pinned_to_a_version_and_a_digest() -> None:
     images = [one["image"] for one in services().values()]
     images += re.findall(r"^ARG PYTHON_IMAGE=(\S+)", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
     assert "python:" in images[-1]
     for image in images:
         assert re.search(r":[A-Za-z.]*\d+\.\d+|:RELEASE\.\d{4}", image), image
+        assert image.startswith("nestvec:") or re.search(r"@sha256:[0-9a-f]{64}$", image), image
     assert f"nestvec:{__version__}-cpu" in images
-    assert f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3" in images
+    assert any(image.startswith(f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3@") for image in images)
     bases = re.findall(r"^FROM (\S+)", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
     assert bases == ["${PYTHON_IMAGE}"] * 3
 
