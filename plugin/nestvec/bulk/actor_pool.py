@@ -107,10 +107,16 @@ def run_tasks(
 
 
 def _workers_on_node(ray: Any, work: Work) -> int:
-    """Two where their engines have room: one of them reads, checks and writes while the other's engine runs,
-    and two engines of half the threads embed more than one of all."""
-    memory = min(node["Resources"].get("memory", math.inf) for node in ray.nodes() if node["Alive"])
-    return 2 if 2 * _LOADED_SIZE * work.engine.size(work.encoders) <= memory else 1
+    """Two where the engines of all workers have room: one of them reads, checks and writes while the other's
+    engine runs, and two engines of half the threads embed more than one of all."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    half = max(1.0, max((node.get("CPU", 0.0) for node in nodes), default=0.0) // 2)
+    engine = _LOADED_SIZE * work.engine.size(work.encoders)
+    # Of three CPUs, a worker with half of them has one: three workers.
+    has_room = all(
+        max(2, node.get("CPU", 0.0) // half) * engine <= node.get("memory", math.inf) for node in nodes
+    )
+    return 2 if has_room else 1
 
 
 def _limit_tokenizer(threads: int) -> None:

@@ -121,18 +121,24 @@ class FakeRay:
 
 
 @pytest.mark.parametrize(
-    ("memory", "threads"),
-    [(None, [1, 1]), (6000.0, [1, 1]), (5999.0, [2])],
-    ids=["unknown", "enough for two", "too little for two"],
+    ("cpus", "memory", "threads"),
+    [
+        (2, None, [1, 1]),
+        (2, 6000.0, [1, 1]),
+        (2, 5999.0, [2]),
+        (3, 9000.0, [1, 1, 1]),
+        (3, 8999.0, [3]),
+        (5, 6000.0, [2, 2]),
+    ],
 )
 def test_a_machine_has_two_workers_where_their_engines_have_room(
-    make_work: MakeWork, memory: float | None, threads: list[int]
+    make_work: MakeWork, cpus: int, memory: float | None, threads: list[int]
 ) -> None:
     work = make_work()
     folder = work.engine.models / "tiny"
     folder.mkdir(parents=True)
     (folder / "encoder.json").write_bytes(bytes(1000))
-    ray = FakeRay(cpus=2, memory=memory)
+    ray = FakeRay(cpus=cpus, memory=memory)
     assert len(list(run_tasks(ray, work, TASKS, RayOptions()))) == len(TASKS)
     assert ray.threads == threads
 
