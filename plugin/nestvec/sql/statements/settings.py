@@ -79,7 +79,7 @@ def run_reset(session: Session, parsed: ParsedStatement, params: Params) -> Step
     name = _parse_name(parsed.source, "RESET")
     if name == "all":
         session.settings = session.defaults
-    else:
+    elif name in SETTINGS:
         session.settings = with_default(session.settings, session.defaults, name)
     return StatementResult(tag="RESET")
 
@@ -121,9 +121,9 @@ def _parse_name(source: SourceText, word: str) -> str:
     name = rest.lower()
     if not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
         raise source.syntax_error(f"{word} takes one name", at, f"Write {word} ALL for every setting.")
-    if name != "all" and name not in SETTINGS:
-        raise _unknown_setting(source, name, at)
-    return name
+    if name == "all" or name in SETTINGS or (word == "RESET" and name in UNUSED_SETTINGS):
+        return name
+    raise _unknown_setting(source, name, at)
 
 
 def _second_token_position(source: SourceText) -> int:

@@ -130,4 +130,5 @@ def test_settings_of_postgresql_that_do_nothing_here_are_taken() -> None:
     session = Session()
     run(session, "SET maintenance_work_mem = '8GB'")
     run(session, "SET LOCAL enable_seqscan = off")
+    run(session, "RESET maintenance_work_mem")
     assert session.settings == SessionSettings()
