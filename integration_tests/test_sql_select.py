@@ -150,7 +150,7 @@ def test_groups_of_what_is_made(client: MilvusClient) -> None:
 
 def test_a_distance_among_others(client: MilvusClient) -> None:
     asked = (
-        "SELECT id, kind || ': ' || round(1 - (v <=> '[1, 0]'), 2) AS said FROM t "
+        "SELECT id, kind || ': ' || round((1 - (v <=> '[1, 0]'))::numeric, 2) AS said FROM t "
         "WHERE kind IS NOT NULL AND v <=> (SELECT v FROM t WHERE id = 0) < 0.05 "
         "ORDER BY v <=> (SELECT v FROM t WHERE id = 0) LIMIT 9"
     )

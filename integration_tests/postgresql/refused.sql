@@ -516,3 +516,639 @@ SELECT ARRAY[open, 1] FROM books
 SELECT sold::boolean FROM books
 SELECT open::numeric FROM books
 WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT max(n) FROM t) SELECT * FROM t
+SELECT meta -> 1.5 FROM books
+SELECT id FROM books LIMIT true
+SELECT id FROM books ORDER BY -1
+VALUES (1), (true)
+SELECT '{1'::int[]
+SELECT id FROM books JOIN authors USING (id) JOIN orders USING (v)
+SELECT 1 FROM books JOIN authors ON true JOIN orders USING (id)
+SELECT lag(title, 1, 0) OVER () FROM books
+SELECT round(rating, 1) FROM books
+SELECT round(1.5::real, 1)
+SELECT 1::jsonb
+SELECT v::jsonb FROM books
+SELECT v[1] FROM books
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT DO UPDATE SET title = 'x'
+UPDATE books SET pages = row_number() OVER ()
+SELECT concat('a', $1)
+SELECT meta -> true FROM books
+SELECT meta ->> 1.5 FROM books
+SELECT meta -> open FROM books
+SELECT meta -> sold FROM books
+SELECT meta - 1.5 FROM books
+SELECT meta - true FROM books
+SELECT meta #- 'a' FROM books
+SELECT meta @> title FROM books
+SELECT meta ? id FROM books
+SELECT meta ?| title FROM books
+SELECT meta ?& ARRAY[1] FROM books
+SELECT tags -> 0 FROM books
+SELECT title -> 0 FROM books
+SELECT id -> 0 FROM books
+SELECT title ->> 'a' FROM books
+SELECT id FROM books LIMIT false
+SELECT id FROM books LIMIT id
+SELECT id FROM books LIMIT 'x'
+SELECT id FROM books LIMIT current_date
+SELECT id FROM books LIMIT ARRAY[1]
+SELECT id FROM books OFFSET true
+SELECT id FROM books OFFSET 'x'
+SELECT id FROM books OFFSET count(*)
+SELECT id FROM books LIMIT row_number() OVER ()
+SELECT id FROM books ORDER BY v <-> '[1,0,0]' LIMIT true
+SELECT id FROM books ORDER BY v <-> '[1,0,0]' LIMIT 'x'
+SELECT id FROM books ORDER BY v <-> '[1,0,0]' LIMIT id
+SELECT id FROM books ORDER BY v <-> '[1,0,0]' LIMIT -1
+SELECT id FROM books ORDER BY v <-> '[1,0,0]' OFFSET -1
+SELECT id FROM books ORDER BY v <-> '[1,0,0]', 5 LIMIT 1
+SELECT id FROM books ORDER BY v <-> title LIMIT 1
+SELECT id FROM books ORDER BY v <-> id LIMIT 1
+SELECT id FROM books ORDER BY nothing <-> '[1,0,0]' LIMIT 1
+SELECT id FROM books ORDER BY 'x'
+SELECT id FROM books ORDER BY 1.5
+SELECT id FROM books ORDER BY true
+SELECT id FROM books ORDER BY 3
+SELECT id FROM books ORDER BY '1'
+SELECT id FROM books GROUP BY 'x'
+SELECT id FROM books GROUP BY true
+SELECT 1 FROM books GROUP BY 1.5
+SELECT DISTINCT id FROM books ORDER BY -1
+SELECT DISTINCT ON (0) id FROM books
+VALUES (1), ('a'::text)
+VALUES (true), (1)
+VALUES (1), (current_date)
+VALUES ('x'::text), (1)
+VALUES (1, 'a'), (true, 'b')
+SELECT * FROM (VALUES (1), (true)) t
+SELECT * FROM (VALUES (1), ('x')) t
+SELECT * FROM (VALUES (1), (1, 2)) t
+SELECT * FROM (VALUES (ARRAY[1]), (1)) t
+INSERT INTO books (id, v) VALUES (21, '[1,2,3]'), (22)
+INSERT INTO books (id, title, v) VALUES (21, 'a', '[1,2,3]'), (22, 'b')
+INSERT INTO books (id, open, v) VALUES (21, 1, '[1,2,3]')
+INSERT INTO books (id, open, v) VALUES (21, 'maybe', '[1,2,3]')
+INSERT INTO books (id, pages, v) VALUES (21, true, '[1,2,3]')
+INSERT INTO books (id, pages, v) VALUES (21, '1.5', '[1,2,3]')
+INSERT INTO books (id, published, v) VALUES (21, 1, '[1,2,3]')
+INSERT INTO books (id, published, v) VALUES (21, true, '[1,2,3]')
+INSERT INTO books (id, tags, v) VALUES (21, 'x', '[1,2,3]')
+INSERT INTO books (id, tags, v) VALUES (21, 1, '[1,2,3]')
+INSERT INTO books (id, tags, v) VALUES (21, '{a', '[1,2,3]')
+INSERT INTO books (id, meta, v) VALUES (21, 1, '[1,2,3]')
+INSERT INTO books (id, meta, v) VALUES (21, '{', '[1,2,3]')
+INSERT INTO books (id, meta, v) VALUES (21, ARRAY[1], '[1,2,3]')
+INSERT INTO books (id, rating, v) VALUES (21, true, '[1,2,3]')
+INSERT INTO books (id, rating, v) VALUES (21, 'x', '[1,2,3]')
+INSERT INTO books (id, price, v) VALUES (21, 'x', '[1,2,3]')
+INSERT INTO books (id, price, v) VALUES (21, true, '[1,2,3]')
+INSERT INTO books (id, v) VALUES (21, 1)
+INSERT INTO books (id, v) VALUES (21, 'x')
+INSERT INTO books (id, v) VALUES (21, '{1,2,3}')
+INSERT INTO books (id, v) VALUES (21, true)
+INSERT INTO books (id, v) VALUES (true, '[1,2,3]')
+INSERT INTO books (id, v) VALUES (current_date, '[1,2,3]')
+INSERT INTO books (id, v) VALUES (id, '[1,2,3]')
+INSERT INTO books (id, v) VALUES (nothing, '[1,2,3]')
+INSERT INTO books (id, v) VALUES (row_number() OVER (), '[1,2,3]')
+INSERT INTO books (id, v) VALUES ((SELECT id FROM books), '[1,2,3]')
+INSERT INTO books (id, v) VALUES ((SELECT 1, 2), '[1,2,3]')
+INSERT INTO books (id, v) VALUES (1/0, '[1,2,3]')
+INSERT INTO books (id, v) SELECT id FROM books
+INSERT INTO books (id, v) SELECT id, v, 1 FROM books
+INSERT INTO books (id, v) SELECT id, title FROM books
+INSERT INTO books (id, v) SELECT title, v FROM books
+INSERT INTO books (id, v) SELECT open, v FROM books
+INSERT INTO books (id, v) SELECT id, v FROM books
+INSERT INTO books (id, title, v) SELECT id + 100, v, v FROM nothing
+INSERT INTO books (id, v) SELECT nothing, v FROM books
+INSERT INTO books VALUES (1)
+INSERT INTO books () VALUES ()
+INSERT INTO books (id, v) VALUES ()
+INSERT INTO books (id, v)
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = max(books.title)
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = row_number() OVER ()
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET pages = 'x'
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET pages = true
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = 'a', title = 'b'
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = excluded.nothing
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE 1
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE nothing
+INSERT INTO books (id, v) VALUES (1, '[1,2,3]') ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE count(*) > 1
+INSERT INTO books (id, v) VALUES (21, '[1,2,3]') RETURNING count(*)
+INSERT INTO books (id, v) VALUES (21, '[1,2,3]') RETURNING row_number() OVER ()
+INSERT INTO books (id, v) VALUES (21, '[1,2,3]') RETURNING title + 1
+INSERT INTO books (id, v) VALUES (21, '[1,2,3]') RETURNING excluded.id
+UPDATE books SET title = 'a', title = 'b'
+UPDATE books SET pages = true
+UPDATE books SET open = 1
+UPDATE books SET pages = title
+UPDATE books SET pages = published
+UPDATE books SET published = pages
+UPDATE books SET meta = title
+UPDATE books SET tags = title
+UPDATE books SET meta = 1
+UPDATE books SET v = 1
+UPDATE books SET v = 'x'
+UPDATE books SET v = title
+UPDATE books SET rating = open
+UPDATE books SET rating = 'x'
+UPDATE books SET pages = 99999999999
+UPDATE books SET stock = 40000
+UPDATE books SET price = 12345678.5
+UPDATE books SET pages = 1 / 0
+UPDATE books SET (title, pages) = (SELECT 'x')
+UPDATE books SET (title, title) = ('x', 'y')
+UPDATE books SET pages = row_number() OVER () WHERE id = 1
+UPDATE books SET pages = count(*) OVER ()
+UPDATE books SET pages = 1 WHERE row_number() OVER () = 1
+UPDATE books SET pages = 1 WHERE 'x'
+UPDATE books SET pages = 1 WHERE title
+UPDATE books SET pages = 1 WHERE title = 1
+UPDATE books SET pages = 1 WHERE id = (SELECT id FROM books)
+UPDATE books SET pages = 1 WHERE id IN (SELECT id, title FROM books)
+UPDATE books SET pages = 1 RETURNING count(*)
+UPDATE books SET pages = 1 RETURNING row_number() OVER ()
+UPDATE books SET pages = a.id FROM authors
+UPDATE books SET pages = id FROM authors
+UPDATE books SET pages = 1 LIMIT 1
+UPDATE books SET pages = 1 ORDER BY id
+UPDATE books SET
+UPDATE books
+DELETE FROM books WHERE 'x'
+DELETE FROM books WHERE title = 1
+DELETE FROM books WHERE row_number() OVER () = 1
+DELETE FROM books WHERE id = (SELECT id FROM books)
+DELETE FROM books WHERE id IN (SELECT id, title FROM books)
+DELETE FROM books WHERE id = 1 RETURNING count(*)
+DELETE FROM books USING authors WHERE id = 1
+DELETE FROM books USING authors WHERE authors.nothing = 1
+DELETE FROM books LIMIT 1
+DELETE FROM books ORDER BY id
+DELETE FROM books WHERE 1/0 = 1
+SELECT ceil(title) FROM books
+SELECT floor(open) FROM books
+SELECT trunc(rating, 2) FROM books
+SELECT round(1.5, 'x')
+SELECT round(1.5, 1.5)
+SELECT round(1.5, true)
+SELECT sign(title) FROM books
+SELECT power(title, 2) FROM books
+SELECT power(open, 2) FROM books
+SELECT log(rating, 2) FROM books
+SELECT log(2, rating) FROM books
+SELECT div(rating, 2) FROM books
+SELECT gcd(1.5::float8, 2)
+SELECT lcm(rating, 2) FROM books
+SELECT gcd(id, title) FROM books
+SELECT factorial(1.5)
+SELECT factorial(title) FROM books
+SELECT degrees(title) FROM books
+SELECT sin(open) FROM books
+SELECT to_hex(1.5)
+SELECT width_bucket(title, 1, 2, 3) FROM books
+SELECT width_bucket(1, 2, 3, 'x')
+SELECT chr('x')
+SELECT chr(1.5)
+SELECT chr(id) FROM books
+SELECT ascii(id) FROM books
+SELECT initcap(id) FROM books
+SELECT reverse(id) FROM books
+SELECT reverse(tags) FROM books
+SELECT repeat(title, 'x') FROM books
+SELECT repeat(title, 1.5) FROM books
+SELECT repeat(title, id) FROM books
+SELECT left(title, id) FROM books
+SELECT left(title, 1.5) FROM books
+SELECT right(title, rating) FROM books
+SELECT lpad(id, 5) FROM books
+SELECT lpad(title, 'x') FROM books
+SELECT lpad(title, 5, 1) FROM books
+SELECT rpad(title, 5, id) FROM books
+SELECT btrim(title, 1) FROM books
+SELECT ltrim(id) FROM books
+SELECT trim(both 1 from title) FROM books
+SELECT split_part(title, 'a', 'b') FROM books
+SELECT split_part(title, 'a', id) FROM books
+SELECT split_part(id, 'a', 1) FROM books
+SELECT strpos(title, 1) FROM books
+SELECT strpos(id, 'a') FROM books
+SELECT position(1 in title) FROM books
+SELECT substring(id, 1) FROM books
+SELECT substring(title from true) FROM books
+SELECT substr(title, id) FROM books
+SELECT substr(id, 1) FROM books
+SELECT overlay(title placing 1 from 1) FROM books
+SELECT replace(title, 'a', 1) FROM books
+SELECT translate(title, 'a', 1) FROM books
+SELECT translate(id, 'a', 'b') FROM books
+SELECT starts_with(id, 'a') FROM books
+SELECT starts_with(title, 1) FROM books
+SELECT concat_ws(1, 'a')
+SELECT quote_ident(1)
+SELECT md5(title, 1) FROM books
+SELECT md5(tags) FROM books
+SELECT encode(title, 'hex') FROM books
+SELECT decode(1, 'hex')
+SELECT octet_length(id) FROM books
+SELECT char_length(id) FROM books
+SELECT bit_length(open) FROM books
+SELECT length(tags) FROM books
+SELECT length(meta) FROM books
+SELECT length(published) FROM books
+SELECT upper(tags) FROM books
+SELECT lower(meta) FROM books
+SELECT regexp_replace(id, 'a', 'b') FROM books
+SELECT regexp_like(1, 'a')
+SELECT string_to_array(title, 1) FROM books
+SELECT string_to_array(id, ',') FROM books
+SELECT array_to_string(title, ',') FROM books
+SELECT array_to_string(tags, 1) FROM books
+SELECT array_length(tags, 'x') FROM books
+SELECT array_length(tags, 1.5) FROM books
+SELECT array_length(title, 1) FROM books
+SELECT array_length(meta, 1) FROM books
+SELECT array_upper(title, 1) FROM books
+SELECT cardinality(title) FROM books
+SELECT cardinality(meta) FROM books
+SELECT array_append(tags, true) FROM books
+SELECT array_prepend(1, tags) FROM books
+SELECT array_cat(tags, ARRAY[1]) FROM books
+SELECT array_cat(tags, title) FROM books
+SELECT array_remove(tags, 1) FROM books
+SELECT array_replace(tags, 'a', 1) FROM books
+SELECT array_position(title, 'a') FROM books
+SELECT array_positions(tags, 1) FROM books
+SELECT unnest(title) FROM books
+SELECT unnest(1)
+SELECT generate_series(1, true)
+SELECT generate_series(current_date, current_date, 1)
+SELECT generate_subscripts(title, 1) FROM books
+SELECT trim_array(tags, 'x') FROM books
+SELECT array_fill(1, 2)
+SELECT array_agg(id, title) FROM books
+SELECT tags || ARRAY[1] FROM books
+SELECT tags || true FROM books
+SELECT tags @> 'a'::text FROM books
+SELECT tags @> title FROM books
+SELECT tags <@ meta FROM books
+SELECT tags && title FROM books
+SELECT tags = ARRAY[1] FROM books
+SELECT tags = title FROM books
+SELECT tags = 1 FROM books
+SELECT tags > 1 FROM books
+SELECT tags[1] + 1 FROM books
+SELECT tags[true] FROM books
+SELECT tags[1:'x'] FROM books
+SELECT published[1] FROM books
+SELECT open[1] FROM books
+SELECT meta = title FROM books
+SELECT meta = 1 FROM books
+SELECT meta = true FROM books
+SELECT meta AND true FROM books
+SELECT meta LIKE 'a' FROM books
+SELECT meta ~ 'a' FROM books
+SELECT meta->'n' + 1 FROM books
+SELECT meta->>'n' + 1 FROM books
+SELECT meta->>'n' = 1 FROM books
+SELECT (meta->>'n') * 2 FROM books
+SELECT sum(meta->'n') FROM books
+SELECT sum(meta->>'n') FROM books
+SELECT avg(meta->'n') FROM books
+SELECT avg(open) FROM books
+SELECT avg(tags) FROM books
+SELECT sum(tags) FROM books
+SELECT stddev(title) FROM books
+SELECT variance(open) FROM books
+SELECT corr(title, id) FROM books
+SELECT bool_and(title) FROM books
+SELECT bool_or(meta) FROM books
+SELECT bit_and(open) FROM books
+SELECT bit_or(price) FROM books
+SELECT bit_xor(meta) FROM books
+SELECT min(open) FROM books
+SELECT min(meta) FROM books
+SELECT max(v) FROM books
+SELECT min(v) FROM books
+SELECT string_agg(title, id) FROM books
+SELECT string_agg(open, ',') FROM books
+SELECT string_agg(tags, ',') FROM books
+SELECT string_agg(title, ',', 1) FROM books
+SELECT jsonb_object_agg(id) FROM books
+SELECT count(id, title) FROM books
+SELECT avg(*) FROM books
+SELECT avg() FROM books
+SELECT avg(id, 1) FROM books
+SELECT array_agg(*) FROM books
+SELECT string_agg(*) FROM books
+SELECT percentile_cont('x') WITHIN GROUP (ORDER BY id) FROM books
+SELECT percentile_cont(-1) WITHIN GROUP (ORDER BY id) FROM books
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY open) FROM books
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY published) FROM books
+SELECT percentile_cont(true) WITHIN GROUP (ORDER BY id) FROM books
+SELECT percentile_disc(title) WITHIN GROUP (ORDER BY id) FROM books
+SELECT lag(title, 1, 1) OVER () FROM books
+SELECT lag(id, 1, title) OVER () FROM books
+SELECT lag(id, true) OVER () FROM books
+SELECT lag(id, 1.5) OVER () FROM books
+SELECT lead(title, title) OVER () FROM books
+SELECT lag() OVER () FROM books
+SELECT lag(id, 1, 1, 1) OVER () FROM books
+SELECT first_value() OVER () FROM books
+SELECT nth_value(id) OVER () FROM books
+SELECT nth_value(id, 'x') OVER () FROM books
+SELECT nth_value(id, true) OVER () FROM books
+SELECT ntile() OVER () FROM books
+SELECT ntile(1.5) OVER () FROM books
+SELECT ntile(title) OVER () FROM books
+SELECT lower(title) OVER () FROM books
+SELECT coalesce(title) OVER () FROM books
+SELECT sum(id) OVER (ORDER BY nothing) FROM books
+SELECT sum(id) OVER (PARTITION BY nothing) FROM books
+SELECT sum(title) OVER () FROM books
+SELECT sum(id) OVER (ROWS 'x' PRECEDING) FROM books
+SELECT sum(id) OVER (ROWS BETWEEN CURRENT ROW AND 1 PRECEDING) FROM books
+SELECT sum(id) OVER (ROWS BETWEEN UNBOUNDED FOLLOWING AND CURRENT ROW) FROM books
+SELECT sum(id) OVER (RANGE 1 PRECEDING) FROM books
+SELECT sum(id) OVER (ORDER BY id, title RANGE 1 PRECEDING) FROM books
+SELECT sum(sum(id)) FROM books
+SELECT max(count(*)) FROM books
+SELECT sum(row_number() OVER ()) FROM books
+SELECT sum(id) FILTER (WHERE count(*) > 1) FROM books
+SELECT lower(title) FILTER (WHERE true) FROM books
+SELECT row_number() FILTER (WHERE true) OVER () FROM books
+SELECT count(*) FILTER (WHERE 1) FROM books
+SELECT count(*) FILTER (WHERE title) FROM books
+SELECT id FROM books JOIN authors ON count(*) > 1
+SELECT id FROM books GROUP BY row_number() OVER ()
+SELECT title FROM books GROUP BY title HAVING row_number() OVER () = 1
+SELECT count(*) FROM books WHERE sum(id) > 1
+SELECT id FROM books WHERE generate_series(1, 2) = 1
+SELECT sum(generate_series(1, 2))
+SELECT CASE WHEN true THEN generate_series(1, 2) END
+SELECT coalesce(generate_series(1, 2), 1)
+SELECT id FROM books LIMIT generate_series(1, 2)
+SELECT count(generate_series(1, 2)) FROM books
+SELECT id FROM books WHERE title + 1 > 2
+SELECT id FROM books WHERE lower(id) = 'x'
+SELECT id FROM books WHERE id || title
+SELECT id FROM books WHERE meta -> 'n' = 1
+SELECT id FROM books WHERE tags @> 'x'::text
+SELECT id FROM books WHERE tags = 'x'
+SELECT id FROM books WHERE id = ANY ('x')
+SELECT id FROM books WHERE id IN (SELECT v FROM books)
+SELECT id FROM books WHERE EXISTS (SELECT title + 1 FROM authors a, books b)
+SELECT id FROM books WHERE published > 5
+SELECT id FROM books WHERE published BETWEEN 1 AND 2
+SELECT id FROM books WHERE price = true
+SELECT id FROM books WHERE v
+SELECT id FROM books WHERE v = true
+SELECT id FROM books WHERE v > 1
+SELECT id FROM books WHERE tags
+SELECT id FROM books WHERE meta
+SELECT id FROM books WHERE published
+SELECT id FROM books HAVING true
+SELECT max(id) FROM books HAVING 'x'
+SELECT b.id FROM books b JOIN authors a ON b.id
+SELECT b.id FROM books b JOIN authors a ON b.v = a.name
+SELECT b.id FROM books b JOIN books b ON true
+SELECT b.id FROM books b, authors b
+SELECT books.id FROM books, books
+SELECT b.id FROM books b CROSS JOIN authors b
+SELECT id FROM books b JOIN authors a ON true
+SELECT v FROM books b JOIN authors a ON true
+SELECT x.id FROM (SELECT 1 AS id) x, (SELECT 2 AS id) x
+SELECT id FROM (SELECT 1 AS id, 2 AS id) x
+SELECT x.id FROM (SELECT 1 AS id, 2 AS id) x
+SELECT * FROM (SELECT 1 AS id) x WHERE y.id = 1
+SELECT a FROM (SELECT 1) x(b)
+WITH x AS (SELECT 1), x AS (SELECT 2) SELECT * FROM x
+WITH x(a) AS (SELECT 1) SELECT b FROM x
+WITH x AS (SELECT nothing FROM books) SELECT * FROM x
+WITH x AS (SELECT title + 1 FROM books) SELECT * FROM x
+SELECT 1 UNION SELECT 'x'::text
+SELECT 1 UNION SELECT true
+SELECT 1 UNION SELECT current_date
+SELECT ARRAY[1] UNION SELECT 1
+SELECT ARRAY[1] UNION SELECT ARRAY['a']
+SELECT '{}'::jsonb UNION SELECT 1
+SELECT 1, 2 UNION SELECT 1
+SELECT 1 INTERSECT SELECT 'x'::text
+SELECT 1 EXCEPT SELECT true
+SELECT id FROM books UNION SELECT title FROM books ORDER BY 1
+SELECT id FROM books UNION SELECT id FROM books LIMIT 'x'
+SELECT id AS a FROM books UNION SELECT id AS b FROM books ORDER BY b
+SELECT open::date FROM books
+SELECT open::timestamp FROM books
+SELECT open::jsonb FROM books
+SELECT open::int[] FROM books
+SELECT open::smallint FROM books
+SELECT open::real FROM books
+SELECT open::interval FROM books
+SELECT id::boolean FROM books
+SELECT id::date FROM books
+SELECT id::timestamp FROM books
+SELECT id::interval FROM books
+SELECT id::uuid FROM books
+SELECT id::jsonb FROM books
+SELECT id::json FROM books
+SELECT id::int[] FROM books
+SELECT id::bytea FROM books
+SELECT id::time FROM books
+SELECT rating::boolean FROM books
+SELECT rating::date FROM books
+SELECT rating::jsonb FROM books
+SELECT price::boolean FROM books
+SELECT price::timestamp FROM books
+SELECT published::int FROM books
+SELECT published::bigint FROM books
+SELECT published::boolean FROM books
+SELECT published::interval FROM books
+SELECT published::jsonb FROM books
+SELECT published::uuid FROM books
+SELECT published::float8 FROM books
+SELECT born::int FROM authors
+SELECT born::time FROM authors
+SELECT born::numeric FROM authors
+SELECT born::interval FROM authors
+SELECT tags::int FROM books
+SELECT tags::jsonb FROM books
+SELECT tags::boolean FROM books
+SELECT tags::date FROM books
+SELECT meta::date FROM books
+SELECT meta::timestamp FROM books
+SELECT meta::uuid FROM books
+SELECT meta::int[] FROM books
+SELECT meta::text[] FROM books
+SELECT meta::interval FROM books
+SELECT v::int FROM books
+SELECT v::boolean FROM books
+SELECT v::date FROM books
+SELECT title::vector FROM books
+SELECT interval '1 day'::int
+SELECT interval '1 day'::date
+SELECT interval '1 day'::timestamp
+SELECT current_date::boolean
+SELECT current_time::int
+SELECT current_time::date
+SELECT now()::int
+SELECT now()::interval
+SELECT gen_random_uuid()::int
+SELECT gen_random_uuid()::bytea
+SELECT gen_random_uuid()::jsonb
+SELECT decode('61', 'hex')::int
+SELECT decode('61', 'hex')::jsonb
+SELECT to_json(1)::int
+SELECT to_json(1)::boolean
+SELECT CAST(title AS int[]) FROM books
+SELECT CAST(true AS uuid)
+SELECT CAST(1.5 AS interval)
+SELECT CAST(ARRAY[1,2] AS date[])
+SELECT CAST(ARRAY[true] AS bigint[])
+SELECT ARRAY[1]::jsonb
+SELECT 'x'::vector
+SELECT '1,2'::int[]
+SELECT '{1,2}}'::int[]
+SELECT '{a,b'::text[]
+SELECT '{1,,2}'::int[]
+SELECT '{"a}'::text[]
+SELECT 'yess'::boolean
+SELECT '2'::boolean
+SELECT '1.0'::int
+SELECT '1 2'::int
+SELECT '0x'::int
+SELECT '99999999999'::int
+SELECT '40000'::smallint
+SELECT 1 + '1.5'
+SELECT 1 + ''
+SELECT id + 'a' FROM books
+SELECT open = '' FROM books
+SELECT repeat('a', '1.5')
+SELECT left('abc', '')
+SELECT lower(VARIADIC ARRAY['a'])
+SELECT abs()
+SELECT abs(1, 2)
+SELECT round()
+SELECT lower('a', 'b')
+SELECT upper()
+SELECT length('a', 'b', 'c')
+SELECT substring('a')
+SELECT now(1)
+SELECT random(1)
+SELECT pi(1)
+SELECT left('a')
+SELECT lpad('a')
+SELECT split_part('a', 'b', 1, 2)
+SELECT date_trunc('day')
+SELECT date_part('day')
+SELECT make_date(1, 2)
+SELECT to_char(1, 2)
+SELECT to_date(1, 'YYYY')
+SELECT age(1, 2)
+SELECT date_trunc('day', true)
+SELECT date_bin('1 day', 1, now())
+SELECT now() + true
+SELECT now() * 2
+SELECT now() / 2
+SELECT -now()
+SELECT current_date + current_date
+SELECT current_date + true
+SELECT current_date - true
+SELECT current_date * 2
+SELECT interval '1 day' * true
+SELECT 1 / interval '1 day'
+SELECT interval '1 day' > 1
+SELECT now() > 1
+SELECT now() = true
+SELECT current_date = 1
+SELECT now() BETWEEN 1 AND 2
+SELECT true + true
+SELECT true > 1
+SELECT NOT 1
+SELECT NOT now()
+SELECT 1 AND true
+SELECT true OR 1
+SELECT 1 IS TRUE
+SELECT 'a'::text IS TRUE
+SELECT ~ true
+SELECT ~ 'a'::text
+SELECT - 'a'::text
+SELECT - true
+SELECT 1 ^ true
+SELECT 'a'::text ^ 2
+SELECT |/ true
+SELECT 2 ! 
+SELECT 1 << true
+SELECT 1 << 1.5
+SELECT true & true
+SELECT 'a'::text ~ true
+SELECT 'a'::text LIKE true
+SELECT 1 ILIKE '1'
+SELECT now() LIKE '2%'
+SELECT 1 SIMILAR TO '1'
+SELECT 1 ~ '1'
+SELECT true ~ 't'
+SELECT ARRAY[1] || 'a'::text
+SELECT ARRAY[1] || ARRAY['a'::text]
+SELECT ARRAY[1] + 1
+SELECT ARRAY[1] > 1
+SELECT ARRAY[1] && 1
+SELECT ARRAY[1] @> 1
+SELECT ARRAY[1] = ARRAY['a'::text]
+SELECT ARRAY[1, 'a'::text]
+SELECT ARRAY[1, now()]
+SELECT ARRAY[true, 1]
+SELECT CASE WHEN true THEN 1 ELSE true END
+SELECT CASE WHEN true THEN 1 ELSE now() END
+SELECT CASE WHEN true THEN ARRAY[1] ELSE 1 END
+SELECT CASE 1 WHEN true THEN 1 END
+SELECT CASE 1 WHEN now() THEN 1 END
+SELECT coalesce(1, true)
+SELECT coalesce(1, now())
+SELECT coalesce(now(), true)
+SELECT coalesce(ARRAY[1], 1)
+SELECT greatest(1, true)
+SELECT least(now(), 1)
+SELECT nullif(1, true)
+SELECT nullif(now(), 1)
+SELECT nullif(ARRAY[1], 1)
+SELECT '{}'::jsonb + 1
+SELECT '{}'::jsonb - true
+SELECT '{}'::jsonb - 1.5
+SELECT '{}'::jsonb || 1
+SELECT '{}'::jsonb ? 1
+SELECT '{}'::jsonb @> 1
+SELECT '{}'::jsonb -> true
+SELECT '{}'::jsonb -> 1.5
+SELECT '{}'::jsonb ->> now()
+SELECT '{}'::jsonb > 1
+SELECT '{}'::jsonb = true
+SELECT '{}'::json || '{}'::json
+SELECT '{}'::json @> '{}'::json
+SELECT '{}'::json ? 'a'
+SELECT '{}'::json - 'a'
+SELECT jsonb_set('{}'::jsonb, 'a'::text, '1')
+SELECT jsonb_set(1, '{a}', '1')
+SELECT jsonb_array_length(1)
+SELECT jsonb_array_length('a'::text)
+SELECT jsonb_typeof('a'::text)
+SELECT jsonb_object_keys(1)
+SELECT jsonb_array_elements(1)
+SELECT jsonb_array_elements(ARRAY[1])
+SELECT jsonb_pretty(1)
+SELECT jsonb_strip_nulls('a'::text)
+SELECT row_to_json(1)
+SELECT array_to_json(1)
+SELECT json_array_length('{}'::jsonb)
+SELECT v * 2 FROM books
+SELECT v + title FROM books
+SELECT v <-> title FROM books
+SELECT v || 1 FROM books
+SELECT vector_dims(title) FROM books
+SELECT vector_norm(1)
+SELECT sum(v) FROM books HAVING sum(v) > 1
+SELECT -v FROM books
+SELECT length(v) FROM books
+SELECT lower(v) FROM books
+SELECT abs(v) FROM books
+SELECT v IN (1, 2) FROM books

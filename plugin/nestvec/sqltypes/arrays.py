@@ -8,6 +8,10 @@ _ELEMENT = re.compile(
     r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s{},"\\](?:[^{},"\\]*[^\s{},"\\])?))\s*(,|$)', re.DOTALL
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\\.', re.DOTALL)
+_BOUNDS = re.compile(r"^(?:\[[+-]?\d+:[+-]?\d+\])+\s*=\s*")
+_GAP = re.compile(r"[{,]\s*,|,\s*}")
+"""A place where an element is missing."""
 _PLAIN = re.compile(r'[^\s{}",\\]+')
 
 
@@ -27,6 +31,20 @@ def parse_array(text: str) -> list[str] | None:
         at = match.end()
         if match[3] != ",":
             return elements if at == len(inner) else None
+
+
+def is_array_text(text: str) -> bool:
+    """Whether PostgreSQL reads a text as an array, of any dimensions, with or without NULLs."""
+    stripped = _BOUNDS.sub("", text.strip())
+    depth = 0
+    if not (stripped.startswith("{") and stripped.endswith("}")) or _QUOTED.sub("", stripped).count('"'):
+        return False
+    bare = _QUOTED.sub("x", stripped)
+    for at, character in enumerate(bare):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth == 0 and at < len(bare) - 1:
+            return False
+    return depth == 0 and (bare.count("{") > 1 or not _GAP.search(bare))
 
 
 def quote_element(text: str) -> str:

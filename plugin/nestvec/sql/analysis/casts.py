@@ -40,10 +40,18 @@ def cast_oid(node: exp.Expr | None) -> int:
     """The type of a cast's target; text for one that is not known here."""
     if isinstance(node, exp.ObjectIdentifier):
         return oids.OID if node.name.upper() == "OID" else oids.TEXT  # the name of a relation, or of a type
-    if not isinstance(node, exp.DataType):
-        return oids.TEXT
-    if node.this == exp.DType.ARRAY and node.expressions:
+    if isinstance(node, exp.DataType) and node.this == exp.DType.ARRAY and node.expressions:
         return oids.array_of(cast_oid(node.expressions[0]))
+    return known_oid(node) or oids.TEXT
+
+
+def known_oid(node: exp.Expr | None) -> int:
+    """The type of a cast's target; 0 for one that is not known here."""
+    if not isinstance(node, exp.DataType):
+        return 0
+    if node.this == exp.DType.ARRAY and node.expressions:
+        element = oids.BY_OID.get(known_oid(node.expressions[0]))
+        return 0 if element is None else element.array
     name = str(node.args.get("kind") or "").lower().rpartition(".")[2].strip('"')
     named = oids.BY_NAME.get(name)
-    return named.oid if named is not None else _CASTS.get(node.this, oids.TEXT)
+    return named.oid if named is not None else _CASTS.get(node.this, 0)

@@ -54,7 +54,7 @@ class Expressions:
         if not isinstance(node, exp.Expr):
             return UNTYPED
         if isinstance(node, PARAMETER_NODES):
-            return self._of_parameter(node)
+            return self.of_parameter(node)
         handler = self._by_kind.get(type(node))
         if handler is not None:
             return handler(node)
@@ -84,6 +84,10 @@ class Expressions:
         if own == UNKNOWN:
             self.coerce(node, "bool")
         self.placed(node, own, "bool", place)
+
+    def target_of(self, cast: exp.Cast) -> str:
+        """The type that a cast names."""
+        return type_name(cast_oid(cast.args.get("to")))
 
     def settle(self, node: Any, type_: str) -> str:
         """An expression in a place of this type, which one without a type takes."""
@@ -141,10 +145,10 @@ class Expressions:
     def no_function(self, node: exp.Expr, name: str, types: Sequence[str]) -> None:
         """A call that no function of the catalog is chosen for."""
 
-    def unlike(self, construct: str, nodes: Sequence[Any], types: Sequence[str]) -> None:
-        """Values of which one is chosen that have no type in common."""
+    def united(self, construct: str, nodes: Sequence[Any], types: Sequence[str], common: str) -> None:
+        """Values that become one of a common type, or have none."""
 
-    def converted(self, node: exp.Cast, own: str, target: str) -> None:
+    def converted(self, node: exp.Expr, own: str, target: str) -> None:
         """A cast."""
 
     def placed(self, node: Any, own: str, type_: str, place: str) -> None:
@@ -160,8 +164,7 @@ class Expressions:
         """The type that several expressions have in common, which those without a type take."""
         types = [self.type_of(node) for node in nodes]
         common = common_type(types)
-        if common == UNTYPED and construct:
-            self.unlike(construct, nodes, types)
+        self.united(construct, nodes, types, common)
         common = "text" if common == UNKNOWN else common
         for node, type_ in zip(nodes, types, strict=True):
             if type_ == UNKNOWN:
@@ -197,6 +200,7 @@ class Expressions:
             exp.Bracket: self._of_bracket,
             exp.Is: self._of_is,
             exp.Window: self._of_window,
+            exp.WithinGroup: self._of_group,
             exp.Filter: self._of_filter,
             exp.Extract: self._of_part,
             exp.Escape: lambda node: self.type_of(node.this),
@@ -206,7 +210,8 @@ class Expressions:
             **dict.fromkeys(_MOMENTS, self._of_moment),
         }
 
-    def _of_parameter(self, node: exp.Expr) -> str:
+    def of_parameter(self, node: exp.Expr) -> str:
+        """The type of a parameter, as far as it is known."""
         number = number_of(node)
         if not number:
             return UNTYPED
@@ -217,10 +222,10 @@ class Expressions:
         return type_
 
     def _of_cast(self, node: exp.Cast) -> str:
-        target = type_name(cast_oid(node.args.get("to")))
+        target = self.target_of(node)
         if isinstance(node.this, exp.Array) and target.startswith("_"):
             for item in node.this.expressions:
-                self.settle(item, target[1:])
+                self.converted(item, self.settle(item, target[1:]), target[1:])
         else:
             self.converted(node, self.settle(node.this, target), target)
         return target
@@ -294,9 +299,14 @@ class Expressions:
         type_ = self.type_of(node.this)
         self.subscripted(node, type_)
         of_json = type_ == "jsonb"
+        slices = [each for each in node.expressions if isinstance(each, exp.Slice)]
         for item in node.expressions:
-            self.settle(item, "text" if of_json else "int4" if type_.startswith("_") else UNTYPED)
-        return type_ if of_json else type_.removeprefix("_") if type_.startswith("_") else UNTYPED
+            for bound in item.iter_expressions() if isinstance(item, exp.Slice) else [item]:
+                own = self.settle(bound, "text" if of_json else "int4" if type_.startswith("_") else UNTYPED)
+                self.placed(bound, own, "text" if of_json else "int4", "a subscript")
+        if of_json or slices:
+            return type_
+        return type_.removeprefix("_") if type_.startswith("_") else UNTYPED
 
     def _of_is(self, node: exp.Is) -> str:
         if isinstance(node.expression, exp.Boolean):
@@ -320,6 +330,11 @@ class Expressions:
         for bound in bounds:
             self.settle(bound, "int8")
         return type_
+
+    def _of_group(self, node: exp.WithinGroup) -> str:
+        """``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``: its arguments are those of both lists."""
+        keys = [each.this if isinstance(each, exp.Ordered) else each for each in node.expression.expressions]
+        return self._of_arguments(node.this, *called(node.this), keys)
 
     def _of_filter(self, node: exp.Filter) -> str:
         type_ = self.type_of(node.this)
@@ -349,6 +364,12 @@ class Expressions:
         name, arguments = called(node)
         for part in ("order", "where"):
             self.type_of(node.args.get(part))
+        return self._of_arguments(node, name, arguments)
+
+    def _of_arguments(
+        self, node: exp.Expr, name: str, arguments: Sequence[exp.Expr], keys: Sequence[exp.Expr] = ()
+    ) -> str:
+        arguments = [*arguments, *keys]
         types = [self.type_of(argument) for argument in arguments]
         chosen = resolve("functions", name, tuple(types))
         if chosen is None:

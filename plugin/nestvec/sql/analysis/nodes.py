@@ -26,7 +26,7 @@ OPERATORS: Final[dict[type[exp.Expr], str]] = {
 }  # fmt: skip
 _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.AtTimeZone: "timezone", exp.ExplodingGenerateSeries: "generate_series", exp.Explode: "unnest",
-    exp.Trim: "btrim",
+    exp.Trim: "btrim", exp.IntDiv: "div",
 }  # fmt: skip
 _SHOWN: Final = {
     "bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
@@ -34,13 +34,21 @@ _SHOWN: Final = {
     "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
 }  # fmt: skip
 """The names of types in errors."""
-_LAST_FIRST: Final = (exp.TimestampTrunc, exp.AtTimeZone)
+_LAST_FIRST: Final = (exp.TimestampTrunc, exp.AtTimeZone, exp.ArrayPrepend)
 """Calls of which sqlglot keeps the first argument behind the second."""
 
 
 def is_named(node: exp.Expr) -> bool:
     """Whether a node calls a function in a spelling of its own."""
     return type(node) in _NAMES
+
+
+def has_all_arguments(node: exp.Expr, count: int) -> bool:
+    """Whether a call has the arguments that it was written with: sqlglot leaves out some, and adds others."""
+    if is_named(node) or isinstance(node, exp.Substring):
+        return True
+    written: tuple[str, int] | None = node.meta.get(CALL)
+    return written is not None and written[1] == count
 
 
 def type_name(oid: int) -> str:
@@ -78,12 +86,15 @@ def quantified(node: Any) -> exp.Expr | None:
 
 
 def literal_type(node: exp.Literal) -> str:
+    """The type of a constant; one with a sign before it is read with its sign."""
     if node.is_string:
         return UNKNOWN
     if not node.is_int:
         return "numeric"
-    number = int(node.name)
-    return "int4" if number < 1 << 31 else "int8" if number < 1 << 63 else "numeric"
+    number = -int(node.name) if isinstance(node.parent, exp.Neg) else int(node.name)
+    return next(
+        (name for name, bits in (("int4", 31), ("int8", 63)) if -1 << bits <= number < 1 << bits), "numeric"
+    )
 
 
 def called(node: exp.Expr) -> tuple[str, list[exp.Expr]]:
@@ -110,6 +121,6 @@ def called(node: exp.Expr) -> tuple[str, list[exp.Expr]]:
         name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(
             str(node.args.get("position") or "").upper(), name
         )
-    if isinstance(node, _LAST_FIRST) and len(arguments) == 2:
-        arguments.reverse()
+    if isinstance(node, _LAST_FIRST):
+        arguments[:2] = reversed(arguments[:2])
     return str(name).lower(), arguments

@@ -81,6 +81,40 @@ def choose(candidates: Iterable[Signature], arguments: Sequence[str]) -> Signatu
     return None if chosen is None else _filled_in(chosen, arguments)
 
 
+def takes(kind: str, name: str, arguments: Sequence[str]) -> bool:
+    """Whether any function or operator of a name may have arguments of these types."""
+    fitting = (each.with_arguments(len(arguments)) for each in signatures(kind, name))
+    return any(
+        each is not None
+        and (
+            all(map(_may_take, each.arguments, arguments))
+            if UNTYPED in arguments
+            else _takes_all(each, arguments)
+        )
+        for each in fitting
+    )
+
+
+def is_assigned(source: str, target: str) -> bool:
+    """Whether a value of a type is written into a column of another one."""
+    if converts(source, target) or target in _catalog()["assignments"].get(source, ()):
+        return True
+    if source.startswith("_") and target.startswith("_"):
+        return is_assigned(source[1:], target[1:])
+    return _category(target) == "S"
+
+
+def is_cast(source: str, target: str) -> bool:
+    """Whether ``::`` makes a value of a type one of another."""
+    if source.startswith("_") and target.startswith("_"):
+        return is_cast(source[1:], target[1:])
+    return (
+        is_assigned(source, target)
+        or target in _catalog()["explicit"].get(source, ())
+        or _category(source) == "S"
+    )
+
+
 def common_type(types: Sequence[str]) -> str:
     """The type of CASE, coalesce() and their like: PostgreSQL's select_common_type; UNKNOWN of none."""
     if UNTYPED in types:
@@ -93,7 +127,7 @@ def common_type(types: Sequence[str]) -> str:
             chosen = type_
         elif _category(type_) != _category(chosen):
             return UNTYPED
-        elif not _is_preferred(chosen) and _converts(chosen, type_) and not _converts(type_, chosen):
+        elif not _is_preferred(chosen) and converts(chosen, type_) and not converts(type_, chosen):
             chosen = type_
     return chosen
 
@@ -104,10 +138,7 @@ def _agreed(candidates: Iterable[Signature], arguments: Sequence[str]) -> Signat
         each
         for candidate in candidates
         if (each := candidate.with_arguments(len(arguments))) is not None
-        and all(
-            argument == UNTYPED or _takes(parameter, argument)
-            for parameter, argument in zip(each.arguments, arguments, strict=True)
-        )
+        and all(map(_may_take, each.arguments, arguments))
     ]
     if not fitting:
         return None
@@ -207,12 +238,18 @@ def _takes(parameter: str, argument: str) -> bool:
         return not (parameter.endswith("nonarray") and argument.startswith("_"))
     if parameter in _ARRAYS:
         return argument.startswith("_")
-    return _converts(argument, parameter)
+    return converts(argument, parameter)
 
 
-def _converts(source: str, target: str) -> bool:
+def _may_take(parameter: str, argument: str) -> bool:
+    return argument == UNTYPED or _takes(parameter, argument)
+
+
+def converts(source: str, target: str) -> bool:
     """Whether a value is converted to another type unasked."""
-    return source == target or target in _catalog()["casts"].get(source, ())
+    if source == target or target in _catalog()["casts"].get(source, ()):
+        return True
+    return source.startswith("_") and target.startswith("_") and converts(source[1:], target[1:])
 
 
 def _kinds() -> Mapping[str, str]:

@@ -27,6 +27,8 @@ class Statements(Expressions):
         self._tables = tuple(tables)
         self._scopes = list[dict[str, Columns]]()
         self._named_queries = list[dict[str, Columns]]()
+        self._written: Sequence[str] = ()
+        """The columns of an INSERT."""
 
     def column_type(self, name: str) -> str:
         """The type of a column that no relation of FROM is known to have: of any table of the statement."""
@@ -116,7 +118,9 @@ class Statements(Expressions):
         columns = dict[str, str]()
         for at, (name, type_) in enumerate(sides[0].items()):
             others = list(sides[1].values())
-            common = common_type([type_, others[at] if at < len(others) else UNTYPED])
+            types = [type_, others[at] if at < len(others) else UNTYPED]
+            common = common_type(types)
+            self.united(node.key.upper(), (node.expression, node.expression), types, common)
             target = targets[at] if at < len(targets) and targets[at] else "text"
             common = target if common == UNKNOWN else common
             for items in (left, right):
@@ -133,10 +137,12 @@ class Statements(Expressions):
         types = [[self.type_of(item) for item in row] for row in rows] if targets else []
         for at, items in enumerate(zip(*rows, strict=False), 1):
             target = targets[at - 1] if at <= len(targets) else UNTYPED
-            columns[f"column{at}"] = target or self.common(items)
+            columns[f"column{at}"] = target or self.common(items, "VALUES")
             for item, row in zip(items, types, strict=False):
                 if row[at - 1] == UNKNOWN:
                     self.coerce(item, target)
+                if at <= len(self._written):
+                    self.assigned(item, row[at - 1], target, self._written[at - 1])
         self._limits(node)
         return columns
 
@@ -148,7 +154,7 @@ class Statements(Expressions):
         for clause in ("where", "having", "qualify"):
             part = node.args.get(clause)
             if part is not None:
-                self.condition(part.this)
+                self.condition(part.this, clause.upper())
         for clause in ("order", "group", "distinct", "windows", "rerank"):
             part = node.args.get(clause)
             for each in part if isinstance(part, list) else [part]:
@@ -179,6 +185,9 @@ class Statements(Expressions):
                 selected.append((item.alias_or_name, self.type_of(item.unalias()), item.unalias()))
         return selected
 
+    def joined(self, join: exp.Join, scope: Mapping[str, Columns]) -> None:
+        """A join, with the relations that it and those before it read."""
+
     def _keys(self, part: Any) -> None:
         """ORDER BY, GROUP BY, DISTINCT ON: a key without a type is a text."""
         if not isinstance(part, exp.Expr):
@@ -191,7 +200,7 @@ class Statements(Expressions):
             part = node.args.get(name)
             if part is not None:
                 count = part.args.get("count") if isinstance(part, exp.Fetch) else part.expression
-                self.settle(count, "int8")
+                self.placed(count, self.settle(count, "int8"), "int8", name.upper())
 
     def _read(self, node: exp.Expr, scope: dict[str, Columns]) -> None:
         """What FROM and its joins read."""
@@ -200,11 +209,13 @@ class Statements(Expressions):
         sources = [] if from_ is None else [from_.this, *(from_.this.args.get("joins") or ())]
         for join in (*sources, *joins, *(node.args.get("laterals") or ())):
             source = join.this if isinstance(join, exp.Join) else join
-            self._source(source, scope)
+            self.read_source(source, scope)
+            if isinstance(join, exp.Join):
+                self.joined(join, scope)
             if isinstance(join, exp.Join) and isinstance(join.args.get("on"), exp.Expr):
-                self.condition(join.args["on"])
+                self.condition(join.args["on"], "JOIN/ON")
 
-    def _source(self, node: Any, scope: dict[str, Columns]) -> None:
+    def read_source(self, node: Any, scope: dict[str, Columns]) -> None:
         """A relation of FROM, by its name or its alias."""
         label = node.alias_or_name if isinstance(node, exp.Expr) else ""
         if isinstance(node, exp.Lateral):
@@ -249,8 +260,11 @@ class Statements(Expressions):
             ]
         targets = [self._target(table, name) for name in names]
         query = tree.expression
-        if isinstance(query, exp.Expr):
-            self._query(query, targets)
+        self._written = names
+        types = self._query(query, targets).values() if isinstance(query, exp.Expr) else ()
+        if not isinstance(query, exp.Values):
+            for own, type_, name in zip(types, targets, names, strict=False):
+                self.assigned(query, own, type_, name)
         columns = {} if table is None else _table_columns(table)
         label = node.alias_or_name if isinstance(node, exp.Expr) else ""
         self._scopes.append({label: columns, "excluded": columns})
@@ -268,10 +282,10 @@ class Statements(Expressions):
         defined = self._define(tree.args.get("with_"))
         scope = dict[str, Columns]()
         self._scopes.append(scope)
-        self._source(tree.this, scope)
+        self.read_source(tree.this, scope)
         self._read(tree, scope)
         for source in tree.args.get("using") or ():
-            self._source(source, scope)
+            self.read_source(source, scope)
         if isinstance(tree, exp.Update):
             self._assignments(tree.expressions, self._table(tree.this))
         self._where(tree)
@@ -283,7 +297,7 @@ class Statements(Expressions):
     def _where(self, tree: exp.Expr) -> None:
         where = tree.args.get("where")
         if where is not None:
-            self.condition(where.this)
+            self.condition(where.this, "WHERE")
 
     def _returning(self, tree: exp.Expr) -> None:
         returning = tree.args.get("returning")
@@ -302,7 +316,8 @@ class Statements(Expressions):
                 pairs = list(zip(left.expressions, right.expressions, strict=False))
             for target, value in pairs:
                 name = identifier_name(target.this) if isinstance(target, exp.Column) else target.name
-                self.settle(value, self._target(table, name))
+                type_ = self._target(table, name)
+                self.assigned(value, self.settle(value, type_), type_, name)
 
     def _table(self, node: Any) -> Table | None:
         name = identifier_name(node.this) if isinstance(node, exp.Table) else ""

@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 from nestvec.sql.parse.dialect import NestvecSql
 from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.operators import CHAINED, TooManyRetreatsError
+from nestvec.sql.parse.placement import check_placement
 from nestvec.sql.parse.schema_names import without_schema
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
@@ -50,6 +51,7 @@ _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.RLIKE, TokenType.CASE}
 _BEFORE_COMMA = {TokenType.SELECT, TokenType.FROM, TokenType.WHERE, TokenType.L_PAREN}
+_JSON_ARROWS = {TokenType.ARROW, TokenType.DARROW}
 _LIST_ENDS = _CLOSING | {
     TokenType.COMMA,
     TokenType.FROM,
@@ -87,6 +89,7 @@ def parse(statement: str) -> ParsedStatement:
     _check_sqlglot_leniency(source)
     before = explain_token_count(source)
     tree = _tree(source, list(source.tokens[before:]))
+    check_placement(source, tree)
     return ParsedStatement(source, tree, source.tokens[:before])
 
 
@@ -227,6 +230,9 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
             raise source.syntax_error("SQL has no operator ==", token.start, "Write =.")
         if before and before.token_type in _BEFORE_COMMA and token.token_type == TokenType.COMMA:
             raise source.syntax_error("nothing precedes this comma", token.start, _CORRECT_AT_MARK)
+        if before and before.token_type in _JSON_ARROWS and _is_fraction(token):
+            cause = f"operator does not exist: jsonb {before.text} numeric"
+            raise source.type_mismatch(cause, token.text, token.start, "Write a whole number, or a key.")
         if before and before.token_type == token.token_type == TokenType.STRING:
             _check_continued(source, before, token)
         before = token
@@ -234,6 +240,10 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
         raise source.syntax_error("nothing follows AS", before.start, "Write a name.")
     if before and before.token_type == TokenType.COMMA:
         raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
+
+
+def _is_fraction(token: Token) -> bool:
+    return token.token_type == TokenType.NUMBER and not token.text.isdecimal()
 
 
 def _check_continued(source: SourceText, before: Token, token: Token) -> None:

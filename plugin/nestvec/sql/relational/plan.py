@@ -17,6 +17,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.analysis.check import StatementCheck
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select_list import output_label
 from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes, Rerank, VectorDistance
@@ -111,7 +112,9 @@ def plan_relational(
     take_candidates(planning, tree)
     tree, distances = replace_distances(planning, tree)
     add_scans(planning, tree, distances)
-    return replace(_finished(planning, tree), reason=reason, source=source, query=query)
+    plan = replace(_finished(planning, tree), reason=reason, source=source, query=query)
+    StatementCheck(source, planning.tables.values()).check(query)
+    return plan
 
 
 def _as_select(query: exp.Expr) -> exp.Expr:

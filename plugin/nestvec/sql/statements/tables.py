@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
+from nestvec.sql.analysis.check import StatementCheck
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.session import Session
@@ -25,6 +26,17 @@ def plain_table(source: SourceText, node: exp.Expr, *allowed: str) -> str:
         construct = "a schema-qualified table" if part in ("db", "catalog") else part.upper()
         raise source.not_supported(construct, node, "Name one collection.")
     return identifier_name(node.this)
+
+
+def check_write(session: Session, source: SourceText, node: exp.Table, tree: exp.Expr) -> Steps[None]:
+    """Raise SqlError for a statement that writes values whose types PostgreSQL refuses."""
+    own = session.caller.tables
+
+    def check(table: Table) -> None:
+        others = (each for each in session.tables.values() if each.name not in (table.name, *own))
+        StatementCheck(source, (table, *others)).check(tree)
+
+    yield from with_table(session, source, node, check)
 
 
 def with_table(session: Session, source: SourceText, node: exp.Table, bind: Callable[[Table], T]) -> Steps[T]:

@@ -277,7 +277,11 @@ COMPUTED = [
     (SqlSyntaxError, "column year is set twice", "UPDATE papers SET year = year + 1, ‸year = year + 2"),
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = 1 RETURNING id, ‸yer + 1"),
     (SqlUnknownName, "the function nope", "DELETE FROM papers RETURNING ‸nope(id)"),
-    (SqlNotSupported, "the aggregate SUM() in RETURNING", "DELETE FROM papers RETURNING ‸sum(id)"),
+    (
+        SqlSyntaxError,
+        "aggregate functions are not allowed in RETURNING",
+        "DELETE FROM papers RETURNING ‸sum(id)",
+    ),
 ]
 
 

@@ -73,6 +73,8 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
         raise source.syntax_error("ON CONFLICT has no action", node, _WRITE)
     if str(action.name).upper() != "DO UPDATE":
         return OnConflict(node)
+    if not node.args.get("conflict_keys"):
+        raise source.syntax_error("ON CONFLICT DO UPDATE without a target", node, _WRITE)
     copied, constants, computed = dict[str, str](), dict[str, object](), dict[str, exp.Expr]()
     for assignment in node.expressions:
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):

@@ -36,7 +36,7 @@ from nestvec.sql.statements.dml.returning import (
 )
 from nestvec.sql.statements.select import run_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
-from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.sql.statements.tables import check_write, plain_table, with_table
 from nestvec.sqltypes import to_stored
 from nestvec_schemas.errors import SqlNotSupported
 
@@ -58,6 +58,7 @@ def run_delete(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     source, tree = parsed.source, parsed.tree
     node = tree.this
     plain_table(source, node, "alias")
+    yield from check_write(session, source, node, tree)
     if tree.args.get("using") or tree.args.get("with_"):
         return (yield from _delete_by_query(session, parsed, params))
     try:

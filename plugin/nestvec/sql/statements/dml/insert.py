@@ -43,7 +43,7 @@ from nestvec.sql.statements.dml.returning import (
     read_returning,
 )
 from nestvec.sql.statements.select import select_rows
-from nestvec.sql.statements.tables import plain_table
+from nestvec.sql.statements.tables import check_write, plain_table
 from nestvec_schemas.errors import SqlError, SqlKeyExists
 
 
@@ -95,6 +95,7 @@ def insert_many(
         for params in param_sets:
             selected.append((yield from select_rows(strong(session), source, query, params)))
         count = sum(len(result.rows) for result in selected)
+    yield from check_write(session, source, node, tree)
 
     def bind(table: Table, defaults: Defaults) -> Insert:
         if query is None:

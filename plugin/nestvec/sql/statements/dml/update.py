@@ -48,7 +48,7 @@ from nestvec.sql.statements.dml.returning import (
 )
 from nestvec.sql.statements.select import run_select, select_rows
 from nestvec.sql.statements.subqueries import inline_subqueries
-from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.sql.statements.tables import check_write, plain_table, with_table
 from nestvec.sqltypes import to_stored
 from nestvec_schemas.errors import SqlNotSupported
 
@@ -87,6 +87,7 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     """
     source, tree = parsed.source, parsed.tree
     plain_table(source, tree.this, "alias")
+    yield from check_write(session, source, tree.this, tree)
     if tree.args.get("from_") is not None or tree.args.get("with_") is not None or _computes(tree):
         return (yield from update_by_query(session, parsed, params))
     try:
