@@ -147,3 +147,8 @@ SELECT n FROM (VALUES (1.0),(2.0)) v(n) WHERE n * 1e25 / 7 IS NOT NULL AND n / 1
 SELECT n, CASE n / 3 WHEN 1.85 THEN n / 7 ELSE n / 9 END + 1 AS x FROM (VALUES (5.55),(2.0)) v(n)
 SELECT (1 & ~ (-3)::smallint # 1) << (-1) AS a, (1 | 2::smallint) << 20 AS b, (7 # 3::smallint) >> 1 AS c
 SELECT (16777217::real - (-7)::real)::numeric AS a, (nullif(16777217::real, 1.5::real))::numeric::text AS b, (16777217::real * 2)::numeric AS c, (CASE WHEN true THEN 16777217::real ELSE 1::real END)::numeric AS d
+SELECT rank(5.55) WITHIN GROUP (ORDER BY n) AS a, dense_rank(7) WITHIN GROUP (ORDER BY n) AS b, percent_rank(7) WITHIN GROUP (ORDER BY n) AS c, cume_dist(7) WITHIN GROUP (ORDER BY n) AS d FROM amounts
+SELECT k, rank(5) WITHIN GROUP (ORDER BY n DESC) AS a, dense_rank(5) WITHIN GROUP (ORDER BY n DESC) AS b, cume_dist(NULL::numeric) WITHIN GROUP (ORDER BY n) AS c, percent_rank(NULL::numeric) WITHIN GROUP (ORDER BY n NULLS FIRST) AS d FROM amounts GROUP BY k
+SELECT rank(1, 5.55) WITHIN GROUP (ORDER BY k, n) AS a, cume_dist(1, 5.55) WITHIN GROUP (ORDER BY k DESC, n) AS b, rank(1.85) WITHIN GROUP (ORDER BY n / 3) AS c, rank('b') WITHIN GROUP (ORDER BY k::text) AS d FROM amounts
+SELECT rank(5.55) WITHIN GROUP (ORDER BY n) FILTER (WHERE k = 1) AS a, percent_rank(1) WITHIN GROUP (ORDER BY n) FILTER (WHERE id > 100) AS b, cume_dist(1) WITHIN GROUP (ORDER BY n) FILTER (WHERE id > 100) AS c FROM amounts
+SELECT k, rank(k) WITHIN GROUP (ORDER BY id) AS a FROM amounts GROUP BY k HAVING rank(k) WITHIN GROUP (ORDER BY id) > 0

@@ -60,6 +60,9 @@ EXACT: Final = (
 )
 """Statements whose numbers have all of PostgreSQL's digits, and its zeros at their ends."""
 
+DIGITS_OF_SHAPES: Final = Path(__file__).with_name("digits.sql").read_text(encoding="utf-8").splitlines()
+"""Others: rows that are one, sets of groups, arrays, VALUES, functions of digits."""
+
 
 @dataclass(frozen=True)
 class Twins:
@@ -172,7 +175,7 @@ def test_an_expression_that_differed_has_postgresqls_value(twins: Twins, stateme
     assert twins.outcome(statement) == ("same", "")
 
 
-@pytest.mark.parametrize("statement", EXACT)
+@pytest.mark.parametrize("statement", (*EXACT, *DIGITS_OF_SHAPES))
 def test_a_computed_numeric_has_postgresqls_digits(twins: Twins, statement: str) -> None:
     expected = twins.postgresql.execute(statement.encode()).fetchall()
     answered = twins.nestvec.execute(statement).fetchall()

@@ -52,7 +52,11 @@ _BY_NAME: Final[dict[str, exp.DType | exp.DataType]] = {
         ),
         exp.DType.VARCHAR,
     ),
-    **dict.fromkeys(("NUM_NULLS", "NUM_NONNULLS", "GENERATE_SUBSCRIPTS", "ARRAY_NDIMS"), exp.DType.INT),
+    **dict.fromkeys(
+        ("NUM_NULLS", "NUM_NONNULLS", "GENERATE_SUBSCRIPTS", "ARRAY_NDIMS", "SCALE", "MIN_SCALE"),
+        exp.DType.INT,
+    ),
+    "TRIM_SCALE": exp.DType.DECIMAL,
     **dict.fromkeys(
         (
             "JSONB_ARRAY_ELEMENTS", "JSONB_EACH_VALUES", "JSONB_PATH_QUERY",

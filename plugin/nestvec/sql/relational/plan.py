@@ -60,6 +60,7 @@ from nestvec.sql.relational.relations import (
 )
 from nestvec.sql.relational.results.dependent_columns import group_dependent_columns
 from nestvec.sql.relational.results.equal_documents import compare_documents
+from nestvec.sql.relational.results.hypothetical_sets import write_hypothetical_sets
 from nestvec.sql.relational.results.schema import relation_schema, type_values, widen_recursion
 from nestvec.sql.relational.results.tied_rows import limit_with_ties
 from nestvec.sql.relational.results.types import output_types
@@ -69,11 +70,7 @@ from nestvec.sql.relational.rewrites.nesting import DEEP
 from nestvec.sql.relational.rewrites.vectors import write_vectors
 from nestvec.sql.relational.scans import add_scans, cte_query
 from nestvec.sql.relational.table_functions import expand_table_functions, name_unnested, qualify_series
-from nestvec.sql.relational.vectors import (
-    replace_distances,
-    use_family_members,
-    use_operators,
-)
+from nestvec.sql.relational.vectors import replace_distances, use_family_members, use_operators
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec_schemas.errors import SqlDataError, nearest
@@ -95,6 +92,7 @@ def plan_relational(
     _check_supported(source, tree)
     check_functions(source, tree)
     check_clauses(source, tree)
+    write_hypothetical_sets(tree)
     check_in_lists(source, tree, params)
     resolve_ctes(source, tree)
     flatten_joins(source, tree)

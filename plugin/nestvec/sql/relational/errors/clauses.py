@@ -8,11 +8,11 @@ from sqlglot import TokenType, exp
 
 from nestvec.sql.parse.source import SourceText, identifier_name, without_parens
 from nestvec.sql.relational.errors.levels import check_siblings, is_window_function
-from nestvec.sql.relational.names import from_entries
+from nestvec.sql.relational.names import from_entries, function_label
+from nestvec.sql.relational.results.hypothetical_sets import HYPOTHETICAL
 from nestvec_schemas.base_error import ABSENT
 
 _ORDERED_SETS: Final = (exp.PercentileCont, exp.PercentileDisc, exp.Mode)
-_HYPOTHETICAL: Final = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 _BEFORE_OPERATOR: Final = ("order", "limit", "offset")
 
 
@@ -80,15 +80,23 @@ def _check_bound(source: SourceText, bound: object, kind: str) -> None:
 
 
 def _check_ordered_set(source: SourceText, node: exp.WithinGroup) -> None:
-    if isinstance(node.this, _HYPOTHETICAL):
-        raise source.not_supported(
-            "a hypothetical-set aggregate (WITHIN GROUP)", node, "Write 1 + count(*) FILTER (WHERE x < 5)."
-        )
-    if isinstance(node.this, exp.AggFunc) and not isinstance(node.this, _ORDERED_SETS):
+    if isinstance(node.this, HYPOTHETICAL):
+        _check_hypothetical(source, node)
+    elif isinstance(node.this, exp.AggFunc) and not isinstance(node.this, _ORDERED_SETS):
         name = node.this.sql_name().lower()
         raise source.type_mismatch(
             f"{name}() does not take WITHIN GROUP", ABSENT, node, f"Write {name}(x ORDER BY y)."
         )
+
+
+def _check_hypothetical(source: SourceText, node: exp.WithinGroup) -> None:
+    name, values, keys = function_label(node.this).lower(), node.this.expressions, node.expression.expressions
+    if len(values) != len(keys):
+        counts = f"{len(values)} for {len(keys)}"
+        cause = f"{name}() has a value for each key of its ORDER BY"
+        raise source.type_mismatch(cause, counts, node, f"Write {name}(5) WITHIN GROUP (ORDER BY x).")
+    if isinstance(node.this, exp.DenseRank) and len(keys) > 1:
+        raise source.not_supported("dense_rank() of several values", node, "Count the rows of a subquery.")
 
 
 def _check_operand(source: SourceText, operation: exp.SetOperation) -> None:

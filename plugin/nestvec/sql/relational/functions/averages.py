@@ -44,6 +44,28 @@ def spread(numbers: Sequence[str | None], kind: str) -> str:
     return _spread(total, squares, len(values), kind)
 
 
+def spread_of_parts(
+    parts: Sequence[int | None], count: int, packed_places: int, scale: int | None, kind: str
+) -> str:
+    """The variance or deviation of integers, of which each has an upper and a lower part.
+
+    ``parts`` are the sums of both and of their products. Of 10**``digits``, as many as the upper part
+    lacks, and 10**``places``, by which the numbers are multiplied, ``packed_places`` has 100 of the one.
+    """
+    if not count or scale is None:
+        return ""
+    upper, lower, uppers, mixed, lowers = (int(part or 0) for part in parts)
+    digits, places = divmod(packed_places, 100)
+    unit = 10**digits
+    total, squares = upper * unit + lower, uppers * unit**2 + 2 * mixed * unit + lowers
+    numbers = ((total, places, scale), (squares, 2 * places, 2 * scale))
+    shown = [
+        Decimal(units).scaleb(-most, _EXACT).quantize(Decimal(1).scaleb(-shown), context=_EXACT)
+        for units, most, shown in numbers
+    ]
+    return _spread(shown[0], shown[1], count, kind)
+
+
 def _spread(total: Decimal, squares: Decimal, count: int, kind: str) -> str:
     of_all = kind.endswith("_pop")
     if count < (1 if of_all else 2):
@@ -64,5 +86,11 @@ AVERAGES: Final[tuple[Function, ...]] = (
     ("pg_average", average, ["VARCHAR", "BIGINT"], "VARCHAR"),
     ("pg_sum_of_parts", sum_of_parts, ["HUGEINT", "HUGEINT", "VARCHAR", "INTEGER", "INTEGER"], "VARCHAR"),
     ("pg_spread_text", spread, ["VARCHAR[]", "VARCHAR"], "VARCHAR"),
+    (
+        "pg_spread_of_parts_text",
+        spread_of_parts,
+        ["HUGEINT[]", "BIGINT", "INTEGER", "INTEGER", "VARCHAR"],
+        "VARCHAR",
+    ),
     ("pg_spread_of_sums_text", spread_of_sums, ["HUGEINT", "HUGEINT", "BIGINT", "VARCHAR"], "VARCHAR"),
 )

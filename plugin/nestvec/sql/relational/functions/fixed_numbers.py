@@ -36,6 +36,13 @@ FIXED_NUMBERS: Final = (
     || substr(digits, length(digits) - places + 1, scale)""",
     """pg_fixed_text(units, places, scale) AS left('-', (units < 0)::INT) ||
     list_transform([pg_padded_digits(units, places)], lambda s: pg_pointed(s, places, scale))[1]""",
+    """pg_scale(s) AS CASE WHEN regexp_full_match(s, '-?[0-9.]+')
+    THEN CASE WHEN contains(s, '.') THEN strlen(s) - strpos(s, '.') ELSE 0 END::INT END""",
+    """pg_min_scale(s) AS pg_scale(CASE WHEN contains(s, '.') THEN rtrim(rtrim(s, '0'), '.') ELSE s END)""",
+    "pg_keyed(k, d) AS CASE WHEN k IS NOT NULL THEN {'key': k, 'digits': d} END",
+    "pg_digits_of(keyed) AS struct_extract(keyed, 'digits')",
+    "pg_digits_of_all(all_keyed) AS list_transform(all_keyed, lambda each: struct_extract(each, 'digits'))",
+    "pg_of_group(is_absent, value) AS CASE WHEN is_absent = 0 THEN value END",
     """pg_upper_part(units, unit) AS list_transform([abs(units)],
     lambda x: pg_near_quotient(x, unit::HUGEINT))[1]::HUGEINT * sign(units)""",
     "pg_lower_part(units, unit) AS units - pg_upper_part(units, unit) * unit::HUGEINT",

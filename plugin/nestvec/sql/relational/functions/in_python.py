@@ -29,6 +29,7 @@ from nestvec.sql.relational.formats.time_texts import format_interval, format_mo
 from nestvec.sql.relational.functions.byte_texts import decode_text, digest, encode_bytes
 from nestvec.sql.relational.functions.intervals import justify
 from nestvec.sql.relational.functions.numerics import (
+    distinct_numerics,
     extreme_numeric,
     numeric_key,
     numeric_of_key,
@@ -61,6 +62,7 @@ _TEXTS: Final[tuple[Function, ...]] = (
     ("pg_numeric", numeric_text, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"),
     ("pg_numeric_key", numeric_key, ["VARCHAR"], "VARCHAR"),
     ("pg_numeric_of_key", numeric_of_key, ["VARCHAR"], "VARCHAR"),
+    ("pg_distinct_numerics", distinct_numerics, ["VARCHAR[]", "BOOLEAN", "BOOLEAN"], "VARCHAR[]"),
     ("pg_numeric_sum", numeric_sum, ["VARCHAR[]"], "VARCHAR"),
     ("pg_extreme_numeric", extreme_numeric, ["VARCHAR", "VARCHAR[]"], "VARCHAR"),
 )

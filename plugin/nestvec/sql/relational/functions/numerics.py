@@ -6,6 +6,7 @@ digits. DuckDB has one number of places for a column, and doubles for these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DecimalException
 from functools import lru_cache
@@ -84,6 +85,28 @@ def _same_or(a: Decimal, b: Decimal) -> Decimal | None:
     return None if a == b else a
 
 
+def _common_units(a: Decimal, b: Decimal) -> tuple[int, int, int]:
+    """Two numbers as integers of the same places, without signs, and those places."""
+    places = max(scale_of(a), scale_of(b))
+    first, second = (abs(int(_EXACT.scaleb(number, places))) for number in (a, b))
+    return first, second, places
+
+
+def _greatest_divisor(a: Decimal, b: Decimal) -> Decimal:
+    first, second, places = _common_units(a, b)
+    return _EXACT.scaleb(Decimal(math.gcd(first, second)), -places)
+
+
+def _least_multiple(a: Decimal, b: Decimal) -> Decimal:
+    first, second, places = _common_units(a, b)
+    return _EXACT.scaleb(Decimal(math.lcm(first, second)), -places)
+
+
+def _without_zeros(a: Decimal) -> Decimal:
+    shortest = a.normalize(_EXACT)
+    return _rounded(shortest, scale_of(shortest))
+
+
 _BINARY: Final[dict[str, Callable[[Decimal, Decimal], Decimal | None]]] = {
     "+": _EXACT.add,
     "-": _EXACT.subtract,
@@ -97,9 +120,12 @@ _BINARY: Final[dict[str, Callable[[Decimal, Decimal], Decimal | None]]] = {
     "trunc": _cut_to_places,
     "cast": _sized,
     "nullif": _same_or,
+    "gcd": _greatest_divisor,
+    "lcm": _least_multiple,
 }
 _UNARY: Final[dict[str, Callable[[Decimal], Decimal]]] = {
     "value": Decimal,
+    "trim_scale": _without_zeros,
     "neg": _EXACT.minus,
     "abs": _EXACT.abs,
     "floor": lambda a: a.to_integral_value("ROUND_FLOOR", _EXACT),
@@ -171,6 +197,14 @@ def numeric_sum(texts: Sequence[str | None]) -> str:
     return _plain_digits(total)
 
 
+def distinct_numerics(texts: Sequence[str | None], descending: bool, nulls_first: bool) -> list[str | None]:
+    """Numbers in their order, each once."""
+    by_key = {numeric_key(text): text for text in reversed(texts) if text is not None}
+    numbers = [by_key[key] for key in sorted(by_key, reverse=descending)]
+    nulls = [None] if None in texts else []
+    return [*nulls, *numbers] if nulls_first else [*numbers, *nulls]
+
+
 def numeric_key(text: str) -> str:
     """A text that sorts as the number, and is the same for equal numbers."""
     if key := short_key(text):
@@ -218,7 +252,11 @@ def _not_finite(operation: str, a: Decimal, b: Decimal | None = None) -> str:
         return "" if same else _plain_digits(a)
     if a.is_nan() or (b is not None and b.is_nan()):
         return "NaN"
-    if operation in ("value", "floor", "ceil", "double", "real") or (operation in ("round", "trunc")):
+    if operation in ("gcd", "lcm"):
+        return "NaN"
+    if operation in ("value", "trim_scale", "floor", "ceil", "double", "real") or (
+        operation in ("round", "trunc")
+    ):
         return _plain_digits(a)
     if operation in ("neg", "abs", "sign"):
         return _plain_digits(_UNARY[operation](a) if operation != "sign" else Decimal(1 if a > 0 else -1))

@@ -12,7 +12,12 @@ from sqlglot import exp
 
 from nestvec.sql.parse.vectors.kinds import KINDS, vector_dims, vector_kind
 from nestvec.sql.relational.rewrites.bytes_and_times import BLANK_PADDED_TYPES
-from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, number_type
+from nestvec.sql.relational.rewrites.numbers.numeric_types import (
+    NUMERIC,
+    gives_array,
+    number_type,
+    ordered_number,
+)
 
 _INTEGERS: Final = {
     "SMALLINT": ("INT16", 1 << 15),
@@ -50,6 +55,8 @@ def _type_name(node: exp.Expr) -> str:
         return _NULL
     if number_type(node) == NUMERIC:
         return "DECIMAL"
+    if isinstance(node, exp.WithinGroup) and (number := ordered_number(node)) and gives_array(node):
+        return f"{_type_name(number)}[]"
     if vector_kind(node):
         return vector_name(node)
     if type_ is None or type_.this in (exp.DType.UNKNOWN, exp.DType.USERDEFINED):
@@ -118,6 +125,8 @@ def as_postgres(type_: str, duckdb_type: str, values: list[Any]) -> tuple[str, l
         )
     if type_ == "DECIMAL" and duckdb_type == "VARCHAR":
         return "DECIMAL", _each(values, Decimal)
+    if type_ == "DECIMAL[]" and duckdb_type == "VARCHAR[]":
+        return "ARRAY", _each(values, lambda texts: _each(texts, Decimal))
     if type_ == "DECIMAL[]" and duckdb_type.startswith("DECIMAL"):
         return "ARRAY", values
     is_number = duckdb_type in _OF_DUCKDB or duckdb_type.startswith("DECIMAL(")

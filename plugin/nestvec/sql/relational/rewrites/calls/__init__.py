@@ -28,6 +28,7 @@ from nestvec.sql.relational.rewrites.calls.json_paths import (
     path_function,
     path_rows,
 )
+from nestvec.sql.relational.rewrites.calls.numbers import shown_places
 from nestvec.sql.relational.rewrites.calls.regex import (
     all_matches,
     counted_matches,
@@ -103,6 +104,8 @@ CALLS: Final[dict[str, Rule]] = {
     "GENERATE_SUBSCRIPTS": subscripts,
     "NUM_NULLS": counted(nulls=True),
     "NUM_NONNULLS": counted(nulls=False),
+    "SCALE": shown_places("pg_scale"),
+    "MIN_SCALE": shown_places("pg_min_scale"),
 }
 """By the names of functions that sqlglot does not know."""
 

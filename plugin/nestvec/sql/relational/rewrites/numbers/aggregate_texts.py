@@ -31,6 +31,9 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
 }
 _SMALL: Final = (exp.DType.TINYINT, exp.DType.SMALLINT, exp.DType.INT)
 """Integers whose squares have a sum in 128 bits."""
+_BIGINT: Final = 19
+_HALF: Final = 15
+"""Digits of a part of an integer: 10**8 products of two such parts have a sum in 128 bits."""
 _SUMMED: Final = 28
 """Digits of integers of which 10**10 have a sum in 128 bits."""
 _SUM_TYPES: Final = dict.fromkeys(_SMALL, exp.DType.BIGINT)
@@ -55,6 +58,10 @@ def aggregate_text(value: exp.Expr, digits_of: Digits) -> exp.Expr | None:
         return call("pg_average", digits_of(total), count)
     if isinstance(aggregate, SPREADS):
         return _spread_text(value, aggregate, argument, digits_of)
+    if isinstance(aggregate, exp.WithinGroup):
+        copied = value.copy()
+        keyed_order(aggregate_of(copied), digits_of)
+        return call("pg_digits_of", copied)
     fixed = fixed_value(argument)
     if fixed is not None and isinstance(aggregate, (exp.Sum, exp.Max, exp.Min)):
         return _fixed_aggregate(value, aggregate, fixed)
@@ -70,6 +77,13 @@ def aggregate_text(value: exp.Expr, digits_of: Digits) -> exp.Expr | None:
         return _with(value, other)
     name = "arg_max" if isinstance(aggregate, exp.Max) else "arg_min"
     return _with(value, call(name, text, call("pg_numeric_key", text)))
+
+
+def keyed_order(aggregate: exp.Expr, digits_of: Digits) -> None:
+    """Have an aggregate choose among keys that have the digits of the number beside them."""
+    for ordered in aggregate.expression.expressions:
+        text = digits_of(ordered.this)
+        ordered.set("this", call("pg_keyed", call("pg_numeric_key", text), text.copy()))
 
 
 def _fixed_aggregate(value: exp.Expr, aggregate: exp.Expr, numbers: Fixed) -> exp.Expr:
@@ -117,6 +131,8 @@ def _with(value: exp.Expr, other: exp.Expr) -> exp.Expr:
 
 def _spread_text(value: exp.Expr, aggregate: exp.Expr, argument: exp.Expr, digits_of: Digits) -> exp.Expr:
     word = exp.Literal.string(_NAMES[type(aggregate)])
+    if isinstance(value, exp.Window) and (numbers := spread_numbers(argument)) is not None:
+        return _spread_of_units(value, aggregate, numbers, word)
     is_distinct = isinstance(aggregate.this, exp.Distinct)
     if is_distinct or kind(argument) not in _SMALL:
         text = digits_of(argument)
@@ -129,6 +145,31 @@ def _spread_text(value: exp.Expr, aggregate: exp.Expr, argument: exp.Expr, digit
     sums = [exp.cast(_with(value, exp.Sum(this=each)), "int128") for each in (wide.copy(), squared)]
     count = _with(value, exp.Count(this=aggregate.this.copy()))
     return _or_null(call("pg_spread_of_sums_text", *sums, count, word))
+
+
+def spread_numbers(argument: exp.Expr) -> Fixed | None:
+    """The integers whose squares are summed over a window; None for numbers with more digits."""
+    if kind(argument) == exp.DType.BIGINT:
+        return Fixed(argument, 0, _BIGINT)
+    fixed = fixed_value(argument)
+    return fixed if fixed is not None and fixed.before + fixed.places <= 2 * _HALF else None
+
+
+def _spread_of_units(value: exp.Expr, aggregate: exp.Expr, numbers: Fixed, word: exp.Expr) -> exp.Expr:
+    """A variance or deviation by sums of integers and of their squares, each in two parts of few digits."""
+    digits = max(numbers.before + numbers.places - _HALF, 0)
+    unit = exp.Literal.string(str(10**digits))
+    upper, lower = (
+        call(name, call("pg_wide", numbers.units), unit) for name in ("pg_upper_part", "pg_lower_part")
+    )
+    products = [(upper, upper), (upper, lower), (lower, lower)]
+    summed = [upper, lower, *(call("pg_product", a.copy(), b.copy()) for a, b in products)]
+    sums = exp.Array(expressions=[_with(value, call("sum", part.copy())) for part in summed])
+    sums.type = exp.DataType.build("array<int128>")
+    count = _with(value, exp.Count(this=aggregate.this.copy()))
+    scale = _with(value, call("max", numbers.scale_node))
+    places = exp.Literal.number(100 * digits + numbers.places)
+    return _or_null(call("pg_spread_of_parts_text", sums, count, places, scale, word))
 
 
 def _or_null(text: exp.Expr) -> exp.Expr:

@@ -14,9 +14,10 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.parse.source import first_select, select_lists
+from nestvec.sql.parse.source import select_lists
 from nestvec.sql.relational.names import source_node
-from nestvec.sql.relational.rewrites.nodes import INTEGERS, call, kind
+from nestvec.sql.relational.rewrites.nodes import INTEGERS, kind
+from nestvec.sql.relational.rewrites.numbers.distinct_rows import computed_positions, with_keys
 from nestvec.sql.relational.rewrites.numbers.exactness import (
     DIGITS,
     SIZE,
@@ -25,17 +26,16 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     removes_equal,
     size_of,
     size_of_type,
-    would_round,
 )
 from nestvec.sql.relational.rewrites.numbers.fixed_values import FIXED, fixed_value
 from nestvec.sql.relational.rewrites.numbers.near_values import NEAR, near
-from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC, common_type
+from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC
+from nestvec.sql.relational.rewrites.numbers.value_rows import ValuesColumn, describe_values
 
 _NAME: Final = "pg_digits_"
 _UNITS_NAME: Final = "pg_units_of_"
 _SCALE_NAME: Final = "pg_scale_of_"
 _NEAR_NAME: Final = "pg_near_"
-_ROWS: Final = "pg_rows"
 
 
 def mark_columns(tree: exp.Expr, nodes: Sequence[exp.Expr]) -> exp.Expr:
@@ -68,6 +68,8 @@ class _Marking:
     """By the id of a query: what is in its place."""
     items: dict[int, tuple[str, Size | None]] = field(default_factory=dict)
     """By the id of an item of a query: the name of the column with its digits, and its size."""
+    values: dict[tuple[int, str], ValuesColumn] = field(default_factory=dict)
+    """By the id of VALUES and the name of a column."""
     numbers: Iterator[int] = field(default_factory=partial(count, 1))
     """Of the names."""
 
@@ -78,6 +80,9 @@ class _Marking:
         if kind(column) != NUMERIC and kind(column) not in INTEGERS:
             return
         entry = source_node(column)
+        if isinstance(entry, exp.Values):
+            self._mark_of_values(column, entry)
+            return
         query = _query_of(entry, column)
         if entry is None or query is None:
             type_ = column.type if isinstance(entry, exp.Table) else None
@@ -94,6 +99,16 @@ class _Marking:
             column.meta[NEAR] = (near_name(name), self.rough[name])
         if size is not None:
             column.meta[SIZE] = size
+
+    def _mark_of_values(self, column: exp.Column, values: exp.Values) -> None:
+        key = (id(values), column.name)
+        if key not in self.values:
+            name = f"{_NAME}{next(self.numbers)}"
+            names = (name, f"{_UNITS_NAME}{name}", f"{_SCALE_NAME}{name}")
+            self.values[key] = describe_values(values, column.name, names)
+        described = self.values[key]
+        parts = {DIGITS: described.digits, FIXED: described.fixed, SIZE: described.size}
+        column.meta.update({key: part for key, part in parts.items() if part})
 
     def _describe(self, entry: exp.Expr, query: exp.Expr, name: str) -> tuple[str, Size | None]:
         """Of a column of a query: the column with its digits, if it has one, and its size."""
@@ -121,6 +136,9 @@ class _Marking:
         name = f"{_NAME}{next(self.numbers)}"
         digits = exp.Anonymous(this="pg_digits", expressions=[value.copy()])
         query.append("expressions", exp.alias_(digits, name, quoted=True))
+        if any(not isinstance(key, exp.Column) for key in _group_keys(query)):
+            # What is computed of the columns of a key is no column of a group.
+            return name, None
         fixed = fixed_value(value)
         if fixed is not None:
             names = (f"{_UNITS_NAME}{name}", f"{_SCALE_NAME}{name}")
@@ -144,9 +162,9 @@ class _Marking:
         for select in select_lists(query):
             for column in [each for item in select.expressions for each in item.find_all(exp.Column)]:
                 self.mark(column)
-        positions = _computed_positions(query)
+        positions = computed_positions(query)
         if positions:
-            self.queries[id(query)] = _with_keys(query, positions)
+            self.queries[id(query)] = with_keys(query, positions)
         return self.queries[id(query)]
 
     def _size_of_all(self, entry: exp.Expr, query: exp.Expr, name: str) -> Size | None:
@@ -173,6 +191,11 @@ class _Marking:
         return widest if sum(widest) <= 38 else None
 
 
+def _group_keys(query: exp.Select) -> list[exp.Expr]:
+    group = query.args.get("group")
+    return [*group.expressions] if isinstance(group, exp.Group) else []
+
+
 def near_name(name: str) -> str:
     """The name of the column with doubles beside the one with digits."""
     return name.replace(_NAME, _NEAR_NAME)
@@ -193,58 +216,6 @@ def _is_replaceable(query: exp.Expr) -> bool:
     if isinstance(place, exp.Subquery):
         return isinstance(place.parent, (exp.From, exp.Join))
     return place is None or isinstance(place, exp.CTE)
-
-
-def _computed_positions(query: exp.Expr) -> list[int]:
-    """The columns of a query that DuckDB would not compare exactly."""
-    columns = zip(*(select.expressions for select in select_lists(query)), strict=False)
-    values = [[item.unalias() for item in items] for items in columns]
-    return [
-        at
-        for at, each in enumerate(values)
-        if common_type(each) == NUMERIC and (any(map(is_inexact, each)) or would_round(each))
-    ]
-
-
-def _with_keys(query: exp.Expr, positions: Sequence[int]) -> exp.Expr:
-    """Replace a query by one that reads keys from it, and gives their numbers."""
-    first = first_select(query)
-    names = list(query.named_selects) if isinstance(query, exp.Query) else []
-    types = [item.type for item in first.expressions] if first is not None else []
-    ordered = query.args.get("order")
-    compares = ordered is not None or isinstance(query, exp.Select) or not _is_union_all(query)
-    name = "pg_key" if compares else "pg_digits"
-    for select in select_lists(query):
-        for at in positions:
-            value = select.expressions[at].unalias()
-            for key in ordered.find_all(exp.Ordered) if select is query and ordered is not None else ():
-                if key.this == value:
-                    key.set("this", call("pg_key", key.this))
-            if not isinstance(value, exp.Null):
-                value.replace(call(name, value))
-    listed = [f"c{at}" for at in range(len(types))]
-    reader, items = exp.Select(), []
-    for at, type_ in enumerate(types):
-        column: exp.Expr = exp.column(listed[at], _ROWS, quoted=True)
-        if at in positions:
-            column = call("pg_numeric_of_key", column) if compares else column
-            column.meta[DIGITS] = True if compares else listed[at]
-        column.type = type_
-        items.append(exp.alias_(column, names[at], quoted=True))
-    reader.set("expressions", items)
-    query.replace(reader)
-    columns = [exp.to_identifier(name, quoted=True) for name in listed]
-    alias = exp.TableAlias(this=exp.to_identifier(_ROWS, quoted=True), columns=columns)
-    reader.set("from_", exp.From(this=exp.Subquery(this=query, alias=alias)))
-    return reader
-
-
-def _is_union_all(query: exp.Expr) -> bool:
-    """Whether no rows of a set operation are compared."""
-    if not isinstance(query, exp.SetOperation):
-        return isinstance(query.unnest(), exp.Select)
-    is_all = isinstance(query, exp.Union) and not query.args.get("distinct")
-    return is_all and all(map(_is_union_all, (query.this, query.expression)))
 
 
 def _query_of(entry: exp.Expr | None, column: exp.Column) -> exp.Expr | None:

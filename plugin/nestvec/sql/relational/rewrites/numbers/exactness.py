@@ -10,7 +10,14 @@ from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
 from nestvec.sql.relational.rewrites.nodes import INTEGERS, is_text_constant, kind
-from nestvec.sql.relational.rewrites.numbers.numeric_types import CHOICES, NUMERIC, chosen, number_type
+from nestvec.sql.relational.rewrites.numbers.numeric_types import (
+    CHOICES,
+    NUMERIC,
+    called_operation,
+    chosen,
+    number_type,
+    ordered_number,
+)
 
 DIGITS: Final = "digits"
 """The key of a column's meta with the name of the column beside it that has its digits as a text.
@@ -52,7 +59,7 @@ def is_inexact(node: exp.Expr, depth: int = 0) -> bool:
     if isinstance(node, exp.Column):
         return DIGITS in node.meta
     if isinstance(node, exp.Anonymous) or KEY in node.meta:
-        return DIGITS in node.meta
+        return DIGITS in node.meta or (KEY not in node.meta and bool(called_operation(node)))
     if number_type(node) != NUMERIC:
         return False
     if depth > _MAX_DEPTH:
@@ -92,9 +99,11 @@ def takes_apart(value: exp.Expr, depth: int = 0) -> bool:
         return True
     if isinstance(aggregate, SPREADS):
         is_small = kind(argument) in _INTEGER_DIGITS and not isinstance(aggregate.this, exp.Distinct)
-        return is_small or not isinstance(value, exp.Window)
+        return is_small or not isinstance(value, exp.Window) or _has_spread(argument)
     if isinstance(aggregate, exp.Sum):
         return is_inexact(argument, depth) and (not isinstance(value, exp.Window) or _is_summed(argument))
+    if isinstance(aggregate, exp.WithinGroup):
+        return number_type(aggregate) == NUMERIC and is_inexact(argument, depth)
     if isinstance(aggregate, NEIGHBOURS):
         return "default" not in aggregate.args and is_inexact(argument, depth)
     return isinstance(aggregate, (exp.Max, exp.Min)) and is_inexact(argument, depth)
@@ -107,6 +116,13 @@ def _is_summed(argument: exp.Expr) -> bool:
     return fixed_value(argument) is not None
 
 
+def _has_spread(argument: exp.Expr) -> bool:
+    """Whether a deviation over a window has all digits, as integers."""
+    from nestvec.sql.relational.rewrites.numbers.aggregate_texts import spread_numbers  # noqa: PLC0415
+
+    return spread_numbers(argument) is not None
+
+
 def aggregate_of(value: exp.Expr) -> exp.Expr:
     """The aggregate within FILTER and OVER."""
     while isinstance(value, (exp.Filter, exp.Window)):
@@ -116,6 +132,8 @@ def aggregate_of(value: exp.Expr) -> exp.Expr:
 
 def argument_of(aggregate: exp.Expr) -> exp.Expr | None:
     """The numbers of an aggregate whose digits count; None for another node."""
+    if isinstance(aggregate, exp.WithinGroup):
+        return ordered_number(aggregate)
     if not isinstance(aggregate, (exp.Sum, exp.Max, exp.Min, exp.Avg, *SPREADS, *NEIGHBOURS)):
         return None
     argument = aggregate.this

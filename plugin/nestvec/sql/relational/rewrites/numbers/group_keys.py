@@ -37,25 +37,54 @@ def _mark(select: exp.Select, group: exp.Group) -> None:
     several = several or group.find(exp.Cube, exp.Rollup, exp.GroupingSets) is not None
     keys = [
         without_parens(key)
-        for key in (group.find_all(exp.Expression) if several else group.expressions)
+        for key in _keys(group)
         if number_type(key) == NUMERIC and not isinstance(without_parens(key), exp.Literal)
     ]
+    written = list[exp.Expr]()
     for key in keys:
         inexact = is_inexact(key)
         if isinstance(key, exp.Column) and not inexact:
             continue
-        for part in list(_outside_aggregates(select)):
+        for part in list(_outside_aggregates(select)) if key not in written else ():
             if part != key:
                 continue
-            if inexact and not several:
-                value = call("any_value", call("pg_digits", key))
-                value.type = key.type
-                value.meta[DIGITS] = True
-                part.replace(value)
-            else:
+            if not inexact:
                 part.meta[KEY] = True
-        if several:
+            else:
+                part.replace(_digits_of_group(key, several=several))
+        for argument in _grouped(select) if inexact and key not in written else ():
+            if argument == key:
+                argument.replace(call("pg_key", argument))
+        written.append(key.copy())
+        if several and inexact:
+            key.replace(call("pg_key", key))
+        elif several:
             key.meta[KEY] = True
+
+
+def _digits_of_group(key: exp.Expr, *, several: bool) -> exp.Expr:
+    """The digits of any number of a group; NULL where the key is not one of the set's."""
+    value = call("any_value", call("pg_digits", key))
+    if several:
+        value = call("pg_of_group", exp.Grouping(expressions=[call("pg_key", key)]), value)
+    value.type = key.type
+    value.meta[DIGITS] = True
+    return value
+
+
+def _keys(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The keys of GROUP BY, also those of its sets."""
+    for value in node.args.values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)):
+                yield from _keys(part)
+            elif isinstance(part, exp.Expr):
+                yield part
+
+
+def _grouped(select: exp.Select) -> list[exp.Expr]:
+    """The arguments of ``grouping()``."""
+    return [argument for node in select.find_all(exp.Grouping) for argument in node.expressions]
 
 
 def _write_aliases(select: exp.Select) -> None:

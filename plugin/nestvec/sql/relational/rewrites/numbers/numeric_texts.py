@@ -30,6 +30,7 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     DIGITS,
     KEY,
     VALUE,
+    aggregate_of,
     is_inexact,
     removes_equal,
     scalar_item,
@@ -39,6 +40,7 @@ from nestvec.sql.relational.rewrites.numbers.fixed_values import Fixed, fixed_te
 from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     ARITHMETIC,
     NUMERIC,
+    called_operation,
     chosen,
     common_type,
     number_type,
@@ -65,7 +67,7 @@ OPERATIONS: Final[dict[type[exp.Expr], str]] = {
 TEXTS: Final = {*TEXT_TYPES, exp.DType.BPCHAR}
 _JOINS: Final = (exp.Concat, exp.ConcatWs, exp.Format)
 _CONTEXTS: Final = (exp.Cast, exp.DPipe, exp.Anonymous, exp.ArrayToString, *_JOINS)
-_QUOTING: Final = ("QUOTE_LITERAL", "QUOTE_NULLABLE")
+_OF_TEXTS: Final = ("QUOTE_LITERAL", "QUOTE_NULLABLE", "SCALE", "MIN_SCALE")
 _JSON_CALLS: Final = (
     "TO_JSON", "TO_JSONB", "JSON_BUILD_ARRAY", "JSONB_BUILD_ARRAY", "JSON_BUILD_OBJECT", "JSONB_BUILD_OBJECT",
 )  # fmt: skip
@@ -100,7 +102,7 @@ def write_numerics(nodes: Sequence[exp.Expr]) -> bool:
                 value.replace(_json(value))
                 changed = True
         for value in _texts_of(node):
-            if number_type(value) == NUMERIC and _is_computed(value):
+            if number_type(value) == NUMERIC and is_computed(value):
                 value.replace(text_of(value))
                 changed = True
     return changed
@@ -120,7 +122,7 @@ def write_results(tree: exp.Expr) -> bool:
     changed = False
     for at, item in enumerate(tree.expressions, 1):
         value = item.unalias()
-        if not _is_computed(value) or number_type(value) != NUMERIC:
+        if not is_computed(value) or number_type(value) != NUMERIC:
             continue
         if order_by_value(tree, item, at):
             value.replace(text_of(value))
@@ -162,7 +164,7 @@ def _is_plain(tree: exp.Expr) -> bool:
 def _write_columns(columns: Sequence[Sequence[exp.Expr]]) -> bool:
     changed = False
     for values in columns:
-        if common_type(list(values)) != NUMERIC or not any(map(_is_computed, values)):
+        if common_type(list(values)) != NUMERIC or not any(map(is_computed, values)):
             continue
         for value in values:
             value.replace(text_of(value))
@@ -183,7 +185,7 @@ def _texts_of(node: exp.Expr) -> Iterator[exp.Expr]:
     elif isinstance(node, exp.DPipe):
         if kind(node) in TEXT_TYPES:
             yield from (node.this, node.expression)
-    elif isinstance(node, _JOINS) or anonymous_name(node) in _QUOTING:
+    elif isinstance(node, _JOINS) or anonymous_name(node) in _OF_TEXTS:
         yield from list(node.expressions)
 
 
@@ -204,23 +206,25 @@ def _json(value: exp.Expr) -> exp.Expr:
     return document
 
 
-def _is_computed(node: exp.Expr) -> bool:
+def is_computed(node: exp.Expr) -> bool:
     """Whether DuckDB may write other digits: it does not for columns, constants and their sums."""
     node = without_parens(node)
     if is_inexact(node):
         return True
     if isinstance(node, exp.Cast):
-        return not node.args["to"].expressions or _is_computed(node.this)
+        return not node.args["to"].expressions or is_computed(node.this)
     if isinstance(node, exp.Literal):
         return not node.is_string and is_long(node)
     if isinstance(node, exp.Column):
         return number_type(node) == NUMERIC and size_of(node) is None
+    if isinstance(aggregate_of(node), (exp.Max, exp.Min, exp.Sum)):
+        return number_type(node) == NUMERIC and size_of(node) is None
     if isinstance(node, (exp.AggFunc, exp.Filter, exp.Window, exp.Query, exp.Anonymous)):
         return False
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
-        return _is_computed(node.this) or _is_computed(node.expression)
+        return is_computed(node.this) or is_computed(node.expression)
     if isinstance(node, (exp.Neg, exp.Abs, exp.Floor, exp.Ceil, exp.Sign)):
-        return _is_computed(node.this)
+        return is_computed(node.this)
     return True
 
 
@@ -251,7 +255,7 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
         return exp.Literal.string(f"{Decimal(node.name):f}")
     if isinstance(node, exp.Extract):
         return _part_text(node)
-    if not _is_computed(node):
+    if not is_computed(node):
         return _as_text(node)
     if isinstance(node, exp.Cast):
         return _cast_text(node, deeper)
@@ -266,6 +270,8 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
         places = node.args.get("decimals") or exp.Literal.number(0)
         name = "round" if isinstance(node, exp.Round) else "trunc"
         return _operation(name, text_of(node.this, deeper), _as_text(places))
+    if name := called_operation(node):
+        return _operation(name, *(text_of(operand, deeper) for operand in node.expressions))
     if isinstance(node, exp.Log):
         if node.expression is None:
             return _operation("log10", text_of(node.this, deeper))

@@ -8,7 +8,13 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.sql.parse.source import without_parens
-from nestvec.sql.relational.rewrites.nodes import FLOAT_TYPES, INTEGERS, is_text_constant, kind
+from nestvec.sql.relational.rewrites.nodes import (
+    FLOAT_TYPES,
+    INTEGERS,
+    anonymous_name,
+    is_text_constant,
+    kind,
+)
 
 NUMERIC: Final = exp.DType.DECIMAL
 
@@ -16,6 +22,9 @@ ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 CHOICES: Final = (exp.Case, exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif)
 _OF_ONE: Final = (exp.Floor, exp.Ceil, exp.Sign, exp.Sqrt, exp.Exp, exp.Ln)
 """Of a NUMERIC they are NUMERIC, of other numbers doubles."""
+
+_CALLS: Final = {"TRIM_SCALE": "trim_scale", "GCD": "gcd", "LCM": "lcm"}
+"""Functions that sqlglot does not know, with the names of their operations."""
 
 _MAX_BIGINT: Final = (1 << 63) - 1
 _MAX_DEPTH: Final = 50
@@ -50,8 +59,29 @@ def number_type(node: exp.Expr, depth: int = 0) -> Any:
         return common_type((node.this, node.expression), deeper) or kind(node)
     if isinstance(node, CHOICES):
         return common_type(chosen(node), deeper) or kind(node)
+    if isinstance(node, exp.WithinGroup) and (number := ordered_number(node)) is not None:
+        return exp.DType.ARRAY if gives_array(node) else number_type(number, deeper)
     type_ = kind(node)
     return exp.DType.INT if type_ in INTEGERS else type_
+
+
+def called_operation(node: exp.Expr) -> str:
+    """The operation of a function that sqlglot does not know, where it gives a NUMERIC; empty for others."""
+    return _CALLS.get(anonymous_name(node), "") if kind(node) == NUMERIC else ""
+
+
+def ordered_number(aggregate: exp.WithinGroup) -> exp.Expr | None:
+    """What an aggregate orders, of which it gives one or some; None for another aggregate."""
+    keys = aggregate.expression.expressions
+    is_chosen = isinstance(aggregate.this, (exp.PercentileDisc, exp.Mode)) and len(keys) == 1
+    number = keys[0].this if is_chosen else None
+    return number if isinstance(number, exp.Expr) else None
+
+
+def gives_array(aggregate: exp.WithinGroup) -> bool:
+    """Whether an aggregate has an array of fractions, and gives one of numbers."""
+    fraction = aggregate.this.this
+    return isinstance(fraction, exp.Expr) and kind(fraction) == exp.DType.ARRAY
 
 
 def chosen(node: exp.Expr) -> list[exp.Expr]:

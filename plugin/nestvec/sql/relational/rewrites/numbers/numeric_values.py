@@ -20,6 +20,7 @@ from nestvec.sql.relational.rewrites.numbers.exactness import (
     MAX_DIGITS,
     NEIGHBOURS,
     SIZE,
+    SPREADS,
     VALUE,
     argument_of,
     is_inexact,
@@ -41,6 +42,7 @@ from nestvec.sql.relational.rewrites.numbers.numeric_types import (
     ARITHMETIC,
     CHOICES,
     NUMERIC,
+    called_operation,
     common_type,
     number_type,
 )
@@ -315,13 +317,16 @@ def _absorbs(parent: exp.Expr, side: exp.Expr) -> bool:
     """Whether a number is written by what is computed of it."""
     if isinstance(parent, exp.Distinct) and len(parent.expressions) == 1 and parent.parent is not None:
         side, parent = parent, parent.parent
+    if isinstance(parent, exp.Ordered) and parent.parent is not None:
+        outer = parent.parent.parent
+        return isinstance(outer, exp.WithinGroup) and _is_taken_apart(outer)
     if isinstance(parent, exp.If) and isinstance(parent.parent, exp.Case) and side.arg_key == "true":
         return is_inexact(parent.parent)
     if KEY in parent.meta or number_type(parent) != NUMERIC:
         return False
     if isinstance(parent, exp.Case):
         return side.arg_key == "default" and is_inexact(parent)
-    if isinstance(parent, (*CHOICES, *_ABSORBING)):
+    if isinstance(parent, (*CHOICES, *_ABSORBING)) or called_operation(parent):
         return is_inexact(parent)
     if isinstance(parent, (exp.Round, exp.Trunc)):
         return side.arg_key == "this" and is_inexact(parent)
@@ -338,6 +343,8 @@ def _is_taken_apart(aggregate: exp.Expr) -> bool:
     if not takes_apart(outermost):
         return False
     if not isinstance(outermost, exp.Window) or isinstance(aggregate, (exp.Max, exp.Min, *NEIGHBOURS)):
+        return True
+    if isinstance(aggregate, SPREADS):
         return True
     argument = argument_of(aggregate) if isinstance(aggregate, (exp.Sum, exp.Avg)) else None
     return argument is not None and fixed_value(argument) is not None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from nestvec.sql.relational.rewrites.nodes import kind
+from nestvec.sql.relational.rewrites.numbers.array_texts import write_arrays
 from nestvec.sql.relational.rewrites.numbers.derived_columns import mark_columns
 from nestvec.sql.relational.rewrites.numbers.group_keys import mark_group_keys
 from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics, write_results
@@ -22,6 +23,7 @@ def write_exactly(tree: exp.Expr, nodes: Sequence[exp.Expr]) -> tuple[exp.Expr, 
     tree = mark_columns(tree, list(tree.walk()))
     mark_group_keys(list(tree.walk()))
     write_numerics(list(tree.walk()))
+    write_arrays(tree, list(tree.walk()))
     write_results(tree)
     write_values(list(tree.walk()))
     return tree, True
