@@ -96,7 +96,7 @@ def test_a_table_is_made_and_described(run: Any) -> None:
         ("abstract_64", "VECTOR(64)", None, False, None, EMBED_64, "AUTOINDEX", "COSINE"),
         ("whole", "VECTOR(384)", None, False, None, whole, "AUTOINDEX", "COSINE"),
         ("abstract_bm25", "SPARSEVEC", None, False, None, "BM25(abstract)", "SPARSE_INVERTED_INDEX", "BM25"),
-        ("v", "VECTOR(3)", None, False, None, None, "FLAT", "COSINE"),
+        ("v", "VECTOR(3)", None, True, None, None, "FLAT", "COSINE"),
     )  # fmt: skip
     with pytest.raises(SqlTypeMismatch, match="already exists: papers"):
         run(PAPERS)
@@ -230,8 +230,6 @@ def test_indexes_are_replaced_and_the_others_stay(papers: Any) -> None:
 
 
 def test_alter_truncate_and_drop(papers: Any) -> None:
-    with pytest.raises(SqlNotSupported, match="ADD COLUMN on this Milvus"):
-        papers("ALTER TABLE papers ADD COLUMN pages INT")
     assert papers("ALTER TABLE papers RENAME TO articles").tag == "ALTER TABLE"
     assert papers("SELECT id FROM articles WHERE id = 1").rows == ((1,),)
     assert papers("TRUNCATE articles").tag == "TRUNCATE TABLE"
@@ -295,7 +293,7 @@ def test_copy_reads_a_file_and_names_what_it_rejects(papers: Any, tmp_path: Path
     path = tmp_path / "rows.txt"
     rows: list[dict[str, Any]] = [
         {"id": 10, "abstract": "Draw a chart", "v": [1, 2, 3]},
-        {"id": 11, "abstract": "Send a letter"},
+        {"id": 11, "abstract": "Send a letter", "v": [1, 2]},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows))
     answer = papers("COPY papers FROM :file WITH (FORMAT jsonl)", {"file": str(path)})

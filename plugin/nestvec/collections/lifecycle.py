@@ -28,7 +28,13 @@ from nestvec.milvus.pymilvus_features import data_type
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import HAS_NULL, read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
-from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, LexicalSpec, VectorSpec
+from nestvec_schemas.spec.collection_spec import (
+    CollectionSpec,
+    EmbeddingSpec,
+    FieldSpec,
+    LexicalSpec,
+    VectorSpec,
+)
 
 _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
 """Bits per number of the forms whose vectors all have the same length."""
@@ -202,25 +208,12 @@ def add_index(indexes: IndexParams, column: str, index: Index) -> None:
 
 def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
     schema = MilvusClient.create_schema(enable_dynamic_field=spec.dynamic, description=spec.description)
-    analyzed = {lexical.field for lexical in spec.lexical}
-    analyzers = {lexical.field: _analyzer_options(lexical) for lexical in spec.lexical}
+    analyzers = {
+        lexical.field: {"enable_analyzer": True, "enable_match": True, **_analyzer_options(lexical)}
+        for lexical in spec.lexical
+    }
     for name, field in spec.fields.items():
-        options: dict[str, Any] = {
-            "is_primary": field.primary or None,
-            "auto_id": field.auto_id or None,
-            "nullable": field.nullable or None,
-            "is_partition_key": field.partition_key or None,
-            "default_value": field.default,
-            "max_length": field.max_length,
-            "element_type": None if field.element_type is None else data_type(field.element_type),
-            "max_capacity": field.max_capacity,
-            "description": field.description or None,
-            "enable_analyzer": name in analyzed or None,
-            "enable_match": name in analyzed or None,
-            **analyzers.get(name, {}),
-        }
-        chosen = {key: value for key, value in options.items() if value is not None}
-        schema.add_field(name, data_type(field.type), **chosen)
+        add_scalar_field(schema, name, field, analyzers.get(name, {}))
     for embedding in spec.embeddings:
         add_embedding(
             schema,
@@ -234,11 +227,36 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
     for lexical in spec.lexical:
         add_lexical(schema, lexical.field, lexical.column)
     for vector in spec.vectors:
-        dims = {} if vector.dim is None else {"dim": vector.dim}
-        schema.add_field(vector.name, data_type(vector.type), **dims)
-        if vector.nullable:
-            schema.add_field(null_flag(vector.name), data_type("BOOL"), nullable=True)
+        add_vector_field(schema, vector)
     return schema
+
+
+def add_scalar_field(
+    schema: CollectionSchema, name: str, field: FieldSpec, analyzer: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Add a scalar field, with options of Milvus about the words of a text."""
+    options: dict[str, Any] = {
+        "is_primary": field.primary or None,
+        "auto_id": field.auto_id or None,
+        "nullable": field.nullable or None,
+        "is_partition_key": field.partition_key or None,
+        "default_value": field.default,
+        "max_length": field.max_length,
+        "element_type": None if field.element_type is None else data_type(field.element_type),
+        "max_capacity": field.max_capacity,
+        "description": field.description or None,
+        **analyzer,
+    }
+    chosen = {key: value for key, value in options.items() if value is not None}
+    schema.add_field(name, data_type(field.type), **chosen)
+
+
+def add_vector_field(schema: CollectionSchema, vector: VectorSpec) -> None:
+    """Add a vector field that the rows contain, with the one that says where it is NULL."""
+    dims = {} if vector.dim is None else {"dim": vector.dim}
+    schema.add_field(vector.name, data_type(vector.type), **dims)
+    if vector.nullable:
+        schema.add_field(null_flag(vector.name), data_type("BOOL"), nullable=True)
 
 
 def _analyzer_options(lexical: LexicalSpec) -> dict[str, Any]:

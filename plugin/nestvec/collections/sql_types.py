@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nestvec.milvus.server_version import HAS_NULL, ServerVersion
 from nestvec.sqltypes import type_property
 from nestvec.sqltypes.kinds import BFLOAT16
 from nestvec_schemas.spec.collection_spec import CollectionSpec, VectorSpec
@@ -35,6 +36,13 @@ def not_null_vectors(spec: CollectionSpec) -> CollectionSpec:
     """The spec for a Milvus that has no NULL in any field."""
     vectors = (vector.model_copy(update={"nullable": False}) for vector in spec.vectors)
     return spec.model_copy(update={"vectors": tuple(vectors)})
+
+
+def stored_vector(vector: VectorSpec, version: ServerVersion) -> VectorSpec:
+    """The vector field as a Milvus of this version has it."""
+    if version.lite:
+        return _lite_vector(vector)
+    return vector.model_copy(update={"nullable": False}) if version.before(HAS_NULL) else vector
 
 
 def _lite_vector(vector: VectorSpec) -> VectorSpec:

@@ -8,12 +8,12 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nestvec.collections.change.copy_writer import CopyWriter, RequestTimes
+from nestvec.collections.change.copy_writer import CopyWriter, RequestTimes, requests
 from nestvec.collections.change.journal import UNFINISHED, ChangeJournal
+from nestvec.collections.change.new_values import NewValues
 from nestvec.collections.change.rows import Page, Row, RowReader
 from nestvec.datasets.readers import SourceRow
-from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, RowBatch, max_batch_rows
-from nestvec.ingest.convert import request_bytes
+from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, max_batch_rows
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
 from nestvec.ingest.write.stored_keys import key_filter
@@ -57,6 +57,7 @@ class Copy:
     """At most; None for as many as the servers take."""
 
     times: RequestTimes = field(default_factory=RequestTimes)
+    new_values: NewValues = field(default_factory=NewValues)
 
     @property
     def client(self) -> Any:
@@ -235,6 +236,7 @@ class Copy:
         with write_alone(self.table.name) if self.target.lite else nullcontext():
             untouched = self._untouched([row[key] for row in batch.rows])
             rows = tuple(row for row in batch.rows if row[key] in untouched)
+            rows = self.new_values.present(self.target, rows, writer.partition)
             self._delete_elsewhere([row[key] for row in rows], writer.partition, number)
             writer(replace(batch, rows=rows))
 
@@ -339,12 +341,12 @@ class Copy:
     def _batches(self, pages: Iterator[Page], max_rows: int) -> Iterator[RowBatch]:
         start = 0
         for page in pages:
-            for rows in _requests(page.rows, max_rows):
+            for rows in requests(page.rows, max_rows):
                 name = self.source.key.name
                 yield RowBatch(
                     start,
                     len(rows),
-                    rows=tuple(rows),
+                    rows=self.new_values.of(rows),
                     source_rows=tuple(SourceRow(f"{name} {str(row[name])[:60]}", row) for row in rows),
                     positions=tuple(range(len(rows))),
                 )
@@ -379,18 +381,3 @@ def foreign_rows(name: str, keys: Collection[object]) -> StoreRefused:
 def _listed(keys: Collection[object]) -> str:
     names = sorted(str(key)[:60] for key in keys)
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _requests(rows: Sequence[Row], max_rows: int) -> Iterator[list[Row]]:
-    """The rows in parts that Milvus accepts in one request."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
-        bytes_ = request_bytes(row)
-        if part and (len(part) >= max_rows or size + bytes_ > MAX_BATCH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += bytes_
-    if part:
-        yield part

@@ -1,15 +1,16 @@
-"""A change of a collection: embeddings to add, fields to drop."""
+"""A change of a collection: embeddings and columns to add, fields to drop."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from nestvec.client.service_key import base_url
+from nestvec.collections.change.new_columns import NewColumn, read_column
 from nestvec.collections.changes import same_vectors
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -34,7 +35,7 @@ class NewField:
 
 @dataclass(frozen=True)
 class Change:
-    """Embeddings to add and fields to drop; a field that is in both is embedded anew."""
+    """Embeddings and columns to add, and fields to drop; a field that is in both is made anew."""
 
     add: tuple[EmbeddingSpec, ...] = ()
     """Each with its service."""
@@ -42,6 +43,14 @@ class Change:
     drop: tuple[str, ...] = ()
     chunk: int | None = None
     """Texts in each request of Milvus to the service; None for as many as it embeds in time."""
+
+    columns: tuple[NewColumn, ...] = ()
+    """Columns to add that no encoder fills."""
+
+    @property
+    def new_names(self) -> frozenset[str]:
+        """The fields to add."""
+        return frozenset(self.fields) | {column.name for column in self.columns}
 
     @property
     def fields(self) -> Mapping[str, NewField]:
@@ -57,14 +66,26 @@ class Change:
         """The change as text: the same for the same change."""
         add = [spec.model_dump(mode="json") for spec in self.add]
         parts: dict[str, Any] = {"add": add, "drop": sorted(self.drop), "chunk": self.chunk}
+        if self.columns:
+            parts["columns"] = [column.as_json() for column in self.columns]
         return json.dumps(parts, sort_keys=True)
+
+    def as_begun(self, begun: Change) -> Change:
+        """The change as it was begun, if ``begun`` is the same but for the values that defaults had then."""
+        return begun if _without_values(self) == _without_values(begun) else self
 
 
 def read_change(identity: str) -> Change:
     """The change that ``Change.identity`` wrote."""
     parts = json.loads(identity)
     add = tuple(EmbeddingSpec.model_validate(spec) for spec in parts["add"])
-    return Change(add, tuple(parts["drop"]), parts["chunk"])
+    columns = tuple(map(read_column, parts.get("columns", ())))
+    return Change(add, tuple(parts["drop"]), parts["chunk"], columns)
+
+
+def _without_values(change: Change) -> str:
+    columns = tuple(replace(column, value=None) for column in change.columns)
+    return replace(change, columns=columns).identity()
 
 
 def new_embedding(values: Mapping[str, Any]) -> EmbeddingSpec:

@@ -19,6 +19,7 @@ from nestvec.milvus.indexes import Index, build_params, field_notes
 from nestvec.milvus.null_vectors.names import null_flag
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding
 from nestvec_schemas.errors import StoreRefused
+from nestvec_schemas.spec.collection_spec import VectorSpec
 
 CHANGE_PROPERTY: Final = "nestvec.change"
 """The property of a collection that is being filled: by which command."""
@@ -93,6 +94,8 @@ def build_schema(client: MilvusClient, described: Mapping[str, Any], change: Cha
             client=client,
             options=EmbeddingOptions(spec.name, spec.provider, chunk=change.chunk),
         )
+    for column in change.columns:
+        column.add_to(schema)
     return schema
 
 
@@ -108,14 +111,16 @@ def _settled(field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _properties(described: Mapping[str, Any], change: Change) -> dict[str, str]:
-    """The properties that remain: without those about fields that are dropped, and about changes."""
+    """The properties that remain, without those about fields that are dropped and about changes, and those of
+    new columns."""
     own = {CHANGE_PROPERTY, PREVIOUS_PROPERTY, RETIRED_PROPERTY}
-    return {
+    remaining = {
         name: value
         for name, value in (described.get("properties") or {}).items()
         if name not in own
         and not (name.startswith("nestvec.") and any(name.endswith(f".{field}") for field in change.drop))
     }
+    return {**remaining, **dict(item for column in change.columns for item in column.properties.items())}
 
 
 def _indexes(described: list[dict[str, Any]], change: Change) -> IndexParams:
@@ -135,6 +140,10 @@ def _indexes(described: list[dict[str, Any]], change: Change) -> IndexParams:
     for name, field in change.fields.items():
         spec = field.spec
         add_index(indexes, name, Index(spec.index, spec.metric, spec.params))
+    for column in change.columns:
+        if isinstance(column.spec, VectorSpec):
+            vector = column.spec
+            add_index(indexes, column.name, Index(vector.index, vector.metric, vector.params))
     return indexes
 
 

@@ -227,6 +227,7 @@ class ChangeJournal:
 def _shortened(identity: str) -> str:
     recorded = json.loads(identity)
     fields = [f"{spec['field']} by {spec['encoder']}" for spec in recorded["add"]]
+    fields += [column["name"] for column in recorded.get("columns", ())]
     parts = [f"add {', '.join(fields)}"] if fields else []
     parts += [f"drop {', '.join(recorded['drop'])}"] if recorded["drop"] else []
     return "; ".join(parts)[:200]

@@ -8,25 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nestvec.collections.change.definition import Change, NewField
+from nestvec.collections.change.new_columns import SPARSE_BYTES, vector_bytes
 from nestvec.ingest.write.names import readers_name
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
 from nestvec_schemas.errors import SpecError, StoreRefused, nearest
 
-_BITS: Final = {
-    "FLOAT_VECTOR": 32,
-    "FLOAT16_VECTOR": 16,
-    "BFLOAT16_VECTOR": 16,
-    "INT8_VECTOR": 8,
-    "BINARY_VECTOR": 1,
-}
 _FORM_BITS: Final = {"float": 32, "int8": 8, "binary": 1}
 
 _MAX_NAME: Final = 255
 """Characters of a collection's name."""
-
-SPARSE_BYTES: Final = 1_024
-"""What a sparse vector is taken to need: 128 words."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +178,7 @@ def plan_change(
     seconds = None if text_seconds is None else text_seconds * measured.rows * len(passes)
     row_bytes = measured.row_bytes + sum(_field_bytes(new[name]) for name in filled)
     row_bytes += sum(_column_bytes(table, name) for name in (*fields.copied, *fields.computed))
+    row_bytes += sum(column.vector_bytes for column in change.columns)
     plan = ChangePlan(
         names, fields, measured.rows, seconds, bytes=int(row_bytes * measured.rows), keep_old=keep_old
     )
@@ -222,23 +214,39 @@ def _plan_fields(table: Table, change: Change) -> FieldPlan:
                 value=field.source,
                 next_step="Keep it.",
             )
+    _check_new_columns(table, change)
     computed = {
         *(item.column for item in table.embeddings if item.config.form not in CLIENT_SIDE_FORMS),
         *(item.column for item in table.lexical),
     }
     remaining = [column.name for column in table.columns if column.name not in change.drop]
     return FieldPlan(
-        added=tuple(name for name in new if table.column(name) is None),
+        added=(
+            *(column.name for column in change.columns),
+            *(name for name in new if table.column(name) is None),
+        ),
         embedded=tuple(name for name in new if table.column(name) is not None),
         computed=tuple(name for name in remaining if name in computed),
         copied=tuple(name for name in remaining if name not in computed),
-        dropped=tuple(name for name in change.drop if name not in new),
+        dropped=tuple(name for name in change.drop if name not in new and table.column(name) is not None),
     )
+
+
+def _check_new_columns(table: Table, change: Change) -> None:
+    for column in change.columns:
+        if table.column(column.name) is not None and column.name not in change.drop:
+            raise SpecError(
+                "the collection already has a field of this name",
+                value=column.name,
+                next_step="Choose another name.",
+            )
 
 
 def _check_dropped(table: Table, change: Change) -> None:
     columns = {column.name: column for column in table.columns}
     for name in change.drop:
+        if name in table.hidden:
+            continue
         if name not in columns:
             raise SpecError(
                 f"{table.name} has no field of this name to drop",
@@ -259,7 +267,8 @@ def _check_dropped(table: Table, change: Change) -> None:
                 next_step=f"Drop {', '.join(sorted(needs))} first.",
             )
     vectors = [column.name for column in table.columns if column.is_vector]
-    if not change.add and vectors and not set(vectors) - set(change.drop):
+    new_vector = change.add or any(column.vector_bytes for column in change.columns)
+    if not new_vector and vectors and not set(vectors) - set(change.drop):
         raise SpecError(
             "a collection needs a vector field", value=vectors[-1], next_step="Add another one first."
         )
@@ -279,8 +288,7 @@ def _column_bytes(table: Table, name: str) -> float:
     column = table.column(name)
     if column is None or not column.is_vector:
         return 0.0
-    bits = _BITS.get(column.type)
-    return SPARSE_BYTES if bits is None else (column.dim or 0) * bits / 8
+    return vector_bytes(column.type, column.dim)
 
 
 def _duration(seconds: float) -> str:

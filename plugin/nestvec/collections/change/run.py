@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pymilvus import MilvusClient
 
-from nestvec.client.http import EmbeddingRequest
-from nestvec.client.service_client import embed
-from nestvec.client.service_key import environment_api_key
 from nestvec.collections.change.copy import Copy, generated_keys
 from nestvec.collections.change.copy_writer import RequestTimes
 from nestvec.collections.change.definition import Change
@@ -35,9 +30,11 @@ from nestvec.collections.change.interrupted import (
     remove_mark,
 )
 from nestvec.collections.change.journal import ChangeJournal
+from nestvec.collections.change.measure import measure
+from nestvec.collections.change.new_values import new_values
 from nestvec.collections.change.plan import ChangePlan, FieldPlan, Measured, Names, change_names, plan_change
 from nestvec.collections.change.repair import mark_differing
-from nestvec.collections.change.rows import Row, RowReader, may_pass
+from nestvec.collections.change.rows import RowReader, may_pass
 from nestvec.collections.change.switch import (
     check_name,
     existing_names,
@@ -46,9 +43,7 @@ from nestvec.collections.change.switch import (
     switch,
 )
 from nestvec.collections.change.verify import verify_copy
-from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.options import DeliveryOptions
-from nestvec.ingest.target import client_target
 from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.names import leads_to, resolve
 from nestvec.ingest.write.patience import Patience
@@ -58,8 +53,6 @@ from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite, load_lite
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
-
-_SAMPLED_TEXTS: Final = 32
 
 _MAX_MERGES: Final = 5
 """Passes after the switch that may each find changes: who writes before it has written after two."""
@@ -82,6 +75,8 @@ class ChangeOptions:
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     stop: Callable[[], bool] = lambda: False
     advance: Advance = lambda rows: None
+    row_values: Mapping[str, Iterator[Any]] = field(default_factory=dict)
+    """By new column whose default gives every row a value of its own, those values as Milvus stores them."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ def prepare(client: MilvusClient, collection: str, change: Change, *, keep_old: 
     names = change_names(collection, source, existing)
     plan_change(table, change, names, Measured(rows), keep_old=keep_old)  # before a service is called
     build_schema(client, described, change)
-    return plan_change(table, change, names, _measure(client, reader, rows, change), keep_old=keep_old)
+    return plan_change(table, change, names, measure(client, reader, rows, change), keep_old=keep_old)
 
 
 def plan_or_continue(
@@ -222,7 +217,11 @@ class _Run:
         rows = self._end()
         old = self.names.retired if self.options.keep_old else None
         return ChangeReport(
-            self.names.collection, rows, time.monotonic() - started, tuple(self.change.fields), old
+            self.names.collection,
+            rows,
+            time.monotonic() - started,
+            (*(column.name for column in self.change.columns), *self.change.fields),
+            old,
         )
 
     def _create(self) -> bool:
@@ -317,7 +316,7 @@ class _Run:
         before, after = self._check_fields(source)
         fields = tuple(_stored(before, self.change))
         new = tuple(item for item in after.embeddings if item.column in self.change.fields)
-        names = frozenset(self.change.fields)
+        names = self.change.new_names
         return Copy(
             source=RowReader(client, source, before, fields, lite=lite, patience=patience, new_fields=names),
             target=RowReader(client, self.names.target, after, fields, lite=lite, patience=patience),
@@ -328,6 +327,7 @@ class _Run:
             advance=self.options.advance,
             rows_per_second=self.options.rows_per_second,
             times=self.times,
+            new_values=new_values(self.change.columns, self.options.row_values),
         )
 
     def _check_fields(self, source: str) -> tuple[Table, Table]:
@@ -369,32 +369,3 @@ def _check_generated_keys(reader: RowReader, rows: int) -> None:
             value=f"key {largest} of {rows} rows",
             next_step="Write its rows into a collection with keys of their own (auto_id: false).",
         )
-
-
-def _measure(client: MilvusClient, reader: RowReader, rows: int, change: Change) -> Measured:
-    """What a plan needs to know of a collection and its services. Raises ServiceError, StoreError."""
-    with milvus_errors(f"reading {reader.collection}"):
-        sample: list[Row] = list(
-            client.query(reader.collection, filter="", limit=_SAMPLED_TEXTS, output_fields=["*"])
-        )
-    scalars = {column.name for column in reader.table.columns if not column.is_vector}
-    sizes = [request_bytes({name: row[name] for name in row if name in scalars}) for row in sample]
-    seconds = None
-    for new in change.fields.values():
-        texts = [str(row[new.source]) for row in sample if row.get(new.source)]
-        if texts and new.config.form == "float":
-            began = time.perf_counter()
-            list(embed(EmbeddingRequest(new.service, new.config), texts, environment_api_key()))
-            seconds = (time.perf_counter() - began) / len(texts)
-            break
-    return Measured(rows, sum(sizes) / max(len(sizes), 1), seconds, _free_bytes(client))
-
-
-def _free_bytes(client: MilvusClient) -> int | None:
-    place = client_target(client).partition("#")[0]
-    if not place.endswith(".db"):
-        return None
-    try:
-        return shutil.disk_usage(Path(place).parent).free
-    except OSError:
-        return None

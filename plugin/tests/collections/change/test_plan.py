@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from nestvec.collections.change.definition import Change, change_to_spec, new_embedding, read_change
+from nestvec.collections.change.new_columns import NewColumn
 from nestvec.collections.change.plan import Measured, Names, change_names, plan_change
 from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SpecError, StoreRefused
+from nestvec_schemas.spec.collection_spec import FieldSpec, VectorSpec
 from nestvec_schemas.spec.yaml_file import parse_spec
 
 SERVICE = "http://s:8080"
@@ -39,6 +41,9 @@ TABLE = Table(
 )
 
 
+INT = FieldSpec(type="INT32", nullable=True)
+
+
 def added(*dims: int, **values: str) -> Change:
     keys = {"field": "text", "encoder": "minilm", "dims": dims, "service": SERVICE}
     return Change((new_embedding({**keys, **values}),))
@@ -54,6 +59,25 @@ def test_each_field_has_its_part() -> None:
     # 32 and 64 dims come from one pass through the encoder.
     assert plan.seconds == pytest.approx(10)
     assert plan.bytes == 1_000 * (100 + 4 * 8 + 4 * 64 + 1_024 + 4 * 32)
+
+
+def test_columns_are_added_and_replace_those_of_their_names() -> None:
+    vector = NewColumn("v", VectorSpec(name="v", dim=16))
+    change = Change(drop=("year", "own"), columns=(NewColumn("year", INT), vector))
+    plan = plan_change(TABLE, change, NAMES, Measured(1_000, row_bytes=100))
+    assert plan.fields.added == ("year", "v")
+    assert plan.fields.copied == ("id", "text", "tenant")
+    assert plan.fields.dropped == ("year", "own")
+    assert plan.bytes == 1_000 * (100 + 4 * 64 + 1_024 + 4 * 16)
+
+
+def test_the_field_that_stands_for_a_vector_is_dropped_for_one() -> None:
+    columns = (Column("id", "INT64", primary=True), Column("text", "VARCHAR"))
+    plain = Table("papers", columns, indexes={"nestvec_no_vector": "FLAT"})
+    vector = NewColumn("v", VectorSpec(name="v", dim=16))
+    change = Change(drop=("nestvec_no_vector",), columns=(vector,))
+    fields = plan_change(plain, change, NAMES, Measured(0)).fields
+    assert (fields.added, fields.copied, fields.dropped) == (("v",), ("id", "text"), ())
 
 
 def test_a_source_that_is_missing_is_named_with_those_that_there_are() -> None:
@@ -100,6 +124,11 @@ def test_names_that_exist_are_not_used(
         (Change(drop=("text",)), "text_64, words is computed from this field: text"),
         (Change(drop=("yaer",)), "papers has no field of this name to drop: yaer"),
         (Change(drop=("own", "text_64", "words")), "a collection needs a vector field"),
+        (Change(columns=(NewColumn("year", INT),)), "already has a field of this name: year"),
+        (
+            Change(drop=("own", "text_64", "words"), columns=(NewColumn("n", INT),)),
+            "a collection needs a vector field",
+        ),
         (replace(added(32), drop=("text", "text_64", "words")), "from a field that is dropped: text"),
     ],
 )

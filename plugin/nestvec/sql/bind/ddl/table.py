@@ -254,29 +254,37 @@ def _definition(
     parts: dict[str, list[Any]] = {"embeddings": [], "lexical": [], "vectors": []}
     fields, positions = dict[str, Any](), dict[str, Position]({"": table})
     for draft in drafts.values():
-        part = _vector_part(source, draft)
+        part = vector_part(source, draft)
         if part is None:
             positions[f"fields.{draft.name}"] = draft.node
             fields[draft.name] = field_spec(source, draft)
         else:
             positions[f"{part[0]}[{len(parts[part[0]])}]"] = draft.node
             parts[part[0]].append(part[1])
-    for name in drafts:
-        if name == HIDDEN_VECTOR or name.startswith(NULL_FLAG_PREFIX):
-            raise source.type_mismatch(
-                "this name is nestvec's own", name, drafts[name].node, "Choose another."
-            )
+    for draft in drafts.values():
+        check_own_name(source, draft)
     if not any(parts.values()):
         parts["vectors"].append(hidden_vector())
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
-    for problem in find_problems(collection_spec):
-        raise _problem_error(source, problem, positions)
+    find_spec_problem(source, collection_spec, positions)
     embeds = tuple(draft for draft in drafts.values() if isinstance(draft.function, EmbedColumn))
     defaults = tuple(draft for draft in drafts.values() if isinstance(draft.default, DefaultExpression))
     return TableDefinition(collection_spec, embeds, tuple(drafts), defaults)
 
 
-def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | None:
+def check_own_name(source: SourceText, draft: ColumnDraft) -> None:
+    """Raise SqlTypeMismatch for a column with the name of a field that nestvec hides."""
+    if draft.name == HIDDEN_VECTOR or draft.name.startswith(NULL_FLAG_PREFIX):
+        raise source.type_mismatch("this name is nestvec's own", draft.name, draft.node, "Choose another.")
+
+
+def find_spec_problem(source: SourceText, spec: CollectionSpec, positions: Mapping[str, Position]) -> None:
+    """Raise SqlTypeMismatch for what a spec must not have, at its column."""
+    for problem in find_problems(spec):
+        raise _problem_error(source, problem, positions)
+
+
+def vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | None:
     """The list of the spec that holds a vector column, and its entry; None for a scalar column."""
     values: dict[str, Any] = {"name": draft.name}
     if isinstance(draft.function, EmbedColumn):

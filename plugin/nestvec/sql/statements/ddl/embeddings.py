@@ -1,38 +1,36 @@
-"""ALTER TABLE that changes embedded columns or drops vectors: a second table is filled beside the first."""
+"""Columns that EMBED fills, as ALTER TABLE adds them and has them embedded otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.collections.change.definition import Change, new_embedding
-from nestvec.collections.change.run import ChangeOptions, plan_or_continue, run_change
 from nestvec.collections.upgrade.columns import described_index
-from nestvec.ingest.options import DeliveryOptions
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.session import Session
+from nestvec.sql.statements.ddl.change_table import change_table
 from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import EncoderError, SpecError
+from nestvec_schemas.spec.collection_spec import EmbeddingSpec
 
 
-def add_embedded_column(
+def embedding_spec(
     session: Session, source: SourceText, table: Table, draft: ColumnDraft, function: EmbedColumn
-) -> Steps[None]:
-    """Add a column that EMBED fills, with the rows' vectors. Raises SqlError, StoreError, ServiceError."""
+) -> EmbeddingSpec:
+    """The spec of a column to add that EMBED fills. Raises SqlError."""
     service = _service(session, source, table, function, draft.node)
     form: Form = "float" if draft.type.dim is not None else "sparse"
     values = _values(function, form, draft.type.dim) | {"name": draft.name, "service": service}
     try:
-        change = Change((new_embedding(values),))
-        yield from _change(session, table, change, (*table.services, service))
-    except (SpecError, EncoderError) as error:
+        return new_embedding(values)
+    except SpecError as error:
         raise source.type_mismatch(error.cause, error.value, draft.node, error.next_step) from error
 
 
@@ -57,7 +55,7 @@ def replace_embedding(
         values["provider"] = caller
     try:
         change = Change((new_embedding(values),), (name,))
-        yield from _change(session, table, change, (*table.services, service))
+        yield from change_table(session, table, change, (*table.services, service))
     except (SpecError, EncoderError) as error:
         raise source.type_mismatch(error.cause, error.value, node, error.next_step) from error
 
@@ -83,27 +81,3 @@ def _service(
             "Add service => 'http://127.0.0.1:8080' to EMBED, or SET nestvec.service.",
         )
     return service
-
-
-def drop_vectors(
-    session: Session, source: SourceText, table: Table, column: str, node: exp.Expr
-) -> Steps[None]:
-    """Drop a column of vectors. Raises SqlError, StoreError, ServiceError."""
-    services = dict.fromkeys(item.service for item in table.embeddings if item.column != column)
-    try:
-        yield from _change(session, table, Change(drop=(column,)), tuple(services))
-    except SpecError as error:
-        raise source.type_mismatch(error.cause, error.value, node, error.next_step) from error
-
-
-def _change(session: Session, table: Table, change: Change, services: tuple[str, ...]) -> Steps[None]:
-    name = next((key for key, value in session.tables.items() if value is table), table.name)
-    yield from session.ensure_served(dict.fromkeys(services))
-
-    def run(client: MilvusClient) -> None:
-        delivery = DeliveryOptions(session.settings.retry_seconds, waiting=session.waiting)
-        plan, _ = plan_or_continue(client, name, change)
-        run_change(client, plan, change, ChangeOptions(delivery=delivery))
-
-    yield BlockingCall(run)
-    session.forget(name, table.name)
