@@ -100,8 +100,8 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
             register_tables(connection, plan, tables)
             # The query runs once: random() and what others write meanwhile are the same in both forms.
             connection.execute(f"CREATE TEMP TABLE result AS {sql}", params)
-            for name in _written_numbers(connection, plan):
-                connection.execute(f"ALTER TABLE result ALTER COLUMN {quote(name)} TYPE DECIMAL(38, 16)")
+            for name, type_ in _written_numbers(connection, plan).items():
+                connection.execute(f"ALTER TABLE result ALTER COLUMN {quote(name)} TYPE {type_}")
             table = connection.execute("FROM result").to_arrow_table()
             result = read_result(connection, replace(plan, sql="FROM result"), {})
             return result, with_vector_sizes(table.rename_columns(list(plan.columns)), plan.output.postgres)
@@ -115,11 +115,19 @@ def relational_typed(session: Session, plan: RelationalPlan) -> Steps[tuple[Stat
     return answer
 
 
-def _written_numbers(connection: Any, plan: RelationalPlan) -> list[str]:
-    """The columns of the table of a result that are texts of numbers, as exact averages are."""
+_TYPES_OF_TEXTS: Final = {
+    ("DECIMAL", "VARCHAR"): "DECIMAL(38, 16)",
+    ("DECIMAL[]", "VARCHAR[]"): "DECIMAL(38, 16)[]",
+}
+"""DuckDB's types of numbers, by PostgreSQL's and that of their texts."""
+
+
+def _written_numbers(connection: Any, plan: RelationalPlan) -> dict[str, str]:
+    """The columns of the table of a result that are texts of numbers, as exact averages are, with types."""
     described = connection.execute("DESCRIBE result").fetchall()
     columns = zip(described, plan.output.postgres, strict=False)
-    return [str(row[0]) for row, type_ in columns if type_ == "DECIMAL" and row[1] == "VARCHAR"]
+    types = {str(row[0]): _TYPES_OF_TEXTS.get((type_, str(row[1]))) for row, type_ in columns}
+    return {name: type_ for name, type_ in types.items() if type_ is not None}
 
 
 def _execute(

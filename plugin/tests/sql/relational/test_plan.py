@@ -90,6 +90,16 @@ def test_a_query_whose_rows_and_types_are_needed_runs_once(
     assert [str(kind) for kind in data.schema.types] == ["int64", "double", "string", "string"]
 
 
+def test_a_table_of_a_result_has_numbers_for_their_texts(
+    plan: Callable[..., RelationalPlan], milvus: FakeMilvus
+) -> None:
+    planned = plan("SELECT n / 2.5 AS m, array_agg(n / 2.5) AS a FROM t GROUP BY n")
+    steps = relational_typed(Session(tables={"t": TABLE}), planned)
+    result, data = drive(cast(MilvusClient, milvus), steps)
+    assert str(result.rows[0][1]) == "[Decimal('2.8000000000000000')]"
+    assert [str(kind) for kind in data.schema.types] == ["decimal128(38, 16)", "list<l: decimal128(38, 16)>"]
+
+
 def test_parameters_have_their_types(answer: Answer) -> None:
     values = {
         "d": date(2024, 2, 28),
