@@ -147,3 +147,43 @@ SELECT d.id, e.id, d.embedding <-> e.embedding AS distance FROM documents AS d J
 CREATE TABLE items (id bigint PRIMARY KEY, embedding double precision[])
 INSERT INTO items (id, embedding) VALUES (1, '{1,2,3}'), (2, '{4,5,6}')
 SELECT id FROM items ORDER BY embedding::vector(3) <-> '[3,1,2]' LIMIT 5
+
+-- Columns that are added and dropped
+CREATE TABLE items (id bigint PRIMARY KEY, name text)
+INSERT INTO items (id, name) VALUES (1, 'a'), (2, 'b')
+ALTER TABLE items ADD COLUMN embedding vector(3)
+SELECT * FROM items
+INSERT INTO items (id, embedding) VALUES (3, '[1,2,3]'), (4, '[4,5,6]')
+SELECT * FROM items ORDER BY embedding <-> '[3,1,2]', id LIMIT 5
+UPDATE items SET embedding = '[1,2,3]' WHERE id = 1
+SELECT id FROM items ORDER BY embedding <-> '[3,1,2]', id LIMIT 5
+SELECT id FROM items WHERE embedding IS NULL
+ALTER TABLE items ADD COLUMN pages int NOT NULL DEFAULT 7, ADD COLUMN price numeric(10,2) DEFAULT 1.005, DROP COLUMN name
+SELECT * FROM items
+ALTER TABLE items ADD COLUMN pages int
+ALTER TABLE items ADD COLUMN IF NOT EXISTS pages int
+ALTER TABLE items ADD COLUMN stars int NOT NULL
+ALTER TABLE items ADD COLUMN a int, ADD COLUMN stars int NOT NULL
+ALTER TABLE items DROP COLUMN name
+ALTER TABLE items DROP COLUMN IF EXISTS name
+ALTER TABLE items ADD COLUMN a int, ADD COLUMN a int
+ALTER TABLE items ADD COLUMN b int, DROP COLUMN b
+ALTER TABLE items ADD COLUMN day date DEFAULT 'x'
+ALTER TABLE items ADD COLUMN other vector(2) DEFAULT '[1,2,3]'
+SELECT * FROM items
+ALTER TABLE items ADD COLUMN pages text DEFAULT 'x', DROP COLUMN pages
+SELECT * FROM items
+ALTER TABLE items ADD COLUMN tags text[] DEFAULT '{a,b}', ADD COLUMN day date DEFAULT '2024-02-29', ADD COLUMN made boolean DEFAULT false, ADD COLUMN share float8 DEFAULT 2 ^ 0.5, ADD COLUMN other vector(2) NOT NULL DEFAULT '[1,2]'
+SELECT * FROM items
+INSERT INTO items (id) VALUES (5)
+SELECT * FROM items WHERE id = 5
+SELECT id FROM items ORDER BY other <-> '[0,0]', id DESC
+ALTER TABLE items ADD COLUMN at timestamptz NOT NULL DEFAULT now(), ADD COLUMN key uuid NOT NULL DEFAULT gen_random_uuid()
+SELECT count(DISTINCT at), count(DISTINCT key), count(*) FROM items
+ALTER TABLE items DROP embedding, DROP other, DROP at, DROP key
+SELECT * FROM items
+DELETE FROM items
+ALTER TABLE items ADD COLUMN stars int NOT NULL
+INSERT INTO items (id) VALUES (1)
+INSERT INTO items (id, stars) VALUES (1, 5)
+SELECT * FROM items

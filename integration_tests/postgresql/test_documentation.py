@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -86,7 +87,7 @@ def same(first: Any, second: Any) -> bool:
     """Whether two values are the same, but for the last digits of a 32-bit number."""
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, str) or isinstance(second, str) or first is None or second is None:
+    if any(value is None or isinstance(value, (str, date)) for value in (first, second)):
         return bool(first == second)
     return math.isclose(float(first), float(second), rel_tol=1e-5, abs_tol=1e-6)
 
