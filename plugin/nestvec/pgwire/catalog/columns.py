@@ -10,6 +10,7 @@ from sqlglot import exp
 from nestvec.pgwire.catalog.database import postgres_relations
 from nestvec.pgwire.catalog.macros import TYPE_NAMES
 from nestvec.pgwire.catalog.rewrite import SESSION_FUNCTIONS, relation_of
+from nestvec.sql.parse.source import first_select
 from nestvec.sqltypes import oids
 
 _NAMES: Final = {
@@ -33,10 +34,8 @@ def postgres_oid(type_: str) -> int:
 
 def column_names(tree: exp.Expr) -> list[str] | None:
     """The names of a query's columns, as PostgreSQL chooses them; None with a star."""
-    select = tree
-    while isinstance(select, exp.SetOperation):
-        select = select.this
-    if not isinstance(select, exp.Select) or any(node.is_star for node in select.expressions):
+    select = first_select(tree)
+    if select is None or any(node.is_star for node in select.expressions):
         return None
     return [node.alias or _column_name(node) for node in select.expressions]
 
@@ -68,10 +67,8 @@ def _column_name(node: exp.Expr) -> str:
 
 def column_types(tree: exp.Expr) -> list[int] | None:
     """The types of plain columns of the catalogs; 0 for others. None if a star is of other tables."""
-    select = tree
-    while isinstance(select, exp.SetOperation):
-        select = select.this
-    if not isinstance(select, exp.Select):
+    select = first_select(tree)
+    if select is None:
         return None
     relations = _relations(select)
     types = list[int]()

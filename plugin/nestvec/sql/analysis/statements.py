@@ -13,7 +13,7 @@ from nestvec.sql.analysis.expressions import Expressions
 from nestvec.sql.analysis.nodes import type_name
 from nestvec.sql.analysis.signatures import UNKNOWN, UNTYPED, VECTORS, common_type
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import identifier_name
+from nestvec.sql.parse.source import first_select, identifier_name
 
 Columns = Mapping[str, str]
 """The types of the columns of a relation, by their names."""
@@ -346,7 +346,5 @@ def _renamed(node: exp.Expr, columns: Mapping[str, str]) -> dict[str, str]:
 
 def _select_list(node: exp.Expr) -> list[exp.Expr]:
     """The items of the first SELECT of a query."""
-    query = node.unnest()
-    while isinstance(query, exp.SetOperation):
-        query = query.this.unnest()
-    return list(query.expressions) if isinstance(query, exp.Select) else []
+    select = first_select(node)
+    return list(select.expressions) if select is not None else []

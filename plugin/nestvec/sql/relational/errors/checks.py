@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.operators import IS_UNKNOWN
-from nestvec.sql.parse.source import SourceText, chain_operands, without_parens
+from nestvec.sql.parse.source import SourceText, chain_operands, first_select, without_parens
 from nestvec.sql.relational.errors.levels import check_levels
 from nestvec.sql.relational.names import function_label, source_node
 from nestvec.sql.relational.rewrites.calls.type_names import note_type
@@ -287,10 +287,8 @@ def _check_cast(source: SourceText, cast: exp.Cast) -> None:
 
 def _items(query: exp.Expr) -> list[exp.Expr]:
     """What the first query of a set operation selects."""
-    query = query.unnest()
-    while isinstance(query, exp.SetOperation):
-        query = query.this.unnest()
-    return [item.unalias() for item in query.expressions] if isinstance(query, exp.Select) else []
+    select = first_select(query)
+    return [item.unalias() for item in select.expressions] if select is not None else []
 
 
 def _category(item: exp.Expr) -> int | None:

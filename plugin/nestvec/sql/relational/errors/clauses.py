@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.parse.source import SourceText, identifier_name, without_parens
+from nestvec.sql.parse.source import SourceText, first_select, identifier_name, without_parens
 from nestvec.sql.relational.errors.levels import check_siblings, is_window_function
 from nestvec.sql.relational.names import from_entries, function_label
 from nestvec.sql.relational.results.hypothetical_sets import HYPOTHETICAL
@@ -146,11 +146,9 @@ def _whole_number(node: exp.Expr) -> int | None:
 def _check_columns(source: SourceText, alias: exp.TableAlias) -> None:
     """An alias names no more columns than the query has."""
     parent = alias.parent
-    query = parent.this.unnest() if isinstance(parent, (exp.Subquery, exp.CTE)) else None
-    while isinstance(query, exp.SetOperation):
-        query = query.this.unnest()
+    query = first_select(parent.this) if isinstance(parent, (exp.Subquery, exp.CTE)) else None
     columns = alias.args.get("columns") or []
-    if not isinstance(query, exp.Select) or any(_is_star(item) for item in query.expressions):
+    if query is None or any(_is_star(item) for item in query.expressions):
         return
     if len(columns) > len(query.expressions) > 0:
         raise source.syntax_error(
