@@ -260,3 +260,6 @@ SELECT id FROM items WHERE nothing = $1
 SELECT id FROM nowhere WHERE id = $1
 SELECT $1 FROM items WHERE id = $1
 SELECT $1 + $2
+SELECT concat('a', $1)
+SELECT format('%s', $1)
+SELECT concat_ws($1, $2)

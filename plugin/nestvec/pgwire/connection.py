@@ -129,6 +129,8 @@ class PgConnection:
 
     async def _send(self, outcome: StatementOutcome) -> None:
         """The whole outcome of a statement, as text."""
+        if outcome.deallocated:
+            self._extended.deallocate(outcome.deallocated)
         self._notices(outcome)
         formats = (0,) * len(outcome.fields)
         if outcome.fields:
@@ -162,6 +164,8 @@ class PgConnection:
             self._stream.write(responses.command_complete(await self._copies.run(statement)))
             return
         outcome = await self._extended.run(portal)
+        if outcome.deallocated:
+            self._extended.deallocate(outcome.deallocated)
         if not portal.position:
             self._notices(outcome)
         rows, encode, more = self._extended.next_rows(portal, message.max_rows)
@@ -187,7 +191,7 @@ class PgConnection:
         self._stream.write(b"".join(chunk))
 
     def _after(self, outcome: StatementOutcome) -> None:
-        if outcome.tag == "DISCARD ALL" or outcome.tag == "DEALLOCATE":
+        if outcome.tag in ("DISCARD ALL", "DEALLOCATE ALL"):
             self._extended.clear()
         elif outcome.tag in ("COMMIT", "ROLLBACK"):
             self._extended.end_block()

@@ -29,6 +29,8 @@ class StatementOutcome:
     notices: tuple[PgError, ...] = ()
     closing_tag: bool = False
     """Whether ``tag`` is to be sent as it is, and not with the number of rows that were sent."""
+    deallocated: str = ""
+    """The name of the protocol's prepared statement that DEALLOCATE ends; empty for none."""
 
 
 def outcome_of(result: StatementResult) -> StatementOutcome:

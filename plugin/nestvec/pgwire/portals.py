@@ -221,6 +221,11 @@ class ExtendedProtocol:
         else:
             self._portals.pop(name, None)
 
+    def deallocate(self, name: str) -> None:
+        """DEALLOCATE of one statement."""
+        self._statement(name)
+        self.close("S", name)
+
     def end_block(self) -> None:
         """Portals end with their transaction."""
         self._portals.clear()

@@ -23,9 +23,12 @@ from nestvec.pgwire.protocol.responses import Field
 from nestvec.pgwire.settings import PgLimits
 from nestvec.pgwire.statement import Statement
 from nestvec.pgwire.transaction import TransactionBlock
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
+from nestvec.sql.parse.source import identifier_name
 from nestvec.sql.session import Session, named_tables
 from nestvec.sql.statements import execute_steps
+from nestvec.sql.statements.prepared import execute_values, prepared_statement
 from nestvec.sql.statements.transaction import commit
 from nestvec_schemas.errors import (
     CollectionExists,
@@ -116,6 +119,9 @@ class StatementRunner:
             return local
         if word in CURSOR_WORDS:
             return await self._cursor(statement, params, types)
+        if word == "EXECUTE":
+            prepared, values = await self._prepared(statement, params)
+            return await self._run(prepared, values, ())
         self.check_writable(statement)
         query = await read_sql(query_of_catalogs, statement.sql)
         if query is not None:
@@ -127,6 +133,13 @@ class StatementRunner:
             self.catalogs.forget()
         notices = [PgError("00000", text, severity="NOTICE") for text in self.session.notices.take()]
         return replace(outcome_of(result), notices=tuple(notices)) if notices else outcome_of(result)
+
+    async def _prepared(self, statement: Statement, params: Sequence[Any]) -> tuple[Statement, Sequence[Any]]:
+        """The statement that EXECUTE runs, and its values. Raises NestvecError, PgError."""
+        parsed = await read_sql(parse, statement.sql)
+        prepared = prepared_statement(self.session, parsed.source, parsed.tree.expression)
+        values = await self.drive(execute_values(self.session, parsed, bind_params(list(params))))
+        return Statement(prepared.text, statement.offset), values
 
     def check_writable(self, statement: Statement) -> None:
         """Refuse a statement that writes in a read-only transaction. Raises PgError."""
@@ -168,6 +181,8 @@ class StatementRunner:
             return types, ()
         if statement.word in CURSOR_WORDS:
             return tuple(declared), self.cursors.fetched_fields(statement)
+        if statement.word == "EXECUTE":
+            return tuple(declared), await self._executed_fields(statement)
         setting = parse_set(statement.sql)
         if setting is not None:
             return tuple(declared), None if setting.word == "SHOW" else ()
@@ -186,6 +201,15 @@ class StatementRunner:
         if fields is None and (statement.writes or statement.word in ("SET", "RESET")):
             fields = ()
         return types, fields
+
+    async def _executed_fields(self, statement: Statement) -> tuple[Field, ...] | None:
+        """The columns of the statement that EXECUTE runs. Raises PgError."""
+        try:
+            parsed = await read_sql(parse, statement.sql)
+            prepared = prepared_statement(self.session, parsed.source, parsed.tree.expression)
+        except NestvecError as error:
+            raise to_pg_error(error, statement.offset) from error
+        return (await self.describe(Statement(prepared.text, statement.offset), ()))[1]
 
     async def columns(self, statement: Statement, types: Sequence[int]) -> tuple[Field, ...]:
         """The columns of a statement that only reads: a query is planned, others run. Raises PgError."""
@@ -264,13 +288,26 @@ class StatementRunner:
         self.block.check()
         return StatementOutcome(word)
 
+    def _deallocate(self, statement: Statement) -> StatementOutcome:
+        """DEALLOCATE of a statement of PREPARE, or of the protocol, whose own statements end with it."""
+        command = parse(statement.sql).tree
+        name, statements = identifier_name(command.expression), self.session.caller.prepared
+        if name == "all" and not command.expression.args.get("quoted"):
+            statements.clear()
+            return StatementOutcome("DEALLOCATE ALL", closing_tag=True)
+        is_ours = statements.pop(name, None) is not None
+        return StatementOutcome("DEALLOCATE", closing_tag=True, deallocated="" if is_ours else name)
+
     def _local(self, statement: Statement) -> StatementOutcome | None:
         """The outcome of a statement of settings and the session; None for another one."""
         if statement.empty:
             return StatementOutcome("")
         tag = _SESSION_WORDS.get(statement.word)
         if tag is not None:
+            if statement.word == "DEALLOCATE":
+                return self._deallocate(statement)
             if statement.word == "DISCARD":
+                self.session.caller.prepared.clear()
                 self.cursors.clear()
                 self.parameters.reset()
                 self.session.settings = self.session.defaults

@@ -48,6 +48,15 @@ class WriteState:
     """The names of the savepoints, each with the changes that were made before it."""
 
 
+@dataclass(frozen=True)
+class PreparedStatement:
+    """A statement that PREPARE keeps."""
+
+    text: str
+    types: tuple[str, ...] = ()
+    """The types of its parameters, as PREPARE names them."""
+
+
 @dataclass
 class CallerData:
     """What statements may read besides collections."""
@@ -58,6 +67,8 @@ class CallerData:
     """Connection strings of PostgreSQL servers, by the first part of server.schema.table."""
     files: bool = True
     """Whether statements may read and write files of this machine: read_parquet('…'), COPY."""
+    prepared: dict[str, PreparedStatement] = field(default_factory=dict)
+    """The statements of PREPARE, by their names."""
 
 
 @dataclass

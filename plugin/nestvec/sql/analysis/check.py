@@ -109,17 +109,17 @@ class StatementCheck(Statements):
         raise self._text.type_mismatch(f"function {shown} does not exist", ABSENT, node, _CAST)
 
     def united(self, construct: str, nodes: Sequence[Any], types: Sequence[str], common: str) -> None:
-        known = [type_ for type_ in types if type_ != UNKNOWN]
-        if not construct or UNTYPED in known or not _is_clear(known):
+        clear = [type_ for type_ in types if type_ != UNKNOWN]
+        if not construct or UNTYPED in clear or not _is_clear(clear):
             return
-        wanted = common or known[0]
-        at = next((place for place, type_ in enumerate(types) if not _is_united(type_, wanted)), None)
+        target = common or clear[0]
+        at = next((place for place, type_ in enumerate(types) if not _is_united(type_, target)), None)
         if at is None:
             return
         if common:
             cause = f"{construct} could not convert type {shown_type(types[at])} to {shown_type(common)}"
         else:
-            cause = f"{construct} types {shown_type(wanted)} and {shown_type(types[at])} cannot be matched"
+            cause = f"{construct} types {shown_type(target)} and {shown_type(types[at])} cannot be matched"
         raise self._text.type_mismatch(cause, ABSENT, nodes[at], "Cast one of them.")
 
     def read_source(self, node: Any, scope: dict[str, Columns]) -> None:
@@ -178,8 +178,8 @@ def _is_clear(types: Sequence[str]) -> bool:
     )
 
 
-def _is_united(type_: str, wanted: str) -> bool:
-    return type_ == UNKNOWN or converts(type_, wanted)
+def _is_united(type_: str, target: str) -> bool:
+    return type_ == UNKNOWN or converts(type_, target)
 
 
 def _is_vector(own: str, target: str) -> bool:

@@ -10,6 +10,7 @@ from sqlglot import exp
 from nestvec.sql.analysis.nodes import shown_type
 from nestvec.sql.parse.source import SourceText
 from nestvec.sqltypes.arrays import is_array_text
+from nestvec_schemas.base_error import ABSENT
 
 _SPACES: Final = " \t\n\r\f\v"
 _INTEGER: Final = re.compile(
@@ -30,12 +31,12 @@ def check_constant(source: SourceText, node: exp.Literal, type_: str) -> None:
         number = int(match[1] + match[2].replace("_", ""), 10 if match[2].replace("_", "").isdecimal() else 0)
         if not -1 << _BITS[type_] <= number < 1 << _BITS[type_]:
             cause = f'value "{node.name[:40]}" is out of range for type {shown_type(type_)}'
-            raise source.type_mismatch(cause, node.name[:40], node, "Write a smaller number.")
+            raise source.type_mismatch(cause, ABSENT, node, "Write a smaller number.")
     elif type_ == "bool" and not _is_boolean(text.lower()):
         raise _invalid(source, node, type_)
     elif type_.startswith("_") and not text.startswith("[") and not is_array_text(node.name):
         cause = f'malformed array literal: "{node.name[:40]}"'
-        raise source.type_mismatch(cause, node.name[:40], node, "Write it as '{1,2}'.")
+        raise source.type_mismatch(cause, ABSENT, node, "Write it as '{1,2}'.")
 
 
 def _is_boolean(text: str) -> bool:
@@ -45,5 +46,5 @@ def _is_boolean(text: str) -> bool:
 
 
 def _invalid(source: SourceText, node: exp.Literal, type_: str) -> Exception:
-    cause = f'invalid input syntax for type {shown_type(type_)}: "{node.name[:40]}"'
-    return source.type_mismatch(cause, node.name[:40], node, _CAST)
+    cause = f"invalid input syntax for type {shown_type(type_)}: {node.name[:40]!r}"
+    return source.type_mismatch(cause, ABSENT, node, _CAST)

@@ -28,6 +28,8 @@ _MOMENTS: Final = {
     exp.CurrentTimestamp: "timestamptz", exp.CurrentDate: "date", exp.CurrentTime: "time",
     exp.Localtimestamp: "timestamp", exp.Localtime: "time", exp.Interval: "interval", exp.Exists: "bool",
 }  # fmt: skip
+_OF_ANY: Final = ("concat", "concat_ws", "format", "num_nulls", "num_nonnulls")
+"""Functions of values of any types, of which a parameter has none."""
 _LOGICAL: Final = (exp.And, exp.Or, exp.Xor, exp.Not)
 
 
@@ -43,7 +45,7 @@ class Expressions:
         """Those of the parameters that are known so far."""
         self.numbers = set[int](range(1, len(declared) + 1))
         self.declared = frozenset(self.types)
-        self._compared_with_null = set[int]()
+        self._undetermined = set[int]()
         self.strict = strict
         self._unknown = set[int]()
         """The ids of nodes of parameters that had no type when they were reached."""
@@ -236,7 +238,7 @@ class Expressions:
 
     def _of_logical(self, node: exp.Expr) -> str:
         # A chain of thousands is not followed by recursion.
-        place = {exp.And: "AND", exp.Or: "OR"}.get(type(node), "NOT")
+        place = "AND" if isinstance(node, exp.And) else "OR" if isinstance(node, exp.Or) else "NOT"
         stack = [node]
         while stack:
             current = stack.pop()
@@ -312,13 +314,13 @@ class Expressions:
         if isinstance(node.expression, exp.Boolean):
             self.condition(node.this, "IS TRUE")
         elif self.type_of(node.this) == UNKNOWN:
-            self._compared_with_null.add(number_of(node.this))
+            self._undetermined.add(number_of(node.this))
         return "bool"
 
     def untyped(self) -> int:
         """The first parameter whose type nothing tells, though it must be known; 0 for none."""
         count = max(self.numbers, default=0)
-        missing = {*range(1, count + 1)} - self.numbers | self._compared_with_null - self.types.keys() - {0}
+        missing = {*range(1, count + 1)} - self.numbers | self._undetermined - self.types.keys() - {0}
         return min(missing, default=0)
 
     def _of_window(self, node: exp.Window) -> str:
@@ -378,4 +380,6 @@ class Expressions:
         for argument, type_, own in zip(arguments, chosen.arguments, types, strict=True):
             if own == UNKNOWN:
                 self.coerce(argument, type_)
+            if own == UNKNOWN and type_ == UNTYPED and name in _OF_ANY:
+                self._undetermined.add(number_of(argument))
         return chosen.result

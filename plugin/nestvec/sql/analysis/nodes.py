@@ -44,11 +44,11 @@ def is_named(node: exp.Expr) -> bool:
 
 
 def has_all_arguments(node: exp.Expr, count: int) -> bool:
-    """Whether a call has the arguments that it was written with: sqlglot leaves out some, and adds others."""
+    """Whether a call has the arguments that its text has: sqlglot leaves out some, and adds others."""
     if is_named(node) or isinstance(node, exp.Substring):
         return True
-    written: tuple[str, int] | None = node.meta.get(CALL)
-    return written is not None and written[1] == count
+    call: tuple[str, int] | None = node.meta.get(CALL)
+    return call is not None and call[1] == count
 
 
 def type_name(oid: int) -> str:

@@ -264,6 +264,8 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
     shown = str(params.value(source, inner) if isinstance(inner, PARAMETER_NODES) else value.sql())[:40]
     if (number is not None and number < 0) or isinstance(inner, exp.Neg):
         raise source.type_mismatch(f"{name} must not be negative", shown, value, f"Write {name} 10.")
+    if isinstance(inner, PARAMETER_NODES) and params.value(source, inner) is None:
+        raise not_native(source, inner, name)  # NULL is no limit
     if isinstance(inner, PARAMETER_NODES):
         raise source.type_mismatch(f"{name} takes a non-negative integer", shown, inner, "Pass one.")
     if number is None and not isinstance(inner, (exp.Literal, exp.Neg)):

@@ -13,15 +13,16 @@ from typing import Final
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
+from nestvec.sql.parse.commands.extension import parse_extension
+from nestvec.sql.parse.commands.prepared import parse_prepared
+from nestvec.sql.parse.commands.transactions import parse_transaction
 from nestvec.sql.parse.dialect import NestvecSql
-from nestvec.sql.parse.extension import parse_extension
 from nestvec.sql.parse.operators import CHAINED, TooManyRetreatsError
 from nestvec.sql.parse.placement import check_placement
 from nestvec.sql.parse.schema_names import without_schema
 from nestvec.sql.parse.source import SourceText
 from nestvec.sql.parse.spellings import with_postgres_spellings
 from nestvec.sql.parse.tokens import tokenize
-from nestvec.sql.parse.transactions import parse_transaction
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, nearest
 
 MAX_BYTES = 1 << 20
@@ -36,11 +37,11 @@ _COMPILED: Final = "interpreted classes cannot inherit from compiled"
 _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
 _SUPPORTED: Final = """
-    ABORT ALTER ANALYZE BEGIN COMMIT COPY CREATE DELETE DESC DESCRIBE DROP END EXPLAIN INSERT RELEASE RESET
-    ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE TRUNCATE UPDATE VALUES WITH"""
+    ABORT ALTER ANALYZE BEGIN COMMIT COPY CREATE DEALLOCATE DELETE DESC DESCRIBE DROP END EXECUTE EXPLAIN
+    INSERT PREPARE RELEASE RESET ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE TRUNCATE UPDATE VALUES WITH"""
 _UNSUPPORTED: Final = """
-    CALL CHECKPOINT CLOSE CLUSTER COMMENT DEALLOCATE DECLARE DISCARD DO EXECUTE FETCH GRANT IMPORT LISTEN LOAD
-    LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX REVOKE SECURITY UNLISTEN USE VACUUM"""
+    CALL CHECKPOINT CLOSE CLUSTER COMMENT DECLARE DISCARD DO FETCH GRANT IMPORT LISTEN LOAD
+    LOCK MERGE MOVE NOTIFY REASSIGN REFRESH REINDEX REVOKE SECURITY UNLISTEN USE VACUUM"""
 
 STATEMENTS: Final = frozenset(_SUPPORTED.split())
 """First words of the supported statements."""
@@ -96,7 +97,8 @@ def parse(statement: str) -> ParsedStatement:
 def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
-    unparsed = parse_extension(source, tokens) or parse_transaction(source, tokens)
+    parsers = (parse_extension, parse_transaction, parse_prepared)
+    unparsed = next((tree for parse_words in parsers if (tree := parse_words(source, tokens))), None)
     if unparsed is not None:
         return unparsed
     try:

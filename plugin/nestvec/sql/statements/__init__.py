@@ -23,6 +23,7 @@ from nestvec.sql.statements.dml.delete import run_delete
 from nestvec.sql.statements.dml.insert import run_insert
 from nestvec.sql.statements.dml.update import run_update
 from nestvec.sql.statements.explain import run_explain
+from nestvec.sql.statements.prepared import run_execute, run_prepare
 from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
 from nestvec.sql.statements.show import run_describe, run_show
@@ -62,6 +63,9 @@ COMMANDS: Final[dict[str, Handler]] = {
     "DROP": run_extension,
     "SAVEPOINT": run_savepoint,
     "RELEASE": run_savepoint,
+    "PREPARE": run_prepare,
+    "DEALLOCATE": run_prepare,
+    "EXECUTE": run_execute,
 }
 """Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 

@@ -1,0 +1,1 @@
+"""Statements that sqlglot does not parse, each as a command."""
