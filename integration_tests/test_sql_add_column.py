@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration_tests.fixtures.changes import Killed, Mortal, no_late_writers
+from integration_tests.fixtures.changes import Doomed, Killed, Mortal, no_late_writers
 from pymilvus import MilvusClient
 
 from nestvec.milvus.connection import open_milvus
@@ -17,6 +17,7 @@ from nestvec.sql import Session, execute
 from nestvec.sql.result import StatementResult
 from nestvec_schemas.errors import (
     IngestError,
+    JournalMismatch,
     NestvecError,
     SqlNullViolation,
     SqlTypeMismatch,
@@ -180,6 +181,41 @@ def test_a_table_keeps_indexes_keys_and_partitions(run: Any) -> None:
     # Another statement may follow: the one that was refused left nothing.
     run("ALTER TABLE items ADD COLUMN e int")
     assert run("SELECT c, e, \"$meta\"->>'extra' FROM items WHERE owner = 'a'") == [(4, None, "5")]
+
+
+@pytest.mark.parametrize(
+    ("method", "switched"),
+    [
+        ("create_collection", False),
+        ("upsert", False),
+        ("rename_collection", True),
+        ("create_alias", True),
+        ("drop_collection", True),
+    ],
+)
+def test_a_statement_that_is_killed_is_completed_by_itself(
+    client: MilvusClient, run: Any, method: str, switched: bool
+) -> None:
+    run(ITEMS)
+    run(ROWS)
+    statement = "ALTER TABLE items ADD COLUMN at timestamptz DEFAULT now(), ADD COLUMN w vector(2)"
+    doomed: Any = Doomed(client, method)
+    with pytest.raises(Killed):
+        execute(doomed, statement, session=Session())
+    if switched:
+        # As in PostgreSQL where the connection was lost after the commit.
+        with pytest.raises(SqlTypeMismatch, match="already has a column of this name: at"):
+            run(statement)
+    else:
+        with pytest.raises(JournalMismatch, match="another change of items was interrupted") as error:
+            run("ALTER TABLE items ADD COLUMN other int")
+        assert error.value.value == "add at, w"
+        run(statement)
+    assert run("SELECT id, a, v, w FROM items ORDER BY id") == [
+        (1, 10, [1.0, 2.0], None), (2, None, None, None),
+    ]  # fmt: skip
+    assert run("SELECT count(at), count(DISTINCT at) FROM items") == [(2, 1)]
+    assert client.list_collections() == ["items__1"]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -70,9 +70,9 @@ class Change:
             parts["columns"] = [column.as_json() for column in self.columns]
         return json.dumps(parts, sort_keys=True)
 
-    def as_begun(self, begun: Change) -> Change:
-        """The change as it was begun, if ``begun`` is the same but for the values that defaults had then."""
-        return begun if _without_values(self) == _without_values(begun) else self
+    def as_begun(self, recorded: Change) -> Change:
+        """The change as a journal has it, if it is the same but for the values that defaults had then."""
+        return recorded if _without_values(self) == _without_values(recorded) else self
 
 
 def read_change(identity: str) -> Change:

@@ -15,7 +15,7 @@ from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.dialect import SetExpression
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.ddl.aliases import readers_alias
@@ -45,10 +45,11 @@ def run_alter(session: Session, parsed: ParsedStatement, params: Params) -> Step
     check_consumed(source, tree)
     if tree.args.get("exists"):
         raise source.not_supported("IF EXISTS in ALTER TABLE", tree.this, _WRITE)
-    session.forget(str(tree.this.name), str(tree.this.name).lower())
+    names = tuple(dict.fromkeys((identifier_name(tree.this.this), str(tree.this.name))))
+    for name in names:
+        yield from complete_change(session, name)
+    session.forget(*names)
     table = yield from session.table(source, tree.this)
-    if (yield from complete_change(session, table)):
-        table = yield from session.table(source, tree.this)
     yield from handler(session, source, table, actions, params)
     session.forget(table.name)
     return StatementResult(tag="ALTER TABLE")

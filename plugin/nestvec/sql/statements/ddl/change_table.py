@@ -27,10 +27,10 @@ def change_table(session: Session, table: Table, change: Change, services: Itera
 
     def run(client: MilvusClient) -> None:
         unfinished = interrupted(client, name)
-        begun = change if unfinished is None else change.as_begun(unfinished.change)
-        plan, _ = plan_or_continue(client, name, begun)
+        current = change if unfinished is None else change.as_begun(unfinished.change)
+        plan, _ = plan_or_continue(client, name, current)
         try:
-            run_change(client, plan, begun, _options(session, begun))
+            run_change(client, plan, current, _options(session, current))
         except JournalMismatch:
             raise
         except IngestError:
@@ -42,13 +42,12 @@ def change_table(session: Session, table: Table, change: Change, services: Itera
     session.forget(name, table.name)
 
 
-def complete_change(session: Session, table: Table) -> Steps[bool]:
-    """Complete a change that was interrupted after the name began to lead to the second table: to the
-    statements that follow, it has been made. Returns whether there was one.
+def complete_change(session: Session, name: str) -> Steps[None]:
+    """Complete a change of a table that was interrupted once its name led to the second table, or to none:
+    to the statements that follow, it has been made.
 
     Raises StoreInUse while another command changes the table; StoreError, ServiceError, IngestError.
     """
-    name = _statement_name(session, table)
 
     def switched(client: MilvusClient) -> Change | None:
         unfinished = interrupted(client, name)
@@ -57,7 +56,7 @@ def complete_change(session: Session, table: Table) -> Steps[bool]:
 
     change: Change | None = yield BlockingCall(switched)
     if change is None:
-        return False
+        return
     yield from session.ensure_served(dict.fromkeys(field.service for field in change.fields.values()))
 
     def run(client: MilvusClient) -> None:
@@ -67,8 +66,7 @@ def complete_change(session: Session, table: Table) -> Steps[bool]:
             run_change(client, plan, change, _options(session, change))
 
     yield BlockingCall(run)
-    session.forget(name, table.name)
-    return True
+    session.forget(name)
 
 
 def _options(session: Session, change: Change) -> ChangeOptions:
