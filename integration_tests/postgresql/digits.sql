@@ -37,3 +37,9 @@ SELECT max(u) AS a, min(u) AS b, max(u)::text || 'x' AS c FROM amounts
 SELECT 5.55 / 3 AS c UNION SELECT 1.85
 SELECT 1.85 AS c UNION SELECT n / 3 FROM amounts
 SELECT DISTINCT x FROM (VALUES (1.500), (1.50), (1.5)) AS v(x)
+SELECT x, x / 3 AS y, x * 2 AS z, x::text AS t, x > 0.5 AS c FROM generate_series(0.10, 1.0, 0.3) AS g(x)
+SELECT sum(x) AS s, max(x) AS m, avg(x) AS a, count(*) AS n, array_agg(x ORDER BY x DESC) AS l FROM generate_series(3.0, 1, -0.7) AS x WHERE x > 1.5
+SELECT a.id, y FROM amounts AS a LEFT JOIN LATERAL generate_series(1.0, a.n / 3, 0.5) AS g(y) ON true WHERE a.n < 10
+SELECT a.id, y, y / 3 AS z FROM amounts AS a JOIN generate_series(5.55, 10, 4.45) AS y ON a.n = y
+SELECT DISTINCT x / 3 AS y FROM generate_series(1.5, 4.5, 1.5) AS x
+SELECT * FROM generate_series(1.0, NULL::numeric)

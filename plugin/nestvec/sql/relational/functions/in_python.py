@@ -33,6 +33,7 @@ from nestvec.sql.relational.functions.numerics import (
     extreme_numeric,
     numeric_key,
     numeric_of_key,
+    numeric_series,
     numeric_sum,
     numeric_text,
 )
@@ -63,6 +64,7 @@ _TEXTS: Final[tuple[Function, ...]] = (
     ("pg_numeric_key", numeric_key, ["VARCHAR"], "VARCHAR"),
     ("pg_numeric_of_key", numeric_of_key, ["VARCHAR"], "VARCHAR"),
     ("pg_distinct_numerics", distinct_numerics, ["VARCHAR[]", "BOOLEAN", "BOOLEAN"], "VARCHAR[]"),
+    ("pg_numeric_series", numeric_series, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR[]"),
     ("pg_numeric_sum", numeric_sum, ["VARCHAR[]"], "VARCHAR"),
     ("pg_extreme_numeric", extreme_numeric, ["VARCHAR", "VARCHAR[]"], "VARCHAR"),
 )

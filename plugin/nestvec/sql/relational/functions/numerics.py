@@ -19,6 +19,7 @@ from nestvec.sql.relational.functions.short_numerics import short_key, short_res
 from nestvec.sqltypes.decimals import from_sorted_text, to_sorted_text
 
 _MAX_PLACES: Final = 1_000
+_MAX_SERIES: Final = 1_000_000
 _MAX_DIGITS: Final = 5_000
 """Digits before the point: PostgreSQL has 131,072, which take seconds."""
 _EXACT: Final = Context(prec=2 * (_MAX_DIGITS + _MAX_PLACES) + 100, Emax=999_999, Emin=-999_999)
@@ -195,6 +196,22 @@ def numeric_sum(texts: Sequence[str | None]) -> str:
         is_finite = total.is_finite() and number.is_finite()
         total = _EXACT.add(total, number) if is_finite else _QUIET.add(total, number)
     return _plain_digits(total)
+
+
+def numeric_series(start: str, end: str, step: str) -> list[str]:
+    """Numbers from ``start`` to ``end``. Raises ValueError for a step of zero, and for too many."""
+    number, last, each = map(_number, (start, end, step))
+    if not (number.is_finite() and last.is_finite() and each.is_finite()):
+        raise ValueError("a series of numerics that are NaN or infinite is out of range")
+    if not each:
+        raise ValueError("step size cannot equal zero")
+    if (last - number) / each > _MAX_SERIES:
+        raise ValueError(f"more than {_MAX_SERIES:,} values in generate_series()")
+    texts = []
+    while number <= last if each > 0 else number >= last:
+        texts.append(_plain_digits(number))
+        number = _EXACT.add(number, each)
+    return texts
 
 
 def distinct_numerics(texts: Sequence[str | None], descending: bool, nulls_first: bool) -> list[str | None]:

@@ -10,6 +10,7 @@ from nestvec.sql.relational.rewrites.nodes import kind
 from nestvec.sql.relational.rewrites.numbers.array_texts import write_arrays
 from nestvec.sql.relational.rewrites.numbers.derived_columns import mark_columns
 from nestvec.sql.relational.rewrites.numbers.group_keys import mark_group_keys
+from nestvec.sql.relational.rewrites.numbers.numeric_series import write_series
 from nestvec.sql.relational.rewrites.numbers.numeric_texts import write_numerics, write_results
 from nestvec.sql.relational.rewrites.numbers.numeric_types import NUMERIC
 from nestvec.sql.relational.rewrites.numbers.numeric_values import write_values
@@ -19,6 +20,8 @@ def write_exactly(tree: exp.Expr, nodes: Sequence[exp.Expr]) -> tuple[exp.Expr, 
     """Write the NUMERICs of a typed tree. Returns the tree, which is changed, and whether there were any."""
     if not any(kind(node) == NUMERIC for node in nodes):
         return tree, False
+    if write_series(nodes):
+        nodes = list(tree.walk())
     _separate_names(nodes)
     tree = mark_columns(tree, list(tree.walk()))
     mark_group_keys(list(tree.walk()))
