@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from sqlglot import Token, TokenType
@@ -13,13 +14,16 @@ _SCHEMA: Final = "public"
 def without_schema(tokens: Sequence[Token]) -> tuple[Token, ...]:
     """The tokens without ``public.``, unless a table, column or alias of the statement has this name.
 
-    It stays before the name of a common table expression, which would be read instead of the collection.
+    It stays before the name of a common table expression, which would be read instead of the collection, and
+    before an alias, which is in no schema.
     """
     places = [at for at, token in enumerate(tokens) if _is_schema(token)]
     if not places or not all(_qualifies(tokens, at) for at in places):
         return tuple(tokens)
     hiding = _cte_names(tokens)
     places = [at for at in places if at + 2 >= len(tokens) or _name(tokens[at + 2]) not in hiding]
+    aliases = _aliases(tokens)
+    places = [at for at in places if not (_has_column(tokens, at) and _name(tokens[at + 2]) in aliases)]
     dropped = {at + step for at in places for step in (0, 1)}
     return tuple(token for at, token in enumerate(tokens) if at not in dropped)
 
@@ -38,6 +42,21 @@ def _cte_names(tokens: Sequence[Token]) -> set[str]:
         if place >= 0:
             names.add(_name(tokens[place]))
     return names
+
+
+def _aliases(tokens: Sequence[Token]) -> set[str]:
+    """The names behind AS, or directly behind another name, folded."""
+    names = (TokenType.VAR, TokenType.IDENTIFIER)
+    return {
+        _name(token)
+        for before, token in pairwise(tokens)
+        if token.token_type in names and before.token_type in (TokenType.ALIAS, *names)
+    }
+
+
+def _has_column(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a schema is the first of three parts, which name a column."""
+    return at + 3 < len(tokens) and tokens[at + 3].token_type == TokenType.DOT
 
 
 def _name(token: Token) -> str:

@@ -10,7 +10,7 @@ from nestvec.sql.parse.tokens import tokenize
     ("statement", "expected"),
     [
         ("SELECT id FROM public.t", "SELECT id FROM t"),
-        ('SELECT "public".t.id FROM PUBLIC."T" t', "SELECT t . id FROM T t"),
+        ('SELECT "public".t.id FROM PUBLIC."t", U u', "SELECT t . id FROM t , U u"),
         ("DROP TABLE public.a, public.b", "DROP TABLE a , b"),
         ("SELECT v::public.vector, 'public.x' FROM public.t", "SELECT v :: vector , public.x FROM t"),
         ("WITH u AS (SELECT 1) SELECT id FROM public.t", "WITH u AS ( SELECT 1 ) SELECT id FROM t"),
@@ -29,6 +29,8 @@ def test_the_schema_of_all_collections_is_left_out(statement: str, expected: str
         'SELECT id FROM "PUBLIC".t',
         "SELECT id FROM other.t",
         "WITH t AS (SELECT 1) SELECT id FROM public.t",
+        "SELECT public.b.id FROM books b",
+        "SELECT public.b.id FROM books AS b",
         "WITH RECURSIVE u AS NOT MATERIALIZED (SELECT 1), T (a, b) AS (SELECT 1, 2) SELECT id FROM public.t",
     ],
 )
