@@ -8,8 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from integration_tests.fixtures.changes import Doomed, Killed, Mortal, no_late_writers
+from integration_tests.fixtures.pgwire import run_pg
 from pymilvus import MilvusClient
 
 from nestvec.milvus.connection import open_milvus
@@ -256,3 +259,27 @@ def test_a_statement_that_is_killed_anywhere_continues(client: MilvusClient, run
     assert list(execute(client, counts, session=Session()).rows) == [(1, 0, len(rows))]
     assert [name for name in client.list_collections() if name.startswith("items")] == ["items__1"]
     assert "nestvec.change" not in client.describe_collection("items")["properties"]
+
+
+def test_a_copied_table_is_listed_under_its_name(tmp_path: Path) -> None:
+    database = tmp_path / "columns.db"
+    with open_milvus(str(database)) as client:
+        session = Session()
+        for statement in (ITEMS, ROWS, "CREATE TABLE year__2024 (id bigint PRIMARY KEY)"):
+            execute(client, statement, session=session)
+        execute(client, "ALTER TABLE items ADD COLUMN b text NOT NULL DEFAULT 'x'", session=session)
+        assert execute(client, "SHOW TABLES", session=session).rows == (("items",), ("year__2024",))
+    engine = sa.create_engine(f"nestvec:///{database}")
+    inspected = sa.inspect(engine)
+    assert inspected.get_table_names() == ["items", "year__2024"]
+    assert inspected.has_table("items")
+    assert [column["name"] for column in inspected.get_columns("items")] == ["id", "a", "v", "b"]
+    engine.dispose()
+    with run_pg(database) as server, psycopg.connect(server.address, autocommit=True) as opened:
+        query = (
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'items'::regclass AND attnum > 0 ORDER BY 1"
+        )
+        opened.execute("ALTER TABLE items ADD COLUMN c int, DROP COLUMN a")
+        assert [row[0] for row in opened.execute(query)] == ["b", "c", "id", "v"]
+        query = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"
+        assert [row[0] for row in opened.execute(query)] == ["items", "year__2024"]

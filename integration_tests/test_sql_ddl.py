@@ -230,6 +230,12 @@ def test_indexes_are_replaced_and_the_others_stay(papers: Any) -> None:
 
 
 def test_alter_truncate_and_drop(papers: Any) -> None:
+    assert (
+        papers("ALTER TABLE papers ADD COLUMN pages INT DEFAULT 3, ADD COLUMN w VECTOR(2)").tag
+        == "ALTER TABLE"
+    )
+    near = papers("SELECT id, pages, w FROM papers ORDER BY abstract_64 <=> 'how do I parse a csv' LIMIT 1")
+    assert near.rows == ((1, 3, None),)
     assert papers("ALTER TABLE papers RENAME TO articles").tag == "ALTER TABLE"
     assert papers("SELECT id FROM articles WHERE id = 1").rows == ((1,),)
     assert papers("TRUNCATE articles").tag == "TRUNCATE TABLE"

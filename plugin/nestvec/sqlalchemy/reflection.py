@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from pymilvus import MilvusClient
 from sqlalchemy.engine import Connection, default
 from sqlalchemy.engine.interfaces import (
     ReflectedCheckConstraint,
@@ -20,6 +21,7 @@ from sqlalchemy.exc import NoSuchTableError
 from nestvec.collections import lifecycle
 from nestvec.collections.stored_views import read_views
 from nestvec.dbapi.errors import Error
+from nestvec.ingest.write.names import readers_names
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, table_steps
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.statements.show import default_text
@@ -42,7 +44,7 @@ class Reflection(default.DefaultDialect):
         return []
 
     def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return list(ask(_dbapi_connection(connection), lifecycle.collection_names))
+        return list(ask(_dbapi_connection(connection), _table_names))
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         raw = _dbapi_connection(connection)
@@ -114,6 +116,11 @@ def ask(raw: Any, question: Callable[..., Any]) -> Any:
 def _dbapi_connection(connection: Connection) -> Any:
     """nestvec's own connection."""
     return connection.connection.dbapi_connection
+
+
+def _table_names(client: MilvusClient) -> tuple[str, ...]:
+    """The names of tables as statements use them, sorted."""
+    return tuple(sorted(readers_names(client, lifecycle.collection_names(client)).values()))
 
 
 def _table(connection: Connection, name: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pymilvus import MilvusClient
 
@@ -14,6 +15,22 @@ def readers_name(name: str) -> str | None:
     """NAME, which readers use, of a collection NAME__1 that a change filled; None of another name."""
     match = re.fullmatch(r"(.+)__[0-9]+", name)
     return match[1] if match else None
+
+
+def readers_names(client: MilvusClient, collections: Iterable[str]) -> dict[str, str]:
+    """The name that readers use of each collection: of NAME__1 that a change filled, its alias NAME.
+
+    Raises StoreError.
+    """
+    names = {}
+    for name in collections:
+        alias = readers_name(name)
+        if alias is not None:
+            with milvus_errors(f"listing the aliases of {name}"):
+                aliases = client.list_aliases(name).get("aliases") or ()
+            alias = alias if alias in aliases else None
+        names[name] = alias or name
+    return names
 
 
 def resolve(client: MilvusClient, name: str) -> str:

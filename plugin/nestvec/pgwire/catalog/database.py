@@ -6,13 +6,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from nestvec.ingest.write.names import readers_name, readers_names
 from nestvec.milvus.catalog import LOCKS_COLLECTION, Table, table_steps
-from nestvec.milvus.steps import Steps, call
+from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.pgwire.catalog.macros import TYPE_NAMES, macro_statements
 from nestvec.pgwire.catalog.rows import Rows, Values, catalog_rows
 from nestvec.pgwire.catalog.shown_views import ShownView, ShownViews
@@ -120,6 +122,9 @@ class CatalogDatabase:
                 tables.append((yield from table_steps(name)))
             except CollectionNotFound:
                 continue  # dropped meanwhile
+        if any(readers_name(name) for name in names):
+            shown = yield BlockingCall(lambda client: readers_names(client, [table.name for table in tables]))
+            tables = [replace(table, name=shown[table.name]) for table in tables]
         if changes == self._changes:
             self._read, self._names, self._fresh_until = tuple(tables), names, started + FRESH_SECONDS
         return tuple(tables)

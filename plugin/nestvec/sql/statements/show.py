@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from nestvec.collections.stored_views import read_views
+from nestvec.ingest.write.names import readers_name, readers_names
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, LOCKS_COLLECTION, Column, Table
-from nestvec.milvus.steps import Steps, call
+from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.ddl.generated import EMBED_ATTRIBUTES
 from nestvec.sql.bind.params import Params
@@ -44,7 +45,10 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         return _name_list(sorted((yield from read_views())))
     listing = _LISTS.get(rest.upper())
     if listing is not None:
-        return _name_list(sorted(set((yield call(*listing))) - {LOCKS_COLLECTION}))
+        names = set((yield call(*listing))) - {LOCKS_COLLECTION}
+        if any(map(readers_name, names)) and rest.upper() == "TABLES":
+            names = {*(yield BlockingCall(lambda client: readers_names(client, names))).values()}
+        return _name_list(sorted(names))
     named = _OF_TABLE.fullmatch(rest)
     if named is None:
         return (yield from show_setting(session, parsed, params))
