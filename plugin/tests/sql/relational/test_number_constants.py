@@ -129,6 +129,7 @@ def test_a_comparison_by_doubles_has_the_errors_of_numerics(
          "0.9545941546018391579411398888415462030345"),
         ("SELECT max(x) FROM (VALUES (1.5), (2.250), (1.7500)) AS v(x)", "2.250"),
         ("SELECT mode() WITHIN GROUP (ORDER BY x / 3) FROM (VALUES (5.55)) AS v(x)", "1.8500000000000000"),
+        ("SELECT sum(x) / 3 FROM generate_series(1.0, 2.0, 0.25) AS x", "2.5000000000000000"),
         ("SELECT trim_scale(1.50) + gcd(7.5, 2.50)", "4.00"),
         ("SELECT max(x / 3) FROM (VALUES (5.55), (1)) AS v(x)", "1.8500000000000000"),
         ("SELECT y FROM (SELECT extract(second FROM time '00:00:01.25') AS y) AS q", "1.250000"),
