@@ -18,6 +18,12 @@ from nestvec.ingest.content import hash_prefix
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.row_count import row_counter
 
+_TASKS: Final = 16
+"""Of an input, if they get enough rows: the last of several workers is not long alone."""
+
+_FEWEST_ROWS: Final = 2048
+"""Of a task of so many: what is sorted by length and embedded together."""
+
 _HEAD_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -58,6 +64,9 @@ class InputFile(JobRecord):
     partition: str = ""
     """The values of columns that are not in the file, see ``partition_values``."""
 
+    task_rows: int | None = None
+    """Of each of its tasks but the last; None in plans of before it was recorded."""
+
     parts: tuple[FilePart, ...] = ()
     """Where the rows of each task are, see ``file_parts``."""
 
@@ -97,22 +106,24 @@ def input_files(
     """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable.
 
     The rows of a Parquet file are in its index; those of a text file are counted, which reads it once more.
-    Without ``hashed``, files are not read for their hashes. With ``task_rows``, text files of more rows are
-    read for the parts of tasks of that many rows.
+    With ``task_rows``, the rows of the files are divided into tasks of at most so many. Without ``hashed``,
+    files are not read for their hashes, and not for the places of their tasks.
     """
     copies = LocalCopies()
     files = []
     left = options.reading.limit
-    for stat in source_files(source, ignore_extra=options.columns.ignore_extra):
+    stats = source_files(source, ignore_extra=options.columns.ignore_extra)
+    for stat in stats:
         if left is not None and left <= 0:
             break
         if stat.is_lance:
-            return [_lance_input(stat.address, options)]
+            return [_lance_input(stat.address, options, task_rows)]
         path = copies.path(stat.address)
         opened = open_source(path, options.kind, options.reading)
         rows = count_rows(opened)
         rows = rows if left is None else min(rows, left)
         left = None if left is None else left - rows
+        each = None if task_rows is None else even_rows(rows, task_rows, len(stats))
         files.append(
             InputFile(
                 address=stat.address,
@@ -122,21 +133,34 @@ def input_files(
                 rows=rows,
                 sha256=hash_prefix(path, path.stat().st_size).sha256 if hashed else "",
                 partition=stat.partition,
-                parts=file_parts(opened, rows, task_rows) if task_rows is not None else (),
+                task_rows=each,
+                parts=file_parts(opened, rows, each) if hashed and each is not None else (),
             )
         )
     return files
 
 
-def _lance_input(address: str, options: IngestOptions) -> InputFile:
+def even_rows(rows: int, max_rows: int, files: int) -> int:
+    """Rows of each task of a file, one of so many of an input; at most ``max_rows``.
+
+    Few tasks are a power of two of them, as most numbers of workers are.
+    """
+    least = min(rows // _FEWEST_ROWS, _TASKS // max(files, 1))
+    tasks = max(-(-rows // max_rows), 1 << (least.bit_length() - 1) if least else 1)
+    return max(1, -(-rows // tasks))
+
+
+def _lance_input(address: str, options: IngestOptions, max_rows: int | None) -> InputFile:
     table = open_lance(address, options.reading, kind=options.kind)
     limit = options.reading.limit
+    rows = table.rows if limit is None else min(table.rows, limit)
     return InputFile(
         address=address,
         size=table.size,
         mtime_ns=0,
         head_sha256="",
-        rows=table.rows if limit is None else min(table.rows, limit),
+        rows=rows,
+        task_rows=None if max_rows is None else even_rows(rows, max_rows, 1),
         sha256=table.sha256,
         table=TableVersion(version=table.version, sha256=table.sha256),
     )
@@ -167,8 +191,9 @@ def plan_tasks(files: list[InputFile], max_rows: int) -> Iterator[Task]:
     """Tasks of at most ``max_rows`` rows that contain every row once, in order."""
     number = first = 0
     for file in files:
-        for at, start in enumerate(range(0, file.rows, max_rows)):
-            rows = min(max_rows, file.rows - start)
+        each = file.task_rows or max_rows
+        for at, start in enumerate(range(0, file.rows, each)):
+            rows = min(each, file.rows - start)
             yield Task(
                 number=number,
                 address=file.address,

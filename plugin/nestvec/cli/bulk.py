@@ -285,7 +285,7 @@ def _options(args: BulkArgs) -> BulkOptions:
 def _print_dry_run(options: BulkOptions, args: BulkArgs) -> None:
     from nestvec.bulk.plan import input_files, plan_tasks
 
-    files = input_files(options.source, options.rows, hashed=False)
+    files = input_files(options.source, options.rows, hashed=False, task_rows=options.task_rows)
     tasks = sum(1 for _ in plan_tasks(files, options.task_rows))
     rows = sum(file.rows for file in files)
     if args.json:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plugin.tests.bulk.conftest import row, write_rows
 
 from nestvec.bulk.manifest import JobIdentity, JobPlan, check_plan
-from nestvec.bulk.plan import input_files, plan_tasks
+from nestvec.bulk.plan import InputFile, even_rows, input_files, plan_tasks
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest.options import IngestOptions
 from nestvec_schemas.errors import FileUnreadable, JournalMismatch
@@ -57,6 +59,31 @@ def test_tasks_have_every_row_once(folder: Path) -> None:
         (5, 4, 1, 17),
         (6, 0, 4, 18),
     ]
+
+
+@given(
+    rows=st.integers(0, 300_000), max_rows=st.sampled_from([1, 7, 3_000, 50_000]), count=st.integers(1, 40)
+)
+def test_tasks_of_a_file_are_alike_and_more_than_workers(rows: int, max_rows: int, count: int) -> None:
+    each = even_rows(rows, max_rows, count)
+    assert 1 <= each <= max_rows
+    file = InputFile(address="a", size=1, mtime_ns=0, head_sha256="", rows=rows, task_rows=each)
+    sizes = [task.rows for task in plan_tasks([file], max_rows)]
+    assert sum(sizes) == rows
+    assert set(sizes[:-1]) <= {each}
+    if max_rows == 50_000:
+        assert len(sizes) <= max(-(-rows // max_rows), 16 // count, 1)
+        assert len(sizes) >= min(rows // 4096, 8 // count)
+
+
+def test_few_rows_are_divided_among_workers(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"id": {number}}}\n' for number in range(12_288)))
+    (file,) = input_files(str(path), OPTIONS, task_rows=50_000)
+    assert [task.rows for task in plan_tasks([file], 50_000)] == [3072] * 4
+    assert len(file.parts) == 4
+    (counted,) = input_files(str(path), OPTIONS, task_rows=50_000, hashed=False)
+    assert (counted.task_rows, counted.parts, counted.sha256) == (3072, (), "")
 
 
 def test_a_limit_is_of_all_files(folder: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_file_of_one_task_has_no_parts(tmp_path: Path) -> None:
     path = lines(tmp_path / "rows.jsonl")
     assert [task.part for task in as_parts(path, 26)] == [None]
     limited = replace(OPTIONS, reading=ReadOptions(limit=4))
-    assert [(task.start, task.rows) for task in as_parts(path, 3, limited)] == [(0, 3), (3, 1)]
+    assert [(task.start, task.rows) for task in as_parts(path, 3, limited)] == [(0, 2), (2, 2)]
 
 
 @pytest.mark.parametrize("at", [3, 300, -3])
