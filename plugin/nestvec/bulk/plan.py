@@ -22,7 +22,7 @@ _TASKS: Final = 16
 """Of an input, if they get enough rows: the last of several workers is not long alone."""
 
 _FEWEST_ROWS: Final = 2048
-"""Of a task of so many: what is sorted by length and embedded together."""
+"""Of a task of an input that is divided into 16: what is sorted by length and embedded together."""
 
 _HEAD_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
@@ -106,8 +106,8 @@ def input_files(
     """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable.
 
     The rows of a Parquet file are in its index; those of a text file are counted, which reads it once more.
-    With ``task_rows``, the rows of the files are divided into tasks of at most so many. Without ``hashed``,
-    files are not read for their hashes, and not for the places of their tasks.
+    ``task_rows`` is the limit of a task; without it, files are not divided. Without ``hashed``, files are
+    not read for their hashes, and not for the places of their tasks.
     """
     copies = LocalCopies()
     files = []
@@ -141,7 +141,7 @@ def input_files(
 
 
 def even_rows(rows: int, max_rows: int, files: int) -> int:
-    """Rows of each task of a file, one of so many of an input; at most ``max_rows``.
+    """Rows of each task of a file, at most ``max_rows``; ``files`` is the number of files of the input.
 
     Few tasks are a power of two of them, as most numbers of workers are.
     """

@@ -31,7 +31,7 @@ class NullableVector:
     """The hidden field, which is true where the column is NULL."""
 
     placeholder: Any
-    """What is stored as its vector there: one of length 1, which every index takes."""
+    """The vector that is stored for NULL: one of length 1, which every index takes."""
 
     has_nulls: bool
     """Whether the collection's properties say that some row has a NULL."""

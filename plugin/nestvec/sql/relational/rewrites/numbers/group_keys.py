@@ -40,22 +40,22 @@ def _mark(select: exp.Select, group: exp.Group) -> None:
         for key in _keys(group)
         if number_type(key) == NUMERIC and not isinstance(without_parens(key), exp.Literal)
     ]
-    written = list[exp.Expr]()
+    done_keys = list[exp.Expr]()
     for key in keys:
         inexact = is_inexact(key)
         if isinstance(key, exp.Column) and not inexact:
             continue
-        for part in list(_outside_aggregates(select)) if key not in written else ():
+        for part in list(_outside_aggregates(select)) if key not in done_keys else ():
             if part != key:
                 continue
             if not inexact:
                 part.meta[KEY] = True
             else:
                 part.replace(_digits_of_group(key, several=several))
-        for argument in _grouped(select) if inexact and key not in written else ():
+        for argument in _grouped(select) if inexact and key not in done_keys else ():
             if argument == key:
                 argument.replace(call("pg_key", argument))
-        written.append(key.copy())
+        done_keys.append(key.copy())
         if several and inexact:
             key.replace(call("pg_key", key))
         elif several:

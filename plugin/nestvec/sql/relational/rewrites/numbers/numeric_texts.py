@@ -231,18 +231,14 @@ def is_computed(node: exp.Expr) -> bool:
 def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
     """A number as PostgreSQL writes it. Raises SqlNotSupported for one of too many levels."""
     node = without_parens(node)
-    if VALUE in node.meta:
-        fixed = node.meta[VALUE]
-        return fixed_text(fixed) if isinstance(fixed, Fixed) else _texted(node.this.copy())
-    if isinstance(node, exp.Column) and DIGITS in node.meta:
-        return _texted(
-            exp.column(exp.to_identifier(node.meta[DIGITS], quoted=True), node.args["table"].copy())
-        )
-    if DIGITS in node.meta:
-        return _texted(node.copy())
-    if KEY in node.meta or isinstance(node, exp.Null) or is_text_constant(node):
-        return _as_text(node)
-    if number_type(node) != NUMERIC:
+    if (marked := _marked_text(node)) is not None:
+        return marked
+    if (
+        KEY in node.meta
+        or isinstance(node, exp.Null)
+        or is_text_constant(node)
+        or number_type(node) != NUMERIC
+    ):
         return _as_text(node)
     if is_inexact(node) and (value := fixed_value(node)) is not None:
         return fixed_text(value)
@@ -289,6 +285,19 @@ def text_of(node: exp.Expr, depth: int = 0) -> exp.Expr:
         return _as_text(node)
     operands = (node.this, node.expression) if isinstance(node, (*ARITHMETIC, exp.IntDiv, exp.Pow)) else ()
     return _operation(name, *(text_of(operand, deeper) for operand in operands or (node.this,)))
+
+
+def _marked_text(node: exp.Expr) -> exp.Expr | None:
+    """The text of a number that is stored as one; None if it is not."""
+    if VALUE in node.meta:
+        fixed = node.meta[VALUE]
+        return fixed_text(fixed) if isinstance(fixed, Fixed) else _texted(node.this.copy())
+    if DIGITS not in node.meta:
+        return None
+    if isinstance(node, exp.Column):
+        digits = exp.to_identifier(node.meta[DIGITS], quoted=True)
+        return _texted(exp.column(digits, node.args["table"].copy()))
+    return _texted(node.copy())
 
 
 _EMPTY: Final = exp.Literal.string("")
