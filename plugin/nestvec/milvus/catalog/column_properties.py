@@ -32,7 +32,7 @@ _ALEMBIC_FIELDS: Final = frozenset({"row_id", "version_num", _ALEMBIC_VECTOR})
 def hidden_fields(names: Iterable[str]) -> frozenset[str]:
     """Those of a collection's fields that are none of the table's columns."""
     fields = frozenset(names)
-    flags = {name for name in fields if name.removeprefix(NULL_FLAG_PREFIX) in fields - {name}}
+    flags = frozenset(name for name in fields if name.removeprefix(NULL_FLAG_PREFIX) in fields - {name})
     return flags | fields & {HIDDEN_VECTOR, *((_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ())}
 
 

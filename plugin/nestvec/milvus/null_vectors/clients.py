@@ -69,7 +69,7 @@ def nullable_columns(uri: str, database: str, *, shared: bool) -> NullableColumn
         return columns
 
 
-class Client(MilvusClient):
+class Client(MilvusClient):  # type: ignore[misc] # pymilvus has no types
     """pymilvus's client. A vector that is NULL is None in rows that are read and written."""
 
     def __init__(self, *args: Any, nullable: NullableColumns, **kwargs: Any) -> None:
@@ -143,7 +143,7 @@ class Client(MilvusClient):
         return stored_rows(self._columns(collection), rows, partial=partial)
 
 
-class AsyncClient(AsyncMilvusClient):
+class AsyncClient(AsyncMilvusClient):  # type: ignore[misc] # pymilvus has no types
     """Async version of ``Client``."""
 
     def __init__(self, *args: Any, nullable: NullableColumns, **kwargs: Any) -> None:
