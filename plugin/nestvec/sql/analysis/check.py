@@ -93,6 +93,10 @@ class StatementCheck(Statements):
         if isinstance(node, exp.Literal) and node.is_string:
             check_constant(self._text, node, type_)
 
+    def write_constant(self, node: Any, type_: str) -> None:
+        if type_.startswith("_"):
+            self.coerce(node, type_)  # other errors name the column
+
     def no_operator(self, operator: str, operands: Sequence[Any], types: Sequence[str]) -> None:
         if takes("operators", operator, types) or not _is_clear(types):
             return

@@ -140,7 +140,7 @@ class Statements(Expressions):
             columns[f"column{at}"] = target or self.common(items, "VALUES")
             for item, row in zip(items, types, strict=False):
                 if row[at - 1] == UNKNOWN:
-                    self.coerce(item, target)
+                    self.write_constant(item, target)
                 if at <= len(self._written):
                     self.assigned(item, row[at - 1], target, self._written[at - 1])
         self._limits(node)
@@ -184,6 +184,10 @@ class Statements(Expressions):
             else:
                 selected.append((item.alias_or_name, self.type_of(item.unalias()), item.unalias()))
         return selected
+
+    def write_constant(self, node: Any, type_: str) -> None:
+        """A value without a type that is written into a column of this type."""
+        self.coerce(node, type_)
 
     def joined(self, join: exp.Join, scope: Mapping[str, Columns]) -> None:
         """A join, with the relations that it and those before it read."""
@@ -317,7 +321,10 @@ class Statements(Expressions):
             for target, value in pairs:
                 name = identifier_name(target.this) if isinstance(target, exp.Column) else target.name
                 type_ = self._target(table, name)
-                self.assigned(value, self.settle(value, type_), type_, name)
+                own = self.type_of(value)
+                if own == UNKNOWN:
+                    self.write_constant(value, type_)
+                self.assigned(value, own, type_, name)
 
     def _table(self, node: Any) -> Table | None:
         name = identifier_name(node.this) if isinstance(node, exp.Table) else ""
