@@ -120,6 +120,9 @@ CREATE INDEX ON items (category_id)
 WITH nearest AS MATERIALIZED (SELECT id, embedding <-> '[1,2,3]' AS distance FROM items WHERE category_id = 10 ORDER BY distance LIMIT 5) SELECT * FROM nearest ORDER BY distance + 0
 WITH nearest AS MATERIALIZED (SELECT id, embedding <-> '[1,2,3]' AS distance FROM items ORDER BY distance LIMIT 5) SELECT * FROM nearest WHERE distance < 5 ORDER BY distance
 VACUUM items
+VACUUM (ANALYZE) items
+REINDEX INDEX CONCURRENTLY items_category_id_idx
+REINDEX TABLE items
 SELECT extname FROM pg_extension WHERE extname = 'vector'
 
 -- Every kind of index

@@ -34,11 +34,9 @@ SCENES = [
     .split("\n\n")
 ]
 REFUSED: Final = {
-    "VACUUM items": "VACUUM is not supported",
     "SELECT extname FROM pg_extension WHERE extname = 'vector'": "no collection of this name: pg_extension",
 }
-"""Statements that nestvec refuses, and what its error names: Milvus has no collection without a vector, and
-no catalog except behind ``nestvec pg``."""
+"""Statements that nestvec refuses, and what its error names: catalogs are behind ``nestvec pg`` alone."""
 
 
 _TOO_OLD = re.compile("does not exist|unrecognized|invalid configuration parameter name")

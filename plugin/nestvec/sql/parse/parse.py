@@ -14,6 +14,7 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from nestvec.sql.parse.commands.extension import parse_extension
+from nestvec.sql.parse.commands.maintenance import parse_maintenance
 from nestvec.sql.parse.commands.prepared import parse_prepared
 from nestvec.sql.parse.commands.transactions import parse_transaction
 from nestvec.sql.parse.dialect import NestvecSql
@@ -38,10 +39,11 @@ _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
 _SUPPORTED: Final = """
     ABORT ALTER ANALYZE BEGIN COMMIT COPY CREATE DEALLOCATE DELETE DESC DESCRIBE DROP END EXECUTE EXPLAIN
-    INSERT PREPARE RELEASE RESET ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE TRUNCATE UPDATE VALUES WITH"""
+    INSERT PREPARE REINDEX RELEASE RESET ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE TRUNCATE UPDATE VACUUM
+    VALUES WITH"""
 _UNSUPPORTED: Final = """
     CALL CHECKPOINT CLOSE CLUSTER COMMENT DECLARE DISCARD DO FETCH GRANT IMPORT LISTEN LOAD
-    LOCK MERGE MOVE NOTIFY REASSIGN REFRESH REINDEX REVOKE SECURITY UNLISTEN USE VACUUM"""
+    LOCK MERGE MOVE NOTIFY REASSIGN REFRESH REVOKE SECURITY UNLISTEN USE"""
 
 STATEMENTS: Final = frozenset(_SUPPORTED.split())
 """First words of the supported statements."""
@@ -97,7 +99,7 @@ def parse(statement: str) -> ParsedStatement:
 def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
-    parsers = (parse_extension, parse_transaction, parse_prepared)
+    parsers = (parse_extension, parse_transaction, parse_prepared, parse_maintenance)
     unparsed = next((tree for parse_words in parsers if (tree := parse_words(source, tokens))), None)
     if unparsed is not None:
         return unparsed

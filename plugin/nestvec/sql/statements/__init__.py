@@ -23,6 +23,7 @@ from nestvec.sql.statements.dml.delete import run_delete
 from nestvec.sql.statements.dml.insert import run_insert
 from nestvec.sql.statements.dml.update import run_update
 from nestvec.sql.statements.explain import run_explain
+from nestvec.sql.statements.maintenance import run_reindex, run_vacuum
 from nestvec.sql.statements.prepared import run_execute, run_prepare
 from nestvec.sql.statements.select import run_select
 from nestvec.sql.statements.settings import run_reset, run_set
@@ -66,6 +67,8 @@ COMMANDS: Final[dict[str, Handler]] = {
     "PREPARE": run_prepare,
     "DEALLOCATE": run_prepare,
     "EXECUTE": run_execute,
+    "VACUUM": run_vacuum,
+    "REINDEX": run_reindex,
 }
 """Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pymilvus import MilvusClient
@@ -202,9 +203,14 @@ def _all_indexes(session: Session, parsed: ParsedStatement) -> Steps[list[tuple[
         names = [(yield from session.table(parsed.source, on.this)).name]
     else:
         names = yield call("listing the collections", "list_collections")
+    return (yield from indexes_of([str(name) for name in names]))
+
+
+def indexes_of(names: Sequence[str]) -> Steps[list[tuple[str, tuple[Table, Column]]]]:
+    """The name of every index of these collections with its table and column. Raises StoreError."""
     indexes = []
     for name in names:
-        table: Table = yield from table_steps(str(name))
+        table: Table = yield from table_steps(name)
         for column in table.columns:
             if column.name in table.index_names:
                 indexes.append((table.index_names[column.name], (table, column)))
