@@ -71,6 +71,8 @@ QUERIES = (
     "JOIN pg_attribute a ON a.attnum = keys AND a.attrelid = con.conrelid "
     "WHERE con.conrelid = 'items'::regclass",
     "SELECT public.items.id FROM public.items ORDER BY public.items.id",
+    "SELECT n, pg_size_pretty(n) FROM (VALUES (0), (-10239), (10240), (10751), (-10752), (20970495), "
+    "(20970496), (123456789), (9223372036854775807)) AS sizes (n) ORDER BY n",
     "SELECT * FROM current_schema()",
     "SELECT s FROM current_schema() AS s",
     "SELECT array_agg(a.attname ORDER BY a.attnum) AS names FROM pg_class c "
@@ -85,8 +87,6 @@ def postgres() -> Iterator[PostgresServer]:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             connection.execute("DROP TABLE IF EXISTS items")
             connection.execute(TABLE)
-            for column in ("v", "flags"):
-                connection.execute(f"ALTER TABLE items ALTER {column} SET NOT NULL")
             connection.execute(ROWS)
             connection.execute("DROP TABLE IF EXISTS others")
             connection.execute(OTHERS)

@@ -29,9 +29,12 @@ _NULL: Final = """
     pg_last_wal_replay_lsn()
     txid_current_if_assigned() pg_get_replica_identity_index(a) pg_sequence_last_value(a)
     pg_cancel_backend(a)"""
-_ZERO: Final = """
+_SIZES: Final = """
     pg_relation_size(a) pg_relation_size(a,b) pg_total_relation_size(a) pg_table_size(a) pg_indexes_size(a)
-    pg_database_size(a) pg_tablespace_size(a) pg_my_temp_schema() txid_current() pg_notification_queue_usage()
+    pg_database_size(a) pg_tablespace_size(a)"""
+"""Milvus does not say how many bytes a collection has: NULL."""
+_ZERO: Final = """
+    pg_my_temp_schema() txid_current() pg_notification_queue_usage()
     pg_relation_filenode(a) pg_stat_get_numscans(a)"""
 
 
@@ -46,6 +49,17 @@ def _looked_up(
     arguments = ", ".join(f"{part} AS {name}" for name, part in {"pg_key": argument, **more}.items())
     rows = f"(SELECT {arguments}) AS pg_arguments, pgc.{table} AS pg_row"
     return f"(SELECT max({value}) FROM {rows} WHERE {key} = pg_arguments.pg_key{where})"  # noqa: S608 - of this file
+
+
+def _pretty_size() -> str:
+    """A number of bytes with its unit: in the units after bytes, halves are rounded up."""
+    cases = ["WHEN a > -10240 AND a < 10240 THEN CAST(a AS VARCHAR) || ' bytes'"]
+    units = ("kB", "MB", "GB", "TB", "PB")
+    for power, unit in enumerate(units):
+        halves = f"(abs(CAST(a AS HUGEINT)) // {512 << 10 * power})"
+        shown = f"CAST(sign(a) * (({halves} + 1) // 2) AS VARCHAR) || ' {unit}'"
+        cases.append(f"WHEN {halves} < 20479 THEN {shown}" if power + 1 < len(units) else f"ELSE {shown}")
+    return f"CASE WHEN a IS NULL THEN NULL {' '.join(cases)} END"
 
 
 _DESCRIPTION: Final = _looked_up(
@@ -109,7 +123,7 @@ _EXPRESSIONS: Final = (
         "ELSE lower(regexp_replace(n, '^\"?(public|pg_catalog)\"?\\.', '')) END",
     ),
     ("current_schemas(implicit)", "CASE WHEN implicit THEN ['pg_catalog', 'public'] ELSE ['public'] END"),
-    ("pg_size_pretty(a)", "CAST(a AS VARCHAR) || ' bytes'"),
+    ("pg_size_pretty(a)", _pretty_size()),
     (
         "quote_ident(n)",
         "CASE WHEN regexp_full_match(n, '[a-z_][a-z0-9_$]*') THEN n "
@@ -193,6 +207,7 @@ def macro_statements() -> list[str]:
         (_TRUE, "true"),
         (_FALSE, "false"),
         (_NULL, "CAST(NULL AS VARCHAR)"),
+        (_SIZES, "CAST(NULL AS BIGINT)"),
         (_ZERO, "CAST(0 AS BIGINT)"),
     ):
         for signature in signatures.split():
@@ -213,7 +228,10 @@ def macro_statements() -> list[str]:
 
 FUNCTIONS: Final = frozenset(
     signature.partition("(")[0]
-    for signature in (*f"{_TRUE} {_FALSE} {_NULL} {_ZERO}".split(), *(name for name, _ in _EXPRESSIONS))
+    for signature in (
+        *f"{_TRUE} {_FALSE} {_NULL} {_SIZES} {_ZERO}".split(),
+        *(name for name, _ in _EXPRESSIONS),
+    )
 ) | {
     "version",
     "current_schema",
