@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property, lru_cache
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,10 @@ import pyarrow as pa
 from nestvec.bulk.embedding import EngineEmbedding, ServiceEmbedding, TextEmbedding, VectorOutput
 from nestvec.engines.factory import EngineName, EngineOptions
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
-from nestvec_schemas.errors import RowRejected
+from nestvec_schemas.errors import IngestError, RowRejected, nearest
 from nestvec_schemas.model_name import parse_model_name
+
+FORMS: Final = get_args(Form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,22 @@ class Embed:
     """Threads of the engine; 0 for all cores."""
 
     def __post_init__(self) -> None:
+        _check_values("dims", self.dims, Integral, "whole numbers, such as [64, 384]")
+        _check_values("forms", self.forms, str, f"some of {', '.join(FORMS)}, such as ['float', 'int8']")
+        for name, value, choices in (
+            *(("form", form, FORMS) for form in self.forms),
+            ("engine", self.engine, get_args(EngineName)),
+        ):
+            if value not in choices:
+                raise IngestError(
+                    f"there is no {name} of this name",
+                    value=value,
+                    next_step=f"Available: {', '.join(choices)}.{nearest(value, choices)}",
+                )
+        if self.threads < 0:
+            raise IngestError(
+                "threads is less than 0", value=self.threads, next_step="Write 0 for all cores."
+            )
         _ = self.outputs
 
     @cached_property
@@ -64,7 +83,12 @@ class Embed:
         return tuple(_outputs(config, tuple(self.dims), tuple(self.forms)))
 
     def __call__(self, batch: Any) -> Any:
-        """The batch with the vectors. Raises RowRejected for a text that is null or empty, NestvecError."""
+        """The batch with the vectors.
+
+        Raises RowRejected for a text that is null or empty, IngestError for a batch without the column of the
+        texts or with one of the vectors, NestvecError.
+        """
+        self._check_columns(batch)
         if isinstance(batch, Mapping):
             vectors = self.vectors(list(np.asarray(batch[self.column]).tolist()))
             return {**batch, **{name: _objects(values) for name, values in vectors.items()}}
@@ -76,8 +100,41 @@ class Embed:
         # A Series is to become a data frame.
         frame = batch.to_frame(self.column) if hasattr(batch, "to_frame") else batch
         vectors = self.vectors(frame[self.column].tolist())
-        with_vectors = frame.assign(**{name: list(values) for name, values in vectors.items()})
+        # Of the same type without rows, of which pandas would make numbers.
+        with_vectors = frame.assign(**{name: _objects(list(values)) for name, values in vectors.items()})
         return with_vectors if frame is batch else with_vectors[list(vectors)]
+
+    def _check_columns(self, batch: Any) -> None:
+        if hasattr(batch, "to_frame"):
+            return  # a Series, whatever its name
+        names = getattr(batch, "column_names", None)
+        if names is None:
+            # RecordBatches of older versions of Arrow have names in their schema alone.
+            names = batch.schema.names if hasattr(batch, "schema") else getattr(batch, "columns", None)
+        if names is None and isinstance(batch, Mapping):
+            names = batch.keys()
+        if names is None:
+            raise IngestError(
+                "this is no batch of rows",
+                value=type(batch).__name__,
+                next_step="Pass a mapping of arrays, a data frame, an Arrow table or a RecordBatch; Ray's "
+                "map_batches does.",
+            )
+        columns = [str(name) for name in names]
+        if self.column not in columns:
+            raise IngestError(
+                "the batch has no column of the texts",
+                value=self.column,
+                next_step=f"Name the column with column=. Columns: {', '.join(columns)}."
+                f"{nearest(self.column, columns)}",
+            )
+        for output in self.outputs:
+            if output.name in columns:
+                raise IngestError(
+                    "the batch has a column of the name of the vectors",
+                    value=output.name,
+                    next_step="Rename or drop it before.",
+                )
 
     def vectors(self, texts: Sequence[Any]) -> dict[str, Any]:
         """The columns of n texts: (n, dim) arrays, or mappings of ids to weights of a sparse encoder."""
@@ -118,11 +175,21 @@ def _outputs(config: EmbeddingConfig, dims: tuple[int, ...], forms: tuple[Form, 
     return outputs
 
 
+def _check_values(option: str, values: object, kind: type, expected: str) -> None:
+    is_many = isinstance(values, Iterable) and not isinstance(values, str)
+    if not is_many or not all(isinstance(value, kind) for value in values):  # type: ignore[attr-defined]
+        raise IngestError(
+            f"{option} is not a list of {expected.partition(',')[0]}",
+            value=values,
+            next_step=f"Write {expected}.",
+        )
+
+
 def _no_text(value: Any) -> str:
-    # pandas has NaN for null.
-    if value is None or (isinstance(value, float) and value != value):
+    # pandas has NaN and NA for null.
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
         return "null"
-    return "an empty text" if value == "" else type(value).__name__
+    return "an empty text" if isinstance(value, str) else type(value).__name__
 
 
 def _objects(values: Any) -> Any:

@@ -35,7 +35,7 @@ from nestvec.service.prompts import PromptChoice, choose_prompt, put_prompt
 from nestvec_schemas.binary_codes import sign_bits
 from nestvec_schemas.bridges.bridge import split_bridged_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import NestvecError, NotOffered
+from nestvec_schemas.errors import NestvecError, NotOffered, ServiceRefused
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
@@ -239,15 +239,37 @@ class ServiceEmbedding:
         chunks = [texts[start : start + REQUEST_TEXTS] for start in range(0, len(texts), REQUEST_TEXTS)]
         embedded = EmbeddedTexts()
         with ThreadPoolExecutor(_SERVICE_REQUESTS) as pool:
-            parts = list(pool.map(lambda chunk: self._chunk(chunk, outputs), chunks))
+            parts = list(pool.map(lambda chunk: self._readable_chunk(chunk, outputs), chunks))
+        for number, (_, failed) in enumerate(parts):
+            embedded.failed |= {number * REQUEST_TEXTS + at: error for at, error in failed.items()}
+        places = [at for at in range(len(texts)) if at not in embedded.failed]
         for output in outputs:
-            values = [part[output.name] for part in parts]
-            sparse = output.config.form == "sparse"
-            embedded.columns[output.name] = (
-                [row for part in values for row in part] if sparse else np.concatenate(values)
-            )
+            rows = [row for columns, _ in parts for row in columns.get(output.name, ())]
+            if output.config.form == "sparse":
+                by_place = dict(zip(places, rows, strict=True))
+                embedded.columns[output.name] = [by_place.get(at, {}) for at in range(len(texts))]
+                continue
+            stacked = np.stack(rows) if rows else np.empty((0, output.config.dim or 0), np.float32)
+            if embedded.failed:
+                full = np.zeros((len(texts), stacked.shape[1]), stacked.dtype)
+                full[places] = stacked
+                stacked = full
+            embedded.columns[output.name] = stacked
         embedded.engine_seconds = time.perf_counter() - started
         return embedded
+
+    def _readable_chunk(
+        self, texts: Sequence[str], outputs: Sequence[VectorOutput]
+    ) -> tuple[dict[str, Any], Mapping[int, NestvecError]]:
+        """The columns of the texts that can be embedded, and the errors of the others by position."""
+        try:
+            return self._chunk(texts, outputs), {}
+        except ServiceRefused:
+            failed = self.unreadable(texts, outputs[0])
+            if not failed:
+                raise
+        readable = [text for at, text in enumerate(texts) if at not in failed]
+        return self._chunk(readable, outputs) if readable else {}, failed
 
     def _chunk(self, texts: Sequence[str], outputs: Sequence[VectorOutput]) -> dict[str, Any]:
         columns: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -23,6 +24,7 @@ from nestvec_schemas.errors import FileUnreadable, IngestError, StoreInUse
 _REMOTE: Final = ("s3", "gs", "gcs")
 _CHUNK_BYTES: Final = 8 << 20
 _HIDDEN: Final = ("_", ".")
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,10 @@ def store_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
+        if getattr(error, "errno", None) in _NO_ROOM:
+            raise _no_room(
+                tempfile.gettempdir(), "Free space there, or set TMPDIR to another folder"
+            ) from error
         raise FileUnreadable(
             "the store cannot be used",
             value=f"{urlsplit(address)._replace(query='').geturl()}: {str(error)[:300]}",
@@ -228,16 +234,26 @@ class OutputFolder:
                 with store.open_output_stream(f"{base}/{name}", compression=None) as stream:
                     stream.write(data)
             return
-        with self.temporary(name) as path:
+        with self.temporary(name) as path, self.write_errors():
             path.write_bytes(data)
             self.publish(path, name)
+
+    @contextmanager
+    def write_errors(self) -> Iterator[None]:
+        """Turn what writing at a path of ``temporary`` raises into IngestError."""
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     @contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
         """A local path to write a file at, for ``publish``; it is removed if it was not published."""
         if is_remote(self.address):
-            with tempfile.TemporaryDirectory(prefix="nestvec-bulk-") as folder:
-                yield Path(folder, Path(name).name)
+            with self.write_errors():
+                folder = tempfile.TemporaryDirectory(prefix="nestvec-bulk-")
+            with folder:
+                yield Path(folder.name, Path(name).name)
             return
         target = Path(self.address, name)
         try:
@@ -352,8 +368,22 @@ class OutputFolder:
         return f"{base}/{name}".partition("/")[2]
 
     def _unwritable(self, error: OSError | sqlite3.Error) -> IngestError:
+        if is_remote(self.address) and not isinstance(error, sqlite3.Error):
+            return _no_room(tempfile.gettempdir(), "Check it, or set TMPDIR to another folder", error)
+        if getattr(error, "errno", None) in _NO_ROOM:
+            return _no_room(self.address, "Free space there")
         return IngestError(
             "the folder of the bulk job cannot be read or written",
             value=f"{self.address} ({getattr(error, 'strerror', None) or error})",
             next_step="Name another one with --to.",
         )
+
+
+def _no_room(folder: str, next_step: str, error: OSError | None = None) -> IngestError:
+    """The error for a full disk, or for another ``error`` of writing to a folder."""
+    reason = "there is no space left" if error is None else error.strerror or str(error)
+    return IngestError(
+        "a file of the bulk job cannot be written",
+        value=f"{folder} ({reason})",
+        next_step=f"{next_step}, and run the same command again, which continues.",
+    )

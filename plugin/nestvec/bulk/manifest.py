@@ -148,6 +148,14 @@ def check_plan(earlier: JobPlan, identity: JobIdentity, files: list[InputFile]) 
         raise _mismatch(_CHANGES[changed], f"{old[changed]}, now {new[changed]}")
     old_files = {file.address: file for file in earlier.files}
     present = {file.address: file for file in files}
+    for address in old_files.keys() & present.keys():
+        rows, now_rows = old_files[address].rows, present[address].rows
+        if rows != now_rows and old_files[address].sha256 == present[address].sha256 != "":
+            # The same content.
+            raise _mismatch(
+                "the number of rows to read (--limit) has changed",
+                f"{rows} rows of {address}, now {now_rows}",
+            )
     for address in sorted(old_files.keys() | present.keys()):
         before, now = old_files.get(address), present.get(address)
         if before is None or now is None or not _is_same(before, now):

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nestvec.bulk.locations import is_remote
+from nestvec.bulk.manifest import JobIdentity
 from nestvec.bulk.on_ray import RayOptions
+from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.task import EngineChoice
 from nestvec.ingest.options import IngestOptions
+from nestvec.milvus.catalog import Table
 from nestvec_schemas.errors import IngestError
 
 DEFAULT_TASK_ROWS = 50_000
+
+_MAX_FILE_BYTES = 256 << 20
+"""Of the vectors of a task, beyond which it has fewer rows."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,27 @@ class BulkOptions:
 
     imports: bool = True
     """Whether the files are imported."""
+
+    def max_task_rows(self, table: Table) -> int:
+        """Rows of a task, at most: ``task_rows``, or fewer if their vectors would be large."""
+        row_bytes = FileColumns.of(table).row_bytes
+        return min(self.task_rows, max(1, _MAX_FILE_BYTES // max(1, row_bytes)))
+
+    def identity(self, table: Table) -> JobIdentity:
+        """What a later run must have in common to continue."""
+        options, columns = self.rows, FileColumns.of(table)
+        return JobIdentity(
+            source=self.source,
+            reading="; ".join(filter(None, (options.reading.identity(), options.columns.identity()))),
+            target=options.target,
+            collection=table.name,
+            columns=(
+                *(f"{column.name} {column.type} {column.dim or ''}".strip() for column in columns.columns),
+                *(f"{column.column}: {column.config.attributes()}" for column in table.embeddings),
+                *(f"{column.column}: {column.config.fingerprint}" for column in table.embeddings),
+            ),
+            task_rows=self.max_task_rows(table),
+        )
 
 
 def default_folder(source: str, collection: str) -> str:

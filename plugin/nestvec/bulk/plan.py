@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from nestvec.bulk.inputs.parts import FilePart, file_parts
 from nestvec.bulk.lance_table import open_lance
 from nestvec.bulk.locations import LocalCopies
-from nestvec.bulk.tables import source_files
+from nestvec.bulk.tables import partition_values, source_files
 from nestvec.datasets.readers import RowSource, open_source
+from nestvec.ingest.columns import ColumnMap
 from nestvec.ingest.content import hash_prefix
 from nestvec.ingest.options import IngestOptions
 from nestvec.ingest.row_count import row_counter
+from nestvec.ingest.row_schema import checked_schema
+from nestvec.milvus.catalog import Table
 
 _TASKS: Final = 16
 """Of an input, if they get enough rows: the last of several workers is not long alone."""
@@ -101,15 +105,22 @@ class Task(JobRecord):
 
 
 def input_files(
-    source: str, options: IngestOptions, *, hashed: bool = True, task_rows: int | None = None
+    source: str,
+    options: IngestOptions,
+    table: Table | None = None,
+    *,
+    hashed: bool = True,
+    task_rows: int | None = None,
 ) -> list[InputFile]:
-    """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable.
+    """The files of a source with their numbers of rows and their hashes. Raises FileUnreadable; and
+    IngestError for a file whose header gives no row of ``table``.
 
     The rows of a Parquet file are in its index; those of a text file are counted, which reads it once more.
     ``task_rows`` is the limit of a task; without it, files are not divided. Without ``hashed``, files are
     not read for their hashes, and not for the places of their tasks.
     """
     copies = LocalCopies()
+    columns = table_columns(table, options)
     files = []
     left = options.reading.limit
     stats = source_files(source, ignore_extra=options.columns.ignore_extra)
@@ -117,9 +128,12 @@ def input_files(
         if left is not None and left <= 0:
             break
         if stat.is_lance:
-            return [_lance_input(stat.address, options, task_rows)]
+            return [_lance_input(stat.address, options, table, task_rows)]
         path = copies.path(stat.address)
         opened = open_source(path, options.kind, options.reading)
+        if table is not None:
+            header = source_header(opened, stat.partition)
+            checked_schema(table, header, opened.cells, columns, opened.input.name)
         rows = count_rows(opened)
         rows = rows if left is None else min(rows, left)
         left = None if left is None else left - rows
@@ -150,8 +164,27 @@ def even_rows(rows: int, max_rows: int, files: int) -> int:
     return max(1, -(-rows // tasks))
 
 
-def _lance_input(address: str, options: IngestOptions, max_rows: int | None) -> InputFile:
+def source_header(source: RowSource, partition: str) -> tuple[str, ...] | None:
+    """The columns of a file's header and those of its ``partition_values``; None without a header."""
+    return source.columns and tuple(dict.fromkeys((*source.columns, *partition_values(partition))))
+
+
+def table_columns(table: Table | None, options: IngestOptions) -> ColumnMap:
+    """Which columns of a table the rows fill, and its defaults for the others."""
+    if table is None or not table.default_expressions:
+        return options.columns
+    from nestvec.sql.statements.dml.defaults import file_defaults  # noqa: PLC0415 - few tables need it
+
+    return replace(options.columns, defaults=file_defaults(table))
+
+
+def _lance_input(
+    address: str, options: IngestOptions, target: Table | None, max_rows: int | None
+) -> InputFile:
     table = open_lance(address, options.reading, kind=options.kind)
+    if target is not None:
+        columns = table_columns(target, options)
+        checked_schema(target, table.columns, table.cells, columns, table.name)
     limit = options.reading.limit
     rows = table.rows if limit is None else min(table.rows, limit)
     return InputFile(

@@ -29,7 +29,6 @@ from nestvec.bulk.manifest import (
 )
 from nestvec.bulk.on_ray import cluster
 from nestvec.bulk.options import BulkOptions, BulkReport, WorkerReport
-from nestvec.bulk.parquet import FileColumns
 from nestvec.bulk.plan import InputFile, Task, input_files, plan_tasks
 from nestvec.bulk.task import Work
 from nestvec.ingest.rejects import MAX_REASONS
@@ -41,9 +40,6 @@ from nestvec.milvus.connection import milvus_errors
 from nestvec.milvus.lite import is_lite
 from nestvec.terminal.progress import Advance
 from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
-
-_MAX_FILE_BYTES = 256 << 20
-"""Of the vectors of a task, beyond which it has fewer rows."""
 
 _PLAN_ID_BYTES = 8
 
@@ -79,13 +75,29 @@ class BulkJob:
         started = time.monotonic()
         self._check_target()
         is_new = self.options.rows.restart or self.folder.read(PLAN) is None
-        files = input_files(
-            self.options.source, self.options.rows, task_rows=self._task_rows if is_new else None
-        )
+        files = self._files(task_rows=self._task_rows if is_new else None)
         with self.folder.locked():
             report = self._run(files)
         report.seconds["total"] = time.monotonic() - started
         return report
+
+    def dry_run(self) -> tuple[list[InputFile], int]:
+        """The files of a run, and how many tasks they have: those of the plan, if an earlier run made one.
+
+        Nothing is written. Raises NestvecError for what a run would refuse before it embeds.
+        """
+        self._check_target()
+        earlier = None if self.options.rows.restart else manifests.read_plan(self.folder)
+        if earlier is None:
+            files = planned = self._files(task_rows=self._task_rows, hashed=False)
+        else:
+            files, planned = self._files(task_rows=None), list(earlier.files)
+            manifests.check_plan(earlier, self.options.identity(self.table), files)
+        return files, sum(1 for _ in plan_tasks(planned, self._task_rows))
+
+    def _files(self, *, task_rows: int | None, hashed: bool = True) -> list[InputFile]:
+        options = self.options
+        return input_files(options.source, options.rows, self.table, hashed=hashed, task_rows=task_rows)
 
     def _run(self, files: list[InputFile]) -> BulkReport:
         plan = self._plan(files)
@@ -133,21 +145,7 @@ class BulkJob:
 
     def _plan(self, files: list[InputFile]) -> JobPlan:
         """The plan of an earlier run, if it is this job's, or a new one."""
-        columns = FileColumns.of(self.table)
-        identity = JobIdentity(
-            source=self.options.source,
-            reading="; ".join(
-                filter(None, (self.options.rows.reading.identity(), self.options.rows.columns.identity()))
-            ),
-            target=self.options.rows.target,
-            collection=self.table.name,
-            columns=(
-                *(f"{column.name} {column.type} {column.dim or ''}".strip() for column in columns.columns),
-                *(f"{column.column}: {column.config.attributes()}" for column in self.table.embeddings),
-                *(f"{column.column}: {column.config.fingerprint}" for column in self.table.embeddings),
-            ),
-            task_rows=self._task_rows,
-        )
+        identity = self.options.identity(self.table)
         replaced = self._restart(identity, files) if self.options.rows.restart else None
         earlier = manifests.read_plan(self.folder)
         if earlier is not None:
@@ -171,8 +169,7 @@ class BulkJob:
 
     @property
     def _task_rows(self) -> int:
-        row_bytes = FileColumns.of(self.table).row_bytes
-        return min(self.options.task_rows, max(1, _MAX_FILE_BYTES // max(1, row_bytes)))
+        return self.options.max_task_rows(self.table)
 
     @property
     def _makes_keys(self) -> bool:

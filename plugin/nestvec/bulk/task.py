@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -282,10 +282,12 @@ class _Files:
             return
         started = time.perf_counter()
         runner = self._runner
-        if self._writer is None:
-            self._path = self._temporary.enter_context(runner.folder.temporary(f"{FILES}/{self._task.name}"))
-            self._writer = FileWriter(self._path, runner.columns)
-        self._writer.add(batch.rows, vectors)
+        with runner.folder.write_errors():
+            if self._writer is None:
+                path = runner.folder.temporary(f"{FILES}/{self._task.name}")
+                self._path = self._temporary.enter_context(path)
+                self._writer = FileWriter(self._path, runner.columns)
+            self._writer.add(batch.rows, vectors)
         self._course.seconds["write"] += time.perf_counter() - started
         if self._writer.size >= runner.work.max_file_bytes:
             self.close()
@@ -296,7 +298,8 @@ class _Files:
             return
         started = time.perf_counter()
         writer, self._writer = self._writer, None
-        digest = writer.close()
+        with self._runner.folder.write_errors():
+            digest = writer.close()
         name = f"{FILES}/{self._task.name}-{len(self.published)}-{digest[:12]}.parquet"
         self._runner.folder.publish(self._path, name)
         self.published.append(OutputFile(name=name, rows=writer.rows, size=writer.size, sha256=digest))
@@ -306,7 +309,8 @@ class _Files:
     def discard(self) -> None:
         """Remove what was not published."""
         writer, self._writer = self._writer, None
-        with self._temporary:
+        # What cannot be written has been raised.
+        with self._temporary, suppress(OSError):
             if writer is not None:
                 writer.close()
 

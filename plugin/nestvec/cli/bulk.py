@@ -27,6 +27,7 @@ from nestvec.terminal.tables import print_json
 
 if TYPE_CHECKING:
     from nestvec.bulk.options import BulkOptions, BulkReport
+    from nestvec.bulk.run import BulkJob
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def command(args: BulkArgs) -> None:
         table = read_table(client, args.collection)
         check_name(client, args.collection)
         if args.rows.dry_run:
-            _print_dry_run(options, args)
+            _print_dry_run(BulkJob(client, table, options, partial(progress)), args)
             return
         stop = stack.enter_context(stop_on_signal("this task"))
         report = BulkJob(client, table, options, partial(progress), stop).run()
@@ -282,16 +283,13 @@ def _options(args: BulkArgs) -> BulkOptions:
     )
 
 
-def _print_dry_run(options: BulkOptions, args: BulkArgs) -> None:
-    from nestvec.bulk.plan import input_files, plan_tasks
-
-    files = input_files(options.source, options.rows, hashed=False, task_rows=options.task_rows)
-    tasks = sum(1 for _ in plan_tasks(files, options.task_rows))
-    rows = sum(file.rows for file in files)
+def _print_dry_run(job: BulkJob, args: BulkArgs) -> None:
+    files, tasks = job.dry_run()
+    folder, rows = job.options.folder, sum(file.rows for file in files)
     if args.json:
-        print_json({"files": len(files), "rows": rows, "tasks": tasks, "folder": options.folder})
+        print_json({"files": len(files), "rows": rows, "tasks": tasks, "folder": folder})
     else:
-        click.echo(f"{rows} rows in {len(files)} files, {tasks} tasks into {options.folder}.")
+        click.echo(f"{rows} rows in {len(files)} files, {tasks} tasks into {folder}.")
 
 
 def _print_report(report: BulkReport, options: BulkOptions, args: BulkArgs) -> None:

@@ -20,7 +20,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
-from nestvec_schemas.errors import RowRejected
+from nestvec_schemas.errors import IngestError, RowRejected
 
 DIM = 16
 NAMES = ["vector_8", "vector_16", "vector_8_binary", "vector_16_binary"]
@@ -65,7 +65,8 @@ def test_a_series_becomes_its_vectors(embed: nestvec.ray.Embed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "what"), [(None, "null"), (float("nan"), "null"), ("", "an empty text"), (3, "int")]
+    ("text", "what"),
+    [(None, "null"), (float("nan"), "null"), (pandas.NA, "null"), ("", "an empty text"), (3, "int")],
 )
 def test_what_is_no_text_is_named(embed: nestvec.ray.Embed, text: object, what: str) -> None:
     with pytest.raises(RowRejected, match=f"row 1 of the batch has no text in column text: {what}"):
@@ -75,3 +76,47 @@ def test_what_is_no_text_is_named(embed: nestvec.ray.Embed, text: object, what: 
 def test_the_import_needs_no_ray() -> None:
     code = "import sys; sys.modules['ray'] = None; import nestvec.ray; nestvec.ray.Embed('tiny')"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_batches_of_pandas_without_rows_have_columns_of_vectors(embed: nestvec.ray.Embed) -> None:
+    embedded = embed(pandas.DataFrame({"text": []}))
+    assert {str(embedded[name].dtype) for name in NAMES} == {"object"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"forms": "int8"}, r"forms is not a list.*int8.*\['float', 'int8'\]"),
+        ({"forms": ["half"]}, "no form of this name: half. Available: float, int8, binary, sparse"),
+        ({"dims": 64}, r"dims is not a list of whole numbers: 64. Write .*\[64, 384\]"),
+        ({"dims": "64"}, "dims is not a list"),
+        ({"dims": ["64"]}, "dims is not a list"),
+        ({"engine": "onyx"}, "no engine of this name: onyx.*Did you mean 'onnx'"),
+        ({"threads": -1}, "threads is less than 0: -1"),
+    ],
+)
+def test_options_without_a_meaning_are_refused_at_once(options: Any, message: str) -> None:
+    with pytest.raises(IngestError, match=message):
+        nestvec.ray.Embed("tiny", **options)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"title": ["w1"]}, "no column of the texts: text.*Columns: title"),
+        ({"text": ["w1"], "vector_8": [1]}, "column of the name of the vectors: vector_8.*drop it"),
+    ],
+)
+def test_columns_that_are_missing_or_there_already_are_named(
+    embed: nestvec.ray.Embed, columns: dict[str, list[Any]], message: str
+) -> None:
+    table = pa.table(columns)
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    for batch in (table, table.to_batches()[0], pandas.DataFrame(columns), arrays):
+        with pytest.raises(IngestError, match=message):
+            embed(batch)
+
+
+def test_what_is_no_batch_is_refused(embed: nestvec.ray.Embed) -> None:
+    with pytest.raises(IngestError, match="no batch of rows: list"):
+        embed([{"text": "w1"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from nestvec.bulk.manifest import finished_tasks
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.task import TaskRunner
 from nestvec.ingest.options import IngestOptions
-from nestvec_schemas.errors import FileUnreadable
+from nestvec_schemas.errors import FileUnreadable, IngestError
 
 
 @pytest.mark.usefixtures("store")
@@ -67,3 +68,16 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert folder.read("files/a") == b"all"
     assert folder.names("files") == ["a"]
     assert LocalCopies().path(str(tmp_path)) == tmp_path
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    folder = OutputFolder(str(tmp_path / "job"))
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(
+        IngestError, match=rf"{tmp_path}/job \(there is no space left\).*Free space.*continues"
+    ):
+        folder.write("plan.json", b"{}")
+    assert list((tmp_path / "job").iterdir()) == []

@@ -135,3 +135,13 @@ def test_a_change_beyond_the_first_mebibyte_is_refused(tmp_path: Path) -> None:
     check_plan(old, identity, now)
     path.write_bytes(content)
     check_plan(plan, identity, input_files(str(path), OPTIONS))
+
+
+def test_another_limit_is_named(folder: Path) -> None:
+    identity = JobIdentity(
+        source=str(folder), reading="", target="a.db", collection="docs", columns=(), task_rows=4
+    )
+    limited = IngestOptions("a.db", reading=ReadOptions(limit=2))
+    plan = JobPlan(identity=identity, files=tuple(input_files(str(folder), limited)))
+    with pytest.raises(JournalMismatch, match=r"--limit\) has changed since: 2 rows of .*, now 10"):
+        check_plan(plan, identity, input_files(str(folder), OPTIONS))

@@ -309,3 +309,43 @@ def test_a_job_that_is_stopped_before_its_import_ends_continues(job: BulkJob) ->
     assert not job.run().finished
     job.stop = lambda: False
     assert job.run().imported == 6
+
+
+def test_a_file_of_other_columns_is_refused_before_anything_is_embedded(job: BulkJob) -> None:
+    source = Path(job.options.source).parent / "in"
+    write_rows(source / "a.jsonl", [{"id": 1, "v": [0, 1]}])
+    pq.write_table(pa.table({"id": [2], "other": [1]}), source / "b.parquet")
+    options = replace(job.options, source=str(source), folder=f"{source}.job")
+    other = BulkJob(job.client, job.table, options, progress)
+    for run in (other.dry_run, other.run):
+        with pytest.raises(IngestError, match=r"b\.parquet has a column that docs does not have: other"):
+            run()
+    assert not Path(options.folder).exists()
+
+
+def test_a_dry_run_has_the_tasks_of_the_run(job: BulkJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, tasks = job.dry_run()
+    assert (sum(file.rows for file in files), tasks) == (6, 2)
+    new = replace(job.options, folder=f"{job.options.folder}2")
+    # Fewer rows, as where vectors are large.
+    monkeypatch.setattr("nestvec.bulk.options._MAX_FILE_BYTES", 16)
+    other = BulkJob(job.client, job.table, new, progress)
+    assert other.dry_run()[1] == 3
+    assert not Path(new.folder).exists()
+    embed(other)
+    assert len(finished_tasks(other.folder, plan_id(other))) == 3
+    with pytest.raises(JournalMismatch, match="--task-rows has changed since: 3, now 2"):
+        job.dry_run()
+
+
+def test_a_plan_of_before_tasks_were_even_goes_on(job: BulkJob) -> None:
+    plan = read_plan(job.folder)
+    assert plan is not None
+    files = tuple(file.model_copy(update={"task_rows": None, "parts": ()}) for file in plan.files)
+    stored = plan.model_copy(update={"files": files}).model_dump(
+        exclude={"files": {"__all__": {"task_rows"}}}
+    )
+    job.folder.write("plan.json", json.dumps(stored).encode())
+    assert job.dry_run()[1] == 2
+    report = job.run()
+    assert (report.tasks, report.resumed, report.imported) == (2, 2, 6)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row, vector_of, write_rows
 
+from nestvec.bulk import parquet
 from nestvec.bulk.locations import OutputFolder
 from nestvec.bulk.manifest import (
     BEGUN,
@@ -29,7 +32,7 @@ from nestvec.bulk.manifest import (
 from nestvec.bulk.plan import Task, input_files, plan_tasks
 from nestvec.bulk.task import TaskRunner
 from nestvec.ingest.options import IngestOptions
-from nestvec_schemas.errors import EngineError, JournalMismatch
+from nestvec_schemas.errors import EngineError, IngestError, JournalMismatch
 
 
 def task(path: Path, start: int = 0, rows: int = 10) -> Task:
@@ -204,3 +207,16 @@ def test_a_file_whose_content_changed_is_not_imported(tmp_path: Path, make_work:
     check_files(folder, records, read_imports(folder), checked.append)
     written.unlink()
     check_files(folder, records, read_imports(folder), checked.append)
+
+
+def test_a_disk_that_is_full_fails_a_task(
+    tmp_path: Path, make_work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: Any, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parquet._HashedFile, "write", write)
+    path = write_rows(tmp_path / "rows.jsonl", [row(number) for number in range(10)])
+    with pytest.raises(IngestError, match=r"there is no space left.*Free space there"):
+        TaskRunner(make_work(), FakeEmbedding())(task(path))
+    assert written_files(tmp_path / "job") == []

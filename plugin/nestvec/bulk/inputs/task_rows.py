@@ -9,7 +9,7 @@ from itertools import islice
 from nestvec.bulk.inputs.parts import check_part
 from nestvec.bulk.lance_table import reopen_lance
 from nestvec.bulk.locations import LocalCopies
-from nestvec.bulk.plan import Task
+from nestvec.bulk.plan import Task, source_header, table_columns
 from nestvec.bulk.tables import partition_values
 from nestvec.datasets.readers import RowPosition, RowSource, SourceRow, open_source
 from nestvec.ingest.check.mapped_columns import MappedColumns
@@ -38,10 +38,7 @@ class TaskRows:
     """
 
     def __init__(self, table: Table, reading: IngestOptions) -> None:
-        if table.default_expressions:
-            from nestvec.sql.statements.dml.defaults import file_defaults  # noqa: PLC0415 - few tables need it
-
-            reading = replace(reading, columns=replace(reading.columns, defaults=file_defaults(table)))
+        reading = replace(reading, columns=table_columns(table, reading))
         self._table, self._reading, self._copies = table, reading, LocalCopies()
         self._unread: _Unread | None = None
         self.mapped = MappedColumns({})
@@ -59,7 +56,7 @@ class TaskRows:
         self.check(task)
         source = open_source(self._copies.path(task.address), reading.kind, reading.reading)
         values = partition_values(task.partition)
-        header = source.columns and tuple(dict.fromkeys((*source.columns, *values)))
+        header = source_header(source, task.partition)
         schema = checked_schema(self._table, header, source.cells, reading.columns, source.input.name)
         self.mapped = MappedColumns(reading.columns.renamed if header is None else {})
         items = self.mapped.follow(self._items(task, source))
