@@ -140,6 +140,11 @@ def test_the_schema_takes_the_values_of_the_cases(path: Path) -> None:
         {"autoscaling": {"mode": "cpu"}},
         {"image": {"pullPolicy": "Sometimes"}},
         {"topologySpreadConstraints": [{"maxSkew": 1}]},
+        {"extraEnv": [{"name": "OMP_NUM_THREADS", "value": 4}]},
+        {"triton": {"extraEnv": [{"value": "4"}]}},
+        {"imagePullSecrets": [{"secret": "registry"}]},
+        {"nameOverride": "Nestvec_A"},
+        {"image": {"tag": "sha256:abc"}},
     ],
     ids=str,
 )

@@ -224,11 +224,62 @@ def test_names_that_are_numbers_or_truth_values_stay_texts(
             "minReplicas is 5, more than",
         ),
         ({"podLabels": {"app.kubernetes.io/name": "x"}}, "invalid propertyName .app.kubernetes.io/name"),
+        ({"autoscaling": {"mode": "keda"}}, r"prometheusAddress is empty: set .* such as http://"),
+        *(
+            (
+                {
+                    "autoscaling": {"mode": mode, "keda": {"prometheusAddress": "http://p:9090"}},
+                    "resources": {"requests": {"cpu": None}},
+                },
+                r"resources\.requests\.cpu is empty: set it, or set cpuUtilization to 0",
+            )
+            for mode in ("hpa", "keda")
+        ),
+        ({"apiKeys": {"existingSecret": "a", "values": ["b" * 20]}}, "apiKeys has values and existingSecret"),
+        ({"adminKeys": {"existingSecret": "a", "values": ["b" * 20]}}, "adminKeys has values and exist"),
+        ({"triton": {"enabled": True, "externalUrl": "t:8001"}}, r"externalUrl is t:8001, which would not"),
     ],
 )
 def test_values_that_kubernetes_would_refuse_are_refused(helm: Any, values: Resource, message: str) -> None:
     with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmError, match=message):
         chart.render(values, name="rel", namespace="ns")
+
+
+def test_the_values_that_operators_set_reach_the_pods(helm: Any) -> None:
+    placement = {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+        "extraEnv": [
+            {"name": "OMP_NUM_THREADS", "value": "4"},
+            {"name": "PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}},
+        ],
+    }
+    values = {
+        **placement,
+        "imagePullSecrets": [{"name": "registry"}],
+        "triton": {**placement, "enabled": True, "replicas": 2},
+        "autoscaling": {"mode": "hpa"},
+        # Kubernetes takes the limits for requests that are not there.
+        "resources": {"requests": {"cpu": None}, "limits": {"cpu": "2"}},
+    }
+    names = []
+    for release in ("first", "second"):
+        with helm.Chart.load(CHART) as chart:
+            files = chart.render(values, name=release, namespace="ns")
+        texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
+        resources = [each for text in texts for each in yaml.safe_load_all(text) if each]
+        for resource in resources:
+            kubernetes_validate.validate(resource, "1.37", strict=True)
+        names.append({(resource["kind"], resource["metadata"]["name"]) for resource in resources})
+        pods = [each["spec"]["template"]["spec"] for each in resources if each["kind"] == "Deployment"]
+        assert len(pods) == 2
+        for pod in pods:
+            assert pod["imagePullSecrets"] == [{"name": "registry"}]
+            assert pod["nodeSelector"].items() >= placement["nodeSelector"].items()
+            assert pod["tolerations"] == placement["tolerations"]
+            env = pod["containers"][0]["env"]
+            assert [each for each in placement["extraEnv"] if each not in env] == []
+    assert not names[0] & names[1]
 
 
 def test_the_package_has_the_rules_and_the_dashboard(helm: Any, tmp_path: Path) -> None:
