@@ -12,7 +12,9 @@ import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, write_rows
 from pymilvus import DataType, MilvusClient
 
-from nestvec.bulk.manifest import finished_tasks, read_imports, read_plan
+from nestvec.bulk.imports import lite
+from nestvec.bulk.locations import OutputFolder
+from nestvec.bulk.manifest import ImportRecord, finished_tasks, read_imports, read_plan, write_imports
 from nestvec.bulk.options import BulkOptions
 from nestvec.bulk.plan import Task
 from nestvec.bulk.run import BulkJob
@@ -172,6 +174,30 @@ def test_a_command_that_is_killed_in_any_insert_continues(
     # The first of each two tasks is killed: no task is embedded twice, and no row stored twice.
     assert kills >= 2
     assert pool.ran == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_what_is_inserted_but_not_noted_is_inserted_again(
+    tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch, auto_id: bool
+) -> None:
+    """As after a kill soon after an insert, since the record of many files is not written after each."""
+    rows, notes = some_rows(auto_id=auto_id), 0
+
+    def note(folder: OutputFolder, imports: dict[str, ImportRecord]) -> None:
+        nonlocal notes
+        notes += 1
+        if notes == 1:
+            write_imports(folder, imports)
+
+    with monkeypatch.context() as patched, open_job(tmp_path, rows) as job:
+        patched.setattr(lite, "write_imports", note)
+        assert job.run().imported == ROWS
+        assert stored(job) == list(range(ROWS))
+    assert notes == 2
+    with open_job(tmp_path, rows) as job:
+        assert job.run().imported == ROWS - 3
+        assert stored(job) == list(range(ROWS))
+        assert job.run().imported == 0
 
 
 def test_an_insert_that_fails_ends_the_workers_and_the_job_continues(

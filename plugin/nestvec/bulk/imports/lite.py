@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,31 @@ from nestvec_schemas.errors import IngestError
 
 _BATCH_ROWS: Final = 1024
 _SAMPLED_FILES: Final = 16
+
+_NOTE_SECONDS: Final = 1.0
+"""How long the record of what is inserted may wait: all of it is written each time, and of many files that
+takes longer than their rows."""
+
+
+class _NotedImports:
+    """The record of what is inserted, written now and then: what it lacks is inserted again after a kill, and
+    replaces itself."""
+
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder, self._written = folder, -math.inf
+        self._waiting: dict[str, ImportRecord] | None = None
+
+    def wait(self, imports: dict[str, ImportRecord]) -> None:
+        """Note ``imports``, soon. Raises IngestError."""
+        self._waiting = imports
+        if time.monotonic() - self._written >= _NOTE_SECONDS:
+            self.close()
+
+    def close(self) -> None:
+        """Write what waits. Raises IngestError."""
+        if self._waiting is not None:
+            write_imports(self._folder, self._waiting)
+            self._waiting, self._written = None, time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -74,6 +100,7 @@ class LiteTarget:
         compared with what was written before. The function raises NestvecError, StopRequested.
         """
         columns, vectors = FileColumns.of(self.table), ComputedVectors(self.table)
+        noted = _NotedImports(self.folder)
         delivery = Delivery(
             partial(write_checked, self.writer, self.table, self.patience),
             BatchSize(_BATCH_ROWS),
@@ -91,12 +118,12 @@ class LiteTarget:
                         advance(count)
                         stored_rows += count
                     imports[file.name] = ImportRecord(file=file.name, state="done", rows=file.rows)
-                    write_imports(self.folder, imports)
+                    noted.wait(imports)
                 offset += file.rows
             advance(record.rejected)
             return stored_rows
 
-        with self._services(vectors):
+        with self._services(vectors), closing(noted):
             yield insert
 
     def remove_replaced(self, records: list[TaskRecord], replaced_rows: int) -> None:
