@@ -75,6 +75,27 @@ INSERT INTO t (id, n, v) SELECT id, k / 3.0, v FROM o
 INSERT INTO t (id, i, v) SELECT id, k, v FROM o UNION ALL SELECT id + 10, k, v FROM o
 INSERT INTO t (id, day, tm, tz, u, v) SELECT 1, '2024-01-31'::date + 1, '10:00'::time, \
 '2024-01-31 10:00:00+02'::timestamptz, 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid, '[1,2]'
+INSERT INTO t (id, i, d, n, day, na, da, v) SELECT '1', ' 7 ', '1e3', '1.255', '2024-01-31', '{1.25}', \
+'{2024-01-31}', '[1,2]'
+INSERT INTO t (id, i, v, na) SELECT id, '7' AS x, ('[1,2]'), '{1}' FROM o ORDER BY id LIMIT 2
+INSERT INTO t (da, id, i, tx, v, na) SELECT '{2024-01-31}', q.*, '{1.5}' FROM \
+(SELECT id, k, w, v FROM o) AS q
+INSERT INTO t (id, i, v) (SELECT 1, '7', '[1,2]')
+WITH q AS (SELECT 5 AS x) INSERT INTO t (id, i, v) SELECT x, '7', '[1,2]' FROM q
+WITH q AS (SELECT 5 AS x) INSERT INTO t (id, i, v) VALUES ((SELECT x FROM q), '3', '[1,2]')
+INSERT INTO t (id, i, v) SELECT 1, 'x', '[1,2]'
+INSERT INTO t (id, i, v) SELECT 1, '7', '[1,2]'::vector UNION ALL SELECT 2, '8', '[1,2]'
+INSERT INTO t (id, i, v) SELECT DISTINCT 1, '7', '[1,2]'::vector
+INSERT INTO t (id, v) SELECT 1, '[1,2]' UNION ALL SELECT 2, '[1,2]'
+INSERT INTO t (id, i, v) SELECT 1, coalesce('7', NULL), '[1,2]'
+INSERT INTO t (id, tx, i, v) VALUES (1, 'x', '7', '[1,2]'), (2, 3 + 4, abs(-8), '[1,2]'), (3, 5, 6, '[1,2]')
+INSERT INTO t (id, d, n, day, v) VALUES (1, '1e3', '1.255', '2024-01-31', '[1,2]'), \
+(2, 3 + 4, 1 + 1, date '2024-01-31' + 1, '[1,2]')
+INSERT INTO t (id, na, v) VALUES (1, '{1.5}', '[1,2]'), (2, ARRAY[1 + 1], '[1,2]')
+INSERT INTO t (id, tx, v) VALUES (1, 'a', '[1,2]'), (2, upper('a'), '[1,2]')
+INSERT INTO t (id, tx, v) VALUES (1, 1.50, '[1,2]'), (2, 1e3, '[1,2]'), (3, -.5, '[1,2]'), \
+(4, true, '[1,2]'), (5, -0.0, '[1,2]'), (6, 1e-7, '[1,2]'), \
+(7, 99999999999999999999, '[1,2]'), (8, 0x1F, '[1,2]')
 """.strip().splitlines()
 
 CHANGES = """

@@ -152,3 +152,5 @@ SELECT k, rank(5) WITHIN GROUP (ORDER BY n DESC) AS a, dense_rank(5) WITHIN GROU
 SELECT rank(1, 5.55) WITHIN GROUP (ORDER BY k, n) AS a, cume_dist(1, 5.55) WITHIN GROUP (ORDER BY k DESC, n) AS b, rank(1.85) WITHIN GROUP (ORDER BY n / 3) AS c, rank('b') WITHIN GROUP (ORDER BY k::text) AS d FROM amounts
 SELECT rank(5.55) WITHIN GROUP (ORDER BY n) FILTER (WHERE k = 1) AS a, percent_rank(1) WITHIN GROUP (ORDER BY n) FILTER (WHERE id > 100) AS b, cume_dist(1) WITHIN GROUP (ORDER BY n) FILTER (WHERE id > 100) AS c FROM amounts
 SELECT k, rank(k) WITHIN GROUP (ORDER BY id) AS a FROM amounts GROUP BY k HAVING rank(k) WITHIN GROUP (ORDER BY id) > 0
+SELECT r.id, regexp_split_to_array(r.t, '\s+') = (ARRAY[r.u] || string_to_array(r.t, ',', 'x')) FROM rows AS r
+SELECT r.id, NULL::text[] <@ (r.u || r.tags), r.tags @> ARRAY[r.u], r.tags = ARRAY[r.u] FROM rows AS r

@@ -1152,3 +1152,14 @@ SELECT length(v) FROM books
 SELECT lower(v) FROM books
 SELECT abs(v) FROM books
 SELECT v IN (1, 2) FROM books
+INSERT INTO books (id, pages, v) SELECT 30, 'x', '[1,2,3]'
+INSERT INTO books (id, open, v) SELECT 30, 'o', '[1,2,3]'
+INSERT INTO books (id, stock, v) SELECT 30, '70000', '[1,2,3]'
+INSERT INTO books (id, tags, v) SELECT 30, '{a', '[1,2,3]'
+INSERT INTO books (id, meta, v) SELECT 30, '{', '[1,2,3]'
+INSERT INTO books (id, v) SELECT 30, '[1'
+INSERT INTO books (id, pages, v) SELECT DISTINCT 30, '7', '[1,2,3]'::vector
+INSERT INTO books (id, pages, v) SELECT 30, '7', '[1,2,3]'::vector UNION ALL SELECT 31, '8', '[1,2,3]'
+INSERT INTO books (id, v) SELECT 30, '[1,2,3]' UNION ALL SELECT 31, '[1,2,3]'
+INSERT INTO books (id, pages, v) SELECT 30, coalesce('7', NULL), '[1,2,3]'
+INSERT INTO books (id, pages, v) VALUES (30, 'x', '[1,2,3]'), (31, 1 + 2, '[1,2,3]')

@@ -98,7 +98,7 @@ class StatementCheck(Statements):
             self.coerce(node, type_)  # other errors name the column
 
     def no_operator(self, operator: str, operands: Sequence[Any], types: Sequence[str]) -> None:
-        if takes("operators", operator, types) or not _is_clear(types):
+        if _takes("operators", operator, types) or not _is_clear(types):
             return
         shown = f"{_shown(types[0])} {operator} {_shown(types[1])}"
         raise self._text.type_mismatch(f"operator does not exist: {shown}", ABSENT, operands[0], _CAST)
@@ -107,7 +107,7 @@ class StatementCheck(Statements):
         direct = len(types) - (1 if isinstance(node.parent, exp.WithinGroup) else 0)
         if not has_all_arguments(node, direct) or not signatures("functions", name):
             return
-        if takes("functions", name, types) or not _is_clear(types):
+        if _takes("functions", name, types) or not _is_clear(types):
             return
         shown = f"{name}({', '.join(map(_shown, types))})"
         raise self._text.type_mismatch(f"function {shown} does not exist", ABSENT, node, _CAST)
@@ -173,6 +173,12 @@ class StatementCheck(Statements):
             return
         cause = f"cannot subscript type {shown_type(own)} because it does not support subscripting"
         raise self._text.type_mismatch(cause, ABSENT, node, "Read an element of an array or of JSONB.")
+
+
+def _takes(kind: str, name: str, types: Sequence[str]) -> bool:
+    """Whether there is such an operator or function, for texts too: Milvus's VARCHAR is also TEXT."""
+    texts = [type_.replace("varchar", "text") for type_ in types]
+    return takes(kind, name, types) or takes(kind, name, texts)
 
 
 def _is_clear(types: Sequence[str]) -> bool:

@@ -85,7 +85,7 @@ class Statements(Expressions):
         defined = self._define(node.args.get("with_"))
         try:
             if isinstance(node, exp.SetOperation):
-                return self._set_operation(node, targets)
+                return self._set_operation(node)
             if isinstance(node, exp.Values):
                 return self._rows(node, targets)
             if isinstance(node, exp.Select):
@@ -112,7 +112,7 @@ class Statements(Expressions):
             named[identifier_name(cte.args["alias"].this)] = _renamed(cte, columns)
         return True
 
-    def _set_operation(self, node: exp.SetOperation, targets: Sequence[str]) -> dict[str, str]:
+    def _set_operation(self, node: exp.SetOperation) -> dict[str, str]:
         sides = [self._query(side, ("",) * 1000) for side in (node.this, node.expression)]
         left, right = (_select_list(side) for side in (node.this, node.expression))
         columns = dict[str, str]()
@@ -121,8 +121,7 @@ class Statements(Expressions):
             types = [type_, others[at] if at < len(others) else UNTYPED]
             common = common_type(types)
             self.united(node.key.upper(), (node.expression, node.expression), types, common)
-            target = targets[at] if at < len(targets) and targets[at] else "text"
-            common = target if common == UNKNOWN else common
+            common = "text" if common == UNKNOWN else common
             for items in (left, right):
                 if at < len(items):
                     self.coerce(items[at].unalias(), common)
@@ -161,6 +160,7 @@ class Statements(Expressions):
                 self._keys(each)
         self._limits(node)
         columns = dict[str, str]()
+        targets = () if node.args.get("distinct") else targets  # what is compared is a text
         for at, (name, type_, item) in enumerate(selected):
             # What the clauses behind the list have not given a type is a text.
             target = targets[at] if at < len(targets) else "text"

@@ -121,7 +121,7 @@ def _as_select(query: exp.Expr) -> exp.Expr:
         return query
     width = max((len(row.expressions) for row in query.expressions), default=0)
     columns = [exp.to_identifier(f"column{at}", quoted=True) for at in range(1, width + 1)]
-    order = {part: query.args.pop(part) for part in ("order", "limit", "offset") if query.args.get(part)}
+    order = {key: query.args.pop(key) for key in ("with_", "order", "limit", "offset") if query.args.get(key)}
     query.set("alias", exp.TableAlias(this=exp.to_identifier("values", quoted=True), columns=columns))
     return exp.Select(expressions=[exp.Star()], from_=exp.From(this=query), **order)
 

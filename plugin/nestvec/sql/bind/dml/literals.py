@@ -41,6 +41,8 @@ _BOOLEAN_WORDS: Final = {
     True: ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"),
     False: ("f", "fa", "fal", "fals", "false", "n", "no", "off", "of", "0"),
 }
+_NUMERIC_DIGITS: Final = 131_072
+"""Before the point of a NUMERIC, at most."""
 CLOCKS: Final = (exp.CurrentTimestamp, exp.CurrentDate, exp.Localtimestamp)
 """now() and its like."""
 _TEXT_VALUES: Final = (date, time, uuid.UUID, Decimal)
@@ -97,7 +99,8 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
     if isinstance(node, exp.Cast):
         return _cast(scope, node, column)
     if isinstance(node, exp.Array):
-        return [_constant(scope, element) for element in node.expressions]
+        texts = column is not None and column.type_params.element_type in STRINGS
+        return [_element(scope, element, texts=texts) for element in node.expressions]
     value = _constant(scope, node)
     if column is None:
         return value
@@ -114,6 +117,8 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
         return round(value) if _is_parameter(node) else int(number.to_integral_value(ROUND_HALF_UP))
     elif column.type in STRINGS and isinstance(value, _TEXT_VALUES):
         return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+    elif column.type in STRINGS and isinstance(value, (bool, int, float)):
+        return _number_text(node, value)
     return vector_text(value) if column.type == "FLOAT_VECTOR" else value
 
 
@@ -136,6 +141,21 @@ def _number_or_bool(scope: Scope, text: str, column: Column, node: exp.Expr) -> 
     raise scope.source.data_error(
         f"column {column.name} is not a {what} number", text[:60], node, f"Write a {what} number."
     )
+
+
+def _element(scope: Scope, node: exp.Expr, *, texts: bool) -> object:
+    value = _constant(scope, node)
+    return _number_text(node, value) if texts and isinstance(value, (bool, int, float)) else value
+
+
+def _number_text(node: exp.Expr, value: bool | float) -> str:
+    """A number or a boolean as PostgreSQL assigns it to a column of texts."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    digits = number_text(node)
+    if digits is not None and Decimal(digits).adjusted() < _NUMERIC_DIGITS:
+        return f"{Decimal(digits) or abs(Decimal(digits)):f}"
+    return any_text(value).decode()
 
 
 def check_no_star(scope: Scope, value: exp.Expr) -> None:

@@ -13,7 +13,10 @@ import orjson
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.dml.literals import is_default
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.session import Session
 from nestvec.sqltypes import is_mapped
 from nestvec.sqltypes.documents import parse_document, parse_exact
@@ -57,6 +60,32 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     return any_text(value).decode()
+
+
+def list_items(query: exp.Expr, width: int) -> list[exp.Expr]:
+    """What a query selects as each of its columns; exp.Null for columns of a star, and of other queries."""
+    is_list = isinstance(query, exp.Select) and not query.args.get("distinct")
+    items = list(query.expressions) if is_list else []
+    stars = [at for at, item in enumerate(items) if item.is_star]
+    first, last = (stars[0], stars[-1]) if stars else (len(items), len(items) - 1)
+    before, after = items[:first], items[last + 1 :]
+    return [*before, *[exp.Null()] * (width - len(before) - len(after)), *after]
+
+
+def is_untyped(node: exp.Expr) -> bool:
+    """Whether a value takes the type of the column that it is written into: a text in quotes, a parameter."""
+    node = without_parens(node.unalias())
+    return isinstance(node, PARAMETER_NODES) or (isinstance(node, exp.Literal) and bool(node.is_string))
+
+
+def without_untyped(values: exp.Values) -> exp.Values:
+    """VALUES with NULL for what no query computes: each value takes its column's type by itself."""
+    computed = values.copy()
+    rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in computed.expressions]
+    for cell in [cell for row in rows for cell in row]:
+        if is_default(cell) or is_untyped(cell):
+            cell.replace(exp.Null())
+    return computed
 
 
 def strong(session: Session) -> Session:

@@ -31,7 +31,7 @@ from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
-from nestvec.sql.statements.dml.assigned import assigned, strong
+from nestvec.sql.statements.dml.assigned import assigned, is_untyped, list_items, strong, without_untyped
 from nestvec.sql.statements.dml.conflict_values import computed_values
 from nestvec.sql.statements.dml.defaults import NO_DEFAULTS, Defaults, bind_with_defaults
 from nestvec.sql.statements.dml.exclusive import exclusively
@@ -175,15 +175,14 @@ def _query(tree: exp.Expr) -> exp.Expr | None:
     """The query whose rows are inserted, with NULL for DEFAULT; None for VALUES without expressions."""
     values = tree.args.get("expression")
     if isinstance(values, exp.Values):
-        cells = [cell for row in values.expressions for cell in getattr(row, "expressions", None) or [row]]
+        cells = [cell for row in values.expressions for cell in _values(row) or [row]]
         if not any(is_computed(cell) and not is_default(cell) for cell in cells):
             return None
-        if not any(map(is_default, cells)):
-            return values
-        return values.transform(lambda node: exp.Null() if is_default(node) else node)
-    if not isinstance(values, exp.Query):
+        query: exp.Expr = without_untyped(values)
+    elif not isinstance(values, exp.Query):
         return None
-    query: exp.Expr = values.unnest() if isinstance(values, exp.Subquery) else values
+    else:
+        query = values.unnest() if isinstance(values, exp.Subquery) else values
     if tree.args.get("with_") is not None:
         query = query.copy()
         query.set("with_", tree.args["with_"].copy())
@@ -209,14 +208,16 @@ def _selected_rows(
 ) -> tuple[Row, ...]:
     """The rows of a query as Milvus takes them; ``nodes`` are those of VALUES, which may say DEFAULT."""
     shape, rows = row_schema(scope.table, defaults=defaults), list[Row]()
+    items = list_items(query, len(columns))
     for values, node in zip_longest(result.rows, nodes):
-        cells = zip(columns, values, result.types, strict=True)
-        row = {
-            name: assigned(scope, value, shape.columns.get(name), query, kind) for name, value, kind in cells
-        }
-        for name, cell in zip(columns, [] if node is None else _values(node), strict=False):
-            if is_default(cell):
-                del row[name]
+        row: Row = {}
+        cells = zip(columns, values, result.types, items if node is None else _values(node), strict=True)
+        for name, value, kind, cell in cells:
+            column = shape.columns.get(name)
+            if is_untyped(cell):
+                row[name] = bind_value(scope, cell.unalias(), column)
+            elif node is None or not is_default(cell):
+                row[name] = assigned(scope, value, column, query, kind)
         rows.append(_stored_row(scope, shape, row, {}, query))
     return tuple(rows)
 
