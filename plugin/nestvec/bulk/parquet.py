@@ -109,7 +109,7 @@ class FileColumns:
 
     def batch(self, rows: Sequence[Mapping[str, object]], vectors: Mapping[str, Any]) -> Any:
         """A record batch of converted rows and the vectors by column, as ``EmbeddedTexts`` has them."""
-        names = {column.name for column in self.table.columns} | self.table.hidden.keys()
+        names = self.table.field_names
         arrays = []
         for column in self.columns:
             if column.name in vectors:

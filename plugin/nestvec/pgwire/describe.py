@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import ROW_ID, Column, Table
 from nestvec.milvus.steps import Steps
 from nestvec.pgwire.catalog.rows import relation_oid
 from nestvec.pgwire.outcome import field_of, result_fields
@@ -117,7 +117,7 @@ def _output_field(output: Any, tables: Sequence[Table]) -> Field:
     if isinstance(expression, ColumnRef):
         table = next((table for table in tables if table.column(expression.name) is not None), None)
         column = None if table is None else table.column(expression.name)
-        if table is not None and column is not None:
+        if table is not None and column is not None and column is not ROW_ID:
             field = field_of(output.name, column_oid(column), column_modifier(column))
             return replace(field, table=relation_oid(table.name), column=table.columns.index(column) + 1)
     return field_of(output.name, type_oid(output.type))

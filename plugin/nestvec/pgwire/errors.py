@@ -213,6 +213,8 @@ _CAUSES: Final = (
     ("the keys of DISTINCT ON", "42P10"),
     ("gives a position that", "42P10"),
     (" columns, but ", "42P10"),
+    (" names are for ", "42P10"),
+    ("there is no unique constraint that ON CONFLICT", "42P10"),
     ("must not contain variables", "42P10"),
     ("the offset of a frame must", "22013"),
     ("cannot override", "42P20"),

@@ -32,20 +32,6 @@ class NestvecCompiler(PGCompiler):
 class NestvecDdlCompiler(PGDDLCompiler):
     """PostgreSQL's CREATE and DROP."""
 
-    def create_table_constraints(
-        self, table: Table, _include_foreign_key_constraints: Any = None, **kw: Any
-    ) -> str:
-        """With a key, which Milvus requires: ``id``, or a ``row_id`` that Milvus fills."""
-        constraints: str = super().create_table_constraints(  # type: ignore[no-untyped-call]
-            table, _include_foreign_key_constraints, **kw
-        )
-        if table.primary_key.columns:
-            return constraints
-        key = table.columns.get("id")
-        has_key = key is not None and isinstance(key.type, (types.Integer, types.String))
-        added = "PRIMARY KEY (id)" if has_key else "row_id BIGSERIAL PRIMARY KEY"
-        return f"{constraints}, \n\t{added}" if constraints else added
-
     def post_create_table(self, table: Table) -> str:
         """``WITH (service = 'http://…')`` of ``Table(…, nestvec_with={"service": "http://…"})``."""
         options: dict[str, Any] = table.dialect_options["nestvec"]["with"] or {}

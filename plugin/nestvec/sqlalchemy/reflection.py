@@ -67,7 +67,8 @@ class Reflection(default.DefaultDialect):
     def get_pk_constraint(
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> ReflectedPrimaryKeyConstraint:
-        return {"constrained_columns": [_table(connection, table_name).primary.name], "name": None}
+        table = _table(connection, table_name)
+        return {"constrained_columns": [] if table.has_row_id else [table.primary.name], "name": None}
 
     def get_foreign_keys(
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any

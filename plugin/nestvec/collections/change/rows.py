@@ -195,7 +195,7 @@ class RowReader:
                 # pymilvus returns the value of a JSON string, and takes a string for JSON text.
                 plain[column.name] = orjson.dumps(plain[column.name]).decode()
         if self.table.dynamic:
-            columns = {column.name for column in self.table.columns} | {DYNAMIC_COLUMN.name}
+            columns = self.table.field_names | {DYNAMIC_COLUMN.name}
             plain |= {
                 name: value
                 for name, value in row.items()

@@ -353,8 +353,8 @@ class _Run:
 def _stored(table: Table, change: Change) -> list[str]:
     """The fields whose values are copied: neither dropped, nor what a Function of Milvus fills."""
     computed = set(table.generated) - {item.column for item in table.embeddings if item.caller_is_nestvec}
-    names = [*(column.name for column in table.columns), *table.hidden]
-    return [name for name in names if name not in computed | set(change.drop)]
+    names = [table.primary.name, *(column.name for column in table.columns), *table.hidden]
+    return [name for name in dict.fromkeys(names) if name not in computed | set(change.drop)]
 
 
 def _check_generated_keys(reader: RowReader, rows: int) -> None:

@@ -198,7 +198,7 @@ def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]], p
 
 def _with_nulls(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """The rows with NULL for each dynamic field that only the row has which one of them replaces."""
-    key, columns = table.primary.name, {column.name for column in table.columns} | {DYNAMIC_COLUMN.name}
+    key, columns = table.primary.name, table.field_names | {DYNAMIC_COLUMN.name}
     load_lite(client, table.name)
     with milvus_errors(f"reading the rows of {table.name} that are to be replaced"):
         present = client.query(

@@ -1,6 +1,6 @@
 """A collection as Milvus describes it: columns, embeddings, metrics."""
 
-from nestvec.milvus.catalog.columns import DYNAMIC_COLUMN, Column, TypeParams, described_columns
+from nestvec.milvus.catalog.columns import DYNAMIC_COLUMN, ROW_ID, Column, TypeParams, described_columns
 from nestvec.milvus.catalog.embedding_columns import EmbeddingColumn, described_embeddings
 from nestvec.milvus.catalog.table import (
     LOCKS_COLLECTION,
@@ -13,6 +13,7 @@ from nestvec.milvus.catalog.table import (
 __all__ = [
     "DYNAMIC_COLUMN",
     "LOCKS_COLLECTION",
+    "ROW_ID",
     "Column",
     "EmbeddingColumn",
     "LexicalColumn",

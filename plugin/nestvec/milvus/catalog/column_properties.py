@@ -1,4 +1,5 @@
-"""What Milvus cannot say of columns: templates, defaults of SQL, NULL in vectors, a table without vectors.
+"""What Milvus cannot say of columns: templates, defaults of SQL, NULL in vectors, a table without vectors or
+without a key.
 
 A template is a property of the collection, ``nestvec.compose.COLUMN``, so that rows are composed without the
 spec; a default is ``nestvec.default.COLUMN``. (A field's description would be the natural place, but Milvus
@@ -24,6 +25,9 @@ HIDDEN_VECTOR: Final = "nestvec_no_vector"
 """The vector field of a table without vectors, which Milvus requires: it is none of the table's columns."""
 HIDDEN_VALUE: Final = (1.0, 0.0)
 """Its value in each row."""
+ROW_ID_FIELD: Final = "nestvec_row_id"
+"""The primary field of a table without a primary key, which Milvus requires and fills: as PostgreSQL's
+``ctid``, it is none of the columns, and is read by its name."""
 _ALEMBIC_VECTOR: Final = "no_vector"
 _ALEMBIC_FIELDS: Final = frozenset({"row_id", "version_num", _ALEMBIC_VECTOR})
 """Alembic's table as it was made first, with such a field of another name."""
@@ -33,7 +37,8 @@ def hidden_fields(names: Iterable[str]) -> frozenset[str]:
     """Those of a collection's fields that are none of the table's columns."""
     fields = frozenset(names)
     flags = frozenset(name for name in fields if name.removeprefix(NULL_FLAG_PREFIX) in fields - {name})
-    return flags | fields & {HIDDEN_VECTOR, *((_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ())}
+    alembic = (_ALEMBIC_VECTOR,) if fields == _ALEMBIC_FIELDS else ()
+    return flags | fields & {HIDDEN_VECTOR, ROW_ID_FIELD, *alembic}
 
 
 def default_property(column: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pymilvus import DataType
 
-from nestvec.milvus.catalog.column_properties import hidden_fields
+from nestvec.milvus.catalog.column_properties import ROW_ID_FIELD, hidden_fields
 from nestvec.milvus.null_vectors.names import null_flag
 from nestvec.sqltypes.kinds import VECTORS_WITH_OWN_VALUES, type_property
 
@@ -78,9 +78,12 @@ class Column:
 DYNAMIC_COLUMN: Final = Column("$meta", "JSON", nullable=True)
 """Where Milvus keeps the fields of a row that are not columns, in a collection that allows them."""
 
+ROW_ID: Final = Column(ROW_ID_FIELD, "INT64", primary=True, auto_id=True)
+"""The key of a table without a primary key."""
+
 
 def described_columns(described: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns of a collection as Milvus describes it, without the field that stands for a vector."""
+    """The columns of a collection as Milvus describes it, without the hidden ones."""
     fields = {field["name"]: field for field in described["fields"]}
     hidden = hidden_fields(fields)
     columns = (read_column(fields[name], properties) for name in fields if name not in hidden)

@@ -11,11 +11,12 @@ from pymilvus import FunctionType, MilvusClient
 
 from nestvec.milvus.catalog.column_properties import (
     HIDDEN_VALUE,
+    ROW_ID_FIELD,
     hidden_fields,
     read_defaults,
     read_templates,
 )
-from nestvec.milvus.catalog.columns import Column, described_columns
+from nestvec.milvus.catalog.columns import ROW_ID, Column, described_columns
 from nestvec.milvus.catalog.embedding_columns import EmbeddingColumn, described_embeddings
 from nestvec.milvus.indexes import drop_ratio_property, index_property
 from nestvec.milvus.null_vectors.names import nulls_property
@@ -65,8 +66,8 @@ class Table:
     """The columns that Functions or ``nestvec ingest`` fill, each with its source column."""
 
     def column(self, name: str) -> Column | None:
-        """The column of this name, or None."""
-        return self._named.get(name)
+        """The column of this name, or None; the key, too, if it is hidden."""
+        return ROW_ID if name == ROW_ID_FIELD and self.has_row_id else self._named.get(name)
 
     @cached_property
     def _named(self) -> Mapping[str, Column]:
@@ -112,7 +113,7 @@ class Table:
     @cached_property
     def hidden(self) -> Mapping[str, list[float]]:
         """The value of the field that stands for a vector in each row of a table without vectors."""
-        names = hidden_fields({*self._named, *self.indexes}) - self._named.keys()
+        names = hidden_fields({*self._named, *self.indexes}) - self._named.keys() - {ROW_ID_FIELD}
         return {name: list(HIDDEN_VALUE) for name in names}
 
     def embedding(self, column: str) -> EmbeddingColumn | None:
@@ -121,8 +122,18 @@ class Table:
 
     @property
     def primary(self) -> Column:
-        """The primary key."""
-        return next(column for column in self.columns if column.primary)
+        """The primary key, or the hidden field that is the key in Milvus."""
+        return next((column for column in self.columns if column.primary), ROW_ID)
+
+    @cached_property
+    def has_row_id(self) -> bool:
+        """Whether the table has no primary key: Milvus's key is hidden."""
+        return bool(self.columns) and self.primary is ROW_ID
+
+    @cached_property
+    def field_names(self) -> frozenset[str]:
+        """The names in rows that are no dynamic fields."""
+        return frozenset({*self._named, self.primary.name, *self.hidden})
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -289,12 +289,21 @@ def type_name(column: Column) -> str:
 
 def _index_rows(relation: Relation) -> Iterator[tuple[str, Values]]:
     table = relation.table
-    primary = table.primary
     numbers = {column.name: number for number, column in enumerate(table.columns, 1)}
+    if not table.has_row_id:
+        yield from _key_rows(relation, numbers[table.primary.name])
+    for number, (column, kind) in enumerate(sorted(table.indexes.items()), 2):
+        if column in numbers and column != table.primary.name:
+            index = f"{table.name}_{column}_idx"
+            definition = _definition(table, index, column, kind.lower() or "autoindex")
+            yield from _index(relation, number, index, numbers[column], definition)
+
+
+def _key_rows(relation: Relation, number: int) -> Iterator[tuple[str, Values]]:
+    """The primary key and its index, of the column of this number."""
+    table, primary = relation.table, relation.table.primary
     name = f"{table.name}_pkey"
-    yield from _index(
-        relation, 0, name, numbers[primary.name], _definition(table, name, primary.name, "btree")
-    )
+    yield from _index(relation, 0, name, number, _definition(table, name, primary.name, "btree"))
     yield (
         "pg_constraint",
         {
@@ -305,7 +314,7 @@ def _index_rows(relation: Relation) -> Iterator[tuple[str, Values]]:
             "convalidated": True,
             "conrelid": relation.oid,
             "conindid": relation.index_oid(0),
-            "conkey": [numbers[primary.name]],
+            "conkey": [number],
             "conislocal": True,
             "confupdtype": " ",
             "confdeltype": " ",
@@ -313,11 +322,6 @@ def _index_rows(relation: Relation) -> Iterator[tuple[str, Values]]:
             "definition": f"PRIMARY KEY ({quoted(primary.name)})",
         },
     )
-    for number, (column, kind) in enumerate(sorted(table.indexes.items()), 2):
-        if column in numbers and column != primary.name:
-            index = f"{table.name}_{column}_idx"
-            definition = _definition(table, index, column, kind.lower() or "autoindex")
-            yield from _index(relation, number, index, numbers[column], definition)
 
 
 def _index(

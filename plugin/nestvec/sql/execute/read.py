@@ -109,7 +109,7 @@ def with_dynamic_fields(
         rows = read_values(table, rows)
     if DYNAMIC_COLUMN.name not in fields:
         return list(rows)
-    columns = {column.name for column in table.columns} if table is not None else set(fields)
+    columns = table.field_names if table is not None else frozenset(fields)
     return [_gather_dynamic(row, columns) for row in rows]
 
 
@@ -143,7 +143,7 @@ def _read_value(column: Column, stored: Any) -> Any:
         ) from error
 
 
-def _gather_dynamic(row: Row, columns: set[str]) -> Row:
+def _gather_dynamic(row: Row, columns: frozenset[str]) -> Row:
     declared = {name: value for name, value in row.items() if name in columns}
     # Milvus Lite adds the fields of neighbouring rows, as None; a server may add the whole of ``$meta``, too.
     dynamic = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
@@ -279,8 +279,12 @@ def check_ambiguous_keys(source: SourceText, keys: Collection[tuple[exp.Query, e
             raise ambiguous_output(source, key, key.name, "ORDER BY")
 
 
-def expand_joined_stars(tree: exp.Expr, schemas: Mapping[str, Collection[str]]) -> None:
-    """Write ``*`` in a query of FROM as the columns of the tables it joins: some have the same name."""
+def expand_joined_stars(tree: exp.Expr, schemas: Mapping[str, Sequence[str]]) -> None:
+    """Write ``*`` in a query of FROM as the columns of the tables it joins: some have the same name.
+
+    NATURAL joins are written with the columns by which they join.
+    """
+    _name_natural_keys(tree, schemas)
     for select in tree.find_all(exp.Select):
         entries = from_entries(select)
         joins = select.args.get("joins") or ()
@@ -298,6 +302,35 @@ def expand_joined_stars(tree: exp.Expr, schemas: Mapping[str, Collection[str]]) 
             ]
             at = select.expressions.index(item)
             select.set("expressions", [*select.expressions[:at], *columns, *select.expressions[at + 1 :]])
+
+
+def has_natural_joins(tree: exp.Expr) -> bool:
+    """Whether the keys of a join are what its sides have in common."""
+    return any(join.method == "NATURAL" for join in tree.find_all(exp.Join))
+
+
+def _name_natural_keys(tree: exp.Expr, schemas: Mapping[str, Sequence[str]]) -> None:
+    """Write NATURAL joins of tables with USING, and as CROSS joins where they have no column in common."""
+    for select in tree.find_all(exp.Select):
+        joins = select.args.get("joins") or ()
+        entries = from_entries(select)
+        if any(not isinstance(entry, exp.Table) or entry.name not in schemas for entry in entries):
+            continue
+        first = 0
+        for at, join in enumerate(joins, 1):
+            if not any(join.args.get(part) for part in ("on", "using", "method", "side", "kind")):
+                first = at
+            if join.method != "NATURAL":
+                continue
+            left = dict.fromkeys(name for entry in entries[first:at] for name in schemas[entry.name])
+            keys = [name for name in left if name in schemas[join.this.name]]
+            join.set("method", None)
+            if keys:
+                join.set("using", [exp.to_identifier(name, quoted=True) for name in keys])
+            elif join.side:
+                join.set("on", exp.true())
+            else:
+                join.set("kind", "CROSS")
 
 
 def separate_cases(tree: exp.Expr, stored: Collection[str]) -> str | None:

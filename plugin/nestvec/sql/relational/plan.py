@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError, UnsupportedError
 from sqlglot.optimizer.qualify import qualify
 
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, ROW_ID, Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.analysis.check import StatementCheck
 from nestvec.sql.bind.params import Params
@@ -199,7 +199,7 @@ def _name_relations(
             planning.names[name] = table.name
             hidden = {lexical.column for lexical in table.lexical}
             shown = [column for column in table.columns if column.name not in hidden]
-            shown += [DYNAMIC_COLUMN] if table.dynamic else []
+            shown += [*([DYNAMIC_COLUMN] if table.dynamic else ()), *([ROW_ID] if table.has_row_id else ())]
             planning.schemas[name] = {column.name: duckdb_type(column) for column in shown}
         elif external is not None:
             columns = yield from _describe_postgres(planning, node, external)
@@ -210,7 +210,7 @@ def _name_relations(
             planning.relations.append(SuppliedRelation(name, data))
             planning.schemas[name] = yield BlockingCall(partial(describe_supplied, data=data))
         _rename(node, name, original)
-        rename_columns(planning.source, node, planning.schemas[name])
+        rename_columns(planning.source, node, planning.columns(name))
     for node in list(file_tables(tree)):
         if not session.caller.files:
             raise planning.source.not_supported(
@@ -261,7 +261,7 @@ def _rename(node: exp.Table, name: str, original: str) -> None:
 def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     """The tree with every column qualified, * expanded, and the outputs named. Raises SqlUnknownName."""
     names = {column for columns in planning.schemas.values() for column in columns}
-    expand_joined_stars(tree, planning.schemas)
+    expand_joined_stars(tree, {name: planning.columns(name) for name in planning.schemas})
     name_outputs(planning.source, tree)
     name_unnested(tree)
     fold_identifiers(tree, names)
@@ -270,7 +270,7 @@ def _qualified(planning: Planning, tree: exp.Expr) -> exp.Expr:
     try:
         qualified: exp.Expr = qualify(
             tree,
-            schema=relation_schema(planning),
+            schema=relation_schema(planning, names_of=tree),
             dialect=CaseSensitiveSql,
             validate_qualify_columns=False,
             expand_alias_refs=False,
@@ -339,7 +339,7 @@ def _unresolved(planning: Planning, tree: exp.Expr, message: str) -> Exception:
 
 
 def _unknown_column(planning: Planning, column: exp.Column) -> Exception:
-    offered = dict.fromkeys(name for columns in planning.schemas.values() for name in columns)
+    offered = dict.fromkeys(column for name in planning.schemas for column in planning.columns(name))
     holders = [name for name, columns in planning.schemas.items() if column.name in columns]
     if len(holders) > 1 and not column.table:
         return planning.source.unknown_name(

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Table
+from nestvec.milvus.catalog import ROW_ID, Table
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Context, Scope
 from nestvec.sql.bind.vectors.targets import Target
@@ -36,6 +36,11 @@ class Planning:
     targets: dict[str, Target] = field(default_factory=dict)
     residuals: dict[str, exp.Expr] = field(default_factory=dict)
     """For rankings, by name: the query that counts the rows that pass the statement's own conditions."""
+
+    def columns(self, name: str) -> list[str]:
+        """The columns of a relation that ``*`` stands for: its hidden key is none of them."""
+        hidden = ROW_ID.name if name in self.tables else ""
+        return [column for column in self.schemas[name] if column != hidden]
 
     def ranked_tables(self) -> list[Table]:
         """The collections whose rows Milvus ranks."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import DYNAMIC_COLUMN
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, ROW_ID
 from nestvec.sql.bind.conditions import Condition, split_condition
 from nestvec.sql.bind.conditions.nodes import And
 from nestvec.sql.bind.select import whole_number
@@ -21,6 +22,9 @@ from nestvec.sql.relational.relations import (
     SuppliedRelation,
 )
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
+
+_NOT_IN_ROWS: Final = (DYNAMIC_COLUMN.name, ROW_ID.name)
+"""What a row as one value has not."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def add_scans(planning: Planning, tree: exp.Expr, distances: dict[str, list[Dist
         stored = planning.schemas[scan]
         columns = [name for name in stored if name in names]
         if alias in rows:
-            columns = [name for name in stored if name in names or name != DYNAMIC_COLUMN.name]
+            columns = [name for name in stored if name in names or name not in _NOT_IN_ROWS]
         planning.relations.append(
             CollectionScan(
                 scan,

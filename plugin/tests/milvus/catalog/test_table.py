@@ -10,7 +10,7 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 import nestvec
 from nestvec.collections import lifecycle
 from nestvec.collections.lifecycle import describe_collection
-from nestvec.milvus.catalog import EmbeddingColumn, read_table
+from nestvec.milvus.catalog import ROW_ID, Column, EmbeddingColumn, Table, read_table
 from nestvec.milvus.providers import Endpoint
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -175,3 +175,10 @@ def test_a_sparse_column_is_read_back_from_its_description_or_a_property(kept: b
     assert table.generated == {"lex": "abstract"}
     (shown,) = describe_collection(server, "papers")["embeddings"]
     assert (shown["dim"], shown["bytes_per_row"], shown["form"], shown["top"]) == (None, None, "sparse", 64)
+
+
+def test_a_table_without_a_primary_key_has_a_hidden_one() -> None:
+    keyless, keyed = Table("t", (Column("n", "INT64"),)), Table("t", (Column("n", "INT64", primary=True),))
+    assert (keyless.has_row_id, keyless.primary, keyless.column(ROW_ID.name)) == (True, ROW_ID, ROW_ID)
+    assert keyless.field_names == {"n", ROW_ID.name}
+    assert (keyed.has_row_id, keyed.primary.name, keyed.column(ROW_ID.name)) == (False, "n", None)

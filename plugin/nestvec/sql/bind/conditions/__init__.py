@@ -74,8 +74,6 @@ def _terms(node: exp.Expr) -> list[exp.Expr]:
 
 def _never(scope: Scope) -> Condition:
     """A condition of a filter that no row passes."""
-    columns = [
-        column for column in scope.table.columns if is_filterable(column.name) and not column.is_vector
-    ]
-    column: Column = next((column for column in columns if column.primary), columns[0])
+    columns = (scope.table.primary, *scope.table.columns)
+    column: Column = next(each for each in columns if is_filterable(each.name) and not each.is_vector)
     return And((IsNull(column), IsNull(column, negated=True)))

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.collections.hidden_vector import hidden_vector
+from nestvec.collections.hidden_fields import hidden_vector
 from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.bind.ddl.columns import ColumnDraft, bind_column, field_spec, settle_default
 from nestvec.sql.bind.ddl.generated import EmbedColumn
@@ -46,6 +46,8 @@ def bind_column_actions(
             remaining = _without(remaining, column.name)
     for column in dropped:
         _check_unused(source, remaining, column, actions)
+    if not remaining.columns:
+        raise source.not_supported("a table without columns", actions[0], "DROP TABLE drops all of it.")
     added = dict[str, ColumnDraft]()
     for node in actions:
         if isinstance(node, exp.ColumnDef):

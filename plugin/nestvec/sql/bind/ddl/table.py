@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.collections.hidden_vector import hidden_vector
+from nestvec.collections.hidden_fields import hidden_vector, row_id
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR
+from nestvec.milvus.catalog.column_properties import HIDDEN_VECTOR, ROW_ID_FIELD
 from nestvec.milvus.null_vectors.names import NULL_FLAG_PREFIX
 from nestvec.sql.bind.ddl.column_types import ColumnType
 from nestvec.sql.bind.ddl.columns import (
@@ -164,22 +164,13 @@ def _mark_keys(
 ) -> None:
     for name, node in keys:
         _find_draft(source, drafts, name, node).primary = True
+    if not drafts:
+        raise source.not_supported("a table without columns", table, _WRITE)
     primary = [draft for draft in drafts.values() if draft.primary]
-    if not primary:
-        raise source.syntax_error(
-            "the table has no primary key", table, "Add id BIGSERIAL PRIMARY KEY, or PRIMARY KEY to a column."
-        )
     if len(primary) > 1:
         raise source.syntax_error("the table has more than one primary key", primary[1].node, "Keep one.")
-    _widen_key(primary[0])
-    if primary[0].type.name not in KEY_TYPES:
-        raise source.type_mismatch(
-            "a primary key in Milvus is an integer, a text, or what is stored as one of them",
-            primary[0].type.name,
-            primary[0].type_position,
-            "Use BIGINT.",
-        )
-    _check_never_null(source, primary[0], "the primary key")
+    for draft in primary:
+        _check_primary(source, draft)
     if options.partition is not None:
         key = _find_draft(source, drafts, identifier_name(options.partition.this), options.partition)
         _check_never_null(source, key, "the partition key")
@@ -194,6 +185,18 @@ def _mark_keys(
             raise source.not_supported(
                 "generated ids in a column other than the primary key", draft.type_position, "Use BIGINT."
             )
+
+
+def _check_primary(source: SourceText, draft: ColumnDraft) -> None:
+    _widen_key(draft)
+    if draft.type.name not in KEY_TYPES:
+        raise source.type_mismatch(
+            "a primary key in Milvus is an integer, a text, or what is stored as one of them",
+            draft.type.name,
+            draft.type_position,
+            "Use BIGINT.",
+        )
+    _check_never_null(source, draft, "the primary key")
 
 
 def _widen_key(draft: ColumnDraft) -> None:
@@ -265,6 +268,8 @@ def _definition(
         check_own_name(source, draft)
     if not any(parts.values()):
         parts["vectors"].append(hidden_vector())
+    if not any(draft.primary for draft in drafts.values()):
+        fields[ROW_ID_FIELD] = row_id()
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     find_spec_problem(source, collection_spec, positions)
     embeds = tuple(draft for draft in drafts.values() if isinstance(draft.function, EmbedColumn))
@@ -274,7 +279,7 @@ def _definition(
 
 def check_own_name(source: SourceText, draft: ColumnDraft) -> None:
     """Raise SqlTypeMismatch for a column with the name of a field that nestvec hides."""
-    if draft.name == HIDDEN_VECTOR or draft.name.startswith(NULL_FLAG_PREFIX):
+    if draft.name in (HIDDEN_VECTOR, ROW_ID_FIELD) or draft.name.startswith(NULL_FLAG_PREFIX):
         raise source.type_mismatch("this name is nestvec's own", draft.name, draft.node, "Choose another.")
 
 

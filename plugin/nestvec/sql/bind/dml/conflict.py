@@ -115,6 +115,14 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
 
 def _check_target(scope: Scope, node: exp.Expr) -> None:
     key = scope.table.primary.name
+    named = [*(node.args.get("conflict_keys") or ()), *filter(None, [node.args.get("constraint")])]
+    if scope.table.has_row_id and named:
+        raise scope.source.type_mismatch(
+            "there is no unique constraint that ON CONFLICT could name: the table has no primary key",
+            scope.table.name,
+            named[0],
+            "Omit it with DO NOTHING, or create a table with a PRIMARY KEY, and copy the rows.",
+        )
     for assignment in node.args.get("conflict_keys") or ():
         inner = assignment.this if isinstance(assignment, exp.Ordered) else assignment
         identifier = inner.this if isinstance(inner, exp.Column) else inner

@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from nestvec.ingest.convert import convert_row, convert_value
 from nestvec.ingest.row_schema import NO_NULL_VECTORS, RowSchema
-from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column, TypeParams
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, ROW_ID, Column, TypeParams
 from nestvec.sql.bind.ddl.column_types import ColumnType, bind_type, type_name, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
@@ -59,6 +59,8 @@ def writable_column(scope: Scope, node: exp.Expr) -> Column | None:
     """The column that a name in INSERT or SET refers to; None for a dynamic field. Raises SqlError."""
     table, lower = scope.table, identifier_name(node)
     column = table.column(lower) or table.column(str(node.this))
+    if column is ROW_ID:
+        raise scope.source.not_supported(f"writing {ROW_ID.name}", node, "Milvus generates it: omit it.")
     if column is None and table.dynamic:
         if str(node.this) == DYNAMIC_COLUMN.name:
             raise scope.source.not_supported(

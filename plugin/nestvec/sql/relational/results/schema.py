@@ -6,17 +6,26 @@ from functools import lru_cache
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import DialectType
 from sqlglot.schema import MappingSchema
 
+from nestvec.milvus.catalog import ROW_ID
 from nestvec.sql.parse.dialect import CaseSensitiveSql, PostgresTypes
 from nestvec.sql.parse.source import first_select
 from nestvec.sql.parse.vectors.kinds import parse_vector_type
+from nestvec.sql.relational.names import has_natural_joins
 from nestvec.sql.relational.planning import Planning
 from nestvec.sql.relational.rewrites.nodes import is_text_constant
 
 
-def relation_schema(planning: Planning, *, exact: bool = False) -> MappingSchema:
-    """The columns of every relation; with ``exact``, for the types that PostgreSQL gives results."""
+def relation_schema(
+    planning: Planning, *, exact: bool = False, names_of: exp.Expr | None = None
+) -> MappingSchema:
+    """The columns of every relation; with ``exact``, for the types that PostgreSQL gives results.
+
+    ``names_of``: a tree whose names are resolved; the hidden keys of collections are no keys of its NATURAL
+    joins.
+    """
     mapping: dict[str, Any] = {
         name: {column: _column_type(kind).copy() for column, kind in columns.items()}
         for name, columns in planning.schemas.items()
@@ -28,7 +37,36 @@ def relation_schema(planning: Planning, *, exact: bool = False) -> MappingSchema
             if is_numeric and planning.schemas.get(name, {}).get(column.name) == "double":
                 mapping[name][column.name] = exp.DataType(this=exp.DType.DECIMAL)
     dialect = PostgresTypes if exact else CaseSensitiveSql
-    return MappingSchema(mapping, dialect=dialect, normalize=False)
+    natural = names_of is not None and has_natural_joins(names_of)
+    return _Schema(mapping, dialect, frozenset(planning.tables), natural=natural)
+
+
+class _Schema(MappingSchema):
+    """The columns of relations; the hidden keys of collections are read by name alone."""
+
+    def __init__(
+        self,
+        mapping: dict[str, Any],
+        dialect: type[CaseSensitiveSql],
+        collections: frozenset[str],
+        *,
+        natural: bool,
+    ) -> None:
+        super().__init__(mapping, dialect=dialect, normalize=False)
+        self._collections, self._natural = collections, natural
+
+    def column_names(
+        self,
+        table: exp.Table | str,
+        only_visible: bool = False,
+        dialect: DialectType = None,
+        normalize: bool | None = None,
+    ) -> list[str]:
+        """As sqlglot's, which asks for the visible ones for ``*``."""
+        names = super().column_names(table, only_visible, dialect, normalize)
+        if not (only_visible or self._natural) or exp.to_table(table).name not in self._collections:
+            return list(names)
+        return [name for name in names if name != ROW_ID.name]
 
 
 @lru_cache(maxsize=1_024)

@@ -65,7 +65,7 @@ def _columns(planning: Planning, entry: exp.Expr) -> Sequence[str]:
         renamed = query.parent.alias_column_names if isinstance(query.parent, exp.CTE) else []
         return entry.alias_column_names or renamed or query.named_selects
     if isinstance(entry, exp.Table) and entry.name in planning.schemas:
-        return [name for name in planning.schemas[entry.name] if name != DYNAMIC_COLUMN.name]
+        return [name for name in planning.columns(entry.name) if name != DYNAMIC_COLUMN.name]
     return ()
 
 

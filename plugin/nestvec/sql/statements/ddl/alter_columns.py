@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from nestvec.collections.change.definition import Change
 from nestvec.collections.change.new_columns import NewColumn
-from nestvec.collections.hidden_vector import hidden_vector
+from nestvec.collections.hidden_fields import hidden_vector
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.catalog.column_properties import HIDDEN_VALUE, HIDDEN_VECTOR
 from nestvec.milvus.pymilvus_features import data_type

@@ -11,7 +11,8 @@ from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.collections import lifecycle
-from nestvec.collections.hidden_vector import hidden_vector
+from nestvec.collections.hidden_fields import hidden_vector, row_id
+from nestvec.milvus.catalog.column_properties import ROW_ID_FIELD
 from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.columns import validate_model
@@ -29,9 +30,6 @@ from nestvec.sqltypes import parse_sql_type, storage
 from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec, FieldSpec, VectorSpec
 
-KEY: Final = "row_id"
-"""The key of a table whose query has no column ``id``; Milvus generates it."""
-
 _MAX_PRECISION: Final = 38
 _MAX_TEXT: Final = 65_535
 _MAX_ELEMENTS: Final = 4_096
@@ -39,7 +37,7 @@ _WRITE: Final = "Write CREATE TABLE name AS SELECT id, …, vector FROM t."
 
 
 def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """CREATE TABLE AS. The column ``id`` is the key if the query has one.
+    """CREATE TABLE AS. As in PostgreSQL, the table has no primary key.
 
     Raises SqlError, StoreError, ServiceError; the collection is dropped if its rows cannot be written.
     """
@@ -64,13 +62,12 @@ def run_create_as(session: Session, parsed: ParsedStatement, params: Params) -> 
     check_distinct(source, node, names)
     types = {at: _vector_type(data.column(number)) for number, at in enumerate(names)}
     spec = _spec(source, node, name, types, dict(zip(names, result.types, strict=True)))
-    own_key = "id" in names
 
     def create(client: MilvusClient) -> None:
         version = read_version(client)
         takes = version.lite or version.at_least(TAKES_OWN_IDS)
-        settings = {"allow_insert_auto_id": "true"} if takes and not own_key else {}
-        lifecycle.create_collection(client, spec, settings, names if own_key else ["id", *names])
+        settings = {"allow_insert_auto_id": "true"} if takes else {}
+        lifecycle.create_collection(client, spec, settings, names)
 
     yield BlockingCall(create)
     session.forget(name)
@@ -102,9 +99,7 @@ def _spec(
     types: Mapping[str, pa.DataType],
     result_types: Mapping[str, str],
 ) -> CollectionSpec:
-    fields, vectors = dict[str, FieldSpec](), list[VectorSpec]()
-    if "id" not in types:
-        fields[KEY] = FieldSpec(type="INT64", primary=True, auto_id=True)
+    fields, vectors = {ROW_ID_FIELD: row_id()}, list[VectorSpec]()
     for column, type_ in types.items():
         if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
             values = {"name": column, "dim": type_.list_size, "index": "FLAT", "nullable": True}
@@ -114,14 +109,11 @@ def _spec(
             raise source.not_supported(
                 f"column {column} of bits in CREATE TABLE AS", node, "Create the table, and INSERT … SELECT."
             )
-        fields[column] = _field(source, node, column, type_, result_types[column])
+        fields[column] = _field(type_, result_types[column])
     return CollectionSpec(collection=name, fields=fields, vectors=tuple(vectors or [hidden_vector()]))
 
 
-def _field(
-    source: SourceText, node: exp.Expr, column: str, type_: pa.DataType, result_type: str
-) -> FieldSpec:
-    key = column == "id"
+def _field(type_: pa.DataType, result_type: str) -> FieldSpec:
     element = ""
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         sql_type = _sql_type(type_.value_type)
@@ -133,19 +125,11 @@ def _field(
     else:
         sql_type = "uuid" if result_type == "UUID" else _sql_type(type_)
         stored = _stored_type(type_, sql_type)
-    if key and stored in ("INT8", "INT16", "INT32"):
-        sql_type = {"INT32": "int4"}.get(stored, "int2")
-        stored = "INT64"
-    if key and stored not in ("INT64", "VARCHAR"):
-        raise source.type_mismatch(
-            "the column id cannot be the key", str(type_), node, "Give it another name."
-        )
     text = "VARCHAR" in (stored, element)
     return FieldSpec.model_validate(
         {
             "type": stored,
-            "primary": key,
-            "nullable": not key,
+            "nullable": True,
             "max_length": _MAX_TEXT if text else None,
             "element_type": element or None,
             "max_capacity": _MAX_ELEMENTS if element else None,
