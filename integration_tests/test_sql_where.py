@@ -130,7 +130,7 @@ LEAVES = (
     lambda d: f"t {d.choice(['', 'NOT '])}LIKE '{d.choice(['a%', '%b', '%b%', 'ab'])}'",
     lambda d: f"tags {d.choice(['@>', '&&'])} ARRAY{words(d)}",
     lambda d: f"{text(d)} = ANY(tags)",
-    lambda d: f"nums {d.choice(['@>', '&&'])} ARRAY[{d.randint(0, 4)}, {d.randint(0, 4)}]",
+    lambda d: f"nums {d.choice(['@>', '&&'])} ARRAY[{d.randint(0, 4)}, {d.randint(0, 4)}]::bigint[]",
     lambda d: f"cardinality(nums) {compared(d)} {d.randint(0, 3)}",
     lambda d: f"nums[{d.randint(1, 3)}] {compared(d)} {d.randint(0, 4)}",
     lambda d: f"tags[1] = {text(d)}",

@@ -22,6 +22,9 @@ _ELEMENTS: Final = frozenset({"anyelement", "anynonarray", "anycompatible", "any
 _ANY: Final = _ARRAYS | _ELEMENTS | {"any"}
 VECTORS: Final = ("vector", "halfvec", "sparsevec", "bit", "bfloat16_vector")
 _DISTANCES: Final = ("<->", "<#>", "<=>", "<+>", "<~>", "<%>")
+_OF_NUMBERS: Final = ("vector", "halfvec", "bfloat16_vector")
+_ARITHMETIC: Final = ("+", "-", "*", "||")
+_COMPARISONS: Final = ("<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ def signatures(kind: str, name: str) -> tuple[Signature, ...]:
     if kind == "operators" and name in (*_DISTANCES, "=", "<>"):
         result = "float8" if name in _DISTANCES else "bool"
         listed += [f"{type_},{type_}:{result}" for type_ in VECTORS]
+    elif kind == "operators" and name in _ARITHMETIC:
+        listed += [f"{type_},{type_}:{type_}" for type_ in _OF_NUMBERS]
+    elif kind == "operators" and name in _COMPARISONS:
+        listed += [f"{type_},{type_}:bool" for type_ in (*_OF_NUMBERS, "sparsevec")]
     elif kind == "functions" and name.endswith("_distance"):
         listed += [f"{type_},{type_}:float8" for type_ in VECTORS]
     parts = (each.partition(":") for each in dict.fromkeys(listed))
