@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 from platformdirs import user_state_path
@@ -23,23 +21,7 @@ from nestvec_schemas.errors import FileUnreadable, IngestError, StoreInUse
 
 _REMOTE: Final = ("s3", "gs", "gcs")
 _CHUNK_BYTES: Final = 8 << 20
-_HIDDEN: Final = ("_", ".")
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class FileStat:
-    """A file as a listing shows it."""
-
-    address: str
-    size: int
-    mtime_ns: int
-
-    is_lance: bool = False
-    """Whether it is the folder of a Lance table."""
-
-    partition: str = ""
-    """The values of columns that are not in the file, see ``partition_values``."""
 
 
 def is_remote(address: str) -> bool:
@@ -47,76 +29,22 @@ def is_remote(address: str) -> bool:
     return urlsplit(address).scheme in _REMOTE
 
 
+def check_scheme(address: str) -> None:
+    """Raise FileUnreadable for the address of a store that is not supported."""
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme.isalnum() and scheme not in _REMOTE:
+        raise FileUnreadable(
+            f"{scheme}:// is no store that can be read and written",
+            value=address,
+            next_step="Name a path of this machine, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER.",
+        )
+
+
 def is_within(address: str, folder: str) -> bool:
     """Whether an address is that of a folder or of something in it."""
     if is_remote(address) or is_remote(folder):
         return f"{address.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
     return Path(folder).is_dir() and Path(address).resolve().is_relative_to(Path(folder).resolve())
-
-
-def list_files(source: str) -> list[FileStat]:
-    """The files that a path, a folder, a glob pattern or a store's prefix names, sorted.
-
-    Files whose names start with ``.`` or ``_`` are left out of folders. Raises FileUnreadable if there is
-    none.
-    """
-    stats = without_hidden(list_entries(source))
-    if not stats:
-        raise FileUnreadable(
-            "there is no file to read", value=source, next_step="Check the path, the pattern or the prefix."
-        )
-    return stats
-
-
-def list_entries(source: str) -> list[tuple[str, FileStat]]:
-    """All files that a source names, with their paths below its folder. Raises FileUnreadable."""
-    return _list_remote(source) if is_remote(source) else _list_local(source)
-
-
-def without_hidden(entries: list[tuple[str, FileStat]]) -> list[FileStat]:
-    """Those whose paths have no part that starts with ``.`` or ``_``, sorted."""
-    shown = [stat for path, stat in entries if not any(part.startswith(_HIDDEN) for part in path.split("/"))]
-    return sorted(shown, key=lambda stat: stat.address)
-
-
-def _list_local(source: str) -> list[tuple[str, FileStat]]:
-    path = Path(source)
-    if path.is_dir():
-        names = [file for file in path.rglob("*") if file.is_file()]
-    elif path.exists():
-        names = [path]
-    else:
-        names = [
-            Path(name)
-            for name in glob.glob(source, recursive=True)  # noqa: PTH207 - of an absolute path, too
-            if Path(name).is_file()
-        ]
-    entries = []
-    for name in names:
-        stat = name.stat()
-        below = name.relative_to(path).as_posix() if path.is_dir() else ""
-        entries.append((below, FileStat(str(name.absolute()), stat.st_size, stat.st_mtime_ns)))
-    return entries
-
-
-def _list_remote(source: str) -> list[tuple[str, FileStat]]:
-    with store_errors(source):
-        store, path = open_store(source)
-        info = store.get_file_info(path)
-        if info.type == fs.FileType.File:
-            infos = [info]
-        else:
-            selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
-            infos = [entry for entry in store.get_file_info(selector) if entry.type == fs.FileType.File]
-    parts = urlsplit(source)
-    query = f"?{parts.query}" if parts.query else ""
-    return [
-        (
-            entry.path[len(path) :].lstrip("/"),
-            FileStat(f"{parts.scheme}://{quote(entry.path)}{query}", entry.size, entry.mtime_ns or 0),
-        )
-        for entry in infos
-    ]
 
 
 def open_store(address: str) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nestvec.bulk.locations import is_remote
 from nestvec.bulk.manifest import JobIdentity
@@ -65,7 +66,8 @@ class BulkOptions:
 
 def default_folder(source: str, collection: str) -> str:
     """The folder of a job whose ``--to`` is omitted: beside the source. Raises IngestError for a store's."""
-    if is_remote(source) or any(character in source for character in "*?["):
+    is_pattern = any(character in source for character in "*?[") and not Path(source).exists()
+    if is_remote(source) or is_pattern:
         raise IngestError(
             "a source in a store or a pattern needs a folder for the files",
             value=source,

@@ -15,7 +15,7 @@ from nestvec.bulk.actor_pool import run_tasks
 from nestvec.bulk.imports.lite import LiteTarget, OrderedInserts
 from nestvec.bulk.imports.server import ServerImport, allow_vectors
 from nestvec.bulk.imports.stale import EARLIER_KEYS, STALE_KEYS, keep_keys, list_stale
-from nestvec.bulk.locations import OutputFolder, is_remote, is_within
+from nestvec.bulk.locations import OutputFolder, check_scheme, is_remote, is_within
 from nestvec.bulk.manifest import (
     BEGUN,
     FILES,
@@ -129,6 +129,7 @@ class BulkJob:
 
     def _check_target(self) -> None:
         """Raise IngestError where the files could not be imported, or would be read as input."""
+        check_scheme(self.options.folder)
         if is_within(self.options.folder, self.options.source):
             raise IngestError(
                 "the folder of the job is in the source, whose files it would read as rows",

@@ -13,14 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from nestvec.bulk.inputs.listing import FileStat, list_entries, list_files, without_hidden
 from nestvec.bulk.locations import (
-    FileStat,
     is_remote,
-    list_entries,
-    list_files,
     storage_options,
     store_url,
-    without_hidden,
 )
 from nestvec_schemas.errors import FileUnreadable, IngestError
 

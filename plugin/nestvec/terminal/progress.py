@@ -10,6 +10,10 @@ from contextlib import contextmanager
 LINE_SECONDS = 5.0
 _LIVE_SECONDS = 0.2
 
+_KNOWN_SHARE = 100
+_KNOWN_SECONDS = 60.0
+"""The time that is left is shown once a hundredth of the units is done, or after this time."""
+
 Advance = Callable[[int], None]
 
 
@@ -56,7 +60,9 @@ class Meter:
         if recent and seconds >= 1:
             text += f", {self.rate:.0f}/s"
             left = 0 if self.total is None else self.total - self.done
-            text += f", {_duration(left / self.rate)} left" if left > 0 else ""
+            # The first units came late, as while workers start: what they say of the others is far from it.
+            is_likely = recent * _KNOWN_SHARE >= left or seconds >= _KNOWN_SECONDS
+            text += f", {_duration(left / self.rate)} left" if left > 0 and is_likely else ""
         return text
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import boto3
 import pytest
 from plugin.tests.bulk.conftest import FakeEmbedding, MakeWork, row
 
-from nestvec.bulk.locations import LocalCopies, OutputFolder, list_files
+from nestvec.bulk.inputs.listing import list_entries, list_files
+from nestvec.bulk.locations import LocalCopies, OutputFolder
 from nestvec.bulk.manifest import finished_tasks
+from nestvec.bulk.options import default_folder
 from nestvec.bulk.plan import input_files, plan_tasks
 from nestvec.bulk.task import TaskRunner
 from nestvec.ingest.options import IngestOptions
@@ -68,6 +71,27 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert folder.read("files/a") == b"all"
     assert folder.names("files") == ["a"]
     assert LocalCopies().path(str(tmp_path)) == tmp_path
+
+
+def test_what_can_be_read_once_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for source in (str(tmp_path / "pipe.jsonl"), "/dev/null", "-"):
+        with pytest.raises(FileUnreadable, match=r"more than once.*Write the rows to a file"):
+            list_files(source)
+
+
+@pytest.mark.parametrize("source", ["", "https://example.com/rows.csv", "file:///rows.jsonl"])
+def test_what_is_no_place_of_files_is_refused(source: str) -> None:
+    with pytest.raises(FileUnreadable, match=r"source is empty|(https|file):// is no store.*s3://BUCKET"):
+        list_entries(source)
+
+
+def test_the_folder_of_a_job_is_beside_its_source(tmp_path: Path) -> None:
+    source = tmp_path / "rows[1].jsonl"
+    with pytest.raises(IngestError, match="--to"):
+        default_folder(str(source), "docs")
+    source.touch()
+    assert default_folder(str(source), "docs") == f"{source}.docs.bulk"
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

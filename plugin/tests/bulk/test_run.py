@@ -132,6 +132,12 @@ def test_a_folder_in_the_source_is_refused(job: BulkJob, tmp_path: Path) -> None
         job.run()
 
 
+def test_a_folder_in_a_store_that_is_none_is_refused(job: BulkJob) -> None:
+    job.options = replace(job.options, folder="file:///job")
+    with pytest.raises(IngestError, match=r"file:// is no store.*gs://BUCKET"):
+        job.run()
+
+
 def test_records_of_another_plan_do_not_count(job: BulkJob) -> None:
     plan = read_plan(job.folder)
     assert plan is not None

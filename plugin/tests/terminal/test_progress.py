@@ -42,10 +42,25 @@ def test_rate_and_time_left_are_those_of_this_run(monkeypatch: pytest.MonkeyPatc
     now = 70.0
     meter(100)
     assert meter.line() == "500 of 1000 in 10 s, 10/s, 50 s left"
-    meter.total = 37_000
-    assert meter.line().endswith("61 min left")
+    meter.total = 9_500
+    assert meter.line().endswith("15 min left")
     meter.total = None
     assert meter.line() == "500 in 10 s, 10/s"
+
+
+def test_the_time_left_is_not_known_from_the_first_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    meter = progress.Meter(10_000)
+    now = 20.0
+    meter(5)
+    assert meter.line() == "5 of 10000 in 20 s, 0/s"
+    meter(95)
+    assert meter.line().endswith("5/s, 33 min left")
+    slow = progress.Meter(10_000)
+    now = 90.0
+    slow(5)
+    assert slow.line().endswith("left")
 
 
 def test_a_bar_on_a_terminal() -> None:

@@ -147,7 +147,8 @@ def _unknown_format(path: Path, name: str) -> FileUnreadable:
     return FileUnreadable(
         f"{path} has an unknown format",
         value=path.suffix or "no extension",
-        next_step=f"Name the format with --format: {formats}.{nearest(name, FORMATS)}",
+        next_step=f"Name the format with --format: {formats}.{nearest(name, FORMATS)} "
+        "Of a folder, choose the files with a pattern, such as 'rows/*.jsonl'.",
     )
 
 
