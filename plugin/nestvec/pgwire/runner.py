@@ -260,10 +260,11 @@ class StatementRunner:
             notice = self.block.begin()
             if notice is None:
                 self.parameters.begin_block(statement.sql)
-            return StatementOutcome("BEGIN", notices=_notices(notice))
+            tag = "BEGIN" if word == "BEGIN" else "START TRANSACTION"
+            return StatementOutcome(tag, notices=_notices(notice))
         words = statement.sql.upper().split()
         if word in ("SAVEPOINT", "RELEASE") or (word == "ROLLBACK" and "TO" in words):
-            return self._savepoint(word)
+            return self._savepoint(word, words[-1])
         self.parameters.end_block()
         commits = word in ("COMMIT", "END")
         self.cursors.end_block(committed=commits and self.block.status != "E")
@@ -272,10 +273,13 @@ class StatementRunner:
         tag, notice = ends(self.session.settings.rollback)
         return StatementOutcome(tag, notices=_notices(notice))
 
-    def _savepoint(self, word: str) -> StatementOutcome:
+    def _savepoint(self, word: str, name: str) -> StatementOutcome:
         """Savepoints are accepted inside a block; going back to one is honest only without writes."""
         if self.block.status == "I":
             raise PgError("25P01", f"{word} can only be used in transaction blocks")
+        if word != "ROLLBACK":
+            self.block.check()
+        self.block.savepoint(word, name.rstrip(";"))
         if word == "ROLLBACK":
             if self.block.writes:
                 raise PgError(
@@ -285,7 +289,6 @@ class StatementRunner:
                 )
             self.block.status = "T"
             return StatementOutcome("ROLLBACK")
-        self.block.check()
         return StatementOutcome(word)
 
     def _deallocate(self, statement: Statement) -> StatementOutcome:

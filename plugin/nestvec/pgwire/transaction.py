@@ -16,6 +16,8 @@ class TransactionBlock:
         self.status: TransactionStatus = "I"
         self.writes = 0
         """Statements of the block that wrote, and cannot be undone."""
+        self.savepoints: list[str] = []
+        """The names of the block's savepoints."""
         self._failure = ""
         """What the first error of the block said."""
 
@@ -23,6 +25,7 @@ class TransactionBlock:
         """Start a block; a warning if there is one."""
         if self.status == "I":
             self.status, self.writes, self._failure = "T", 0, ""
+            self.savepoints.clear()
             return None
         return _warning("25001", "there is already a transaction in progress")
 
@@ -39,6 +42,16 @@ class TransactionBlock:
                 "current transaction is aborted, commands ignored until end of transaction block",
                 hint="Send ROLLBACK.",
             )
+
+    def savepoint(self, word: str, name: str) -> None:
+        """SAVEPOINT, RELEASE or ROLLBACK TO of a name. Raises PgError for a name without a savepoint."""
+        if word == "SAVEPOINT":
+            self.savepoints.append(name)
+            return
+        if name not in self.savepoints:
+            raise PgError("3B001", f'savepoint "{name[:60]}" does not exist')
+        last = len(self.savepoints) - 1 - self.savepoints[::-1].index(name)
+        del self.savepoints[last + (word == "ROLLBACK") :]
 
     def commit(self, policy: str) -> tuple[str, PgError | None]:
         """End the block: the tag and a warning if there was none. Raises PgError as ``rollback`` does."""

@@ -65,6 +65,10 @@ _TYPES: Final = {
 }
 
 
+_COMPUTED: Final = frozenset({"quote_ident", "quote_literal", "quote_nullable"})
+"""Functions of the catalogs' queries that every statement may have, and that make none a query of them."""
+
+
 class Driver(Protocol):
     """What runs steps on Milvus for a connection."""
 
@@ -121,7 +125,7 @@ def _is_catalog_function(node: exp.Expr) -> bool:
     if isinstance(node, (exp.Cast, exp.TryCast)):
         return "REG" in node.args["to"].sql(dialect="postgres").upper()[:20]
     if isinstance(node, exp.Anonymous):
-        return node.name.lower() in FUNCTIONS
+        return node.name.lower() in FUNCTIONS - _COMPUTED
     if isinstance(node, exp.Func):
         return node.sql_name().lower() in FUNCTIONS or node.key.lower().removeprefix("current") in (
             "schema",

@@ -336,7 +336,11 @@ def _session_value(node: exp.Expr, context: ClientContext) -> exp.Expr | None:
         if not isinstance(setting, exp.Literal):
             return _named(node, exp.func("default_setting", setting), name)
         value = context.setting(setting.name)
-        return _named(node, exp.null() if value is None else exp.Literal.string(value), name)
+        if value is None and len(node.expressions) == 1:
+            cause = f'unrecognized configuration parameter "{setting.name[:60]}"'
+            raise PgError("42704", cause, hint="Write current_setting(name, true) for NULL.")
+        shown = exp.cast(exp.null(), "text") if value is None else exp.Literal.string(value)
+        return _named(node, shown, name)
     if name == "set_config" and len(node.expressions) == 3:
         return _named(node, node.expressions[1], name)
     return None

@@ -215,7 +215,7 @@ def output_name(source: SourceText, node: exp.Expr) -> str:
         if inner == UNNAMED and isinstance(own, exp.Identifier):
             return identifier_name(own)
         return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())
-    if isinstance(node, exp.Bracket):
+    if isinstance(node, (exp.Bracket, exp.Collate)):
         return output_name(source, node.this)
     if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select) and len(node.this.selects) == 1:
         item = node.this.selects[0]

@@ -26,6 +26,15 @@ _ONE_UNIT = re.compile(
 )
 """An interval of one unit as DuckDB names it, too, or whose unit follows the string."""
 
+_INTERVAL_FIELDS = {
+    "YEAR TO MONTH": re.compile(r"[+-]?[0-9]+-[0-9]{1,2}"),
+    "DAY TO MINUTE": re.compile(r"[0-9]+ [0-9]+:[0-9]{2}"),
+    "DAY TO SECOND": re.compile(r"[0-9]+ [0-9]+:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"),
+    "HOUR TO MINUTE": re.compile(r"[0-9]+:[0-9]{2}"),
+    "HOUR TO SECOND": re.compile(r"[0-9]+:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"),
+}
+"""What is written before these fields, which then says the same without them."""
+
 _DISTANCE_TOKEN = TokenType.LR_ARROW
 _COMMANDS = ("SHOW", "RESET", "SET")
 """Statements that sqlglot keeps as words."""
@@ -283,6 +292,14 @@ class NestvecSql(Postgres):
             # sqlglot keeps the first unit of '1 day 02:03:04' alone.
             tokens = self._tokens[self._index : self._index + 2]
             is_string = [token.token_type for token in tokens] == [TokenType.INTERVAL, TokenType.STRING]
+            words = [token.text.upper() for token in self._tokens[self._index + 2 : self._index + 5]]
+            if is_string and words[1:2] == ["TO"]:
+                form = _INTERVAL_FIELDS.get(" ".join(words))
+                if form is None or not form.fullmatch(tokens[1].text.strip()):
+                    self.raise_error("Write the units into the string: INTERVAL '1 day 02:03:04'", tokens[1])
+                text = exp.Literal.string(tokens[1].text).update_positions(tokens[1])
+                self._advance(len(words) + 2)
+                return exp.cast(text, "interval").update_positions(tokens[0])
             if is_string and not _ONE_UNIT.fullmatch(tokens[1].text):
                 self._advance()
                 text = exp.Literal.string(tokens[1].text).update_positions(tokens[1])

@@ -15,13 +15,15 @@ _REAL_BITS: Final = 24
 _DOUBLE_BITS: Final = 53
 _CONSTANTS: Final = (TokenType.NUMBER, TokenType.STRING)
 _MAX_BIGINT: Final = 1 << 63
+_BYTE_ORDERS: Final = ("C", "POSIX", "default", "ucs_basic", "C.utf8", "C.UTF-8", "c", "posix")
+"""Collations of which texts are in the order of their bytes."""
 _NO_LIST: Final = (TokenType.FROM, TokenType.WHERE)
 """What follows SELECT where it has no list."""
 
 
 def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     """The tree, changed in place where it has such a spelling. Raises SqlTypeMismatch."""
-    limits = sizes = fields = fetches = lists = False
+    limits = sizes = fields = fetches = lists = values = collations = ranges = False
     for before, token in pairwise(source.tokens):
         fetches |= token.token_type == TokenType.FETCH
         lists |= before.token_type == TokenType.SELECT and token.token_type in _NO_LIST
@@ -32,6 +34,15 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
             )
         fields |= before.token_type == TokenType.R_PAREN and token.token_type == TokenType.DOT
         sizes |= token.token_type == TokenType.L_PAREN and before.text.upper() == "FLOAT"
+        values |= token.token_type == TokenType.VALUES
+        collations |= token.token_type == TokenType.COLLATE
+        ranges |= before.token_type == TokenType.RANGE
+    if values:
+        _name_columns(tree)
+    if collations:
+        _check_collations(source, tree)
+    if ranges:
+        _type_ranges(tree)
     if lists:
         _fill_lists(tree)
     if fetches:
@@ -44,6 +55,41 @@ def with_postgres_spellings(source: SourceText, tree: exp.Expr) -> exp.Expr:
     if sizes:
         _size_floats(source, tree)
     return tree
+
+
+def _name_columns(tree: exp.Expr) -> None:
+    """The columns of VALUES in FROM are ``column1``, ``column2``, unless they have names."""
+    for node in tree.find_all(exp.Values):
+        alias = node.args.get("alias")
+        if not isinstance(node.parent, (exp.From, exp.Join)) or (alias is not None and alias.columns):
+            continue
+        rows = [row for row in node.expressions if isinstance(row, exp.Tuple)]
+        columns = [
+            exp.to_identifier(f"column{at}") for at in range(1, len(rows[0].expressions) + 1 if rows else 1)
+        ]
+        node.set("alias", exp.TableAlias(this=alias.this if alias is not None else None, columns=columns))
+
+
+def _check_collations(source: SourceText, tree: exp.Expr) -> None:
+    """Texts compare by their bytes, whatever is said of it. Raises SqlNotSupported for other collations."""
+    for node in tree.find_all(exp.Collate):
+        collation = node.expression
+        name = collation.name if isinstance(collation, (exp.Identifier, exp.Var, exp.Column)) else ""
+        if name not in _BYTE_ORDERS:
+            raise source.not_supported(
+                f"the collation {name[:60]}", collation, 'Texts compare by their bytes: write COLLATE "C".'
+            )
+        if isinstance(collation, (exp.Identifier, exp.Var)):
+            collation.set("this", "C")
+
+
+def _type_ranges(tree: exp.Expr) -> None:
+    """``RANGE '1 year' PRECEDING``: a text that is no number is an interval."""
+    for node in tree.find_all(exp.WindowSpec):
+        for part in ("start", "end"):
+            value = node.args.get(part)
+            if isinstance(value, exp.Literal) and value.is_string and _rounded(value.name) is None:
+                node.set(part, exp.cast(value.copy(), "interval"))
 
 
 def _fill_lists(tree: exp.Expr) -> None:

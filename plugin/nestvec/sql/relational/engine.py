@@ -159,7 +159,9 @@ def add_table(
     """Make an Arrow table readable as ``name``; ``casts`` gives columns the types that Arrow lacks."""
     # DuckDB has Arrow filter its tables, to which NaN is not above all numbers.
     copied = _holds_nan(table)
-    if not casts and not copied:
+    # Of a registered table, DuckDB 1.5 mistakes a DECIMAL for another column in a correlated subquery.
+    decimals = any(pa.types.is_decimal(column.type) for column in table.columns)
+    if not casts and not copied and not decimals:
         connection.register(name, table)
         return
     connection.register(f"{name}_raw", table)

@@ -70,7 +70,7 @@ def show_setting(session: Session, parsed: ParsedStatement, params: Params) -> S
         )
         types = ("VARCHAR",) * 3
         return StatementResult(("name", "value", "description"), types, rows, f"SHOW {len(rows)}", len(rows))
-    return StatementResult((name,), ("VARCHAR",), ((format_setting(session.settings, name),),), "SHOW 1", 1)
+    return StatementResult((name,), ("VARCHAR",), ((format_setting(session.settings, name),),), "SHOW", 1)
 
 
 def run_reset(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:

@@ -60,7 +60,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
     if node is None:
         return None
     source = scope.source
-    for part in stray_parts(node, ("conflict_keys", "action", "expressions", "where")):
+    for part in stray_parts(node, ("conflict_keys", "constraint", "action", "expressions", "where")):
         where = node.args[part]
         raise source.not_supported(
             f"{part.replace('_', ' ').upper()} in ON CONFLICT",
@@ -73,10 +73,10 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
         raise source.syntax_error("ON CONFLICT has no action", node, _WRITE)
     if str(action.name).upper() != "DO UPDATE":
         return OnConflict(node)
-    if not node.args.get("conflict_keys"):
+    if not node.args.get("conflict_keys") and node.args.get("constraint") is None:
         raise source.syntax_error("ON CONFLICT DO UPDATE without a target", node, _WRITE)
     copied, constants, computed = dict[str, str](), dict[str, object](), dict[str, exp.Expr]()
-    for assignment in node.expressions:
+    for assignment in (single for each in node.expressions for single in _single(each)):
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
             raise source.not_supported("this SET", assignment, _WRITE)
         column = writable_column(scope, assignment.this.this)
@@ -113,6 +113,18 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
     return OnConflict(node, copied, constants, computed, condition.this if condition is not None else None)
 
 
+def _single(assignment: exp.Expr) -> list[exp.Expr]:
+    """``(a, b) = (1, 2)`` as assignments of a column each."""
+    left, right = assignment.this, assignment.args.get("expression")
+    is_row = isinstance(right, exp.Anonymous) and right.name.upper() == "ROW"
+    if not isinstance(left, exp.Tuple) or right is None or not (is_row or isinstance(right, exp.Tuple)):
+        return [assignment]
+    if len(right.expressions) != len(left.expressions):
+        return [assignment]
+    pairs = zip(left.expressions, right.expressions, strict=True)
+    return [exp.EQ(this=target, expression=value) for target, value in pairs]
+
+
 def _check_target(scope: Scope, node: exp.Expr) -> None:
     key = scope.table.primary.name
     named = [*(node.args.get("conflict_keys") or ()), *filter(None, [node.args.get("constraint")])]
@@ -122,6 +134,11 @@ def _check_target(scope: Scope, node: exp.Expr) -> None:
             scope.table.name,
             named[0],
             "Omit it with DO NOTHING, or create a table with a PRIMARY KEY, and copy the rows.",
+        )
+    constraint = node.args.get("constraint")
+    if constraint is not None and constraint.name != f"{scope.table.name}_pkey":
+        raise scope.source.not_supported(
+            f"ON CONFLICT ON CONSTRAINT {constraint.name[:60]}", constraint, f"Write ON CONFLICT ({key})."
         )
     for assignment in node.args.get("conflict_keys") or ():
         inner = assignment.this if isinstance(assignment, exp.Ordered) else assignment

@@ -231,7 +231,7 @@ def fit_value(scope: Scope, shape: RowSchema, value: object, column: Column, nod
 
 
 def _check_null(scope: Scope, column: Column, node: exp.Expr) -> None:
-    if column.has_default:
+    if column.has_default and column.nullable:
         raise scope.source.not_supported(
             f"NULL in column {column.name}",
             node,

@@ -102,6 +102,8 @@ parse_ident pg_client_encoding pg_sleep
 random_normal
 set_bit set_byte setseed sind tand to_ascii to_number
 txid_current unistr version xmlagg
+json_arrayagg json_objectagg json_array currval lastval nextval setval point box circle line lseg path polygon
+xmlconcat xmlelement xmlforest xmlparse xpath money
 """
 _RANGES: Final = "int4range int8range numrange daterange tsrange tstzrange range_agg range_merge"
 _SEARCH: Final = """
@@ -125,6 +127,21 @@ _INSTEAD: Final = {
         ("json_populate_recordset", "jsonb_populate_recordset"),
         "Name the columns: FROM jsonb_to_recordset(meta) AS x(year INT, lang TEXT).",
     ),
+    **dict.fromkeys(
+        ("json_arrayagg", "json_array"), "Write json_agg(x ORDER BY y), or json_build_array(x, y)."
+    ),
+    **dict.fromkeys(
+        ("json_objectagg", "json_object"),
+        "Write json_object_agg(key, value), or json_build_object('key', value).",
+    ),
+    **dict.fromkeys(
+        ("currval", "lastval", "nextval", "setval"),
+        "Milvus generates the keys of a BIGSERIAL: INSERT … RETURNING id gives them.",
+    ),
+    "to_number": "Write replace(text, ',', '')::numeric.",
+    "json_strip_nulls": "Write jsonb_strip_nulls(x::jsonb).",
+    "jsonb_set_lax": "Write jsonb_set(), or #- to delete a key.",
+    "unistr": "Write U&'…', or chr(…).",
     **dict.fromkeys(_RANGES.split(), "There are no range types: keep both bounds, low <= x AND x < high."),
     **dict.fromkeys(
         _SEARCH.split(),
@@ -165,6 +182,10 @@ def check_functions(source: SourceText, tree: exp.Expr) -> None:
             raise source.not_supported("a clock with fewer digits", node, "Write now()::timestamptz(0).")
         elif isinstance(node, exp.Array) and any(isinstance(item, exp.Array) for item in node.expressions):
             raise source.not_supported("an array of arrays", node, "Use arrays of one dimension.")
+        elif isinstance(node, exp.Array) and not node.expressions and not isinstance(node.parent, exp.Cast):
+            raise source.syntax_error(
+                "cannot determine type of empty array", node, "Cast it: ARRAY[]::integer[]."
+            )
         elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
             _check_row(source, node)
 
@@ -195,6 +216,12 @@ def _check_call(source: SourceText, node: exp.Expr, name: str, count: int) -> No
             next_step="Use a function of PostgreSQL or pgvector." + nearest(name, (*FUNCTIONS, *AGGREGATES)),
             statement=source.text,
             position=source.position(node),
+        )
+    if name == "regexp_replace" and count in (5, 6):
+        raise source.not_supported(
+            "regexp_replace() with a start and a number",
+            node,
+            "Write regexp_replace(text, pattern, new, 'g').",
         )
     is_place = isinstance(node, HYPOTHETICAL) and isinstance(node.parent, exp.WithinGroup)
     counts = None if is_place else _COMPUTED[name]

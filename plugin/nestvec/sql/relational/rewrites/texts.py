@@ -95,11 +95,18 @@ def rewrite_concat(node: exp.Expr) -> exp.Expr:
     return node
 
 
+_TEXTS_OR_NULL = (*TEXT_TYPES, exp.DType.NULL)
+
+
 def joined(node: exp.DPipe) -> exp.Expr:
     """Numbers beside texts as their casts write them; an array beside another, or beside an element."""
     if _is_array(node.this) or _is_array(node.expression):
         return _joined_arrays(node)
-    for side, other in ((node.this, node.expression), (node.expression, node.this)):
+    sides = ((node.this, node.expression), (node.expression, node.this))
+    if any(isinstance(side, exp.Null) and kind(other) in _TEXTS_OR_NULL for side, other in sides):
+        # DuckDB computes NULL of no type.
+        return exp.cast(node.copy(), "text") if isinstance(node.parent, (exp.Select, exp.Alias)) else node
+    for side, other in sides:
         if (text := value_text(side)) is not None:
             side.replace(text)
         elif is_text_constant(side) and kind(other) in BINARY_TYPES:

@@ -55,6 +55,14 @@ def _cut_in_zone(unit: str, value: exp.Expr, zone: exp.Expr) -> exp.Expr:
 _YEARS_AND_MONTHS: Final = re.compile(r"(^|\s)([+-]?)([0-9]+)-([0-9]{1,2})(?=\s|$)")
 """Of the SQL standard, ``1-2``: a sign is that of both."""
 _DAYS_AND_CLOCK: Final = re.compile(r"(mons) ([+-]?[0-9]+) ([0-9]+:)")
+_NUMBER_AND_CLOCK: Final = re.compile(r"\s*([0-9]+) ([0-9]+:[0-9:.]+)\s*")
+"""``3 4:05:06``, of which the first number is days."""
+_ISO_8601: Final = re.compile(
+    r"P(?=.)(?:([+-]?[0-9]+)Y)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+)W)?(?:([+-]?[0-9]+)D)?"
+    r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,6})?)S)?)?"
+)
+"""``P1Y2M3DT4H5M6S``."""
+_ISO_UNITS: Final = ("years", "mons", "weeks", "days", "hours", "minutes", "seconds")
 _SIGN_APART: Final = re.compile(r"([+-])\s+(?=[0-9.])")
 _PLUS: Final = re.compile(r"\+(?=[0-9.])")
 
@@ -62,6 +70,13 @@ _PLUS: Final = re.compile(r"\+(?=[0-9.])")
 def interval_constant(node: exp.Interval | exp.Cast) -> exp.Expr:
     """``INTERVAL '1 month - 1 day +02:00'``: DuckDB takes no blank behind a sign, and no plus."""
     text = node.this
+    if isinstance(text, exp.Literal) and (iso := _ISO_8601.fullmatch(text.name)):
+        parts = [f"{count} {unit}" for count, unit in zip(iso.groups(), _ISO_UNITS, strict=True) if count]
+        node.set("this", exp.Literal.string(" ".join(parts).replace("+", "")))
+        return node
+    if isinstance(text, exp.Literal) and (days := _NUMBER_AND_CLOCK.fullmatch(text.name)):
+        node.set("this", exp.Literal.string(f"{days[1]} days {days[2]}"))
+        return node
     if isinstance(text, exp.Literal) and _YEARS_AND_MONTHS.search(text.name):
         units = _YEARS_AND_MONTHS.sub(r"\1\2\3 years \2\4 mons", text.name)
         text = exp.Literal.string(_DAYS_AND_CLOCK.sub(r"\1 \2 days \3", units))

@@ -53,10 +53,10 @@ def run_drop(session: Session, parsed: ParsedStatement, params: Params) -> Steps
 def run_truncate(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """TRUNCATE deletes every row and keeps the tables. Raises SqlError, StoreError."""
     source, tree = parsed.source, parsed.tree
-    check_consumed(source, tree)
     for part in stray_parts(tree, ("expressions", "option")):
         what = "RESTART IDENTITY" if part == "identity" else part.upper().replace("_", " ")
-        raise source.not_supported(f"{what} in TRUNCATE", 0, "Write TRUNCATE a, b.")
+        raise source.not_supported(f"{what} in TRUNCATE", 0, "Write TRUNCATE a, b: generated keys go on.")
+    check_consumed(source, tree)
     tables = []
     for node in tree.expressions:
         tables.append((yield from _existing_table(session, source, node, False)))

@@ -106,8 +106,13 @@ def source_query(
         expressions=[exp.alias_(node.copy(), name, quoted=True) for name, node in outputs.items()]
     )
     select.set("from_", exp.From(this=target.copy()))
-    if others:
-        select.set("joins", [exp.Join(this=other.copy()) for other in others])
+    joins = list[exp.Expr]()
+    for other in [entry.copy() for entry in others]:
+        # In a list of FROM, sqlglot has the joins of an entry behind it.
+        joined = other.args.pop("joins", None) or ()
+        joins += [exp.Join(this=other), *joined]
+    if joins:
+        select.set("joins", joins)
     where = tree.args.get("where")
     if where is not None:
         select.set("where", where.copy())

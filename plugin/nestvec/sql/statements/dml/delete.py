@@ -28,6 +28,7 @@ from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.assigned import source_query, strong, target_column
+from nestvec.sql.statements.dml.joined_returning import joined_result, joined_returning
 from nestvec.sql.statements.dml.returning import (
     Returning,
     bind_returning,
@@ -79,12 +80,20 @@ def _delete_by_query(session: Session, parsed: ParsedStatement, params: Params) 
     table = yield from session.table(source, tree.this)
     yield from check_current(table)
     scope = Scope(source, table, target_name(source, tree.this), params)
-    returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
+    joined, returning = joined_returning(scope, tree, {}), None
+    if joined is None:
+        returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
     using = tree.args.get("using") or []
     outputs = {"__key": target_column(tree.this, table.primary.name)}
     query = source_query(tree, tree.this, list(using) if isinstance(using, list) else [using], outputs)
+    if joined is not None:
+        joined.add_to(query)
     matching = yield from select_rows(strong(session), source, query, params)
+    first_rows = {to_stored(table.primary, row[0]): row for row in reversed(matching.rows)}
     ids = list(dict.fromkeys(to_stored(table.primary, row[0]) for row in matching.rows))
+    if joined is not None:
+        yield from _delete_ids(table, ids)
+        return joined_result(matching, 1, [first_rows[row_id] for row_id in ids], "DELETE")
     answer = StatementResult()
     if returning is not None:
         rows = yield from read_by_ids(session, table, ids, returning.fields)

@@ -367,6 +367,9 @@ def _check_unique_ids(insert: Insert) -> None:
     for row, node in zip(insert.rows, insert.nodes, strict=True):
         value = row[insert.table.primary.name]
         if value in seen_ids:
+            if insert.conflict is not None:
+                problem = "is in the statement twice: ON CONFLICT DO UPDATE cannot affect row a second time"
+                raise _duplicate(insert, value, node, problem, "DO NOTHING")
             # DO UPDATE would not help: it cannot change a row twice.
             raise _duplicate(insert, value, node, "occurs twice in this statement", "DO NOTHING")
         seen_ids.add(value)

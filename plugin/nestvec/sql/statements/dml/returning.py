@@ -52,19 +52,11 @@ def bind_returning(scope: Scope, node: exp.Expr | None) -> Returning | None:
     """Bind a RETURNING, which is a select list; None if there is none. Raises SqlError."""
     if node is None:
         return None
-    statement = node.parent
-    if statement is not None and (statement.args.get("from_") or statement.args.get("using")):
-        for expression in node.expressions:
-            if isinstance(expression, exp.Star):
-                raise scope.source.not_supported(
-                    "RETURNING * with other tables",
-                    expression,
-                    f"It would have their columns, too: write {scope.name}.*, or name its columns.",
-                )
     # Executions of the same text share one tree: what becomes part of another tree is copied.
     select = exp.Select(expressions=[expression.copy() for expression in node.expressions])
     items = list_select_items(scope, select)
-    several = select.find(exp.AggFunc, exp.Window)
+    parts = select.walk(prune=lambda part: isinstance(part, exp.Query) and part is not select)
+    several = next((part for part in parts if isinstance(part, (exp.AggFunc, exp.Window))), None)
     if several is not None:
         raise scope.source.not_supported(
             f"{construct_name(several)} in RETURNING", several, "RETURNING has a row for each changed row."

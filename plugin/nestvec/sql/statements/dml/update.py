@@ -40,6 +40,7 @@ from nestvec.sql.statements.dml.assigned import (
     target_column,
 )
 from nestvec.sql.statements.dml.exclusive import exclusively
+from nestvec.sql.statements.dml.joined_returning import joined_result, joined_returning
 from nestvec.sql.statements.dml.returning import (
     Returning,
     bind_returning,
@@ -287,20 +288,25 @@ def update_by_query(session: Session, parsed: ParsedStatement, params: Params) -
     table = yield from session.table(source, tree.this)
     yield from check_current(table)
     scope = Scope(source, table, target_name(source, tree.this), params)
-    returning = bind_returning(scope, tree.args.get("returning"))
-    return (yield from exclusively(session, table, _write_computed(session, scope, tree, returning)))
+    return (yield from exclusively(session, table, _write_computed(session, scope, tree)))
 
 
-def _write_computed(
-    session: Session, scope: Scope, tree: exp.Expr, returning: Returning | None
-) -> Steps[StatementResult]:
-    table, shape = scope.table, row_schema(scope.table)
-    returning = yield from prepare_returning(session, returning)
+def _changes(scope: Scope, tree: exp.Expr) -> dict[str, exp.Expr]:
+    """What SET assigns, by the names of the columns."""
     changes: dict[str, exp.Expr] = {}
     for target, value in (pair for node in tree.expressions for pair in assignment_pairs(scope, node)):
         column = assigned_column(scope, target)
         _check_set_once(scope, column, changes, target)
-        changes[column.name] = with_default(table, column, value)
+        changes[column.name] = with_default(scope.table, column, value)
+    return changes
+
+
+def _write_computed(session: Session, scope: Scope, tree: exp.Expr) -> Steps[StatementResult]:
+    table, shape = scope.table, row_schema(scope.table)
+    changes = _changes(scope, tree)
+    joined, returning = joined_returning(scope, tree, changes), None
+    if joined is None:
+        returning = yield from prepare_returning(session, bind_returning(scope, tree.args.get("returning")))
     outputs: dict[str, exp.Expr] = {"__key": target_column(tree.this, table.primary.name)}
     for name, value in changes.items():
         # All times of the statement are those of the query.
@@ -308,12 +314,18 @@ def _write_computed(
             outputs[name] = value
     from_ = tree.args.get("from_")
     others = [] if from_ is None else [from_.this]
+    outputs |= {} if joined is None else joined.checked
     query = source_query(tree, tree.this, others, outputs)
-    result = yield from select_rows(strong(session), scope.source, query, scope.params)
-    kinds, computed = dict(zip(outputs, result.types, strict=True)), dict[Any, Row]()
-    for values in result.rows:
-        row = dict(zip(outputs, values, strict=True))
-        computed.setdefault(to_stored(table.primary, row.pop("__key")), row)
+    if joined is not None:
+        joined.add_to(query)
+    queried = yield from select_rows(strong(session), scope.source, query, scope.params)
+    kinds = dict(zip(outputs, queried.types, strict=joined is None))
+    computed, first_rows = dict[Any, Row](), dict[Any, tuple[Any, ...]]()
+    for values in queried.rows:
+        row = dict(zip(outputs, values, strict=joined is None))
+        row_id = to_stored(table.primary, row.pop("__key"))
+        computed.setdefault(row_id, row)
+        first_rows.setdefault(row_id, values)
     rows: dict[Any, Row] = {}
     for row_id, row in computed.items():
         stored: Row = {table.primary.name: row_id}
@@ -327,6 +339,8 @@ def _write_computed(
         rows[row_id] = stored
     yield from _recompose_rows(session, scope, rows, changes)
     yield from update_rows(session, table, rows)
+    if joined is not None:
+        return joined_result(queried, len(outputs), list(first_rows.values()), "UPDATE")
     result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
     if returning is None:
         return result
