@@ -67,6 +67,12 @@ ALTER TABLE other ADD COLUMN e int DEFAULT 5
 ALTER TABLE items DROP COLUMN s
 ALTER TABLE items RENAME TO things
 CREATE TABLE copied AS SELECT a AS id, embedding FROM items
+CREATE UNLOGGED TABLE copied (a int)
+CREATE UNLOGGED TABLE copied AS SELECT * FROM other
+CREATE INDEX ON items USING hnsw (embedding vector_l2_ops) WITH (m = 1)
+CREATE INDEX ON items USING hnsw (embedding vector_l2_ops) WITH (m = 101)
+CREATE INDEX ON items USING hnsw (embedding vector_l2_ops) WITH (ef_construction = 3)
+CREATE INDEX ON items USING ivfflat (embedding vector_l2_ops) WITH (lists = 32769)
 CREATE VIEW seen AS SELECT * FROM items
 TRUNCATE items
 """.strip().splitlines()

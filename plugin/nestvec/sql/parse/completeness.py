@@ -55,6 +55,8 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
     grammar = _GRAMMAR_WORDS | _SELECT_NOISE if isinstance(tree, exp.DML) else _GRAMMAR_WORDS
     if any(isinstance(node, exp.AtTimeZone) for node in nodes):
         grammar |= {"AT"}
+    if any(isinstance(node, exp.UnloggedProperty) for node in nodes):
+        grammar |= {"UNLOGGED"}
     for before, token in pairwise(source.tokens):
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
         if token.token_type not in _CARRIERS or token.start in read or parameter or _of_zone(before, token):

@@ -24,7 +24,7 @@ from nestvec.sql.relational.relations import (
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _NOT_IN_ROWS: Final = (DYNAMIC_COLUMN.name, ROW_ID.name)
-"""What a row as one value has not."""
+"""What is no part of a row as one value."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.milvus.catalog import ROW_ID, Column, LexicalColumn, Table, TypeParams
+from nestvec.milvus.catalog import Column, LexicalColumn, Table, TypeParams
 from nestvec.milvus.indexes import Index
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
@@ -133,18 +133,9 @@ def test_ids_that_milvus_makes(key: str) -> None:
     assert spec.fields["id"] == FieldSpec(type="INT64", primary=True, auto_id=True)
 
 
-@pytest.mark.parametrize("columns", ["v VECTOR(3)", "id BIGINT, v VECTOR(3)", "n INT"])
-def test_a_table_without_a_key_has_a_hidden_one(columns: str) -> None:
-    definition = defined(f"CREATE TABLE t ({columns})")
-    assert definition.spec.fields[ROW_ID.name] == FieldSpec(type="INT64", primary=True, auto_id=True)
-    assert ROW_ID.name not in definition.columns
-
-
 T = "CREATE TABLE t (id BIGINT PRIMARY KEY, t TEXT, "
 G = f"{T}v VECTOR(64) GENERATED ALWAYS AS ("
 REFUSED = [
-    (SqlNotSupported, "a table without columns", "CREATE TABLE ‸t ()"),
-    (SqlTypeMismatch, "nestvec's own", "CREATE TABLE t (‸nestvec_row_id BIGINT)"),
     (SqlTypeMismatch, "key in Milvus is an integer", "CREATE TABLE t (id ‸REAL PRIMARY KEY, v VECTOR(3))"),
     (SqlTypeMismatch, "the precision or the scale of NUMERIC", f"{T}n ‸NUMERIC(3, 4), v VECTOR(3))"),
     (SqlNotSupported, "the type INTERVAL", f"{T}n ‸INTERVAL, v VECTOR(3))"),
@@ -280,9 +271,9 @@ def declared(statement: str, table: Table) -> IndexDefinition:
     [
         ("CREATE INDEX ON papers (v)", "papers_v_idx", Index("AUTOINDEX", "IP")),
         (
-            "CREATE INDEX fast ON papers USING hnsw (v vector_cosine_ops) WITH (m = 16, ef_construction = 9)",
+            "CREATE INDEX fast ON papers USING hnsw (v vector_cosine_ops) WITH (m = 4, ef_construction = 9)",
             "fast",
-            Index("HNSW", "COSINE", {"M": 16, "efConstruction": 9}),
+            Index("HNSW", "COSINE", {"M": 4, "efConstruction": 9}),
         ),
         (
             "CREATE INDEX ON papers USING ivfflat (v vector_l2_ops) WITH (lists = 9)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +35,8 @@ class IndexMethod:
 
 _GRAPH = {"m": "M", "ef_construction": "efConstruction", "efconstruction": "efConstruction"}
 _LISTS = {"lists": "nlist", "nlist": "nlist"}
+_SPELLINGS = {"efconstruction": "ef_construction", "nlist": "lists"}
+"""pgvector's names of options that Milvus's names stand for, too."""
 _REFINED = {"refine": "refine", "refine_type": "refine_type"}
 
 INDEX_METHODS: Final[dict[str, IndexMethod]] = {
@@ -55,6 +58,15 @@ INDEX_METHODS: Final[dict[str, IndexMethod]] = {
     "hash": IndexMethod("INVERTED", {}, for_vectors=False),
 }
 """A row for each method. INVERTED is the one scalar index of Milvus Lite, so btree maps to it."""
+
+_OPTION_RANGES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
+    "HNSW": {"m": (2, 100), "ef_construction": (4, 1000)},
+    "IVF_FLAT": {"lists": (1, 32_768)},
+}
+"""pgvector's bounds of the options of its methods."""
+
+_DEFAULT_M: Final = 16
+_DEFAULT_EF_CONSTRUCTION: Final = 64
 
 _DENSE_METRICS: Final = {"cosine": "COSINE", "l2": "L2", "ip": "IP"}
 _DENSE: Final = ("vector", "halfvec")
@@ -208,5 +220,36 @@ def _params(scope: Scope, method: IndexMethod, nodes: Any) -> dict[str, Any]:
                 option.this,
                 f"{offered}{nearest(name, method.params)}",
             )
-        values[method.params[name]] = scope.constant(option.args["value"])
+        values[method.params[name]] = _in_range(scope, method, name, option.args["value"])
+    if method.type == "HNSW" and values:
+        width, m = values.get("efConstruction", _DEFAULT_EF_CONSTRUCTION), values.get("M", _DEFAULT_M)
+        if width < 2 * m:
+            raise scope.source.type_mismatch(
+                "ef_construction must be greater than or equal to 2 * m",
+                width,
+                nodes[0],
+                f"Write ef_construction = {2 * m} or more, or a smaller m.",
+            )
     return values
+
+
+def _in_range(scope: Scope, method: IndexMethod, name: str, node: exp.Expr) -> Any:
+    """The value of an option, an integer within pgvector's bounds where pgvector has it."""
+    value = scope.constant(node)
+    bounds = _OPTION_RANGES.get(method.type, {}).get(_SPELLINGS.get(name, name))
+    if bounds is None:
+        return value
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise scope.source.type_mismatch(
+            f'invalid value for integer option "{name}"', value, node, "Write an integer."
+        )
+    number, (least, most) = int(text), bounds
+    if not least <= number <= most:
+        raise scope.source.type_mismatch(
+            f'the value is out of bounds for option "{name}"',
+            number,
+            node,
+            f"Write one between {least} and {most}.",
+        )
+    return number

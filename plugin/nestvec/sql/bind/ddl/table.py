@@ -49,6 +49,7 @@ _FLAT_TYPES: Final = ("FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR")
 
 _OPTIONS: Final = ("dynamic", "service", "max_vector_fields", "chunk")
 _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), …)."
+TEMPORARY_STEP: Final = "Milvus's collections belong to no session: create a table, and drop it."
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,10 @@ def _options(scope: Scope, create: exp.Create) -> TableOptions:
                 )  # fmt: skip
             value = prop.args["value"]
             options.values[name] = scope.constant(value)
-        else:
+        elif isinstance(prop, exp.TemporaryProperty):
+            raise source.not_supported("a temporary table", 0, TEMPORARY_STEP)
+        elif not isinstance(prop, exp.UnloggedProperty):
+            # Milvus keeps the rows of every table over a crash, which PostgreSQL does not promise of these.
             name = type(prop).__name__.removesuffix("Property").upper()
             raise source.not_supported(
                 f"{name} on a table", 0, "Write PARTITION BY HASH (column) or WITH (…)."

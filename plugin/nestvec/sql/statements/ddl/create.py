@@ -16,7 +16,7 @@ from nestvec.milvus.server_version import TAKES_OWN_IDS, read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
-from nestvec.sql.bind.ddl.table import TableDefinition, bind_definition
+from nestvec.sql.bind.ddl.table import TEMPORARY_STEP, TableDefinition, bind_definition
 from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
@@ -56,7 +56,12 @@ def run_create(session: Session, parsed: ParsedStatement, params: Params) -> Ste
 
 
 def _create_as(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    for part in stray_parts(parsed.tree, ("this", "kind", "exists", "expression")):
+    properties = parsed.tree.args.get("properties")
+    options = [] if properties is None else properties.expressions
+    if any(isinstance(each, exp.TemporaryProperty) for each in options):
+        raise parsed.source.not_supported("a temporary table", 0, TEMPORARY_STEP)
+    read = ("properties",) if all(isinstance(each, exp.UnloggedProperty) for each in options) else ()
+    for part in stray_parts(parsed.tree, ("this", "kind", "exists", "expression", *read)):
         raise parsed.source.not_supported(
             f"{part.upper()} in CREATE TABLE AS", 0, "Write CREATE TABLE name AS SELECT …."
         )
