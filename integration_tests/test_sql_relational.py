@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from integration_tests.fixtures.answers import compare
+from integration_tests.fixtures.answers import casts_may_fail, compare
 from integration_tests.fixtures.postgres import run_postgres
 from integration_tests.fixtures.random_rows import NAME, create_in_milvus, create_in_postgresql, random_rows
 from integration_tests.fixtures.random_statements import writer
@@ -59,7 +59,9 @@ def test_random_statements_have_postgresqls_answers(
         random = writer(seed)
         statement = random.statement()
         difference = compare(db, postgres, statement, dict(random.parameters))
-        if difference:
+        # Whether a condition beside a cast, as EXISTS, spares rows is for each planner to choose.
+        is_refused = difference.startswith("nestvec refuses")
+        if difference and not (is_refused and casts_may_fail(postgres, statement)):
             differences.append(f"{seed}: {statement}\n   {random.parameters}\n   {difference}")
     assert not differences, "\n".join(differences[:20])
 

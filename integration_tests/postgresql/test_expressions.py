@@ -38,7 +38,9 @@ FIRST_SEED: Final = int(os.environ.get("NESTVEC_SEED", "1000"))
 UNKNOWN_TYPE: Final = re.compile("polymorphic type|is not unique|could not determine")
 """Errors of PostgreSQL for a constant or a call whose type it does not choose; nestvec takes a text."""
 
-DIGITS: Final = re.compile(r"Overflow in|Could not cast value|out of range|beyond 64 bits")
+DIGITS: Final = re.compile(
+    r'Overflow in|Could not cast value|Could not convert string "\d{39}|out of range|beyond 64 bits'
+)
 """Numbers that need more digits than DuckDB has, or than PostgreSQL's wrapping shifts have."""
 
 ROUNDED: Final = re.compile(r"(?:stddev|variance|var_)[a-z_]*\(.*OVER \(")

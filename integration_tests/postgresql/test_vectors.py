@@ -112,3 +112,17 @@ def test_random_statements_over_vectors_have_pgvectors_values(twins: Twins, repo
 def test_many_random_statements_over_vectors(twins: Twins, report: Report, part: int) -> None:
     first = FIRST_SEED + 1_000 * part
     check(twins, report, range(first, first + 1_000))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id, v <-> ('[1,2,3]'::vector)::text::vector FROM dense",
+        "SELECT id, w <#> greatest('[-7,-1,0.5]'::vector, '[1,1,1e-3]') + '[2,-1,2]' FROM dense",
+        "SELECT id, coalesce(NULL, '[1,2,3]'::vector) <=> v FROM dense",
+        "SELECT id FROM dense WHERE v <-> least('[1,2,3]'::vector, '[1,1,3]') < 3",
+        "SELECT id, v <-> least('[1,2]'::vector, '[1,1]') FROM dense",
+    ],
+)
+def test_a_distance_to_a_vector_that_functions_compute_is_pgvectors(twins: Twins, statement: str) -> None:
+    assert twins.difference(statement) == ""

@@ -23,6 +23,7 @@ from nestvec.sql.relational.results.grouped_distances import group_distances
 from nestvec.sql.relational.rewrites.nodes import call
 from nestvec.sql.relational.rewrites.numbers.null_operands import is_null
 from nestvec.sql.relational.scans import cte_query
+from nestvec_schemas.errors import SqlNotSupported
 
 METRICS: Final = {**OPERATOR_METRICS, "<+>": "L1"}
 
@@ -71,25 +72,44 @@ def _replacement(
         return exp.cast(exp.null(), "double")
     if not isinstance(left, exp.Column) and isinstance(right, exp.Column):
         left, right = right, left
-    scan = planning.scan_of(left) if isinstance(left, exp.Column) else None
-    if isinstance(left, exp.Column) and scan is not None and _is_constant(right):
-        scope = planning.scope(scan, left.table)
-        column = _vector_column(scope, left, metric, operator)
-        target = _target(scope, column, right)
-        columns = computed.setdefault(scan, [])
-        same = next(
-            (c for c in columns if (c.column, c.metric, c.target) == (column.name, metric, target)), None
-        )
-        if same is None:
-            same = DistanceColumn(f"__distance_{len(columns)}", column.name, metric, target)
-            columns.append(same)
-            planning.schemas[scan] = {**planning.schemas[scan], same.name: "double"}
-        return exp.column(same.name, table=left.table, quoted=True)
+    if isinstance(left, exp.Column) and _is_constant(right):
+        measured = _measured(planning, computed, left, right, operator)
+        if measured is not None:
+            return measured
     left_embedding, right_embedding = _embedding_of(planning, left), _embedding_of(planning, right)
     check_same_space(planning.source, left_embedding, right_embedding, node.meta["start"])
     return call(
         _FUNCTIONS[metric], _operand(planning, left, right, metric), _operand(planning, right, left, metric)
     )
+
+
+def _measured(
+    planning: Planning,
+    computed: dict[str, list[DistanceColumn]],
+    node: exp.Column,
+    constant: exp.Expr,
+    operator: str,
+) -> exp.Expr | None:
+    """The column of a distance that a scan computes; None for one that DuckDB computes."""
+    scan, metric = planning.scan_of(node), METRICS[operator]
+    if scan is None:
+        return None
+    scope = planning.scope(scan, node.table)
+    column = _vector_column(scope, node, metric, operator)
+    try:
+        target = _target(scope, column, constant)
+    except SqlNotSupported:
+        # greatest('[1,2]', '[2,1]') and its like are computed: texts to embed and parameters are not.
+        if isinstance(constant, (exp.Literal, *PARAMETER_NODES)) or any(map(is_embed, constant.walk())):
+            raise
+        return None
+    columns = computed.setdefault(scan, [])
+    same = next((c for c in columns if (c.column, c.metric, c.target) == (column.name, metric, target)), None)
+    if same is None:
+        same = DistanceColumn(f"__distance_{len(columns)}", column.name, metric, target)
+        columns.append(same)
+        planning.schemas[scan] = {**planning.schemas[scan], same.name: "double"}
+    return exp.column(same.name, table=node.table, quoted=True)
 
 
 def _embedding_of(planning: Planning, node: exp.Expr) -> EmbeddingColumn | None:
