@@ -33,7 +33,7 @@ def _place(aggregate: exp.Expr, keys: list[exp.Expr], condition: exp.Expr | None
         is_null = exp.Is(this=key.copy(), expression=exp.Null())
         distinct = exp.Count(this=exp.Distinct(expressions=[key.copy()]))
         nulls = exp.GT(this=_count(exp.and_(before, is_null), condition), expression=_number(0))
-        numbers = [_number(1), _filtered(distinct, before, condition), exp.cast(exp.paren(nulls), "bigint")]
+        numbers = [_number(1), _filtered(distinct, before, condition), exp.cast(exp.paren(nulls), "int")]
         return _sum(*numbers)
     if isinstance(aggregate, exp.Rank):
         return _sum(_number(1), _count(before, condition))
