@@ -142,6 +142,8 @@ def test_an_error_of_a_mutated_statement_is_nestvecs(report: Report) -> None:
         "SELECT id FROM rows WHERE () = ()",
         "WITH RECURSIVE c(n) AS (SELECTé1 UNION ALL SELECT n + 1 FROM c WHERE n < 9) SELECT n FROM c",
         "UPDATE rows SET a = s + (*), u = upper(u)",
+        "SELECT DISTINCT ON (a) (a) a, id FROM rows ORDER BY a, id DESC",
+        "SELECT DISTINCT ON (a) s AS a, a AS s FROM rows ORDER BY a",
         "INSERT INTO rows (id, u, g, v) VALUES (1, 'a', TRUE, '[1,2]') "
         "ON CONFLICT (id) DO UPDATE SET a = (*)",
     ],

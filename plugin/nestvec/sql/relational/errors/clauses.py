@@ -181,14 +181,18 @@ def _listed(select: exp.Select, key: exp.Expr) -> exp.Expr:
     key = without_parens(key)
     number = _whole_number(key)
     if number is not None and 0 < number <= len(select.expressions):
-        return _listed(select, select.expressions[number - 1].unalias())
+        return _without_table(select.expressions[number - 1].unalias())
     if isinstance(key, exp.Column) and isinstance(key.this, exp.Identifier):
         name = identifier_name(key.this)
         matches = [item for item in select.expressions if isinstance(item, exp.Alias) and item.alias == name]
-        if not key.table and matches and matches[0].this is not key:
-            return _listed(select, matches[0].this)
-        return exp.column(name)
+        return _without_table(matches[0].this if matches and not key.table else key)
     return key
+
+
+def _without_table(node: exp.Expr) -> exp.Expr:
+    node = without_parens(node)
+    is_name = isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier)
+    return exp.column(identifier_name(node.this)) if is_name else node
 
 
 def _check_recursion(source: SourceText, cte: exp.CTE) -> None:
