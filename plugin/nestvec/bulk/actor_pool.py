@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from nestvec.bulk.manifest import TaskRecord
@@ -74,7 +75,9 @@ def run_tasks(
     if not tasks:
         return
     cpus, workers = pool_size(ray, options, len(tasks), on_node=_workers_on_node(ray, work))
-    work = replace(work, engine=replace(work.engine, options=_with_threads(work, cpus)))
+    copies = TemporaryDirectory(prefix="nestvec-bulk-", ignore_cleanup_errors=True)
+    engine = replace(work.engine, options=_with_threads(work, cpus))
+    work = replace(work, engine=engine, copies=copies.name)
     room = {"num_cpus": cpus, "num_gpus": options.gpus or None}
     actor = ray.remote(**room, max_restarts=-1, max_task_retries=_MAX_RETRIES)(_Worker)
     pool = [actor.remote(work) for _ in range(workers)]
@@ -104,6 +107,8 @@ def run_tasks(
     finally:
         for worker in pool:
             ray.kill(worker)
+        # A worker that is killed removes nothing.
+        copies.cleanup()
 
 
 def _workers_on_node(ray: Any, work: Work) -> int:

@@ -98,8 +98,10 @@ def store_errors(address: str) -> Iterator[None]:
 class LocalCopies:
     """Local copies of remote files for readers that take a path; one file is kept at a time."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="nestvec-bulk-")
+    def __init__(self, parent: str = "") -> None:
+        """``parent`` is the folder for them; that of temporary files if it is absent."""
+        self._parent = parent
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._address, self._path = "", Path()
 
     def path(self, address: str) -> Path:
@@ -108,8 +110,11 @@ class LocalCopies:
             return Path(address)
         if address != self._address:
             self._path.unlink(missing_ok=True) if self._address else None
-            path = Path(self._folder.name, Path(urlsplit(address).path).name)
             with store_errors(address):
+                if self._folder is None:
+                    parent = self._parent if Path(self._parent).is_dir() else ""
+                    self._folder = tempfile.TemporaryDirectory(prefix="nestvec-bulk-", dir=parent or None)
+                path = Path(self._folder.name, Path(urlsplit(address).path).name)
                 store, key = open_store(address)
                 with store.open_input_stream(key, compression=None) as source, path.open("wb") as target:
                     while chunk := source.read(_CHUNK_BYTES):

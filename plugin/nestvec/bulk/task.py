@@ -95,6 +95,9 @@ class Work:
     plan: str = ""
     """The id of the job's plan."""
 
+    copies: str = ""
+    """The folder for local copies of input files, on the machine of the command."""
+
     @property
     def embeddings(self) -> tuple[EmbeddingColumn, ...]:
         """The collection's columns that are embedded."""
@@ -117,7 +120,7 @@ class TaskRunner:
     def __init__(self, work: Work, embedding: TextEmbedding | None = None) -> None:
         """``embedding`` is what embeds; None to load the engine with the first row."""
         self.work, self.folder = work, OutputFolder(work.folder)
-        self.rows = TaskRows(work.table, work.reading)
+        self.rows = TaskRows(work.table, work.reading, work.copies)
         self.columns = FileColumns.of(work.table)
         self._embedding = embedding
         self._engine_bytes = 0

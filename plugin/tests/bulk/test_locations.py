@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from tempfile import gettempdir
 
 import boto3
 import pytest
@@ -43,6 +44,18 @@ def test_a_task_from_a_bucket_into_a_bucket(tmp_path: Path, make_work: MakeWork)
     assert folder.milvus_path(names[0]) == f"out/{names[0]}"
     folder.remove(names[0])
     assert folder.read(names[0]) is None
+
+
+@pytest.mark.usefixtures("store")
+def test_copies_are_in_the_folder_of_the_command(tmp_path: Path) -> None:
+    boto3.client("s3").put_object(Bucket="corpus", Key="in/a.jsonl", Body=b'{"id": 1}\n')
+    copies = LocalCopies(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    path = copies.path("s3://corpus/in/a.jsonl")
+    assert path.read_bytes() == b'{"id": 1}\n'
+    assert path.parent.parent == tmp_path
+    # A node that is another machine does not have that folder.
+    assert LocalCopies(str(tmp_path / "absent")).path("s3://corpus/in/a.jsonl").is_relative_to(gettempdir())
 
 
 @pytest.mark.usefixtures("store")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +80,9 @@ class LiteTarget:
     patience: Patience
     replaced_rows: int = 0
     """How many keys from the first one earlier plans used, whose rows may be in the collection."""
+
+    copies: LocalCopies = field(default_factory=LocalCopies, repr=False, compare=False)
+    """Where files of a folder in a store are while their rows are inserted."""
 
     @property
     def writer(self) -> Writer:
@@ -203,9 +206,8 @@ class LiteTarget:
     def _path(self, name: str) -> Path:
         if not is_remote(self.folder.address):
             return Path(self.folder.address, name)
-        copies = LocalCopies()
         base, _, query = self.folder.address.partition("?")
-        return copies.path(f"{base}/{name}" + (f"?{query}" if query else ""))
+        return self.copies.path(f"{base}/{name}" + (f"?{query}" if query else ""))
 
     @contextmanager
     def _services(self, vectors: ComputedVectors) -> Iterator[None]:

@@ -37,9 +37,10 @@ class TaskRows:
     reading it from its beginning for each would take time that is quadratic in its rows.
     """
 
-    def __init__(self, table: Table, reading: IngestOptions) -> None:
+    def __init__(self, table: Table, reading: IngestOptions, copies: str = "") -> None:
+        """``copies`` is the folder for local copies of remote files, see ``LocalCopies``."""
         reading = replace(reading, columns=table_columns(table, reading))
-        self._table, self._reading, self._copies = table, reading, LocalCopies()
+        self._table, self._reading, self._copies = table, reading, LocalCopies(copies)
         self._unread: _Unread | None = None
         self.mapped = MappedColumns({})
         """Which mapped columns the rows of the present task have, of a format without a header."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -80,6 +81,19 @@ def test_a_collection_that_was_created_again_is_refused(
         client.insert("docs", [other])
     (tmp_path / "job" / "imports.json").unlink()
     assert insert() == 6
+
+
+@pytest.mark.usefixtures("store")
+def test_files_in_a_store_are_inserted(client: MilvusClient, tmp_path: Path) -> None:
+    create(client, auto_id=False)
+    done = records(tmp_path / "job", auto_id=False)
+    for file in done[0].files:
+        boto3.client("s3").upload_file(str(tmp_path / "job" / file.name), "corpus", f"job/{file.name}")
+    folder = OutputFolder("s3://corpus/job")
+    target = LiteTarget(client, read_table(client, "docs"), folder, None, Patience(0))
+    with target.inserting(read_imports(folder), lambda rows: None) as insert_task:
+        assert insert_task(done[0]) == 6
+    assert client.query("docs", filter="id >= 0", output_fields=["count(*)"]) == [{"count(*)": 6}]
 
 
 def test_an_empty_collection_is_refused_though_the_files_were_removed(
