@@ -79,6 +79,17 @@ def test_a_long_update_replaces_its_claim(store: ClaimStore) -> None:
     assert store.keys == set()
 
 
+@pytest.mark.parametrize("error", [StoreRefused("a row is refused"), RecursionError("too deep")])
+def test_a_failed_update_withdraws_its_claim(store: ClaimStore, error: Exception) -> None:
+    def steps() -> Steps[str]:
+        yield call("reading", "work", 0.0)
+        raise error
+
+    with pytest.raises(type(error)):
+        run(store, steps())
+    assert store.keys == set()
+
+
 def test_an_update_whose_claim_was_removed_writes_no_more(store: ClaimStore) -> None:
     written: list[int] = []
 

@@ -56,7 +56,7 @@ def exclusively(session: Session, table: Table, steps: Steps[T]) -> Steps[T]:
         claim = yield from _claim(session, table.name)
         try:
             result = yield from _renewing(claim, steps)
-        except NestvecError:
+        except Exception:
             yield from _withdraw(table.name, [claim.key])
             raise
         yield from _withdraw(table.name, [claim.key])
