@@ -79,7 +79,9 @@ def test_a_long_update_replaces_its_claim(store: ClaimStore) -> None:
     assert store.keys == set()
 
 
-@pytest.mark.parametrize("error", [StoreRefused("a row is refused"), RecursionError("too deep")])
+@pytest.mark.parametrize(
+    "error", [StoreRefused("a row is refused", next_step="Correct it."), RecursionError("too deep")]
+)
 def test_a_failed_update_withdraws_its_claim(store: ClaimStore, error: Exception) -> None:
     def steps() -> Steps[str]:
         yield call("reading", "work", 0.0)
