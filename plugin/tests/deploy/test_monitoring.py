@@ -248,6 +248,6 @@ def test_promtool_accepts_the_rules(arguments: list[str]) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed")
     done = subprocess.run(
-        [promtool, *arguments], cwd=RULES.parent, capture_output=True, text=True, check=False
+        [promtool, *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
