@@ -154,16 +154,16 @@ def test_rows_that_an_insert_meets_are_composed_again(place: Place) -> None:
         )
     )
     assert np.dot(stored, wanted) > 0.9999
-    place.sql(f"{insert} DO UPDATE SET brand = 'Own'")
+    place.sql(f"{insert} (id) DO UPDATE SET brand = 'Own'")
     assert place.texts() == {1: "Shawl. Own: red", 2: "Tie", 3: "Hat"}
     # What is set itself is kept, and a column that is no part of it changes nothing.
-    place.sql(f"{insert} DO UPDATE SET about = 'mine', brand = EXCLUDED.brand")
-    place.sql(f"{insert} DO UPDATE SET price = 2")
+    place.sql(f"{insert} (id) DO UPDATE SET about = 'mine', brand = EXCLUDED.brand")
+    place.sql(f"{insert} (id) DO UPDATE SET price = 2")
     assert place.texts() == {1: "mine", 2: "Tie", 3: "mine"}
     with pytest.raises(SqlError, match="nothing to embed"):
         place.sql(
             "INSERT INTO items (id, title, about) VALUES (2, NULL, 'x'), (9, 'New', DEFAULT) "
-            "ON CONFLICT DO UPDATE SET title = EXCLUDED.title"
+            "ON CONFLICT (id) DO UPDATE SET title = EXCLUDED.title"
         )
     # Every row is checked before any is written.
     assert place.texts() == {1: "mine", 2: "Tie", 3: "mine"}
@@ -180,7 +180,8 @@ def test_flattened_items(place: Place, dynamic: bool) -> None:
     place.sql("UPDATE items SET title = 'Shirt' WHERE id = 1")
     assert place.texts() == {1: f"title: Shirt {rest}"}
     place.sql(
-        "INSERT INTO items (id, title) VALUES (1, 'Vest') ON CONFLICT DO UPDATE SET title = EXCLUDED.title"
+        "INSERT INTO items (id, title) VALUES (1, 'Vest') "
+        "ON CONFLICT (id) DO UPDATE SET title = EXCLUDED.title"
     )
     assert place.texts() == {1: f"title: Vest {rest}"}
 
