@@ -22,7 +22,7 @@ from nestvec.sql.bind.dml.literals import (
     is_default,
 )
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
-from nestvec.sql.bind.params import PARAMETER_NODES, Params
+from nestvec.sql.bind.params import PARAMETER_NODES, Params, check_characters
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.read import read_by_ids
 from nestvec.sql.execute.write import Row, saying_changed, update_rows, write_in_batches
@@ -215,7 +215,9 @@ def _selected_rows(
         for name, value, kind, cell in cells:
             column = shape.columns.get(name)
             if is_untyped(cell):
-                row[name] = bind_value(scope, cell.unalias(), column)
+                row[name] = constant = bind_value(scope, cell.unalias(), column)
+                if isinstance(constant, str):
+                    check_characters(scope.source, constant, cell)
             elif node is None or not is_default(cell):
                 row[name] = assigned(scope, value, column, query, kind)
         rows.append(_stored_row(scope, shape, row, {}, query))
