@@ -244,12 +244,13 @@ class ServiceEmbedding:
             embedded.failed |= {number * REQUEST_TEXTS + at: error for at, error in failed.items()}
         places = [at for at in range(len(texts)) if at not in embedded.failed]
         for output in outputs:
-            rows = [row for columns, _ in parts for row in columns.get(output.name, ())]
+            values = [columns[output.name] for columns, _ in parts if columns]
             if output.config.form == "sparse":
-                by_place = dict(zip(places, rows, strict=True))
+                by_place = dict(zip(places, (row for part in values for row in part), strict=True))
                 embedded.columns[output.name] = [by_place.get(at, {}) for at in range(len(texts))]
                 continue
-            stacked = np.stack(rows) if rows else np.empty((0, output.config.dim or 0), np.float32)
+            empty = np.empty((0, output.config.dim or 0), np.float32)
+            stacked = np.concatenate(values) if values else empty
             if embedded.failed:
                 full = np.zeros((len(texts), stacked.shape[1]), stacked.dtype)
                 full[places] = stacked

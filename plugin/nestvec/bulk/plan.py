@@ -25,8 +25,8 @@ from nestvec.milvus.catalog import Table
 _TASKS: Final = 16
 """Of an input, if they get enough rows: the last of several workers is not long alone."""
 
-_FEWEST_ROWS: Final = 2048
-"""Of a task of an input that is divided into 16: what is sorted by length and embedded together."""
+WINDOW: Final = 2048
+"""Rows that a worker has in memory at once, sorted by length into batches."""
 
 _HEAD_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
@@ -159,7 +159,7 @@ def even_rows(rows: int, max_rows: int, files: int) -> int:
 
     Few tasks are a power of two of them, as most numbers of workers are.
     """
-    least = min(rows // _FEWEST_ROWS, _TASKS // max(files, 1))
+    least = min(rows // WINDOW, _TASKS // max(files, 1))
     tasks = max(-(-rows // max_rows), 1 << (least.bit_length() - 1) if least else 1)
     return max(1, -(-rows // tasks))
 

@@ -32,7 +32,7 @@ from nestvec.bulk.manifest import (
     record_name,
 )
 from nestvec.bulk.parquet import FileColumns, FileWriter
-from nestvec.bulk.plan import Task
+from nestvec.bulk.plan import WINDOW, Task
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
 from nestvec.ingest.background import Background
@@ -42,9 +42,6 @@ from nestvec.ingest.rejects import MAX_REASONS, RejectedRow, rejection_reasons
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import JournalMismatch, NestvecError, RowRejected
 from nestvec_schemas.repository import encoder_names
-
-WINDOW: Final = 2048
-"""Rows that are in memory at once, sorted by length into batches."""
 
 _READ_AHEAD: Final = 1
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024

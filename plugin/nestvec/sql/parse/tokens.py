@@ -139,3 +139,13 @@ def _with_whole_numbers(statement: str, tokens: list[Token]) -> list[Token]:
 
 def _is_odd(number: str) -> bool:
     return "_" in number or _OTHER_BASE.match(number) is not None
+
+
+def command_tokens(text: str, first: Token) -> list[Token]:
+    """The tokens of a statement without semicolons, where sqlglot reads what follows the first as one text.
+
+    Raises TokenError.
+    """
+    start = first.end + 1
+    tokens = tokenize(" " * start + text[start:])
+    return [first, *(token for token in tokens if token.token_type != TokenType.SEMICOLON)]

@@ -6,20 +6,20 @@ from typing import Final
 
 from sqlglot import exp
 
+from nestvec.ingest.write.names import readers_names
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.steps import Steps, call
+from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.params import Params
 from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.parse.source import identifier_name
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.analyze import run_analyze
-from nestvec.sql.statements.ddl.index import indexes_of
+from nestvec.sql.statements.ddl.index import indexes_of, unknown_index
 from nestvec.sql.statements.tables import plain_table
-from nestvec_schemas.errors import nearest
 
-_COMPACTED: Final = "Milvus Lite has no VACUUM: the table is as it was"
-_BUILT: Final = "REINDEX does nothing: Milvus builds the indexes of rows as they are written"
+_NO_VACUUM: Final = "Milvus Lite has no VACUUM: the table is as it was"
+_NO_REINDEX: Final = "REINDEX does nothing: Milvus builds the indexes of rows as they are written"
 
 
 def run_vacuum(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -36,7 +36,7 @@ def run_vacuum(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     if not names:
         names = [str(name) for name in (yield call("listing the collections", "list_collections"))]
     if (yield from session.is_lite()):
-        session.notices.note(_COMPACTED)
+        session.notices.note(_NO_VACUUM)
     else:
         for name in names:
             yield call(f"compacting {name}", "compact", name)
@@ -57,15 +57,16 @@ def run_reindex(session: Session, parsed: ParsedStatement, params: Params) -> St
         if kind == "TABLE":
             yield from session.table(source, exp.Table(this=name))
         elif kind == "INDEX":
-            collections = yield call("listing the collections", "list_collections")
-            indexes = yield from indexes_of([str(collection) for collection in collections])
-            indexed = {index for index, _ in indexes} | {f"{collection}_pkey" for collection in collections}
-            if identifier_name(name) not in indexed:
-                raise source.unknown_name(
-                    "there is no index of this name",
-                    name.name,
-                    name,
-                    f"Available: {', '.join(sorted(indexed)) or 'none'}.{nearest(name.name, indexed)}",
-                )
-    session.notices.note(_BUILT)
+            indexes = yield from _index_names()
+            if identifier_name(name) not in indexes:
+                raise unknown_index(source, identifier_name(name), name, indexes)
+    session.notices.note(_NO_REINDEX)
     return StatementResult(tag="REINDEX")
+
+
+def _index_names() -> Steps[set[str]]:
+    """The names of all indexes, and those that PostgreSQL gives primary keys. Raises StoreError."""
+    collections = [str(each) for each in (yield call("listing the collections", "list_collections"))]
+    shown = yield BlockingCall(lambda client: readers_names(client, collections))
+    indexes = yield from indexes_of(collections)
+    return {index for index, _ in indexes} | {f"{name}_pkey" for name in shown.values()}

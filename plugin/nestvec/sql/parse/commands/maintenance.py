@@ -9,7 +9,7 @@ from sqlglot import Token, TokenType, exp
 
 from nestvec.sql.parse.schema_names import without_schema
 from nestvec.sql.parse.source import SourceText
-from nestvec.sql.parse.tokens import tokenize
+from nestvec.sql.parse.tokens import command_tokens
 
 _WRITE: Final = {
     "VACUUM": "Write VACUUM name, or VACUUM ANALYZE name.",
@@ -80,10 +80,7 @@ def parse_maintenance(source: SourceText, tokens: Sequence[Token]) -> exp.Comman
     first = tokens[0].text.upper()
     if tokens[0].token_type == TokenType.IDENTIFIER or first not in _WRITE:
         return None
-    # sqlglot reads what follows some words as one text.
-    start = tokens[0].end + 1
-    read = without_schema([tokens[0], *tokenize(" " * start + source.text[start:])])
-    words = _Words(source, [token for token in read if token.token_type != TokenType.SEMICOLON])
+    words = _Words(source, without_schema(command_tokens(source.text, tokens[0])))
     options = _listed_options(words) if words.takes("(") else set[str]()
     kind = ""
     if first == "REINDEX":

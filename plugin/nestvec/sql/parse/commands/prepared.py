@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import Token, TokenType, exp
 
 from nestvec.sql.parse.source import SourceText
-from nestvec.sql.parse.tokens import tokenize
+from nestvec.sql.parse.tokens import command_tokens
 
 _WRITE: Final = {
     "PREPARE": "Write PREPARE name (int, text) AS SELECT $1, $2.",
@@ -28,10 +28,7 @@ def parse_prepared(source: SourceText, tokens: Sequence[Token]) -> exp.Command |
     first = tokens[0].text.upper()
     if tokens[0].token_type == TokenType.IDENTIFIER or first not in _WRITE:
         return None
-    # sqlglot reads what follows some words as one text.
-    start = tokens[0].end + 1
-    words = [tokens[0], *tokenize(" " * start + source.text[start:])]
-    words = [token for token in words if token.token_type != TokenType.SEMICOLON]
+    words = command_tokens(source.text, tokens[0])
     at = 2 if first == "DEALLOCATE" and len(words) > 2 and words[1].text.upper() == "PREPARE" else 1
     if len(words) <= at:
         raise source.syntax_error("the statement ends unexpectedly", len(source.text.rstrip()), _WRITE[first])

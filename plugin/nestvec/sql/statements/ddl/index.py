@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from pymilvus import MilvusClient
@@ -22,7 +22,7 @@ from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table, with_table
-from nestvec_schemas.errors import NestvecError, nearest
+from nestvec_schemas.errors import NestvecError, SqlError, nearest
 
 _ONLY_INDEXES: Final = {"BINARY_VECTOR": "BIN_FLAT", "SPARSE_FLOAT_VECTOR": "SPARSE_INVERTED_INDEX"}
 """The index of vectors that Milvus indexes in one way, or in one exact way."""
@@ -159,15 +159,19 @@ def run_drop_index(session: Session, parsed: ParsedStatement, params: Params) ->
                 "Write DROP INDEX name ON table.",
             )
         if not holders:
-            names = sorted({name for name, _ in every})
-            raise source.unknown_name(
-                "there is no index of this name",
-                index_name,
-                node,
-                f"Available: {', '.join(names) or 'none'}.{nearest(index_name, names)}",
-            )
+            raise unknown_index(source, index_name, node, {name for name, _ in every})
         yield from _drop(session, *holders[0])
     return StatementResult(tag="DROP INDEX")
+
+
+def unknown_index(source: SourceText, name: str, node: exp.Expr, names: Collection[str]) -> SqlError:
+    """The error of an index that is none of these."""
+    return source.unknown_name(
+        "there is no index of this name",
+        name,
+        node,
+        f"Available: {', '.join(sorted(names)) or 'none'}.{nearest(name, names)}",
+    )
 
 
 def _drop(session: Session, table: Table, column: Column) -> Steps[None]:
