@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.check.unchanged_rows import UnchangedRows
@@ -220,3 +220,17 @@ def _convert_item(
             "the row is larger than 16 MiB", value=f"{size} bytes", next_step="Store less in one row."
         )
     return row, size
+
+
+def request_rows(rows: Sequence[dict[str, Any]], max_rows: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows as Milvus stores them, in parts of at most ``max_rows`` rows and MAX_BATCH_BYTES."""
+    part, size = list[dict[str, Any]](), 0
+    for row in rows:
+        weight = request_bytes(row)
+        if part and (len(part) >= max_rows or size + weight > MAX_BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += weight
+    if part:
+        yield part

@@ -8,12 +8,12 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nestvec.collections.change.copy_writer import CopyWriter, RequestTimes, requests
+from nestvec.collections.change.copy_writer import CopyWriter, RequestTimes
 from nestvec.collections.change.journal import UNFINISHED, ChangeJournal
 from nestvec.collections.change.new_values import NewValues
 from nestvec.collections.change.rows import Page, Row, RowReader
 from nestvec.datasets.readers import SourceRow
-from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, max_batch_rows
+from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, max_batch_rows, request_rows
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.write.patience import Patience, wait_for_milvus
 from nestvec.ingest.write.stored_keys import key_filter
@@ -341,7 +341,7 @@ class Copy:
     def _batches(self, pages: Iterator[Page], max_rows: int) -> Iterator[RowBatch]:
         start = 0
         for page in pages:
-            for rows in requests(page.rows, max_rows):
+            for rows in request_rows(page.rows, max_rows):
                 name = self.source.key.name
                 yield RowBatch(
                     start,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from pymilvus import MilvusClient
 
-from nestvec.collections.change.rows import Row
-from nestvec.ingest.batches import MAX_BATCH_BYTES, RowBatch
-from nestvec.ingest.convert import request_bytes
+from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.write.writers import KeyedWriter
 
 _REQUEST_SECONDS: Final = 2.0
@@ -51,18 +49,3 @@ class CopyWriter:
         self.write(self.writer, batch)
         self.times.slowest = max(self.times.slowest, time.monotonic() - began)
         return batch
-
-
-def requests(rows: Sequence[Row], max_rows: int) -> Iterator[list[Row]]:
-    """The rows in parts that Milvus accepts in one request."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
-        bytes_ = request_bytes(row)
-        if part and (len(part) >= max_rows or size + bytes_ > MAX_BATCH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += bytes_
-    if part:
-        yield part

@@ -9,8 +9,7 @@ from typing import Any
 
 from pymilvus import MilvusClient
 
-from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, max_batch_rows
-from nestvec.ingest.convert import request_bytes
+from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, max_batch_rows, request_rows
 from nestvec.ingest.embed_columns import client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
 from nestvec.ingest.write.batch_size import BatchSize
@@ -68,7 +67,7 @@ def write_in_batches(
     write = _Write(table, partial, partition, patience, BatchSize(MAX_INSERT_ROWS))
     ids: list[Any] = [] if written_ids is None else written_ids
     with saying_changed(ids):
-        for batch in _batches(table, rows):
+        for batch in request_rows(rows, max_batch_rows(table, DEFAULT_BATCH_ROWS)):
             yield from _check_images(session, table, batch)
             yield from write.run(batch, ids)
     return ids
@@ -194,19 +193,6 @@ def check_current(table: Table) -> Steps[None]:
 
 def _wait(patience: Patience, fault: Fault, error: NestvecError) -> Callable[[MilvusClient], None]:
     return lambda client: patience.wait(fault, error)
-
-
-def _batches(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:
-    max_rows, batch, size = max_batch_rows(table, DEFAULT_BATCH_ROWS), list[Row](), 0
-    for row in rows:
-        weight = request_bytes(row)
-        if batch and (len(batch) >= max_rows or size + weight > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += weight
-    if batch:
-        yield batch
 
 
 def _check_images(session: Session, table: Table, rows: Sequence[Row]) -> Steps[None]:

@@ -32,7 +32,7 @@ Defaults = Mapping[str, Iterator[object]]
 
 NO_DEFAULTS: Final[Defaults] = MappingProxyType({})
 
-_VOLATILE: Final = (
+VOLATILE: Final = (
     *("clock_timestamp", "gen_random_uuid", "random", "timeofday"),
     *("uuid", "uuid_generate_v4", "uuidv4", "uuidv7"),
 )
@@ -60,7 +60,7 @@ class Default:
         """Whether every row has a value of its own."""
         return any(
             isinstance(node, (exp.Rand, exp.Uuid))
-            or (isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE)
+            or (isinstance(node, exp.Anonymous) and str(node.this).lower() in VOLATILE)
             for node in self.node.walk()
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from sqlglot import exp
 
@@ -19,8 +18,7 @@ from nestvec.sql.bind.select_list import list_select_items, output_name
 from nestvec.sql.parse.construct_names import function_name
 from nestvec.sql.parse.source import identifier_name
 from nestvec.sql.result import Row, StatementResult
-
-_VOLATILE: Final = ("random", "gen_random_uuid", "clock_timestamp", "timeofday")
+from nestvec.sql.statements.dml.defaults import VOLATILE
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def _new_value(scope: Scope, name: str, changes: Mapping[str, exp.Expr], node: e
     if name not in changes:
         return None
     value, column = changes[name], shape.columns[name]
-    if any(function_name(scope.source, part) in _VOLATILE for part in value.walk()):
+    if any(function_name(scope.source, part) in VOLATILE for part in value.walk()):
         raise scope.source.not_supported(
             f"RETURNING {name}, of which each call gives another value, beside columns of other tables",
             node,
